@@ -1,0 +1,1 @@
+"""The only package that imports Ray: places, feeds and watches the actors; `train.py` is the loop."""

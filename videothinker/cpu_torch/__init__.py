@@ -1,0 +1,20 @@
+"""Makes the CPU stack importable, here and in every process started from here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+
+FOLDER = str(Path(__file__).parent)
+
+
+def install() -> None:
+    """Activate the torchvision fix in this process and in its children."""
+    inherited = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    if FOLDER not in inherited:
+        os.environ["PYTHONPATH"] = os.pathsep.join([FOLDER, *inherited])
+    if not any(type(finder).__name__ == "_DeclareOperators" for finder in sys.meta_path):
+        if "torchvision" not in sys.modules:
+            import_module("videothinker.cpu_torch.sitecustomize")

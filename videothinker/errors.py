@@ -1,0 +1,45 @@
+"""Every error a user can meet. Anything else is our bug and shows a full traceback.
+
+VideoThinkerError          exit 1: the run failed, and the message says what to do
+├── InputError             exit 2: a file, setting or argument is wrong (one line: what, where, remedy)
+│   └── ConfigError        exit 2: all problems of one configuration at once
+├── NotBuilt               exit 1: a verb that this version does not have yet
+├── PlacementError         exit 1: the machine is too small for the configuration
+├── WeightsError           exit 1: an engine does not hold the weights that were published
+└── DivergenceError        exit 1: a number stopped being finite, or sampler and learner disagree
+
+Each takes one message argument, because an exception that needs more loses its class on its way
+through Ray.
+"""
+
+
+class VideoThinkerError(Exception):
+    """A failure the user can act on."""
+
+    exit_code = 1
+
+
+class InputError(VideoThinkerError):
+    """A file, setting or argument is wrong."""
+
+    exit_code = 2
+
+
+class ConfigError(InputError):
+    """A configuration cannot be run."""
+
+
+class NotBuilt(VideoThinkerError):
+    """A verb that this version does not have yet."""
+
+
+class PlacementError(VideoThinkerError):
+    """The machine is too small for the configuration."""
+
+
+class WeightsError(VideoThinkerError):
+    """An engine does not hold the weights that were published."""
+
+
+class DivergenceError(VideoThinkerError):
+    """A number stopped being finite, or sampler and learner disagree."""

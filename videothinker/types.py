@@ -1,0 +1,116 @@
+"""Every record that crosses a process boundary.
+
+NumPy only: Ray shares the arrays without copying, and the driver needs no torch. Shape suffixes:
+P prompt tokens, T tokens of one completion, G completions of a group.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """One question about one video, whatever benchmark it came from.
+
+    Example: Question(id="video_00003/q1", video="videos/video_00003.mp4", text="What will happen
+    without the red cube?", options=(("A", "The ..."), ("B", "The ...")), answer="A,B",
+    category="inferential")
+    """
+
+    id: str
+    video: str
+    """Path of the video file; relative paths are relative to the run's video folder."""
+    text: str
+    options: tuple[tuple[str, str], ...]
+    """(letter, text) in the order shown."""
+    answer: str
+    """Correct letters, ascending, comma separated: "C" or "A,C"."""
+    category: str = ""
+    """What results are split by; for CLEVRER "observational" or "inferential"."""
+    start: float | None = None
+    end: float | None = None
+    """The part of the video to watch, in seconds; None is its own start or end."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompt:
+    """A question ready for every model of the run: decoded, preprocessed and tokenised once."""
+
+    question: Question
+    token_ids: np.ndarray
+    """[P] int64, video placeholder already expanded to one token per merged patch."""
+    positions: np.ndarray
+    """[3, P] int64: time, height and width positions of the multimodal rotary embedding."""
+    next_position: int
+    """Position, on all three axes, of a completion's first token."""
+    pixel_values: np.ndarray
+    """[patches, channels * temporal_patch * patch * patch] float32, normalised."""
+    grid: tuple[int, int, int]
+    """Video grid before merging: time, height, width, in patches."""
+    seconds_per_grid: float
+    digest: str
+    """Content address of the decoded video under this budget."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Completion:
+    """One sampled answer."""
+
+    token_ids: np.ndarray
+    """[T] int64, the end token included when the model ended it."""
+    logprobs: np.ndarray
+    """[T] float32, of the distribution that was sampled from."""
+    text: str
+    finish_reason: FinishReason
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RolloutGroup:
+    """One prompt's G completions; or none and the reason why."""
+
+    question: Question
+    completions: tuple[Completion, ...]
+    weights_version: int
+    worker: str
+    seconds: float
+    failure: str | None = None
+    prompt_tokens: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoredGroup:
+    """A group with everything the update needs."""
+
+    group: RolloutGroup
+    rewards: dict[str, np.ndarray]
+    """{reward name: [G] float32}; the reward trained on is their sum."""
+    advantages: np.ndarray
+    """[G] float32."""
+    anchor_logprobs: tuple[np.ndarray, ...] | None
+    """G arrays of [T] float32 under the frozen anchor; None without a KL term."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Weights:
+    """The policy at one version, as one block that travels through the object store once."""
+
+    version: int
+    digest: str
+    payload: np.ndarray
+    """uint8: a safetensors file with Hugging Face names."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LearnerReport:
+    """What one update did, already averaged over ranks."""
+
+    step: int
+    stats: dict[str, float]
+    """loss, kl, entropy, clip_share, bound_share, grad_norm, learning_rate, logprob_gap_max, ..."""
+    seconds: float
