@@ -26,7 +26,7 @@ class ModelConfig(Section):
 class VideoConfig(Section):
     """What of a video the model sees. Pixels count per frame, except total_pixels."""
 
-    fps: float = Field(2.0, gt=0)
+    fps: float = Field(default=2.0, gt=0)
     min_frames: Positive = 4
     max_frames: Positive = 16
     min_pixels: Positive = 16 * 28 * 28
@@ -47,7 +47,7 @@ class SamplingConfig(Section):
     """How a group is drawn."""
 
     group_size: Annotated[int, Field(ge=2)] = 8
-    temperature: float = Field(1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0)
     max_tokens: Positive = 768
 
 
@@ -57,18 +57,20 @@ class KLConfig(Section):
     direction: Literal["repel", "attract", "none"] = "none"
     anchor: str = "bias"
     """bias: an earlier stage's result; base: this stage's initial model; otherwise a path."""
-    coefficient: float = Field(0.01, ge=0)
+    coefficient: float = Field(default=0.01, ge=0)
     estimator: Literal["k3"] = "k3"
-    bound: float = Field(11.0, gt=0)
+    bound: float = Field(default=11.0, gt=0)
 
 
 class LearnerConfig(Section):
     """The update."""
 
-    learning_rate: float = Field(1e-6, gt=0)
-    max_grad_norm: float = Field(20.0, gt=0)
-    clip_low: float = Field(0.2, gt=0, lt=1)
-    clip_high: float = Field(0.28, gt=0)
+    learning_rate: float = Field(default=1e-6, gt=0)
+    schedule: Literal["linear", "constant"] = "linear"
+    """linear: falls to zero over the stage's steps."""
+    max_grad_norm: float = Field(default=20.0, gt=0)
+    clip_low: float = Field(default=0.2, gt=0, lt=1)
+    clip_high: float = Field(default=0.28, gt=0)
     ranks: Positive = 1
     zero_stage: Literal[0, 2, 3] = 2
     gradient_checkpointing: bool = True
@@ -80,7 +82,7 @@ class RolloutConfig(Section):
 
     workers: Positive = 1
     max_model_len: Positive = 8192
-    cache_gb: float = Field(4.0, gt=0)
+    cache_gb: float = Field(default=4.0, gt=0)
     """Memory of one engine's key-value cache."""
 
 
@@ -90,7 +92,7 @@ class ClusterConfig(Section):
     address: str | None = None
     """An existing cluster ("auto" or host:port); None starts one on this machine."""
     device: Literal["cpu", "cuda"] = "cuda"
-    logprob_tolerance: float = Field(0.05, gt=0)
+    logprob_tolerance: float = Field(default=0.05, gt=0)
     """Largest mean gap between sampler and learner log-probs that a step may show."""
 
 

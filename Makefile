@@ -1,0 +1,44 @@
+# Every target makes or refreshes .venv first; `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+UNIT_BUDGET ?= 60
+# More threads than processes can use is the slowest way to run several torch processes.
+export OMP_NUM_THREADS ?= 1
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help setup quickstart test check unit soak bench study
+
+help:
+	@echo "make quickstart   install, then both stages on a small video world on this machine"
+	@echo "make test         install, then the whole test suite (PYTEST='-k name' for a part)"
+	@echo "make setup        only the environment, in .venv"
+	@echo "make check        format, lint, types, import rules, unit tests"
+	@echo "make soak, make bench, make study: long measurements"
+
+setup:
+	@bash .ci/setup.sh
+
+quickstart: setup
+	@$(BIN)/videothinker quickstart
+
+test: setup
+	@$(BIN)/python -m pytest $(PYTEST)
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory unit
+
+unit: setup
+	@timeout --signal=INT $(UNIT_BUDGET) $(BIN)/python -m pytest tests/unit -q \
+		-m "not integration and not gpu and not slow" --timeout 30 $(PYTEST) || { code=$$?; \
+		[ $$code -ne 124 ] || echo "check: the unit tests took longer than $(UNIT_BUDGET) s; \
+	make the slow ones faster or mark them integration (UNIT_BUDGET=120 for a slower machine)" >&2; \
+		exit $$code; }
+
+soak bench study:
+	@echo "make $@: not built yet" >&2; exit 1

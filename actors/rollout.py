@@ -1,0 +1,87 @@
+"""RolloutWorker: one vLLM engine that samples whole groups and knows which weights it holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from actors.vllm_engine import VllmEngine
+from videothinker.config import RolloutConfig, SamplingConfig
+from videothinker.errors import WeightsError
+from videothinker.metrics import ROLLOUT_GROUPS, ROLLOUT_TOKENS, WEIGHT_VERSION, serve
+from videothinker.types import Prompt, RolloutGroup, Weights
+
+
+class RolloutWorker:
+    """Generates only with the weights version that the caller asks for."""
+
+    def __init__(
+        self,
+        name: str,
+        model: Path,
+        dtype: str,
+        rollout: RolloutConfig,
+        sampling: SamplingConfig,
+        device: Literal["cpu", "cuda"],
+    ) -> None:
+        self._name = name
+        self._sampling = sampling
+        self._engine = VllmEngine(model, dtype, rollout, device)
+        self._version = -1
+
+    def serve_metrics(self) -> int:
+        """Start this process's Prometheus endpoint; returns its port."""
+        return serve()
+
+    def load(self, weights: Weights) -> int:
+        """Replace the weights; returns the version now held."""
+        self._engine.load(weights)
+        self._version = weights.version
+        WEIGHT_VERSION.set(weights.version)
+        return self._version
+
+    def generate(
+        self, version: int, seeds: Sequence[int], *prompts: Prompt
+    ) -> Iterator[RolloutGroup]:
+        """A group per prompt, each as soon as it is complete."""
+        sampling = self._sampling
+        yield from self._groups(
+            version, seeds, prompts, sampling.group_size, sampling.temperature, sampling.max_tokens
+        )
+
+    def answer(self, version: int, *prompts: Prompt) -> Iterator[RolloutGroup]:
+        """The single most likely completion of each prompt, as a group of one."""
+        seeds = [0] * len(prompts)
+        yield from self._groups(version, seeds, prompts, 1, 0.0, self._sampling.max_tokens)
+
+    def _groups(
+        self,
+        version: int,
+        seeds: Sequence[int],
+        prompts: Sequence[Prompt],
+        samples: int,
+        temperature: float,
+        max_tokens: int,
+    ) -> Iterator[RolloutGroup]:
+        if version != self._version:
+            raise WeightsError(
+                f"{self._name} holds weights version {self._version}, asked for {version}; "
+                "publish again before generating"
+            )
+        started = time.monotonic()
+        finished = self._engine.sample(
+            prompts, samples=samples, temperature=temperature, max_tokens=max_tokens, seeds=seeds
+        )
+        for index, completions in finished:
+            ROLLOUT_GROUPS.inc()
+            ROLLOUT_TOKENS.inc(sum(len(completion.token_ids) for completion in completions))
+            yield RolloutGroup(
+                question=prompts[index].question,
+                completions=completions,
+                weights_version=version,
+                worker=self._name,
+                seconds=time.monotonic() - started,
+                prompt_tokens=len(prompts[index].token_ids),
+            )

@@ -1,0 +1,180 @@
+"""The only place that imports vLLM: an engine in this process that samples whole groups."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from videothinker import cpu_torch
+from videothinker.config import RolloutConfig
+from videothinker.errors import WeightsError
+from videothinker.model.policy import forbidden_tokens
+from videothinker.types import Completion, Prompt, Weights
+
+logger = logging.getLogger(__name__)
+
+ENGINE_ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine core lives in this process
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_NO_USAGE_STATS": "1",
+}
+CPU_ENVIRONMENT = {"TORCHDYNAMO_DISABLE": "1"}
+
+
+class VllmEngine:
+    """Samples completions and takes new weights between two calls of `sample`."""
+
+    def __init__(
+        self,
+        model: Path,
+        dtype: str,
+        config: RolloutConfig,
+        device: Literal["cpu", "cuda"],
+    ) -> None:
+        cpu_torch.install()
+        os.environ.update(ENGINE_ENVIRONMENT)
+        memory: dict[str, Any] = {"kv_cache_memory_bytes": int(config.cache_gb * 2**30)}
+        if device == "cpu":
+            os.environ.update(CPU_ENVIRONMENT)
+        from vllm import LLM
+
+        self._llm = LLM(
+            model=str(model),
+            dtype=dtype,
+            max_model_len=config.max_model_len,
+            enforce_eager=device == "cpu",
+            block_size=32,
+            limit_mm_per_prompt={"image": 0, "video": 1},
+            logprobs_mode="processed_logprobs",  # of the distribution that is sampled from
+            mm_device_do_normalize=False,  # prompts arrive normalised
+            worker_extension_cls="actors.vllm_worker.WeightUpdate",
+            generation_config="vllm",  # a checkpoint's own file must not change the sampling
+            disable_log_stats=True,
+            **memory,
+        )
+        self._engine = self._llm.llm_engine
+        self._tokenizer = self._llm.get_tokenizer()
+        hf_config = self._llm.model_config.hf_config
+        self._merge = hf_config.vision_config.spatial_merge_size
+        self._video_token = hf_config.video_token_id
+        self._end_tokens = end_tokens(model)
+        self._bias = dict.fromkeys(forbidden_tokens(hf_config), -100.0)
+        self._requests = 0
+
+    def sample(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        samples: int,
+        temperature: float,
+        max_tokens: int,
+        seeds: Sequence[int],
+    ) -> Iterator[tuple[int, tuple[Completion, ...]]]:
+        """Yield (index, completions) of each prompt as soon as its whole group is complete."""
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        waiting: dict[str, int] = {}
+        for index, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
+            self._requests += 1
+            params = SamplingParams(
+                n=samples,
+                temperature=temperature,
+                max_tokens=max_tokens,
+                seed=seed,
+                logprobs=0,
+                logit_bias=self._bias,
+                stop_token_ids=self._end_tokens,
+                skip_special_tokens=True,
+                spaces_between_special_tokens=False,
+                output_kind=RequestOutputKind.FINAL_ONLY,
+            )
+            name = str(self._requests)
+            waiting[name] = index
+            self._engine.add_request(name, self._input(prompt), params)
+        while self._engine.has_unfinished_requests():
+            for output in self._engine.step():
+                if output.finished:
+                    yield waiting.pop(output.request_id), tuple(map(completion, output.outputs))
+        if waiting:
+            raise WeightsError(f"the engine lost {len(waiting)} requests; restart the worker")
+
+    def load(self, weights: Weights) -> None:
+        """Replace the weights of the live engine; what is cached of the old ones is forgotten."""
+        missing = self._llm.collective_rpc(
+            "replace_weights", args=(weights.payload, weights.digest)
+        )
+        uncovered = sorted({name for names in missing for name in names})
+        if uncovered:
+            raise WeightsError(
+                f"weights version {weights.version} do not cover the engine's model: "
+                f"{', '.join(uncovered[:5])} ({len(uncovered)} in all)"
+            )
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop cached prefixes and vision features."""
+        self._engine.reset_prefix_cache()
+        self._engine.reset_mm_cache()
+        self._engine.reset_encoder_cache()
+
+    def _input(self, prompt: Prompt) -> Any:
+        """A prompt that was decoded and preprocessed elsewhere, in vLLM's own form."""
+        import torch
+        from transformers import BatchFeature
+        from vllm.inputs import mm_input
+        from vllm.multimodal.inputs import MultiModalKwargsItems, PlaceholderRange
+
+        features = BatchFeature(
+            {
+                "pixel_values_videos": torch.from_numpy(np.array(prompt.pixel_values)),
+                "video_grid_thw": torch.tensor([prompt.grid]),
+                "second_per_grid_ts": torch.tensor([prompt.seconds_per_grid]),
+            }
+        )
+        start = int(np.argmax(prompt.token_ids == self._video_token))
+        length = int(np.prod(prompt.grid)) // self._merge**2
+        return mm_input(
+            prompt.token_ids.tolist(),
+            MultiModalKwargsItems.from_hf_inputs(features, video_fields(features)),
+            {"video": [prompt.digest]},
+            {"video": [PlaceholderRange(offset=start, length=length)]},
+        )
+
+
+def video_fields(features: Any) -> dict[str, Any]:
+    """How vLLM cuts a batch's video tensors into one item per video."""
+    from vllm.multimodal.inputs import MultiModalFieldConfig
+
+    patches = features["video_grid_thw"].prod(-1)
+    return {
+        "pixel_values_videos": MultiModalFieldConfig.flat_from_sizes("video", patches),
+        "video_grid_thw": MultiModalFieldConfig.batched("video", keep_on_cpu=True),
+        "second_per_grid_ts": MultiModalFieldConfig.batched("video", keep_on_cpu=True),
+    }
+
+
+def end_tokens(model: Path) -> list[int]:
+    """Every token that ends a completion, as the checkpoint declares them."""
+    from transformers import GenerationConfig
+
+    declared = GenerationConfig.from_pretrained(model).eos_token_id
+    return [declared] if isinstance(declared, int) else list(declared)
+
+
+def completion(output: Any) -> Completion:
+    """vLLM's record of one sample as ours."""
+    chosen = [
+        step[token].logprob for step, token in zip(output.logprobs, output.token_ids, strict=True)
+    ]
+    return Completion(
+        token_ids=np.asarray(output.token_ids, dtype=np.int64),
+        logprobs=np.asarray(chosen, dtype=np.float32),
+        text=output.text,
+        finish_reason="length" if output.finish_reason == "length" else "stop",
+    )

@@ -1,0 +1,234 @@
+"""Clients of the actors: what the training loop talks to. They hold references, never pixels.
+
+Every wait here has a limit and names the role and the call that did not come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+
+from learner.actor import Assignment
+from videothinker.errors import VideoThinkerError
+from videothinker.types import LearnerReport, Question, RolloutGroup, ScoredGroup
+
+CALL_LIMIT_SECONDS = 1800.0
+"""Longest that any single call to an actor may take."""
+
+
+def fetch(reference: Any, what: str) -> Any:
+    """The result of an actor call, or an error that says whose call it was."""
+    try:
+        return ray.get(reference, timeout=CALL_LIMIT_SECONDS)
+    except RayTaskError as error:
+        cause = error.cause
+        raise (cause if isinstance(cause, VideoThinkerError) else error) from None
+    except RayActorError as error:
+        raise VideoThinkerError(
+            f"{what}: the process died ({str(error).splitlines()[0]}). "
+            "Go on with `videothinker train --resume RUN`"
+        ) from error
+    except GetTimeoutError as error:
+        raise VideoThinkerError(
+            f"{what}: no answer within {CALL_LIMIT_SECONDS:.0f} s. Look at the process, then go on "
+            "with `videothinker train --resume RUN`"
+        ) from error
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """A question whose prompt lies in the object store, or the reason why not."""
+
+    question: Question
+    prompt: Any
+    """Reference to the Prompt; it goes from actor to actor and is never fetched here."""
+    failure: str | None
+
+
+class Loader:
+    """Turns questions into prompts, ahead of time where it is told what comes next."""
+
+    def __init__(self, actors: Sequence[Any]) -> None:
+        self._actors = actors
+        self._submitted: dict[Question, tuple[Any, Any]] = {}
+
+    def prefetch(self, questions: Sequence[Question]) -> None:
+        """Start on questions that will be asked for soon."""
+        for question in questions:
+            if question not in self._submitted:
+                actor = self._actors[len(self._submitted) % len(self._actors)]
+                self._submitted[question] = tuple(
+                    actor.prepare.options(num_returns=2).remote(question)
+                )
+
+    def prepare(self, questions: Sequence[Question]) -> list[Prepared]:
+        """Wait for the prompts of these questions."""
+        self.prefetch(questions)
+        submitted = [self._submitted.pop(question) for question in questions]
+        failures = fetch([failure for failure, _ in submitted], "prompt loader, preparing prompts")
+        return [
+            Prepared(question=question, prompt=prompt, failure=failure)
+            for question, (_, prompt), failure in zip(questions, submitted, failures, strict=True)
+        ]
+
+
+class Rollouts:
+    """The rollout workers as one: prompts are dealt out, groups come back as they are finished."""
+
+    def __init__(self, workers: Sequence[Any]) -> None:
+        self._workers = workers
+        self._version = -1
+
+    def load(self, weights: Any, version: int) -> None:
+        """Give every worker the new weights; none works before it has confirmed them."""
+        held = fetch(
+            [worker.load.remote(weights) for worker in self._workers],
+            f"rollout workers, loading weights version {version}",
+        )
+        assert held == [version] * len(self._workers), f"confirmed {held}, published {version}"
+        self._version = version
+
+    def generate(
+        self, prepared: Sequence[Prepared], seeds: Sequence[int]
+    ) -> Iterator[tuple[RolloutGroup, Prepared]]:
+        """Groups in the order they are finished, each with its prompt."""
+        streams = [
+            worker.generate.options(num_returns="streaming").remote(
+                self._version, seeds[offset :: len(self._workers)], *[item.prompt for item in part]
+            )
+            for offset, worker in enumerate(self._workers)
+            if (part := prepared[offset :: len(self._workers)])
+        ]
+        return self._collect(streams, prepared, "rollout workers, generating")
+
+    def answer(self, prepared: Sequence[Prepared]) -> Iterator[tuple[RolloutGroup, Prepared]]:
+        """One most likely completion per prompt."""
+        streams = [
+            worker.answer.options(num_returns="streaming").remote(
+                self._version, *[item.prompt for item in part]
+            )
+            for offset, worker in enumerate(self._workers)
+            if (part := prepared[offset :: len(self._workers)])
+        ]
+        return self._collect(streams, prepared, "rollout workers, answering")
+
+    def _collect(
+        self, streams: list[Any], prepared: Sequence[Prepared], what: str
+    ) -> Iterator[tuple[RolloutGroup, Prepared]]:
+        by_question = {item.question.id: item for item in prepared}
+        while streams:
+            ready, _ = ray.wait(streams, num_returns=1, timeout=CALL_LIMIT_SECONDS)
+            if not ready:
+                raise VideoThinkerError(f"{what}: no group within {CALL_LIMIT_SECONDS:.0f} s")
+            try:
+                group = fetch(next(ready[0]), what)
+            except StopIteration:
+                streams.remove(ready[0])
+                continue
+            yield group, by_question[group.question.id]
+
+
+class Anchor:
+    """The frozen scorer; silent in stages without a divergence term."""
+
+    def __init__(self, actor: Any | None) -> None:
+        self._actor = actor
+
+    def load(self, model: Path) -> None:
+        """Freeze a checkpoint as the anchor of what follows."""
+        assert self._actor is not None
+        fetch(self._actor.load.remote(model), f"anchor scorer, loading {model}")
+
+    def submit(self, group: RolloutGroup, prepared: Prepared) -> Any:
+        """Start scoring one group; the reference is fetched when all are under way."""
+        assert self._actor is not None
+        return self._actor.logprobs.remote(group, prepared.prompt)
+
+
+class Learner:
+    """The learner's ranks as one."""
+
+    def __init__(self, ranks: Sequence[Any]) -> None:
+        self._ranks = ranks
+
+    def connect(self) -> None:
+        """Let the ranks find each other."""
+        host, port = fetch(self._ranks[0].meeting_point.remote(), "learner, meeting point")
+        world = len(self._ranks)
+        self._everywhere("joining", "connect", lambda rank: (rank, world, host, port))
+
+    def start_stage(self, assignment: Assignment) -> None:
+        """Load a stage's initial model."""
+        self._everywhere("loading the model", "start_stage", lambda _: (assignment,))
+
+    def step(
+        self, step: int, scored: Sequence[tuple[ScoredGroup, Prepared]]
+    ) -> LearnerReport:
+        """One update on all groups."""
+        shares = split(len(scored), len(self._ranks))
+
+        def arguments(rank: int) -> tuple[Any, ...]:
+            share = [(scored[index][0], weight) for index, weight in shares[rank]]
+            return (step, share, *[scored[index][1].prompt for index, _ in shares[rank]])
+
+        reports: list[LearnerReport] = self._everywhere(f"step {step}", "step", arguments)
+        return reports[0]
+
+    def publish(self, version: int) -> Any:
+        """Reference to the current weights in the object store."""
+        references = [rank.publish.remote(version) for rank in self._ranks]
+        fetch(references[1:], f"learner, publishing weights version {version}")
+        return references[0]
+
+    def save_model(self, folder: Path, base: Path) -> str:
+        """Export the policy; returns its digest."""
+        digests: list[str] = self._everywhere("exporting", "save_model", lambda _: (folder, base))
+        return digests[0]
+
+    def save_state(self, folder: Path) -> None:
+        """Write what resuming needs."""
+        self._everywhere("saving", "save_state", lambda _: (folder,))
+
+    def load_state(self, folder: Path) -> None:
+        """Read what `save_state` wrote."""
+        self._everywhere("resuming", "load_state", lambda _: (folder,))
+
+    def _everywhere(self, what: str, method: str, arguments: Any) -> Any:
+        calls = [
+            getattr(actor, method).remote(*arguments(rank))
+            for rank, actor in enumerate(self._ranks)
+        ]
+        return fetch(calls, f"learner, {what}")
+
+
+def split(groups: int, ranks: int) -> list[list[tuple[int, float]]]:
+    """Deal group indices out to ranks, each with its weight in the overall mean.
+
+    Ranks must run equally many forward passes (their collectives wait for each other), so a rank
+    that comes short repeats a group with weight 0.
+    """
+    longest = -(-groups // ranks)
+    shares = [[(index, 1 / groups) for index in range(rank, groups, ranks)] for rank in range(ranks)]
+    return [share + [(0, 0.0)] * (longest - len(share)) for share in shares]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fleet:
+    """Every role of a run."""
+
+    loader: Loader
+    rollouts: Rollouts
+    anchor: Anchor
+    learner: Learner
+
+
+def publish(fleet: Fleet, version: int) -> None:
+    """The learner's weights into every rollout worker."""
+    fleet.rollouts.load(fleet.learner.publish(version), version)
+
+

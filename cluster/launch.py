@@ -1,0 +1,133 @@
+"""Configuration -> running actors; and everything stopped again afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from actors.anchor import AnchorScorer
+from actors.loader import PromptLoader
+from actors.rollout import RolloutWorker
+from cluster.fleet import Anchor, Fleet, Learner, Loader, Rollouts, fetch
+from learner.actor import LearnerRank
+from videothinker import cpu_torch, metrics
+from videothinker.config import RunConfig
+from videothinker.errors import PlacementError
+from videothinker.run import RunDirectory, atomic_write
+
+ROOT = Path(__file__).parents[1]
+GPU_SHARE = {"learner": 0.5, "rollout": 0.4, "anchor": 0.1}
+"""How roles share a device; untried on a GPU so far."""
+
+
+@contextmanager
+def launch(config: RunConfig, run: RunDirectory) -> Iterator[Fleet]:
+    """Start Ray if no cluster is named, then every actor; stop what was started at the end."""
+    start_ray(config)
+    try:
+        require_gpus(config)
+        yield start_fleet(config, run)
+    finally:
+        ray.shutdown()
+
+
+def start_ray(config: RunConfig) -> None:
+    """Connect to the named cluster, or start a private one on the loopback."""
+    variables = worker_environment(config)
+    options: dict[str, Any] = {
+        "runtime_env": {"env_vars": variables},
+        "log_to_driver": False,
+        "logging_level": "ERROR",
+    }
+    if config.cluster.address is not None:
+        ray.init(address=config.cluster.address, **options)
+        return
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    ray.init(
+        address="local",
+        _node_ip_address="127.0.0.1",
+        include_dashboard=False,
+        _system_config={"metrics_report_interval_ms": 3_600_000},
+        **options,
+    )
+
+
+def worker_environment(config: RunConfig) -> dict[str, str]:
+    """What every actor's process finds in its environment."""
+    if config.cluster.device == "cuda":
+        return {"PYTHONPATH": str(ROOT)}
+    return {
+        "PYTHONPATH": os.pathsep.join([cpu_torch.FOLDER, str(ROOT)]),
+        "OMP_NUM_THREADS": "1",  # two unpinned torch processes lose most of their speed
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    }
+
+
+def require_gpus(config: RunConfig) -> None:
+    """Refuse before anything is loaded what could only hang."""
+    if config.cluster.device == "cpu":
+        return
+    needed = config.learner.ranks * GPU_SHARE["learner"]
+    needed += config.rollout.workers * GPU_SHARE["rollout"] + GPU_SHARE["anchor"]
+    found = ray.cluster_resources().get("GPU", 0)
+    if found < needed:
+        raise PlacementError(
+            f"this run needs {needed:.1f} GPUs ({config.learner.ranks} learner ranks, "
+            f"{config.rollout.workers} rollout workers, one anchor scorer) and the cluster has "
+            f"{found:g}. Lower learner.ranks or rollout.workers, or set cluster.device=cpu"
+        )
+
+
+def start_fleet(config: RunConfig, run: RunDirectory) -> Fleet:
+    """All actors at once, since each takes seconds to start."""
+    device, dtype = config.cluster.device, config.model.dtype
+    loader = actor(PromptLoader, config).remote(config.model.path, config.data.videos, config.video)
+    workers = [
+        actor(RolloutWorker, config, "rollout").remote(
+            f"rollout-{index}", config.model.path, dtype, config.rollout, config.sampling, device
+        )
+        for index in range(config.rollout.workers)
+    ]
+    ranks = [actor(LearnerRank, config, "learner").remote(device) for _ in range(config.learner.ranks)]
+    anchored = any(stage.kl.direction != "none" for stage in config.stages)
+    scorers = [
+        actor(AnchorScorer, config, "anchor").remote(dtype, config.sampling.temperature, device)
+    ] * anchored
+    roles = [("loader", [loader]), ("rollout", workers), ("anchor", scorers), ("learner", ranks)]
+    write_targets(run, roles)
+    learner = Learner(ranks)
+    learner.connect()
+    return Fleet(
+        loader=Loader([loader]),
+        rollouts=Rollouts(workers),
+        anchor=Anchor(scorers[0] if scorers else None),
+        learner=learner,
+    )
+
+
+def actor(cls: type, config: RunConfig, role: str | None = None) -> Any:
+    """A plain class as a Ray actor with its share of a device."""
+    share = GPU_SHARE[role] if role and config.cluster.device == "cuda" else 0
+    return ray.remote(cls).options(num_cpus=0, num_gpus=share)
+
+
+def write_targets(run: RunDirectory, roles: Sequence[tuple[str, Sequence[Any]]]) -> None:
+    """Wait until every role serves metrics and list their addresses for Prometheus."""
+    metrics.ROLLOUT_WORKERS.set(len(dict(roles)["rollout"]))
+    targets = [target("driver", 0, metrics.serve())]
+    for role, members in roles:
+        ports = fetch([member.serve_metrics.remote() for member in members], f"{role}, starting")
+        targets += [target(role, index, port) for index, port in enumerate(ports)]
+    atomic_write(run.path / "prometheus_targets.json", json.dumps(targets, indent=2) + "\n")
+
+
+def target(role: str, index: int, port: int) -> dict[str, Any]:
+    """One entry of Prometheus's file_sd format."""
+    return {"targets": [f"127.0.0.1:{port}"], "labels": {"role": role, "index": str(index)}}

@@ -1,0 +1,75 @@
+"""summary.json: which models a run made, from what, and how well each answers."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from videothinker.config import RunConfig, StageConfig
+from videothinker.run import RunDirectory
+from videothinker.weights import model_digest
+
+
+class Lineage:
+    """The run's results so far; on disk after every change, so that a resumed run has them."""
+
+    def __init__(self, run: RunDirectory, config: RunConfig) -> None:
+        self._run = run
+        self._config = config
+        file = run.path / "summary.json"
+        self._summary: dict[str, Any] = (
+            json.loads(file.read_text())
+            if file.is_file()
+            else {"name": config.name, "started": time.time(), "models": [], "stages": []}
+        )
+
+    def finished(self, stage: str) -> bool:
+        """Whether a stage's model stands, with its results."""
+        return any(model["name"] == stage for model in self._summary["models"])
+
+    def evaluated(self, model: str) -> bool:
+        """Whether a model's results are known already."""
+        return self.finished(model)
+
+    def anchor(self, stage: StageConfig) -> Path:
+        """The checkpoint that a stage is repelled from or attracted to."""
+        if stage.kl.anchor == "base":
+            return self._config.model.path
+        if stage.kl.anchor in [earlier.name for earlier in self._config.stages]:
+            return self._run.stage(stage.kl.anchor) / "model"
+        return Path(stage.kl.anchor)
+
+    def add_stage(self, stage: StageConfig, seconds: float) -> None:
+        """A stage reached its last step."""
+        anchor = None
+        if stage.kl.direction != "none":
+            path = self.anchor(stage)
+            anchor = {"path": path, "digest": model_digest(path)}
+        entry = {
+            "name": stage.name,
+            "steps": stage.steps,
+            "seconds": seconds,
+            "kl": stage.kl.model_dump(),
+            "anchor": anchor,
+        }
+        self._keep("stages", entry)
+
+    def add_model(self, name: str, path: Path, evaluation: dict[str, Any] | None) -> None:
+        """A model with its address by content and its results."""
+        digest = model_digest(path)
+        self._keep(
+            "models", {"name": name, "path": path, "digest": digest, "evaluation": evaluation}
+        )
+
+    def finish(self) -> dict[str, Any]:
+        """Close the summary and return it."""
+        self._summary["finished"] = time.time()
+        self._run.summary(self._summary)
+        return self._summary
+
+    def _keep(self, kind: str, entry: dict[str, Any]) -> None:
+        others = [known for known in self._summary[kind] if known["name"] != entry["name"]]
+        self._summary[kind] = [*others, entry]
+        self._run.summary(self._summary)

@@ -1,0 +1,82 @@
+"""What one step reports: where its time went and what its groups looked like."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from videothinker import metrics
+from videothinker.config import StageConfig
+from videothinker.types import LearnerReport, ScoredGroup
+
+
+class StepClock:
+    """Times the phases of a step."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._phases: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Count what happens inside as this phase."""
+        started = time.monotonic()
+        yield
+        self._phases[name] = time.monotonic() - started
+        metrics.PHASE_SECONDS.labels(name).observe(self._phases[name])
+        if name == "sync":
+            metrics.WEIGHT_SYNC_SECONDS.observe(self._phases[name])
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds by phase and in total."""
+        return {**self._phases, "total": time.monotonic() - self._started}
+
+
+def step_metrics(
+    stage: StageConfig,
+    report: LearnerReport,
+    groups: Sequence[ScoredGroup],
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    """One line of metrics.jsonl."""
+    completions = [c for scored in groups for c in scored.group.completions]
+    lengths = [len(completion.token_ids) for completion in completions]
+    rewards = {name: float(_all(groups, name).mean()) for name in groups[0].rewards}
+    line: dict[str, Any] = {
+        "step": report.step,
+        "stage": stage.name,
+        "reward": sum(rewards.values()),
+        **{{"soft_accuracy": "accuracy"}.get(name, name): mean for name, mean in rewards.items()},
+        **{f"{kind}_accuracy": _of_kind(groups, kind) for kind in ("observational", "inferential")},
+        **report.stats,
+        "samples": len(completions),
+        "tokens": sum(lengths),
+        "completion_length": float(np.mean(lengths)),
+        "truncated_share": float(np.mean([c.finish_reason == "length" for c in completions])),
+        "equal_reward_groups": float(np.mean([not scored.advantages.any() for scored in groups])),
+        "skipped": stage.prompts_per_step - len(groups),
+        "weights_version": groups[0].group.weights_version,
+        "seconds": seconds,
+    }
+    metrics.REWARD.set(line["reward"])
+    metrics.KL.set(line.get("kl", 0.0))
+    metrics.SAMPLES_SKIPPED.labels(stage.name).inc(line["skipped"])
+    for scored in groups:
+        metrics.GROUP_STALENESS.observe(groups[0].group.weights_version - scored.group.weights_version)
+    return line
+
+
+def _all(groups: Sequence[ScoredGroup], reward: str) -> np.ndarray:
+    return np.concatenate([scored.rewards[reward] for scored in groups])
+
+
+def _of_kind(groups: Sequence[ScoredGroup], kind: str) -> float | None:
+    """Mean accuracy over the questions of one kind; None when a step had none of them."""
+    chosen = [scored for scored in groups if scored.group.question.category == kind]
+    if not chosen or "soft_accuracy" not in chosen[0].rewards:
+        return None
+    return float(_all(chosen, "soft_accuracy").mean())

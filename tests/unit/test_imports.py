@@ -1,0 +1,41 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = {"torch", "ray", "vllm", "deepspeed", "transformers"}
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"import sys\n{statement}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    return set(finished.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "videothinker.config",
+        "videothinker.config_file",
+        "videothinker.types",
+        "videothinker.errors",
+        "videothinker.cli",
+        "videothinker.doctor",
+    ],
+)
+def test_module_loads_none_of_the_large_packages(module: str) -> None:
+    assert not loaded_by(f"import {module}") & HEAVY
+
+
+def test_dry_run_loads_none_of_the_large_packages() -> None:
+    statement = (
+        "import contextlib, io\n"
+        "from videothinker.cli import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()):\n"
+        "    assert main(['train', 'configs/paper.yaml', '--dry-run']) == 0\n"
+    )
+    assert not loaded_by(statement) & HEAVY

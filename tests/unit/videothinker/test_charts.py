@@ -1,0 +1,85 @@
+"""Charts are well-formed SVG whose geometry says what the numbers say."""
+
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from videothinker.charts import (
+    Bar,
+    Series,
+    grouped_bars,
+    line_chart,
+    moving_mean,
+    tick_labels,
+    ticks,
+)
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def parse(svg: str) -> ET.Element:
+    return ET.fromstring(svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1))
+
+
+def bar(mean: float, low: float, high: float, label: str = "base") -> Bar:
+    return Bar(label=label, mean=mean, low=low, high=high, colour=0)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0, 1, ["0.00", "0.25", "0.50", "0.75", "1.00"]),
+        (0.9, 2.1, ["0.5", "1.0", "1.5", "2.0", "2.5"]),
+        (3, 3, ["2.6", "2.8", "3.0", "3.2", "3.4"]),
+        (-0.004, 0.004, ["-0.004", "-0.002", "0.000", "0.002", "0.004"]),
+        (0, 4000, ["0", "1,000", "2,000", "3,000", "4,000"]),
+    ],
+)
+def test_ticks_are_round_and_enclose_the_data(low: float, high: float, expected: list[str]) -> None:
+    values = ticks(low, high)
+    assert tick_labels(values) == expected
+    assert values[0] <= low <= high <= values[-1]
+
+
+def test_a_bar_is_as_tall_as_its_mean_and_its_whisker_as_its_interval() -> None:
+    chart = parse(grouped_bars([("overall", [bar(0.5, 0.25, 0.75)])], 400, 256, "summary"))
+    rect = chart.find(f".//{SVG}rect")
+    whisker = chart.find(f".//{SVG}path")
+    assert rect is not None
+    assert whisker is not None
+    assert float(rect.attrib["height"]) == pytest.approx(100)  # of 200 from 0% to 100%
+    low, high = re.findall(r"M[\d.]+ ([\d.]+)V([\d.]+)", whisker.attrib["d"])[0]
+    assert float(low) - float(high) == pytest.approx(100)
+
+
+def test_labels_cannot_break_out_of_the_drawing() -> None:
+    label = '<script>"&'
+    parse(grouped_bars([(label, [bar(0.5, 0.4, 0.6, label)])], 400, 200, label))
+    parse(line_chart([Series(label=label, points=((1, 2), (2, 3)), colour=0)], x_label=label,
+                     y_label=label))  # fmt: skip
+
+
+def test_a_line_rises_where_its_numbers_do() -> None:
+    svg = line_chart(
+        [Series(label="cdpo", points=((1, 0.0), (2, 1.0)), colour=1)], x_label="s", y_label="r"
+    )
+    (first, last) = parse(svg).findall(f".//{SVG}polyline")[0].attrib["points"].split()
+    assert float(last.split(",")[1]) < float(first.split(",")[1])
+
+
+def test_a_long_line_is_drawn_raw_and_smoothed() -> None:
+    points = tuple((float(x), float(x % 2)) for x in range(100))
+    svg = line_chart([Series(label="", points=points, colour=0)], x_label="s", y_label="r")
+    assert len(parse(svg).findall(f".//{SVG}polyline")) == 2
+
+
+def test_one_point_is_a_dot_and_none_is_no_chart() -> None:
+    dot = line_chart([Series(label="", points=((1, 1),), colour=0)], x_label="s", y_label="r")
+    assert parse(dot).find(f".//{SVG}circle") is not None
+    assert line_chart([Series(label="", points=(), colour=0)], x_label="s", y_label="r") == ""
+
+
+def test_a_moving_mean_of_a_constant_is_the_constant() -> None:
+    points = [(float(x), 3.0) for x in range(10)]
+    assert moving_mean(points, 5) == points

@@ -1,0 +1,376 @@
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from videothinker import cli, commands
+from videothinker.cli import main
+from videothinker.commands import Outcome
+from videothinker.data.store import write_questions
+from videothinker.errors import ConfigError, InputError, WeightsError
+from videothinker.types import Question
+
+ROOT = Path(__file__).parents[3]
+CDPO = str(ROOT / "configs" / "cdpo.yaml")
+VERBS = [
+    "quickstart",
+    "mini",
+    "prepare",
+    "train",
+    "evaluate",
+    "score",
+    "compare",
+    "ask",
+    "study",
+    "doctor",
+    "diagnose",
+    "plan",
+    "status",
+    "scale",
+    "stop",
+    "submit",
+]
+NOT_BUILT = {
+    "compare": ["r.json"],
+    "ask": ["--model", "m", "--video", "v", "why?"],
+    "study": ["c.yaml"],
+    "plan": ["c.yaml", "--gpus", "2", "--gpu-memory", "48"],
+    "scale": ["run", "--rollouts", "2"],
+    "stop": ["run"],
+    "submit": ["c.yaml", "--address", "http://127.0.0.1:8265"],
+}
+
+
+def failing(error: BaseException) -> Any:
+    def verb(arguments: object) -> Outcome:
+        raise error
+
+    return verb
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_teaches_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([verb, "--help"])
+    assert caught.value.code == 0
+    assert f"example:\n  videothinker {verb} " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", NOT_BUILT)
+def test_an_unbuilt_verb_says_so_and_fails(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([verb, *NOT_BUILT[verb]]) == 1
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", f"videothinker {verb}: not built yet\n")
+
+
+def test_an_unknown_verb_gets_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trian"]) == 2
+    said = capsys.readouterr().err
+    assert "Did you mean 'train'?" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["score"], ["mini", "out", "--videos", "x", "--seed", "1"], ["doctor", "--no"]]
+)
+def test_wrong_arguments_are_one_line_and_exit_2(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert "--help" in said.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(InputError("bad\nfile"), 2), (WeightsError("stale"), 1), (KeyboardInterrupt(), 130)],
+)
+def test_a_failure_is_one_line_with_its_exit_code(
+    error: BaseException,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(commands, "status", failing(error))
+    assert main(["status", "run"]) == code
+    said = capsys.readouterr().err
+    assert said.startswith("videothinker status: ")
+    assert said.count("\n") == 1
+
+
+def test_a_configurations_problems_keep_their_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(commands, "status", failing(ConfigError("x:\n  - a\n  - b")))
+    assert main(["status", "run"]) == 2
+    assert capsys.readouterr().err == "videothinker status: x:\n  - a\n  - b\n"
+
+
+def test_our_own_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "status", failing(KeyError("bug")))
+    with pytest.raises(KeyError):
+        main(["status", "run"])
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device"), "make room"),
+        (OSError(98, "Address already in use"), "port is taken"),
+        (ModuleNotFoundError("No module named 'ray'", name="ray"), "make setup"),
+    ],
+)
+def test_a_failing_machine_is_explained(
+    error: Exception,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(commands, "status", failing(error))
+    assert main(["status", "run"]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_missing_module_of_our_own_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = ModuleNotFoundError("No module named 'cluster.nothing'", name="cluster.nothing")
+    monkeypatch.setattr(commands, "status", failing(error))
+    with pytest.raises(ModuleNotFoundError):
+        main(["status", "run"])
+
+
+def test_dry_run_of_a_paper_configuration_passes_and_names_what_is_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", CDPO, "--dry-run", "stages.0.steps=7"]) == 0
+    said = capsys.readouterr()
+    assert "steps: 7" in said.out
+    assert "warning: model.path: no model" in said.err
+    assert "hf download Qwen/Qwen2.5-VL-3B-Instruct" in said.err
+    assert list(tmp_path.iterdir()) == [], "a dry run leaves nothing behind"
+
+
+def test_training_without_its_files_is_refused_with_the_same_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", CDPO]) == 2
+    said = capsys.readouterr()
+    assert "  - model.path: no model" in said.err
+    assert "hf download Qwen/Qwen2.5-VL-3B-Instruct" in said.err
+    assert said.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "one configuration file is needed and none was given"),
+        (["a.yaml", "b.yaml"], "2 were given"),
+        (["no.yaml"], "no.yaml: No such file"),
+        (["--resume", "nowhere"], "takes the folder of a run"),
+        ([CDPO, "--resume", "nowhere"], "leave"),
+        ([CDPO, "--dry"], "does not know --dry"),
+    ],
+)
+def test_train_explains_what_it_needs(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_status_prints_what_the_run_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "status.json").write_text('{"state": "running", "step": 3}')
+    assert main(["status", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "state  running\nstep   3\n"
+    assert main(["status", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"state": "running", "step": 3}
+    assert main(["status", str(tmp_path / "none")]) == 2
+
+
+@pytest.fixture
+def two_questions(tmp_path: Path) -> Path:
+    path = tmp_path / "questions.parquet"
+    kinds = ("observational", "inferential")
+    questions = [
+        Question(
+            id=f"q{number}",
+            video="v.mp4",
+            text="?",
+            options=(("A", "a"), ("B", "b")),
+            answer="A",
+            category=kind,
+        )
+        for number, kind in enumerate(kinds)
+    ]
+    write_questions(path, questions)
+    return path
+
+
+def write_answers(path: Path, *answers: tuple[str, str]) -> str:
+    lines = [json.dumps({"id": name, "completion": text}) for name, text in answers]
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+def test_score_prints_json(
+    two_questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = write_answers(
+        tmp_path / "a.jsonl", ("q1", "<answer>B</answer>"), ("q0", "<answer>A</answer>")
+    )
+    words = ["score", "--benchmark", "clevrer", "--data", str(two_questions), "--answers", answers]
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == 0.5
+
+
+def test_diagnose_prints_the_gap(
+    two_questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = write_answers(
+        tmp_path / "a.jsonl", ("q0", "<answer>A</answer>"), ("q1", "<answer>B</answer>")
+    )
+    words = ["diagnose", "--questions", str(two_questions), "--answers", answers]
+    assert main(words) == 0
+    assert "shortcut gap   +100.0%" in capsys.readouterr().out
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["shortcut_gap"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ('{"id": "q0", "completion": "A"}', "1 of 2 questions have no answer, the first is q1"),
+        ('{"id": "q0", "completion": "A"}\n{"id": "q0", "completion": "A"}', "line 2: a second"),
+        ('{"id": "q9", "completion": "A"}', "no question has the id q9"),
+        ('{"id": "q0"}', "line 1: expected"),
+        ("nonsense", "line 1: expected"),
+        ('{"id": "q0", "completion": 3}', "is not a string"),
+    ],
+)
+def test_answers_that_do_not_fit_the_questions_are_refused(
+    lines: str,
+    said: str,
+    two_questions: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    answers = tmp_path / "a.jsonl"
+    answers.write_text(lines)
+    words = ["diagnose", "--questions", str(two_questions), "--answers", str(answers)]
+    assert main(words) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_outcomes_exit_code_is_the_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = Outcome(text="text", result={"a": 1}, notes=("note",), exit_code=1)
+    monkeypatch.setattr(commands, "doctor", lambda arguments: outcome)
+    assert main(["doctor"]) == 1
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("text\n", "note\n")
+    assert main(["doctor", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {"a": 1}
+
+
+def run(code: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_verb_with_one_line_and_130(number: int) -> None:
+    code = (
+        "import time\n"
+        "from videothinker import cli, commands\n"
+        "def wait(arguments):\n"
+        "    print('ready', flush=True)\n"
+        "    time.sleep(30)\n"
+        "commands.status = wait\n"
+        "raise SystemExit(cli.main(['status', 'run']))\n"
+    )
+    with run(code) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"ready\n"
+        started = time.monotonic()
+        process.send_signal(number)
+        _, said = process.communicate(timeout=10)
+    assert time.monotonic() - started < 5
+    assert (process.returncode, said) == (130, b"videothinker status: interrupted\n")
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    code = (
+        "import sys, time\n"
+        "from videothinker import cli, commands\n"
+        "def much(arguments):\n"
+        "    sys.stdin.readline()\n"
+        "    return commands.Outcome(text='x' * 1_000_000)\n"
+        "commands.status = much\n"
+        "raise SystemExit(cli.main(['status', 'run']))\n"
+    )
+    reader, writer = os.pipe()
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+    ) as process:
+        os.close(writer)
+        os.close(reader)
+        _, said = process.communicate(b"\n", timeout=20)
+    assert (process.returncode, said) == (1, b"")
+
+
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out.startswith("videothinker 0.")
+
+
+def test_mini_writes_a_world(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = tmp_path / "world"
+    assert main(["mini", str(world), "--videos", "2", "--seed", "1"]) == 0
+    assert (world / "videos" / "video_00001.mp4").is_file()
+    assert "2 videos" in capsys.readouterr().out
+    words = ["prepare", "clevrer", "--out", str(tmp_path / "out")]
+    words += ["--questions", str(world / "questions.json")]
+    words += ["--annotations", str(world / "annotations"), "--videos", str(world / "videos")]
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)["questions"] == 2
+    assert (tmp_path / "out" / "questions.parquet").is_file()
+
+
+def test_benchmark_names_in_the_help_are_those_of_the_evaluation() -> None:
+    from videothinker import evaluation
+
+    assert tuple(cli.BENCHMARKS.split(", ")) == evaluation.BENCHMARKS
+
+
+def test_progress_goes_to_stderr_so_that_stdout_is_the_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+    from videothinker.progress import ProgressLine
+
+    ProgressLine("x")(1, 1)
+    assert out.getvalue() == ""

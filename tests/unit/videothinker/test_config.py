@@ -1,0 +1,105 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from videothinker.config import KLConfig, LearnerConfig, RunConfig, StageConfig
+from videothinker.config_file import dotted_keys
+
+SMALLEST = {
+    "name": "x",
+    "out": "runs/x",
+    "model": {"path": "m"},
+    "data": {"videos": "v"},
+    "stages": [{"name": "only", "questions": "q.parquet"}],
+}
+
+
+def test_defaults_are_the_papers_values() -> None:
+    config = RunConfig.model_validate(SMALLEST)
+    assert config.learner.learning_rate == 1e-6
+    assert config.learner.schedule == "linear"
+    assert config.learner.max_grad_norm == 20.0
+    assert (config.learner.clip_low, config.learner.clip_high) == (0.2, 0.28)
+    assert config.sampling.group_size == 8
+    assert config.sampling.max_tokens == 768
+    assert config.video.max_pixels == 128 * 28 * 28
+    assert config.stages[0].steps == 500
+    assert config.stages[0].kl.direction == "none"
+    assert KLConfig().coefficient == 0.01
+
+
+def test_a_loaded_configuration_cannot_change() -> None:
+    config = RunConfig.model_validate(SMALLEST)
+    with pytest.raises(ValidationError):
+        config.seed = 1  # type: ignore[misc]
+
+
+def test_coefficient_is_never_negative() -> None:
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+        KLConfig(direction="repel", coefficient=-0.01)
+
+
+def test_a_group_of_one_is_refused() -> None:
+    with pytest.raises(ValidationError, match="greater than or equal to 2"):
+        RunConfig.model_validate({**SMALLEST, "sampling": {"group_size": 1}})
+
+
+def test_a_stage_name_is_usable_as_a_folder() -> None:
+    with pytest.raises(ValidationError, match="pattern"):
+        StageConfig(name="../bias", questions=Path("q"))
+
+
+def test_text_numbers_become_numbers() -> None:
+    assert LearnerConfig.model_validate({"learning_rate": "1e-6"}).learning_rate == 1e-6
+
+
+def test_every_key_is_listed_here() -> None:
+    """A new key must be deliberate: who sets it differently, and what breaks if it is derived?"""
+    assert sorted(dotted_keys()) == sorted(KEYS)
+
+
+KEYS = [
+    "name",
+    "out",
+    "seed",
+    "rewards",
+    "model.path",
+    "model.dtype",
+    "data.videos",
+    "data.validation",
+    "data.validation_questions",
+    "video.fps",
+    "video.min_frames",
+    "video.max_frames",
+    "video.min_pixels",
+    "video.max_pixels",
+    "video.total_pixels",
+    "sampling.group_size",
+    "sampling.temperature",
+    "sampling.max_tokens",
+    "learner.learning_rate",
+    "learner.schedule",
+    "learner.max_grad_norm",
+    "learner.clip_low",
+    "learner.clip_high",
+    "learner.ranks",
+    "learner.zero_stage",
+    "learner.gradient_checkpointing",
+    "learner.save_every",
+    "rollout.workers",
+    "rollout.max_model_len",
+    "rollout.cache_gb",
+    "cluster.address",
+    "cluster.device",
+    "cluster.logprob_tolerance",
+    "stages.N.name",
+    "stages.N.questions",
+    "stages.N.steps",
+    "stages.N.prompts_per_step",
+    "stages.N.kl.direction",
+    "stages.N.kl.anchor",
+    "stages.N.kl.coefficient",
+    "stages.N.kl.estimator",
+    "stages.N.kl.bound",
+]

@@ -1,0 +1,246 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from videothinker.config_checks import check_paths
+from videothinker.config_file import load_config, to_yaml
+from videothinker.errors import ConfigError, InputError
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+SHIPPED = sorted(CONFIGS.glob("*.yaml"))
+CDPO = CONFIGS / "cdpo.yaml"
+PAPER = CONFIGS / "paper.yaml"
+
+SMALLEST = """
+name: small
+out: runs/small
+model: {path: m}
+data: {videos: v}
+stages:
+  - {name: only, questions: q.parquet}
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(SMALLEST)
+    return path
+
+
+def problems(path: Path, *overrides: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, overrides)
+    first, *rest = str(caught.value).splitlines()
+    assert first == f"{path} cannot be run:"
+    assert all(line.startswith("  - ") for line in rest)
+    return [line.removeprefix("  - ") for line in rest]
+
+
+def only_problem(path: Path, *overrides: str) -> str:
+    (problem,) = problems(path, *overrides)
+    return problem
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_configuration_loads(path: Path) -> None:
+    assert load_config(path).name == path.stem
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_resolved_configuration_reads_back_equal(path: Path, tmp_path: Path) -> None:
+    resolved = tmp_path / "config.yaml"
+    config = load_config(path)
+    resolved.write_text(to_yaml(config))
+    assert load_config(resolved) == config
+
+
+def test_the_five_promised_configurations_are_shipped() -> None:
+    assert [path.stem for path in SHIPPED] == ["bias", "cdpo", "grpo", "paper", "quickstart"]
+
+
+@pytest.mark.parametrize("name", ["bias", "cdpo", "grpo", "paper"])
+def test_paper_configurations_have_the_papers_values(name: str) -> None:
+    config = load_config(CONFIGS / f"{name}.yaml")
+    assert config.model.path.name == "Qwen2.5-VL-3B-Instruct"
+    assert (config.sampling.group_size, config.sampling.max_tokens) == (8, 768)
+    assert (config.learner.learning_rate, config.learner.schedule) == (1e-6, "linear")
+    assert (config.learner.max_grad_norm, config.learner.ranks) == (20.0, 2)
+    assert (config.video.max_frames, config.video.max_pixels) == (16, 128 * 28 * 28)
+    for stage in config.stages:
+        assert (stage.steps, stage.prompts_per_step) == (500, 2)
+
+
+@pytest.mark.parametrize("name", ["cdpo", "paper"])
+def test_cdpo_repels_from_the_bias_model(name: str) -> None:
+    kl = load_config(CONFIGS / f"{name}.yaml").stages[-1].kl
+    assert (kl.direction, kl.coefficient, kl.estimator, kl.bound) == ("repel", 0.01, "k3", 11.0)
+
+
+def test_a_float_without_a_point_is_a_number(small: Path) -> None:
+    assert yaml.safe_load("1e-6") == "1e-6", "PyYAML reads YAML 1.1; the typed layer must convert"
+    small.write_text(SMALLEST + "learner: {learning_rate: 1e-6}\n")
+    assert load_config(small).learner.learning_rate == 1e-6
+    assert load_config(small, ["learner.learning_rate=2e-6"]).learner.learning_rate == 2e-6
+
+
+def test_overrides_replace_the_file(small: Path) -> None:
+    config = load_config(small, ["seed=7", "stages.0.steps=3", "cluster.device=cpu"])
+    assert (config.seed, config.stages[0].steps, config.cluster.device) == (7, 3, "cpu")
+
+
+def test_an_override_may_replace_a_whole_section() -> None:
+    config = load_config(CDPO, ["stages.0.kl={direction: none}"])
+    assert config.stages[0].kl.direction == "none"
+
+
+def test_the_last_override_wins(small: Path) -> None:
+    assert load_config(small, ["seed=1", "seed=2"]).seed == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("seed", "an override is written"),
+        ("stages.1.steps=3", "stages has no '1'; it has 1, from 0 on"),
+        ("stages.first.steps=3", "stages has no 'first'"),
+        ("seed.x=3", "unknown key|single value"),
+        ("name.x=3", "name is a single value"),
+        ("seed=[", "not readable as YAML"),
+    ],
+)
+def test_a_malformed_override_is_explained(small: Path, override: str, said: str) -> None:
+    small.write_text(SMALLEST + "seed: 1\n")
+    with pytest.raises(ConfigError, match=said):
+        load_config(small, [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("stages.0.kl.coeficient=1", "stages.0.kl.coeficient: unknown key. Did you mean 'coeff"),
+        ("stages.0.kl.beta=1", "Did you mean 'coefficient'?"),
+        ("learning_rate=1", "Did you mean 'learner.learning_rate'?"),
+        ("steps=1", "Did you mean 'stages.N.steps'?"),
+        ("learner.zzz=1", "Known here: learning_rate, schedule"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest(override: str, said: str) -> None:
+    assert said in only_problem(CDPO, override)
+
+
+def test_all_problems_come_at_once() -> None:
+    found = problems(
+        PAPER,
+        "oops",
+        "learner.repulsion=1",
+        "stages.0.steps=many",
+        "learner.ranks=3",
+        "video.min_frames=99",
+        "rewards=[format, fromat]",
+    )
+    text = "\n".join(found)
+    assert len(found) == 7, text
+    for said in (
+        "'oops'",
+        "learner.repulsion: unknown key",
+        "stages.0.steps = 'many': input should be a valid integer",
+        "rewards.1 = 'fromat'",
+        "stages.0.prompts_per_step = 2 cannot be shared evenly by learner.ranks = 3",
+        "stages.1.prompts_per_step = 2 cannot be shared evenly",
+        "video.min_frames = 99 is more than video.max_frames = 16",
+    ):
+        assert said in text
+
+
+def test_missing_required_keys_are_named_with_the_other_problems(tmp_path: Path) -> None:
+    path = tmp_path / "empty.yaml"
+    path.write_text("learner: {ranks: 3}\nstages: [{name: a}, {name: a, questions: q}]\n")
+    text = "\n".join(problems(path))
+    for key in ("name", "out", "model", "data", "stages.0.questions"):
+        assert f"{key}: missing, and there is no default" in text
+    assert "an earlier stage has this name" in text
+    assert "unset" not in text
+
+
+def test_a_coefficient_without_a_direction_is_refused(small: Path) -> None:
+    said = only_problem(small, "stages.0.kl.coefficient=0.01")
+    assert "stages.0.kl: with direction none, coefficient = 0.01 would have no effect" in said
+
+
+def test_repulsion_from_bias_needs_an_earlier_bias_stage(small: Path) -> None:
+    said = only_problem(small, "stages.0.kl={direction: repel}")
+    assert "no earlier stage of this run is named bias" in said
+
+
+def test_a_stage_after_itself_is_not_earlier(small: Path) -> None:
+    overrides = ["stages.0.name=bias", "stages.0.kl={direction: attract, anchor: bias}"]
+    assert "no earlier stage" in only_problem(small, *overrides)
+
+
+def test_a_misspelt_anchor_is_refused_with_the_nearest() -> None:
+    assert "Did you mean 'bias'?" in only_problem(PAPER, "stages.1.kl.anchor=bais")
+
+
+def test_the_base_model_is_always_an_anchor(small: Path) -> None:
+    kl = "stages.0.kl={direction: attract, anchor: base, coefficient: 0.04}"
+    assert load_config(small, [kl]).stages[0].kl.anchor == "base"
+
+
+def test_a_video_must_fit_beside_its_answer() -> None:
+    assert "has no room for a video of 1024 tokens" in only_problem(
+        CDPO, "rollout.max_model_len=1500"
+    )
+
+
+def test_out_may_not_be_a_file(small: Path) -> None:
+    assert f"{small} is a file" in only_problem(small, f"out={small}/run")
+
+
+def test_a_run_needs_a_reward(small: Path) -> None:
+    assert "nothing to learn from" in only_problem(small, "rewards=[]")
+
+
+def test_a_key_given_twice_is_refused(small: Path) -> None:
+    small.write_text(SMALLEST + "seed: 1\nseed: 2\n")
+    assert "seed is given twice" in only_problem(small)
+
+
+@pytest.mark.parametrize("content", ["", "- a\n", "just words\n", "a: [\n", "\x00"])
+def test_a_file_that_is_no_mapping_is_refused(small: Path, content: str) -> None:
+    small.write_text(content)
+    only_problem(small)
+
+
+def test_an_absent_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="No such file") as caught:
+        load_config(tmp_path / "no.yaml")
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_things_are_named_with_the_command_that_brings_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "\n".join(check_paths(load_config(CDPO)))
+    model = "models/Qwen2.5-VL-3B-Instruct"
+    assert f"hf download Qwen/Qwen2.5-VL-3B-Instruct --local-dir {model}" in text
+    assert "videothinker prepare clevrer --questions data/clevrer/train.json" in text
+    assert "--out data/clevrer/validation" in text
+    assert "videothinker train configs/bias.yaml" in text
+    assert "data.videos: no folder data/clevrer/videos" in text
+
+
+def test_nothing_is_missing_where_everything_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load_config(PAPER)
+    config.data.videos.mkdir(parents=True)
+    assert config.data.validation is not None
+    files = [config.model.path / "config.json", config.data.validation]
+    for path in files + [stage.questions for stage in config.stages]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert check_paths(config) == []

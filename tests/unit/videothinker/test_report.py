@@ -1,0 +1,232 @@
+"""The report: true sentences, nothing from outside, and foreign text that stays text."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from videothinker import report_groups
+from videothinker.errors import InputError
+from videothinker.evaluation import wilson
+from videothinker.report import claim, difference, results_table, write_report
+from videothinker.report_groups import choose
+from videothinker.run import RunDirectory
+from videothinker.types import Completion, Question, RolloutGroup, ScoredGroup
+
+HOSTILE = "<script>alert('&')</script>"
+
+
+def estimate(correct: int, n: int) -> dict[str, Any]:
+    low, high = wilson(correct, n)
+    return {"mean": correct / n, "low": low, "high": high, "n": n}
+
+
+def model(name: str, observational: int, inferential: int) -> dict[str, Any]:
+    return {
+        "name": name,
+        "path": f"/models/{name}",
+        "digest": f"sha256:{name}",
+        "evaluation": {
+            "observational": estimate(observational, 100),
+            "inferential": estimate(inferential, 100),
+            "overall": estimate(observational + inferential, 200),
+            "format": estimate(200, 200),
+            "shortcut_gap": (observational - inferential) / 100,
+        },
+    }
+
+
+BASE, BIAS, CDPO = model("base", 85, 31), model("bias", 99, 2), model("cdpo", 88, 42)
+
+
+def scored(text: str, rewards: tuple[float, ...]) -> ScoredGroup:
+    question = Question(
+        id="q",
+        video="gone.mp4",
+        text=HOSTILE,
+        options=(("A", HOSTILE), ("B", "other")),
+        answer="A",
+        category="inferential",
+    )
+    completion = Completion(
+        token_ids=np.arange(2),
+        logprobs=np.full(2, -0.25, np.float32),
+        text=text,
+        finish_reason="length",
+    )
+    values = np.array(rewards, np.float32)
+    return ScoredGroup(
+        group=RolloutGroup(
+            question=question,
+            completions=(completion,) * len(rewards),
+            weights_version=3,
+            worker="w",
+            seconds=0.0,
+        ),
+        rewards={"soft_accuracy": values},
+        advantages=values - values.mean(),
+        anchor_logprobs=(np.full(2, -0.75, np.float32),) * len(rewards),
+    )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    directory = RunDirectory.create(tmp_path / "run", "name: trial\ndata: {videos: /nowhere}\n")
+    for step in (1, 2, 3):
+        seconds = {"generate": 2.0, "learn": 1.0, "total": 3.2}
+        line = {"stage": "bias", "step": step, "reward": 1.0 + step / 10, "kl": None}
+        directory.record({**line, "seconds": seconds})
+    directory.record({"stage": "cdpo", "step": 1, "reward": 1.5, "kl": 0.2})
+    directory.rollouts("bias", 3, [scored(HOSTILE, (1.0, 0.0, 0.0))])
+    directory.summary({"name": "trial", "started": 0.0, "models": [BASE, BIAS, CDPO], "stages": []})
+    return directory.path
+
+
+class Page(HTMLParser):
+    """Collects tags, and fails on one that is closed without having been opened."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag not in ("meta", "img", "line", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_claim_says_what_changed_between_the_first_and_the_last_model() -> None:
+    assert claim([BASE, BIAS, CDPO], []) == (
+        "CDPO raised inferential accuracy from 31% to 42% and observational accuracy from 85% to "
+        "88%."
+    )
+
+
+def test_the_claim_owns_up_to_a_loss() -> None:
+    assert claim([BASE, BIAS], []) == (
+        "Bias model lowered inferential accuracy from 31% to 2% and raised observational accuracy "
+        "from 85% to 99%."
+    )
+
+
+def test_without_a_change_the_claim_says_so() -> None:
+    assert "left inferential accuracy at 31% and" in claim([BASE, model("grpo", 99, 31)], [])
+
+
+def test_before_any_evaluation_the_claim_is_only_where_the_run_is() -> None:
+    assert claim([], []) == "This run has not finished a step yet."
+    assert (
+        claim([], [{"stage": "bias", "step": 7}]) == "Not evaluated yet: stage bias is at step 7."
+    )
+    assert claim([model("base", 85, 0)], []) == (
+        "The base model answers 85% of observational and 0% of inferential questions right."
+    )
+
+
+def test_the_difference_matches_newcombe_s_published_example() -> None:
+    gap, low, high = difference(estimate(48, 80), estimate(56, 70))
+    assert (gap, low, high) == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)
+
+
+def test_the_terminal_table_is_aligned_and_complete() -> None:
+    table = results_table([BASE, {"name": "cdpo", "evaluation": None}])
+    header, rule, base, cdpo = table.splitlines()
+    assert header.split() == ["model", "observational", "inferential", "overall", "format", "n"]
+    assert len(header) == len(rule) == len(base)
+    assert "31.0 [22.8, 40.6]" in base
+    assert cdpo.split() == ["cdpo", "-", "-", "-", "-", "0"]
+
+
+def test_the_page_is_well_formed_and_asks_for_nothing_from_outside(run: Path) -> None:
+    text = write_report(run).read_text()
+    page = Page(text)
+    assert page.open == []
+    assert page.links == []
+    assert "script" not in page.tags
+    assert not re.search(r"https?://|@import|url\(", text)
+
+
+def test_text_from_outside_is_escaped(run: Path) -> None:
+    text = write_report(run).read_text()
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;alert(&#x27;&amp;&#x27;)") >= 3
+
+
+def test_the_page_shows_curves_phases_answers_and_lineage(run: Path) -> None:
+    text = write_report(run).read_text()
+    assert "CDPO raised inferential accuracy from 31% to 42%" in text
+    assert "mean reward by step" in text
+    assert "3.2 s a step" in text
+    assert "advantage +0.67" in text
+    assert "2 times" in text
+    assert "+0.50 nats a token against the anchor" in text
+    assert "cut at the token limit" in text
+    assert "sha256:cdpo" in text
+    assert "gone.mp4 (not readable from here)" in text
+
+
+def test_stills_are_taken_from_the_run_s_video_folder(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def fake(path: Path, *_: object) -> list[str]:
+        asked.append(path)
+        return ["data:image/png;base64,AAAA"]
+
+    monkeypatch.setattr(report_groups, "stills", fake)
+    assert 'src="data:image/png;base64,AAAA"' in write_report(run).read_text()
+    assert asked == [Path("/nowhere/gone.mp4")]
+
+
+def test_a_run_that_only_started_has_a_report_too(tmp_path: Path) -> None:
+    directory = RunDirectory.create(tmp_path / "run", "name: trial\n")
+    text = write_report(directory.path).read_text()
+    assert "has not finished a step yet" in text
+    assert Page(text).open == []
+
+
+def test_a_replayed_step_counts_once(run: Path) -> None:
+    RunDirectory.open(run).record({"stage": "bias", "step": 3, "seconds": {"total": 3.2}})
+    assert "3.2 s a step, 3 steps" in write_report(run).read_text()
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a run"):
+        write_report(tmp_path)
+
+
+def test_groups_with_unequal_rewards_are_shown_first_and_one_of_each_category() -> None:
+    rows = [
+        {"category": "inferential", "rewards": [0, 0]},
+        {"category": "inferential", "rewards": [0, 1]},
+        {"category": "observational", "rewards": [1, 1]},
+    ]
+    assert choose(rows) == [rows[1], rows[2]]
+
+
+def test_the_summary_file_is_read_as_the_trainer_writes_it(run: Path) -> None:
+    summary = json.loads((run / "summary.json").read_text())
+    summary["finished"] = "2026-01-01"
+    kl = {"direction": "repel", "coefficient": 0.01}
+    anchor = {"path": "/models/bias", "digest": "sha256:bias"}
+    summary["stages"] = [{"name": "cdpo", "steps": 4, "seconds": 9.0, "kl": kl, "anchor": anchor}]
+    (run / "summary.json").write_text(json.dumps(summary))
+    text = write_report(run).read_text()
+    assert "4 steps, direction repel, coefficient 0.01" in text
+    assert "anchor of cdpo" in text
+    assert "1970-01-01 00:00 UTC" in text

@@ -1,0 +1,179 @@
+"""A run's directory: whole files, whole lines, and clear words when the disk will not have them."""
+
+import errno
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from videothinker.errors import InputError, VideoThinkerError
+from videothinker.run import RunDirectory, atomic_write, read_lines
+from videothinker.types import Completion, Question, RolloutGroup, ScoredGroup
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    return RunDirectory.create(tmp_path / "run", "name: test\n")
+
+
+def scored(*, anchor: bool = True) -> ScoredGroup:
+    question = Question(
+        id="video_00001/q0",
+        video="video_00001.mp4",
+        text="What?",
+        options=(("A", "this"),),
+        answer="A",
+        category="inferential",
+    )
+    completions = tuple(
+        Completion(
+            token_ids=np.arange(length),
+            logprobs=np.full(length, -0.5, np.float32),
+            text=f"text {length}",
+            finish_reason="stop",
+        )
+        for length in (2, 3)
+    )
+    group = RolloutGroup(
+        question=question,
+        completions=completions,
+        weights_version=7,
+        worker="rollout-0",
+        seconds=1.5,
+        prompt_tokens=40,
+    )
+    return ScoredGroup(
+        group=group,
+        rewards={
+            "soft_accuracy": np.array([1, 0], np.float32),
+            "format": np.array([1, 1], np.float32),
+        },
+        advantages=np.array([0.7, -0.7], np.float32),
+        anchor_logprobs=(np.zeros(2, np.float32), np.zeros(3, np.float32)) if anchor else None,
+    )
+
+
+def test_a_new_run_holds_its_configuration(run: RunDirectory) -> None:
+    assert RunDirectory.open(run.path).config_yaml == "name: test\n"
+
+
+def test_a_run_never_starts_on_top_of_another(run: RunDirectory) -> None:
+    with pytest.raises(InputError, match=f"--resume {run.path}"):
+        RunDirectory.create(run.path, "name: other\n")
+    assert run.config_yaml == "name: test\n"
+
+
+def test_an_empty_folder_may_become_a_run(tmp_path: Path) -> None:
+    RunDirectory.create(tmp_path, "name: test\n")
+
+
+def test_a_folder_without_configuration_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a run"):
+        RunDirectory.open(tmp_path)
+
+
+def test_status_keeps_the_fields_it_is_not_told_about(run: RunDirectory) -> None:
+    run.status(state="training", stage="bias", step=1)
+    RunDirectory.open(run.path).status(step=np.int64(2))
+    status = json.loads((run.path / "status.json").read_text())
+    assert (status["state"], status["stage"], status["step"]) == ("training", "bias", 2)
+
+
+def test_each_step_is_one_line_of_plain_json(run: RunDirectory) -> None:
+    run.record({"step": 1, "reward": np.float32(0.5), "kl": float("nan")})
+    run.record({"step": 2, "seconds": {"total": 1.0}})
+    assert read_lines(run.path / "metrics.jsonl") == [
+        {"step": 1, "reward": 0.5, "kl": None},
+        {"step": 2, "seconds": {"total": 1.0}},
+    ]
+
+
+def test_a_line_torn_by_a_crash_is_cut_off_before_going_on(run: RunDirectory) -> None:
+    run.record({"step": 1})
+    with (run.path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 2, "rew')
+    assert read_lines(run.path / "metrics.jsonl") == [{"step": 1}]
+    RunDirectory.open(run.path).record({"step": 2})
+    assert read_lines(run.path / "metrics.jsonl") == [{"step": 1}, {"step": 2}]
+
+
+def test_a_skipped_sample_keeps_its_reason(run: RunDirectory) -> None:
+    run.skip("bias", 3, "video_00001/q0", "decode: broken file")
+    assert read_lines(run.path / "skipped.jsonl") == [
+        {
+            "stage": "bias",
+            "step": 3,
+            "question_id": "video_00001/q0",
+            "reason": "decode: broken file",
+        }
+    ]
+
+
+def test_every_group_is_a_row_with_all_its_completions(run: RunDirectory) -> None:
+    path = run.rollouts("cdpo", 12, [scored(), scored(anchor=False)])
+    assert path == run.path / "rollouts" / "cdpo-000012.parquet"
+    first, second = pq.read_table(path).to_pylist()
+    assert first["prompt_id"] == "video_00001/q0"
+    assert first["completions"] == ["text 2", "text 3"]
+    assert first["token_ids"] == [[0, 1], [0, 1, 2]]
+    assert first["logprobs"] == [[-0.5] * 2, [-0.5] * 3]
+    assert first["rewards"] == [2.0, 1.0]
+    assert first["reward_soft_accuracy"] == [1.0, 0.0]
+    assert first["advantages"] == pytest.approx([0.7, -0.7])
+    assert first["weights_version"] == 7
+    assert first["anchor_logprobs"] == [[0.0] * 2, [0.0] * 3]
+    assert second["anchor_logprobs"] is None
+
+
+def test_a_replayed_step_replaces_its_rollouts(run: RunDirectory) -> None:
+    run.rollouts("cdpo", 1, [scored(), scored()])
+    path = run.rollouts("cdpo", 1, [scored()])
+    assert pq.read_table(path).num_rows == 1
+
+
+def test_a_step_without_groups_still_leaves_a_readable_file(run: RunDirectory) -> None:
+    assert pq.read_table(run.rollouts("cdpo", 1, [])).num_rows == 0
+
+
+def test_a_stage_has_a_folder_of_its_own(run: RunDirectory) -> None:
+    assert run.stage("bias") == run.path / "stages" / "bias"
+    assert run.stage("bias").is_dir()
+
+
+def test_summary_is_json_without_nan_or_paths(run: RunDirectory) -> None:
+    run.summary({"path": Path("/x"), "seconds": float("inf"), "values": np.arange(2)})
+    summary = json.loads((run.path / "summary.json").read_text())
+    assert summary == {"path": "/x", "seconds": None, "values": [0, 1]}
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    atomic_write(tmp_path / "file", "old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("videothinker.run.os.fsync", full)
+    with pytest.raises(VideoThinkerError, match=r"no space left.*Free some"):
+        atomic_write(tmp_path / "file", "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "old"
+
+
+def test_a_folder_that_refuses_writing_is_an_input_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: int) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("videothinker.run.os.fsync", refused)
+    with pytest.raises(InputError, match="Choose a folder you may write to"):
+        atomic_write(tmp_path / "file", "new")
+
+
+def test_bytes_and_missing_folders_are_written_too(tmp_path: Path) -> None:
+    atomic_write(tmp_path / "a" / "b" / "file", b"\x00\xff")
+    assert (tmp_path / "a" / "b" / "file").read_bytes() == b"\x00\xff"

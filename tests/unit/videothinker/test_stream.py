@@ -1,0 +1,52 @@
+"""The order of questions: seeded, complete in every epoch, and a function of the step alone."""
+
+import pytest
+
+from videothinker.data.stream import QuestionStream, order
+from videothinker.errors import InputError
+from videothinker.types import Question
+
+
+def questions(count: int) -> list[Question]:
+    return [Question(id=str(n), video="", text="", options=(), answer="A") for n in range(count)]
+
+
+def ids(stream: QuestionStream, steps: range, size: int) -> list[str]:
+    return [question.id for step in steps for question in stream.batch(step, size)]
+
+
+def test_every_epoch_asks_each_question_once_in_its_own_order() -> None:
+    asked = ids(QuestionStream(questions(10), seed=1), range(1, 11), 2)
+    first, second = asked[:10], asked[10:]
+    assert sorted(first) == sorted(second) == [str(n) for n in range(10)]
+    assert first != second
+
+
+def test_a_batch_runs_on_into_the_next_epoch() -> None:
+    stream = QuestionStream(questions(3), seed=1)
+    expected = [str(n) for epoch in range(3) for n in order(3, 1, epoch)]
+    assert ids(stream, range(1, 3), 4) == expected[:8]
+
+
+def test_a_step_asked_again_by_a_new_stream_is_the_same_step() -> None:
+    stream = QuestionStream(questions(7), seed=5)
+    ids(stream, range(1, 5), 3)
+    assert ids(stream, range(3, 6), 3) == ids(QuestionStream(questions(7), 5), range(3, 6), 3)
+
+
+def test_another_seed_is_another_order() -> None:
+    assert order(20, 1, 0).tolist() != order(20, 2, 0).tolist()
+
+
+def test_the_order_of_a_seed_never_changes_between_versions() -> None:
+    assert order(8, 42, 0).tolist() == [3, 4, 2, 7, 6, 1, 5, 0]
+
+
+def test_steps_count_from_one() -> None:
+    with pytest.raises(ValueError, match="count from 1"):
+        QuestionStream(questions(3), 0).batch(0, 1)
+
+
+def test_no_questions_are_refused() -> None:
+    with pytest.raises(InputError, match="none to train on"):
+        QuestionStream([], 0)

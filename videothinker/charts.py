@@ -1,0 +1,205 @@
+"""Charts as plain SVG text, coloured by the page's own CSS so that they follow light and dark.
+
+Series colours are the custom properties --s0, --s1, ... of the page; nothing here knows a colour.
+Every chart is drawn at the width it will be shown at, so its letters stay readable on a phone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+Place = Callable[[float, float], tuple[float, float]]
+"""From a value pair to a point of the drawing."""
+
+SERIES_COLOURS = 6
+SMOOTH_FROM = 24
+"""Points from which a curve also gets a moving mean; below, the raw line is readable itself."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bar:
+    """One estimate with its 95% interval, all as shares between 0 and 1."""
+
+    label: str
+    mean: float
+    low: float
+    high: float
+    colour: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Series:
+    """One line: (x, y) in order of x."""
+
+    label: str
+    points: tuple[tuple[float, float], ...]
+    colour: int
+
+
+def percent(share: float) -> str:
+    """A share as people read it: 0.424 -> 42%."""
+    return f"{100 * share:.0f}%"
+
+
+def colour(index: int) -> str:
+    """The CSS value of a series colour; further series start again from the first."""
+    return f"var(--s{index % SERIES_COLOURS})"
+
+
+def ticks(low: float, high: float, count: int = 4) -> list[float]:
+    """Round numbers, about `count` of them, whose first and last enclose the range."""
+    if high <= low:
+        margin = abs(low) * 0.1
+        low, high = (low - margin, high + margin) if margin else (0.0, 1.0)
+    rough = (high - low) / count
+    magnitude: float = 10 ** math.floor(math.log10(rough))
+    step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= rough * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [place * step for place in range(first, last + 1)]
+
+
+def tick_labels(values: Sequence[float]) -> list[str]:
+    """The ticks with as many decimals as tell them apart."""
+    step = values[1] - values[0]
+    if step < 1e-4:
+        return [f"{value:.1e}" if value else "0" for value in values]
+    decimals = 0
+    while decimals < 5 and abs(round(step, decimals) - step) > 1e-9 * step:
+        decimals += 1
+    return [f"{value:,.{decimals}f}" for value in values]
+
+
+def grouped_bars(
+    groups: Sequence[tuple[str, Sequence[Bar]]], width: int, height: int, summary: str
+) -> str:
+    """Bars from 0% to 100% with their intervals, one group a title."""
+    left, right, top, bottom = 38, 4, 30, 26
+    inner, floor = width - left - right, height - bottom
+    scale = floor - top
+    parts = []
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        y = floor - share * scale
+        parts.append(
+            f'<line class="grid" x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        )
+        parts.append(_text(left - 6, y + 4, percent(share), "end"))
+    slot = inner / max(len(groups), 1)
+    most = max((len(bars) for _, bars in groups), default=1)
+    bar_width = min(56.0, slot * 0.84 / max(most, 1))
+    for place, (title, bars) in enumerate(groups):
+        centre = left + (place + 0.5) * slot
+        parts.append(_text(centre, height - 7, title, "middle", "group"))
+        start = centre - bar_width * len(bars) / 2
+        for index, bar in enumerate(bars):
+            parts.append(_bar(bar, start + index * bar_width, bar_width, floor, scale))
+    return _svg(width, height, parts, summary)
+
+
+def _bar(bar: Bar, x: float, width: float, floor: float, scale: float) -> str:
+    middle, cap = x + width / 2, min(6.0, width / 5)
+    y, low, high = (floor - share * scale for share in (bar.mean, bar.low, bar.high))
+    whisker = (
+        f"M{middle:.1f} {low:.1f}V{high:.1f}"
+        f"M{middle - cap:.1f} {low:.1f}h{2 * cap:.1f}M{middle - cap:.1f} {high:.1f}h{2 * cap:.1f}"
+    )
+    title = f"{bar.label}: {percent(bar.mean)} ({percent(bar.low)} to {percent(bar.high)})"
+    label = _text(middle, high - 6, percent(bar.mean), "middle", "value") if width >= 18 else ""
+    return (
+        f"<g><title>{escape(title)}</title>"
+        f'<rect x="{x + 1.5:.1f}" y="{y:.1f}" width="{width - 3:.1f}" '
+        f'height="{floor - y:.1f}" rx="2" style="fill:{colour(bar.colour)}"/>'
+        f'<path class="whisker" d="{whisker}"/>{label}</g>'
+    )
+
+
+def line_chart(
+    series: Sequence[Series],
+    *,
+    x_label: str,
+    y_label: str,
+    share: bool = False,
+    width: int = 340,
+    height: int = 200,
+) -> str:
+    """Lines over a common pair of axes; share fixes the range to 0% .. 100%."""
+    drawn = [one for one in series if one.points]
+    xs = [x for one in drawn for x, _ in one.points]
+    ys = [y for one in drawn for _, y in one.points]
+    if not xs:
+        return ""
+    y_ticks = [0.0, 0.25, 0.5, 0.75, 1.0] if share else ticks(min(ys), max(ys))
+    y_names = [percent(tick) for tick in y_ticks] if share else tick_labels(y_ticks)
+    left, right, top, bottom = 14 + 6.2 * max(map(len, y_names)), 10, 22, 34
+    x_low, x_high = min(xs), max(max(xs), min(xs) + 1)
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        across = (x - x_low) / (x_high - x_low)
+        up = (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
+        return left + across * (width - left - right), height - bottom - up * (
+            height - bottom - top
+        )
+
+    parts = [_text(4, 12, y_label, "start")]
+    for tick, name in zip(y_ticks, y_names, strict=True):
+        y = at(x_low, tick)[1]
+        parts.append(
+            f'<line class="grid" x1="{left:.1f}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        )
+        parts.append(_text(left - 6, y + 4, name, "end"))
+    for tick in _whole_ticks(x_low, x_high):
+        parts.append(_text(at(tick, y_ticks[0])[0], height - bottom + 15, f"{tick:,.0f}", "middle"))
+    parts.append(_text(width - right, height - 4, x_label, "end"))
+    for one in drawn:
+        parts.append(_line(one, at))
+    return _svg(width, height, parts, f"{y_label} by {x_label}")
+
+
+def _line(series: Series, at: Place) -> str:
+    stroke = f"stroke:{colour(series.colour)}"
+    title = f"<title>{escape(series.label)}</title>"
+    points, line = series.points, '<polyline class="line'
+    if len(points) == 1:
+        x, y = at(*points[0])
+        fill = f"fill:{colour(series.colour)}"
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" style="{fill}">{title}</circle>'
+    if len(points) < SMOOTH_FROM:
+        return f'{line}" points="{_path(points, at)}" style="{stroke}">{title}</polyline>'
+    smooth = moving_mean(points, window=max(5, len(points) // 12))
+    return (
+        f'{line} raw" points="{_path(points, at)}" style="{stroke}"/>'
+        f'{line}" points="{_path(smooth, at)}" style="{stroke}">{title}</polyline>'
+    )
+
+
+def moving_mean(points: Sequence[tuple[float, float]], window: int) -> list[tuple[float, float]]:
+    """The mean of each point's neighbourhood; at both ends, of the part of it that exists."""
+    half = window // 2
+    result = []
+    for place, (x, _) in enumerate(points):
+        near = [y for _, y in points[max(0, place - half) : place + half + 1]]
+        result.append((x, sum(near) / len(near)))
+    return result
+
+
+def _whole_ticks(low: float, high: float) -> list[float]:
+    """Steps are whole numbers, and so are their ticks; only those inside the range are shown."""
+    return [tick for tick in ticks(low, high) if tick == int(tick) and low <= tick <= high]
+
+
+def _path(points: Sequence[tuple[float, float]], at: Place) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in (at(*point) for point in points))
+
+
+def _text(x: float, y: float, content: str, anchor: str, kind: str = "") -> str:
+    classes = f' class="{kind}"' if kind else ""
+    return f'<text{classes} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(content)}</text>'
+
+
+def _svg(width: int, height: int, parts: Sequence[str], summary: str) -> str:
+    return (
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(summary)}">'
+        f"{''.join(parts)}</svg>"
+    )

@@ -1,0 +1,348 @@
+"""The command line: arguments in, results on stdout, progress and errors on stderr, an exit code.
+
+The one place that prints. Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import errno
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import videothinker
+from videothinker import commands, cpu_torch
+from videothinker.commands import Outcome
+from videothinker.errors import ConfigError, InputError, VideoThinkerError
+
+BENCHMARKS = "clevrer, mmvu, video-holmes, mvbench, tempcompass, videomme"
+STACK = ("torch", "torchvision", "transformers", "ray", "vllm", "deepspeed", "decord")
+INTERRUPTED = 130
+DESCRIPTION = """\
+Train a video model to reason: GRPO, repelled from a biased copy of itself.
+
+start here:
+  videothinker quickstart     both stages on a small video world, on this machine
+  videothinker doctor         what is installed here, and what is wrong with it
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one verb and returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    verb = next((word for word in words if not word.startswith("-")), "")
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    cpu_torch.install()
+    try:
+        arguments = _parse(words)
+        outcome = arguments.action(arguments)
+        _show(outcome, as_json=arguments.json)
+    except VideoThinkerError as error:
+        return _report(verb, str(error), error.exit_code, whole=isinstance(error, ConfigError))
+    except KeyboardInterrupt:
+        return _report(verb, "interrupted", INTERRUPTED)
+    except BrokenPipeError:  # the reader, say `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (OSError, ModuleNotFoundError) as error:
+        message = _remedy(error)
+        if not message:
+            raise
+        return _report(verb, message, 1)
+    return int(outcome.exit_code)
+
+
+def _show(outcome: Outcome, as_json: bool) -> None:
+    for note in outcome.notes:
+        print(note, file=sys.stderr)
+    if as_json and outcome.result is not None:
+        print(json.dumps(outcome.result, indent=2))
+    elif outcome.text:
+        print(outcome.text)
+    sys.stdout.flush()
+
+
+def _report(verb: str, message: str, code: int, whole: bool = False) -> int:
+    """One line on stderr; the problems of a configuration may take one each."""
+    text = message if whole else " ".join(message.split())
+    try:
+        print(f"videothinker {verb}".rstrip() + f": {text}", file=sys.stderr)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    return code
+
+
+def _remedy(error: OSError | ModuleNotFoundError) -> str | None:
+    """What to do about a failure of the machine; None for everything that is our own bug."""
+    if isinstance(error, ModuleNotFoundError):
+        name = (error.name or "").partition(".")[0]
+        return f"{name} is not installed here; run `make setup`" if name in STACK else None
+    remedies = {
+        errno.ENOSPC: "no space left on the disk; make room and run it again",
+        errno.EDQUOT: "the disk quota is used up; make room and run it again",
+        errno.EACCES: "no permission; choose a place you may write to",
+        errno.EROFS: "the file system is read-only; choose a place you may write to",
+        errno.EADDRINUSE: "a network port is taken; stop the other program, or run it again",
+    }
+    remedy = remedies.get(error.errno or 0)
+    where = f"{error.filename}: " if error.filename else ""
+    return where + remedy if remedy else None
+
+
+def _as_interrupt(signum: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, and the nearest verb where one is misspelt."""
+
+    def __init__(self, **settings: Any) -> None:
+        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        verb = self.prog.removeprefix("videothinker").strip()
+        raise InputError(f"{message}; see: videothinker {verb} --help".replace("  ", " "))
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
+    parser, verbs = _build_parser()
+    _refuse_unknown_verb(words, verbs)
+    arguments, rest = parser.parse_known_args(words)
+    if rest and arguments.verb == "train" and not any(word.startswith("-") for word in rest):
+        # argparse stops collecting positional words at the first option.
+        arguments.words += rest
+    elif rest:
+        parser.error(f"{arguments.verb} does not know {' '.join(rest)}")
+    return arguments
+
+
+def _refuse_unknown_verb(words: list[str], verbs: Sequence[str]) -> None:
+    if not words or words[0].startswith("-") or words[0] in verbs:
+        return
+    close = difflib.get_close_matches(words[0], verbs, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise InputError(f"no such verb.{hint} `videothinker --help` lists them")
+
+
+def _build_parser() -> tuple[_Parser, list[str]]:
+    parser = _Parser(prog="videothinker", description=DESCRIPTION)
+    parser.add_argument(
+        "--version", action="version", version=f"videothinker {videothinker.__version__}"
+    )
+    verbs = parser.add_subparsers(
+        dest="verb", metavar="VERB", required=True, parser_class=_Parser, title="verbs"
+    )
+
+    def verb(
+        name: str, action: Callable[..., Outcome], summary: str, example: str
+    ) -> argparse.ArgumentParser:
+        built = "" if action is not commands.not_built else " (not built yet)"
+        added = verbs.add_parser(
+            name,
+            help=summary + built,
+            description=summary[0].upper() + summary[1:] + "." + built,
+            epilog=f"example:\n  {example}",
+        )
+        added.add_argument("--json", action="store_true", help="print the result as JSON")
+        added.set_defaults(action=action)
+        return added
+
+    _add_making(verb)
+    _add_training(verb)
+    _add_measuring(verb)
+    _add_looking(verb)
+    _add_steering(verb)
+    return parser, list(verbs.choices)
+
+
+Verb = Callable[[str, Callable[..., Outcome], str, str], argparse.ArgumentParser]
+
+
+def _add_making(verb: Verb) -> None:
+    it = verb(
+        "quickstart",
+        commands.quickstart,
+        "both stages on mini CLEVRER, from nothing to a report, on this machine",
+        "videothinker quickstart --out runs/quickstart",
+    )
+    it.add_argument("--out", type=Path, default=Path("runs/quickstart"), metavar="DIR")
+    it.add_argument("--seed", type=int, default=42, metavar="N")
+
+    it = verb(
+        "mini",
+        commands.mini,
+        "write a mini CLEVRER world in CLEVRER's own layout",
+        "videothinker mini data/mini --videos 200 --seed 1",
+    )
+    it.add_argument("out", type=Path, metavar="OUT", help="a new folder")
+    it.add_argument("--videos", type=int, required=True, metavar="N")
+    it.add_argument("--seed", type=int, required=True, metavar="S", help="same seed, same world")
+    it.add_argument("--start", type=int, default=0, metavar="K", help="number of the first video")
+
+    it = verb(
+        "prepare",
+        commands.prepare,
+        "turn CLEVRER's files into questions that say which need reasoning",
+        "videothinker prepare clevrer --questions data/mini/questions.json"
+        " --annotations data/mini/annotations --videos data/mini/videos --out data/mini/prepared",
+    )
+    it.add_argument("dataset", choices=["clevrer"])
+    it.add_argument("--questions", type=Path, required=True, metavar="FILE")
+    it.add_argument("--annotations", type=Path, required=True, metavar="DIR")
+    it.add_argument("--videos", type=Path, required=True, metavar="DIR")
+    it.add_argument("--out", type=Path, required=True, metavar="DIR")
+    it.add_argument(
+        "--rule",
+        choices=["R1", "R2", "R3", "R4"],
+        default="R1",
+        help="how a question is called observational (default R1)",
+    )
+
+
+def _add_training(verb: Verb) -> None:
+    it = verb(
+        "train",
+        commands.train,
+        "train the stages of a configuration, or go on with a stopped run",
+        "videothinker train configs/cdpo.yaml learner.learning_rate=2e-6 stages.0.steps=100\n"
+        "  videothinker train --resume runs/cdpo",
+    )
+    it.add_argument(
+        "words",
+        nargs="*",
+        metavar="CONFIG [dotted.key=value]",
+        help="a YAML file, and settings that replace the file's",
+    )
+    it.add_argument(
+        "--resume", type=Path, metavar="RUN", help="go on where this run stopped (no CONFIG)"
+    )
+    it.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check everything, start nothing, print the whole configuration",
+    )
+    it = verb(
+        "submit",
+        commands.not_built,
+        "run a training through Ray's job server",
+        "videothinker submit configs/cdpo.yaml --address http://127.0.0.1:8265",
+    )
+    it.add_argument("config", type=Path, metavar="CONFIG")
+    it.add_argument("--address", required=True, metavar="URL")
+
+
+def _add_measuring(verb: Verb) -> None:
+    it = verb(
+        "evaluate",
+        commands.evaluate,
+        "answer a benchmark with vLLM and score it; goes on if interrupted",
+        "videothinker evaluate --model runs/cdpo/stages/cdpo/model --benchmark clevrer"
+        " --data data/clevrer/validation/questions.parquet --videos data/clevrer/videos"
+        " --out runs/eval",
+    )
+    it.add_argument("--model", type=Path, required=True, metavar="DIR")
+    it.add_argument("--benchmark", required=True, metavar="NAME", help=BENCHMARKS)
+    it.add_argument("--data", type=Path, required=True, metavar="FILE")
+    it.add_argument("--videos", type=Path, required=True, metavar="DIR")
+    it.add_argument("--out", type=Path, required=True, metavar="DIR")
+
+    it = verb(
+        "score",
+        commands.score,
+        "score answers that exist already, without a model; prints JSON",
+        "videothinker score --benchmark clevrer --data questions.parquet --answers answers.jsonl",
+    )
+    it.add_argument("--benchmark", required=True, metavar="NAME", help=BENCHMARKS)
+    it.add_argument("--data", type=Path, required=True, metavar="FILE")
+    it.add_argument(
+        "--answers", type=Path, required=True, metavar="FILE", help='{"id": ..., "completion": ...}'
+    )
+    it.add_argument("--scoring", choices=["reference", "official"], default="reference")
+
+    it = verb(
+        "diagnose",
+        commands.diagnose,
+        "observational and inferential accuracy, and the gap between them",
+        "videothinker diagnose --answers answers.jsonl --questions questions.parquet",
+    )
+    it.add_argument("--answers", type=Path, required=True, metavar="FILE")
+    it.add_argument("--questions", type=Path, required=True, metavar="FILE")
+
+    it = verb(
+        "compare",
+        commands.not_built,
+        "results of several models in the paper's table",
+        "videothinker compare runs/base/result.json runs/cdpo/result.json",
+    )
+    it.add_argument("results", type=Path, nargs="+", metavar="RESULT")
+
+    it = verb(
+        "study",
+        commands.not_built,
+        "arms by seeds: one table and one figure",
+        "videothinker study configs/study.yaml",
+    )
+    it.add_argument("config", type=Path, metavar="CONFIG")
+
+
+def _add_looking(verb: Verb) -> None:
+    it = verb(
+        "ask",
+        commands.not_built,
+        "one answer about one video, with its thinking",
+        'videothinker ask --model DIR --video clip.mp4 "What happens without the red cube?"',
+    )
+    it.add_argument("--model", type=Path, required=True, metavar="DIR")
+    it.add_argument("--video", type=Path, required=True, metavar="FILE")
+    it.add_argument("question")
+
+    it = verb(
+        "doctor",
+        commands.doctor,
+        "what is installed, what was found, what is wrong and the remedy",
+        "videothinker doctor --json",
+    )
+    it.add_argument("--deep", action="store_true", help="import the large packages too (a minute)")
+
+    it = verb(
+        "plan",
+        commands.not_built,
+        "memory by device and predicted step time, before anything starts",
+        "videothinker plan configs/paper.yaml --gpus 2 --gpu-memory 48",
+    )
+    it.add_argument("config", type=Path, metavar="CONFIG")
+    it.add_argument("--gpus", type=int, required=True, metavar="N")
+    it.add_argument("--gpu-memory", type=float, required=True, metavar="GB")
+    it.add_argument("--host-memory", type=float, metavar="GB")
+
+
+def _add_steering(verb: Verb) -> None:
+    it = verb(
+        "status",
+        commands.status,
+        "where a run is: stage, step, workers, weights version",
+        "videothinker status runs/quickstart",
+    )
+    it.add_argument("run", type=Path, metavar="RUN")
+    it = verb(
+        "scale",
+        commands.not_built,
+        "change the number of rollout workers of a live run",
+        "videothinker scale runs/cdpo --rollouts 4",
+    )
+    it.add_argument("run", type=Path, metavar="RUN")
+    it.add_argument("--rollouts", type=int, required=True, metavar="N")
+    it = verb(
+        "stop",
+        commands.not_built,
+        "end a live run after its current step",
+        "videothinker stop runs/cdpo",
+    )
+    it.add_argument("run", type=Path, metavar="RUN")

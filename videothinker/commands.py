@@ -1,0 +1,264 @@
+"""What each verb of the command line does; `cli.py` parses the arguments and prints the outcome.
+
+Imports are late: `videothinker score` must not wait for torch, nor `--help` for anything.
+"""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from videothinker.errors import ConfigError, InputError, NotBuilt, VideoThinkerError
+from videothinker.progress import ProgressLine
+
+if TYPE_CHECKING:
+    from videothinker.config import RunConfig
+    from videothinker.types import Question
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a verb has to say: text for a person, result for --json, notes for stderr."""
+
+    text: str = ""
+    result: dict[str, Any] | None = None
+    notes: Sequence[str] = field(default_factory=tuple)
+    exit_code: int = 0
+
+
+def quickstart(arguments: Namespace) -> Outcome:
+    """The two-stage pipeline on mini CLEVRER."""
+    from cluster import quickstart as pipeline
+
+    return _outcome(pipeline.run(arguments.out, arguments.seed))
+
+
+def mini(arguments: Namespace) -> Outcome:
+    """A world in CLEVRER's layout."""
+    from videothinker.mini.write import write_world
+
+    with ProgressLine("mini") as progress:
+        write_world(arguments.out, arguments.videos, arguments.seed, arguments.start, progress)
+    return Outcome(
+        text=f"{arguments.videos} videos, their annotations and questions in {arguments.out}",
+        result={"out": str(arguments.out), "videos": arguments.videos, "seed": arguments.seed},
+    )
+
+
+def prepare(arguments: Namespace) -> Outcome:
+    """CLEVRER's files to prepared questions."""
+    from videothinker.data.clevrer import prepare as prepare_clevrer
+
+    with ProgressLine("prepare") as progress:
+        statistics = prepare_clevrer(
+            arguments.questions,
+            arguments.annotations,
+            arguments.videos,
+            arguments.out,
+            arguments.rule,
+            progress,
+        )
+    return _outcome(statistics)
+
+
+def train(arguments: Namespace) -> Outcome:
+    """One configuration, checked and then run; or a stopped run, gone on with."""
+    config, source = _training_config(arguments)
+    missing = _missing_files(config)
+    if arguments.dry_run:
+        return _dry_run(config, source, missing)
+    if missing:
+        lines = [f"{source} cannot be run:", *(f"  - {line}" for line in missing)]
+        raise ConfigError("\n".join(lines))
+    _check_names()
+    from cluster import train as loop
+
+    return _outcome(loop.run(config, arguments.resume))
+
+
+def evaluate(arguments: Namespace) -> Outcome:
+    """A model's answers to a benchmark, scored."""
+    from cluster import evaluate as evaluation
+
+    result = evaluation.run(
+        arguments.model, arguments.benchmark, arguments.data, arguments.videos, arguments.out
+    )
+    return _outcome(result)
+
+
+def score(arguments: Namespace) -> Outcome:
+    """Answers that exist already, scored without a model."""
+    from videothinker import evaluation
+
+    questions = evaluation.load(arguments.benchmark, arguments.data)
+    completions = read_answers(arguments.answers, questions)
+    result = evaluation.score(arguments.benchmark, questions, completions, arguments.scoring)
+    return Outcome(text=json.dumps(result, indent=2), result=result)
+
+
+def diagnose(arguments: Namespace) -> Outcome:
+    """Where the video alone gives the answer, against where it does not."""
+    from videothinker import evaluation
+
+    questions = evaluation.load("clevrer", arguments.questions)
+    result = evaluation.diagnose(questions, read_answers(arguments.answers, questions))
+    return Outcome(text=_diagnosis(result), result=result)
+
+
+def doctor(arguments: Namespace) -> Outcome:
+    """What is installed, what was found, what is wrong."""
+    from videothinker.doctor import examine, table
+
+    findings = examine(deep=arguments.deep)
+    wrong = sum(finding.state == "wrong" for finding in findings)
+    return Outcome(
+        text=table(findings),
+        result={"wrong": wrong, "findings": [finding.as_dict() for finding in findings]},
+        exit_code=1 if wrong else 0,
+    )
+
+
+def status(arguments: Namespace) -> Outcome:
+    """A run's own account of itself."""
+    path = arguments.run / "status.json"
+    try:
+        result = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path}: no such file; give the folder of a run, such as runs/quickstart"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable as a run's status ({error})") from error
+    width = max((len(key) for key in result), default=0)
+    lines = [f"{key:<{width}}  {_plain(value)}" for key, value in result.items()]
+    return Outcome(text="\n".join(lines), result=result)
+
+
+def not_built(arguments: Namespace) -> Outcome:
+    """A verb that is promised and does not exist yet."""
+    raise NotBuilt("not built yet")
+
+
+def read_answers(path: Path, questions: Sequence[Question]) -> list[str]:
+    """The completions of a JSONL file, in the order of the questions; each exactly once."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; name a JSONL file of answers") from error
+    answers: dict[str, str] = {}
+    known = {question.id for question in questions}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        identity, completion = _answer(f"{path} line {number}", line)
+        if identity in answers:
+            raise InputError(f"{path} line {number}: a second answer to {identity}; keep one")
+        if identity not in known:
+            raise InputError(
+                f"{path} line {number}: no question has the id {identity}; are these the answers"
+                " to another file of questions?"
+            )
+        answers[identity] = completion
+    absent = [question.id for question in questions if question.id not in answers]
+    if absent:
+        raise InputError(
+            f"{path}: {len(absent)} of {len(questions)} questions have no answer, the first is"
+            f" {absent[0]}; answer them all, an empty completion counts as wrong"
+        )
+    return [answers[question.id] for question in questions]
+
+
+def _answer(where: str, line: str) -> tuple[str, str]:
+    try:
+        record = json.loads(line)
+        identity, completion = record["id"], record["completion"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f'{where}: expected {{"id": ..., "completion": ...}}, found {line[:60]!r}'
+        ) from error
+    if not isinstance(completion, str):
+        raise InputError(f"{where}: the completion of {identity} is not a string")
+    return str(identity), completion
+
+
+def _training_config(arguments: Namespace) -> tuple[RunConfig, Path]:
+    """The configuration named by the arguments, and the file it came from."""
+    from videothinker.config_file import load_config
+
+    files = [word for word in arguments.words if "=" not in word]
+    overrides = [word for word in arguments.words if "=" in word]
+    if arguments.resume:
+        if files or overrides:
+            raise InputError(
+                f"--resume {arguments.resume} goes on with the configuration that run was started"
+                f" with; leave {(files + overrides)[0]} out"
+            )
+        source: Path = arguments.resume / "config.yaml"
+        if not source.is_file():
+            raise InputError(f"{source}: no such file; --resume takes the folder of a run")
+    elif len(files) != 1:
+        found = f"{len(files)} were given ({', '.join(files)})" if files else "none was given"
+        raise InputError(
+            f"one configuration file is needed and {found}; for example:"
+            " videothinker train configs/cdpo.yaml learner.learning_rate=2e-6"
+        )
+    else:
+        source = Path(files[0])
+    return load_config(source, overrides), source
+
+
+def _missing_files(config: RunConfig) -> list[str]:
+    from videothinker.config_checks import check_paths
+
+    return check_paths(config)
+
+
+def _dry_run(config: RunConfig, source: Path, missing: list[str]) -> Outcome:
+    from videothinker.config_file import to_yaml
+
+    notes = [f"warning: {line}" for line in missing]
+    steps = ", ".join(f"{stage.name} {stage.steps} steps" for stage in config.stages)
+    absent = f"; {len(missing)} things are missing on this machine, see above" if missing else ""
+    notes.append(f"{source} is a valid configuration: {steps}{absent}")
+    result = {"config": config.model_dump(mode="json"), "missing": missing}
+    return Outcome(text=to_yaml(config).rstrip(), result=result, notes=notes)
+
+
+def _check_names() -> None:
+    """A foreign package called `cluster` or `actors` would be trained with instead of ours."""
+    from videothinker.doctor import foreign_owners
+
+    foreign = foreign_owners()
+    if foreign:
+        taken = "; ".join(f"{name} by {', '.join(owners)}" for name, owners in foreign.items())
+        raise VideoThinkerError(
+            f"other installed distributions own our package names: {taken}. Uninstall them, then"
+            " run `make setup` again"
+        )
+
+
+def _diagnosis(result: dict[str, Any]) -> str:
+    lines = []
+    for name in ("observational", "inferential", "overall", "format"):
+        entry = result[name]
+        mean = "   -  " if entry["mean"] is None else f"{entry['mean']:6.1%}"
+        interval = f"[{entry['low']:.1%}, {entry['high']:.1%}]"
+        lines.append(f"{name:<14} {mean}  95% {interval:<16}  n={entry['n']}")
+    gap = result["shortcut_gap"]
+    lines.append(f"{'shortcut gap':<14} {'   -' if gap is None else f'{gap:+6.1%}'}")
+    return "\n".join(lines)
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _outcome(returned: object) -> Outcome:
+    """What a pipeline returned: a table, numbers, or nothing more than its files."""
+    if isinstance(returned, dict):
+        return Outcome(text=json.dumps(returned, indent=2), result=returned)
+    return Outcome(text=returned if isinstance(returned, str) else "")

@@ -1,0 +1,194 @@
+"""What makes a well-typed configuration impossible to run: keys that disagree, files that lack."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from videothinker.config import RunConfig, StageConfig
+
+Problem = tuple[tuple[str, ...], str]
+"""The dotted keys that the problem is about, and the sentence for the user."""
+
+PIXELS_PER_TOKEN = 28 * 28
+FRAMES_PER_TOKEN = 2
+KL_DETAILS = ("coefficient", "anchor", "estimator", "bound")
+CLEVRER_SITE = "http://clevrer.csail.mit.edu"
+
+
+def cross_checks(config: RunConfig) -> Iterator[Problem]:
+    """Every pair of settings that cannot hold together."""
+    yield from _check_stages(config)
+    yield from _check_ranks(config)
+    yield from _check_video(config)
+    yield from _check_out(config)
+
+
+def check_paths(config: RunConfig) -> list[str]:
+    """What the configuration names and this machine lacks, each with the command that brings it."""
+    missing: list[str] = []
+    if not (config.model.path / "config.json").is_file():
+        missing.append(f"model.path: no model in {config.model.path}. {_model_remedy(config)}")
+    if not config.data.videos.is_dir():
+        missing.append(f"data.videos: no folder {config.data.videos}. {_videos_remedy(config)}")
+    if config.data.validation and not config.data.validation.is_file():
+        missing.append(
+            f"data.validation: no file {config.data.validation}. "
+            + _questions_remedy(config.data.validation, config)
+        )
+    produced: set[str] = set()
+    for number, stage in enumerate(config.stages):
+        if not stage.questions.is_file():
+            missing.append(
+                f"stages.{number}.questions: no file {stage.questions}. "
+                + _questions_remedy(stage.questions, config)
+            )
+        if not _anchor_present(stage, produced):
+            missing.append(
+                f"stages.{number}.kl.anchor: no model in {stage.kl.anchor}. Train it with"
+                " `videothinker train configs/bias.yaml`, or name a checkpoint's folder:"
+                f" stages.{number}.kl.anchor=DIR"
+            )
+        produced.add(stage.name)
+    return missing
+
+
+def _check_stages(config: RunConfig) -> Iterator[Problem]:
+    earlier: list[str] = []
+    for number, stage in enumerate(config.stages):
+        if stage.name in earlier:
+            first = earlier.index(stage.name)
+            yield (
+                (f"stages.{first}.name", f"stages.{number}.name"),
+                f"stages.{number}.name = {stage.name!r}: an earlier stage has this name, and"
+                " results are kept by name. Give each stage its own",
+            )
+        yield from _check_kl(f"stages.{number}.kl", stage, earlier)
+        earlier.append(stage.name)
+    if not config.rewards:
+        yield (("rewards",), "rewards = []: there is nothing to learn from. Name at least one")
+    if len(set(config.rewards)) < len(config.rewards):
+        yield (("rewards",), "rewards: the same reward is named twice. Name each once")
+
+
+def _check_kl(where: str, stage: StageConfig, earlier: list[str]) -> Iterator[Problem]:
+    kl = stage.kl
+    if kl.direction == "none":
+        # A coefficient somebody wrote down and that does nothing is not the run that was meant.
+        idle = [key for key in KL_DETAILS if key in kl.model_fields_set]
+        if idle:
+            values = " and ".join(f"{key} = {getattr(kl, key)!r}" for key in idle)
+            yield (
+                tuple(f"{where}.{key}" for key in ("direction", *idle)),
+                f"{where}: with direction none, {values} would have no effect. Set direction to"
+                f" repel or attract, or leave nothing else (as an argument:"
+                f" {where}='{{direction: none}}')",
+            )
+        return
+    if kl.anchor == "base" or os.sep in kl.anchor or Path(kl.anchor).is_dir():
+        return
+    if kl.anchor == "bias":
+        if "bias" not in earlier:
+            yield (
+                (f"{where}.anchor", "stages"),
+                f"{where}.anchor = 'bias': no earlier stage of this run is named bias. Put a stage"
+                " named bias before it (configs/paper.yaml), or name the folder of a trained model"
+                f" ({where}.anchor=runs/bias/stages/bias/model)",
+            )
+        return
+    close = difflib.get_close_matches(kl.anchor, ("bias", "base"), n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    yield (
+        (f"{where}.anchor",),
+        f"{where}.anchor = {kl.anchor!r}: not bias, base or a folder that exists.{hint}",
+    )
+
+
+def _check_ranks(config: RunConfig) -> Iterator[Problem]:
+    ranks = config.learner.ranks
+    for number, stage in enumerate(config.stages):
+        prompts = stage.prompts_per_step
+        if prompts % ranks:
+            yield (
+                ("learner.ranks", f"stages.{number}.prompts_per_step"),
+                f"stages.{number}.prompts_per_step = {prompts} cannot be shared evenly by"
+                f" learner.ranks = {ranks}. Use a multiple of {ranks}, or other ranks",
+            )
+
+
+def _check_video(config: RunConfig) -> Iterator[Problem]:
+    video = config.video
+    for low, high in (("min_frames", "max_frames"), ("min_pixels", "max_pixels")):
+        smallest, largest = getattr(video, low), getattr(video, high)
+        if smallest > largest:
+            yield (
+                (f"video.{low}", f"video.{high}"),
+                f"video.{low} = {smallest} is more than video.{high} = {largest}. Swap them",
+            )
+    pixels = min(video.max_pixels * video.max_frames, video.total_pixels)
+    tokens = pixels // (PIXELS_PER_TOKEN * FRAMES_PER_TOKEN)
+    if tokens + config.sampling.max_tokens >= config.rollout.max_model_len:
+        yield (
+            ("rollout.max_model_len", "sampling.max_tokens", "video"),
+            f"rollout.max_model_len = {config.rollout.max_model_len} has no room for a video of"
+            f" {tokens} tokens, its question and sampling.max_tokens ="
+            f" {config.sampling.max_tokens}. Raise the first or lower one of the others",
+        )
+
+
+def _check_out(config: RunConfig) -> Iterator[Problem]:
+    existing = config.out
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        yield (
+            ("out",),
+            f"out = '{config.out}': {existing} is a file. Name a folder: out=runs/NAME",
+        )
+    elif not os.access(existing, os.W_OK):
+        yield (
+            ("out",),
+            f"out = '{config.out}': no right to write in {existing}. Name another: out=DIR",
+        )
+
+
+def _anchor_present(stage: StageConfig, produced: set[str]) -> bool:
+    kl = stage.kl
+    if (
+        kl.direction == "none"
+        or kl.anchor == "base"
+        or (kl.anchor == "bias" and "bias" in produced)
+    ):
+        return True
+    return (Path(kl.anchor) / "config.json").is_file()
+
+
+def _model_remedy(config: RunConfig) -> str:
+    path = config.model.path
+    if path.name.startswith("Qwen2.5-VL"):
+        return f"Bring it: hf download Qwen/{path.name} --local-dir {path}"
+    if "quickstart" in path.parts:
+        return "Make it: videothinker quickstart"
+    return "Name the folder of a Qwen2.5-VL checkpoint: model.path=DIR"
+
+
+def _videos_remedy(config: RunConfig) -> str:
+    if "quickstart" in config.data.videos.parts:
+        return "Make it: videothinker quickstart"
+    return (
+        f"Unpack CLEVRER's train and validation videos there ({CLEVRER_SITE}), or name their"
+        " folder: data.videos=DIR"
+    )
+
+
+def _questions_remedy(questions: Path, config: RunConfig) -> str:
+    folder = questions.parent
+    if "quickstart" in questions.parts:
+        return "Make it: videothinker quickstart"
+    source, split = folder.parent, folder.name
+    return (
+        f"Make it: videothinker prepare clevrer --questions {source}/{split}.json"
+        f" --annotations {source}/annotations --videos {config.data.videos} --out {folder}"
+    )

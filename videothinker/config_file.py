@@ -1,0 +1,247 @@
+"""From a YAML file and `dotted.key=value` arguments to a RunConfig, with all problems at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from videothinker.config import RunConfig
+from videothinker.config_checks import cross_checks
+from videothinker.errors import ConfigError, InputError
+
+Location = tuple[int | str, ...]
+
+OTHER_NAMES = {
+    "beta": "coefficient",
+    "repulsion": "coefficient",
+    "kl_coefficient": "coefficient",
+    "reference": "anchor",
+    "ref_model_path": "anchor",
+    "lr": "learning_rate",
+    "num_generations": "group_size",
+    "max_completion_length": "max_tokens",
+}
+"""What the same setting is called by the paper, its scripts and TRL."""
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Defaults, then the file, then the overrides; ConfigError names everything that is wrong."""
+    document = _read(Path(path))
+    problems: list[str] = []
+    for override in overrides:
+        problem = _apply(document, override)
+        if problem:
+            problems.append(problem)
+    config, invalid = _validate(document)
+    problems += [_describe(error) for error in invalid if not _follows(error, invalid)]
+    if config:
+        wrong = [_dotted(error["loc"]) for error in invalid]
+        problems += [text for keys, text in cross_checks(config) if not _concern(keys, wrong)]
+    if problems:
+        lines = [f"{path} cannot be run:", *(f"  - {problem}" for problem in problems)]
+        raise ConfigError("\n".join(lines))
+    assert config is not None
+    return config
+
+
+def to_yaml(config: RunConfig) -> str:
+    """The whole configuration, defaults included, as text that load_config reads back equal."""
+    document = config.model_dump(mode="json")
+    for stage in document["stages"]:
+        if stage["kl"]["direction"] == "none":  # the rest has no effect, and is refused when given
+            stage["kl"] = {"direction": "none"}
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+
+
+def dotted_keys(section: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[str]:
+    """Every key a configuration may set, stages as `stages.N`."""
+    for name, field in section.model_fields.items():
+        inner = _section_in(field.annotation)
+        if inner is None:
+            yield prefix + name
+        else:
+            number = "" if inner is field.annotation else "N."
+            yield from dotted_keys(inner, f"{prefix}{name}.{number}")
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe, and a key given twice is an error instead of the last one winning."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[object] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node)
+        if key in seen:
+            line = key_node.start_mark.line + 1
+            raise yaml.YAMLError(f"line {line}: {key} is given twice")
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # a SafeLoader
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror}; name a YAML file such as configs/cdpo.yaml"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = " ".join(str(error).split())
+        raise ConfigError(f"{path} cannot be run:\n  - not readable as YAML: {text}") from error
+    if not isinstance(document, dict):
+        raise ConfigError(
+            f"{path} cannot be run:\n  - it must be a YAML mapping of keys to values, "
+            f"found {type(document).__name__}; see configs/cdpo.yaml"
+        )
+    return document
+
+
+def _apply(document: dict[str, Any], override: str) -> str | None:
+    """Sets one `dotted.key=value` in place; returns what is wrong with it, if anything."""
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        return f"{override!r}: an override is written learner.learning_rate=2e-6"
+    try:
+        value = yaml.load(text, Loader=_Loader)  # a SafeLoader
+    except yaml.YAMLError:
+        return f"{override!r}: the value is not readable as YAML"
+    return _set(document, parts, value, override)
+
+
+def _set(target: Any, parts: list[str], value: object, override: str) -> str | None:
+    """Walks to the last part and sets it; missing sections come into being on the way."""
+    for depth, part in enumerate(parts):
+        last = depth == len(parts) - 1
+        where = ".".join(parts[:depth])
+        if isinstance(target, list):
+            if not part.isdecimal() or int(part) >= len(target):
+                return f"{override!r}: {where} has no {part!r}; it has {len(target)}, from 0 on"
+            place: int | str = int(part)
+        elif isinstance(target, dict):
+            place = part
+            if not last:
+                target[part] = {} if target.get(part) is None else target[part]
+        else:
+            return f"{override!r}: {where} is a single value, it has no key {part!r}"
+        if last:
+            target[place] = value
+        else:
+            target = target[place]
+    return None
+
+
+def _validate(document: dict[str, Any]) -> tuple[RunConfig | None, list[Any]]:
+    """The configuration and pydantic's errors.
+
+    Where there are errors, the keys at fault are taken out, so that what remains can still be
+    checked against itself and the user sees every problem the first time.
+    """
+    try:
+        return RunConfig.model_validate(document), []
+    except ValidationError as error:
+        errors: list[Any] = error.errors(include_url=False)
+    remaining, faults = yaml.safe_load(yaml.safe_dump(document)), errors
+    for _ in range(4):
+        for fault in reversed(faults):  # from the back, so that list positions stay true
+            _repair(remaining, fault)
+        try:
+            return RunConfig.model_validate(remaining), errors
+        except ValidationError as error:
+            faults = list(error.errors(include_url=False))
+    return None, errors
+
+
+def _repair(document: Any, fault: Mapping[str, Any]) -> None:
+    """Takes the value at fault out; a required one becomes a stand-in."""
+    *parents, name = fault["loc"]
+    try:
+        for part in parents:
+            document = document[part]
+        if fault["type"] == "missing":
+            section = _section_at((*parents, name))
+            document[name] = "unset" if section is None else {}
+        elif isinstance(document, dict):
+            del document[name]
+        elif _section_at((*parents, name)) is not None:
+            document[name] = {}
+        else:
+            document.pop(name)
+    except (KeyError, IndexError, TypeError):
+        return  # an earlier repair of the same section took it out already
+
+
+def _concern(keys: Sequence[str], wrong: Sequence[str]) -> bool:
+    """Whether a problem is about keys whose values are stand-ins, and thus says nothing."""
+    return any(
+        f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.")
+        for key in keys
+        for other in wrong
+    )
+
+
+def _dotted(location: Location) -> str:
+    return ".".join(str(part) for part in location)
+
+
+def _follows(error: Mapping[str, Any], errors: list[Any]) -> bool:
+    """Whether pydantic calls a list too short only because it left out the invalid entries."""
+    depth = len(error["loc"])
+    return error["type"] == "too_short" and any(
+        len(other["loc"]) > depth and other["loc"][:depth] == error["loc"] for other in errors
+    )
+
+
+def _describe(error: Mapping[str, Any]) -> str:
+    location: Location = error["loc"]
+    where = _dotted(location)
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown key. {_nearest(location)}"
+    message = error["msg"][0].lower() + error["msg"][1:]
+    if error["type"] == "missing":
+        return f"{where}: missing, and there is no default"
+    if isinstance(error["input"], dict | list):
+        return f"{where}: {message}"
+    return f"{where} = {error['input']!r}: {message}"
+
+
+def _nearest(location: Location) -> str:
+    """The key that was probably meant; otherwise the keys that exist there."""
+    section = _section_at(location[:-1]) or RunConfig
+    unknown, here = str(location[-1]), list(section.model_fields)
+    meant = OTHER_NAMES.get(unknown, unknown)
+    if meant in here:
+        return f"Did you mean {meant!r}?"
+    elsewhere = [key for key in dotted_keys() if key.rpartition(".")[2] == meant]
+    close = elsewhere or difflib.get_close_matches(unknown, here, n=1)
+    if close:
+        return f"Did you mean {' or '.join(repr(key) for key in close)}?"
+    return f"Known here: {', '.join(here)}."
+
+
+def _section_at(location: Location) -> type[BaseModel] | None:
+    """The section type at a location, None where a plain value or nothing known stands."""
+    section: type[BaseModel] | None = RunConfig
+    for part in location:
+        if isinstance(part, int):
+            continue
+        field = section.model_fields.get(part) if section else None
+        section = _section_in(field.annotation) if field else None
+    return section
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    """The section that an annotation is, or that a tuple or optional of it holds."""
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None

@@ -1,0 +1,46 @@
+"""The order in which questions are read: a function of the seed and the step, so it resumes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from videothinker.errors import InputError
+from videothinker.types import Question
+
+
+def order(n_questions: int, seed: int, epoch: int) -> np.ndarray:
+    """The permutation of one epoch; each epoch has its own, and neither depends on the others."""
+    return np.random.default_rng([seed, epoch]).permutation(n_questions)
+
+
+class QuestionStream:
+    """Endless shuffled epochs over a list of questions.
+
+    Nothing moves inside: the batch of a step is computed from the step's number alone. Going on
+    after a crash, or replaying a step, is the same call again.
+    """
+
+    def __init__(self, questions: Sequence[Question], seed: int) -> None:
+        if not questions:
+            raise InputError("questions: none to train on. Check the stage's `questions` file.")
+        self.questions = tuple(questions)
+        self.seed = seed
+
+    def batch(self, step: int, size: int) -> list[Question]:
+        """The questions of one step; steps count from 1, and every epoch asks each question once.
+
+        A batch that reaches the end of an epoch goes on with the next one.
+        """
+        if step < 1:
+            raise ValueError(f"steps count from 1, got {step}")
+        count = len(self.questions)
+        orders: dict[int, np.ndarray] = {}
+        chosen = []
+        for position in range((step - 1) * size, step * size):
+            epoch, place = divmod(position, count)
+            if epoch not in orders:
+                orders[epoch] = order(count, self.seed, epoch)
+            chosen.append(self.questions[int(orders[epoch][place])])
+        return chosen

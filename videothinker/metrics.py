@@ -1,0 +1,26 @@
+"""Every Prometheus metric, declared once; each process serves its own on its own port."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
+
+ROLLOUT_TOKENS = Counter("videothinker_rollout_tokens", "Completion tokens sampled")
+ROLLOUT_GROUPS = Counter("videothinker_rollout_groups", "Groups sampled to the end")
+LEARNER_STEPS = Counter("videothinker_learner_steps", "Updates applied to the policy")
+SAMPLES_TRAINED = Counter("videothinker_samples_trained", "Completions that took part in an update")
+SAMPLES_SKIPPED = Counter("videothinker_samples_skipped", "Questions left out", ["stage"])
+WEIGHT_VERSION = Gauge("videothinker_weight_version", "Version of the weights this process holds")
+WEIGHT_SYNC_SECONDS = Histogram("videothinker_weight_sync_seconds", "From publishing to confirmed")
+GROUP_STALENESS = Histogram(
+    "videothinker_group_staleness", "Updates between sampling and training", buckets=(0, 1, 2, 4, 8)
+)
+ROLLOUT_WORKERS = Gauge("videothinker_rollout_workers", "Rollout workers that take prompts")
+REWARD = Gauge("videothinker_reward", "Mean total reward of the last step")
+KL = Gauge("videothinker_kl", "Mean divergence from the anchor in the last step")
+PHASE_SECONDS = Histogram("videothinker_phase_seconds", "Time of one phase of a step", ["phase"])
+
+
+def serve() -> int:
+    """Serve this process's metrics on the loopback; returns the port the system chose."""
+    server, _ = start_http_server(0, addr="127.0.0.1")
+    return int(server.server_address[1])

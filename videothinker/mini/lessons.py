@@ -1,0 +1,213 @@
+"""Turns fresh scenes into training rows for the mini base model, with answers to every sub-question.
+
+One row is one video with two questions, each answered in both styles: the video and each question
+are read once, and a mask keeps the branches apart (a tree flattened into a sequence). Beside the
+next token, rows say for every video token and every named object what a reader has to find out:
+colours, roles, which option was seen and which is true. Without that help the step from reading
+words to looking at the video comes late and by luck.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from videothinker.mini.render import GRID, TEMPORAL, VIDEO_TOKENS, draw, patches
+from videothinker.mini.texts import STYLES, SYSTEM, answer_text
+from videothinker.mini.world import COLOURS, COLUMNS, FPS, LANES, Kind, Scene, ask, is_sound, make_scene
+from videothinker.prompts import training_text
+
+IGNORE = -100
+ROLES = ("nothing", "mover", "post", "struck", "target", "other")
+"""What a cell holds; struck is whatever the mover finally hits in the video."""
+SECONDS_PER_GRID = TEMPORAL // FPS
+TOKENS_PER_SECOND = 2
+_STRAIGHT_SHARE = 0.3
+_BEFORE = f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n<|vision_start|>"
+_AFTER = "<|im_end|>\n<|im_start|>assistant\n"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lessons:
+    """A batch of rows, padded to one length L; B rows, V video tokens a row."""
+
+    token_ids: torch.Tensor
+    """[B, L]."""
+    positions: torch.Tensor
+    """[3, B, L]: time, height, width."""
+    mask: torch.Tensor
+    """[B, 1, L, L] bool: what may attend to what."""
+    labels: torch.Tensor
+    """[B, L]: the next token where it is to be learned, else IGNORE."""
+    pixels: torch.Tensor
+    """[B, patches, 1176]."""
+    cell_colours: torch.Tensor
+    """[B, V, 2]: colour in the first and in the second frame of a pair; 0 is nothing."""
+    cell_roles: torch.Tensor
+    """[B, V]: index in ROLES of what the cell holds, by the first frame if it holds two things."""
+    named_roles: torch.Tensor
+    """[B, L]: at the end of each object's name in a question, its index in ROLES."""
+    verdicts: torch.Tensor
+    """[B, L]: at the end of each option, 2 * (true without the removed object) + (seen)."""
+
+
+def role_index(scene: Scene, thing: int) -> int:
+    """Index in ROLES of a thing of this video."""
+    role = scene.roles[thing]
+    if role == "aside" or (role == "target" and "aside" not in scene.roles):
+        return ROLES.index("struck")
+    return ROLES.index(role)
+
+
+def cell_labels(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """Per video token: colours in both frames of the pair [V, 2], and the role [V]."""
+    colours = np.zeros((GRID[0], LANES, COLUMNS, TEMPORAL), np.int64)
+    roles = np.zeros((GRID[0], LANES, COLUMNS), np.int64)
+    outcome = scene.outcome
+    for grid in range(GRID[0]):
+        for late in reversed(range(TEMPORAL)):
+            frame = grid * TEMPORAL + late
+            for i in np.flatnonzero(outcome.visible[frame]):
+                lane, column = outcome.lanes[frame, i], outcome.columns[frame, i]
+                colours[grid, lane, column, late] = 1 + COLOURS.index(scene.things[i].colour)
+                roles[grid, lane, column] = role_index(scene, int(i))
+    return colours.reshape(-1, TEMPORAL), roles.reshape(-1)
+
+
+class _Row:
+    """One video's tokens in the making: lists that stay equally long, one entry a token."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.positions: list[tuple[int, int, int]] = []
+        self.labels: list[int] = []
+        self.named: list[int] = []
+        self.verdicts: list[int] = []
+        self.question: list[int] = []
+        self.completion: list[int] = []
+
+    def add(self, ids: Sequence[int], start: int, question: int = 0, completion: int = 0) -> int:
+        """Append text whose first token stands at position start; returns the next position."""
+        n = len(ids)
+        self.ids += ids
+        self.positions += [(start + k,) * 3 for k in range(n)]
+        for column in (self.labels, self.named, self.verdicts):
+            column += [IGNORE] * n
+        self.question += [question] * n
+        self.completion += [completion] * n
+        return start + n
+
+    def add_video(self, token: int, start: int) -> int:
+        """Append the video's tokens; returns the next position, beyond all three axes."""
+        self.add([token] * VIDEO_TOKENS, start)
+        self.positions[-VIDEO_TOKENS:] = [
+            (start + SECONDS_PER_GRID * TOKENS_PER_SECOND * t, start + h, start + w)
+            for t, h, w in np.ndindex(GRID[0], LANES, COLUMNS)
+        ]
+        return start + 1 + max(SECONDS_PER_GRID * TOKENS_PER_SECOND * (GRID[0] - 1), COLUMNS - 1)
+
+
+class LessonMaker:
+    """Draws scenes one after the other and lays them out as rows."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, seed: int, slip: float) -> None:
+        self._tokenizer = tokenizer
+        self._rng = np.random.default_rng([seed, 77])
+        self._seed = seed
+        self._slip = slip
+        self._next = 0
+        token = tokenizer.convert_tokens_to_ids
+        self._colours = {token("\u0120" + colour): i for i, colour in enumerate(COLOURS)}
+        self._video, self._pad = token("<|video_pad|>"), token("<|endoftext|>")
+        self._think = token("<think>")
+        self._before, self._between = self._ids([_BEFORE, _AFTER])
+
+    def _ids(self, texts: list[str]) -> list[list[int]]:
+        encoded: list[list[int]] = self._tokenizer(texts).input_ids
+        return encoded
+
+    def batch(self, rows: int) -> Lessons:
+        """The next rows."""
+        pairs = [self._pair() for _ in range(rows)]
+        texts = iter(self._ids([t for pair in pairs for scene in pair for t in self._texts(scene)]))
+        return self._collate([self._row(pair, texts) for pair in pairs], pairs)
+
+    def _pair(self) -> tuple[Scene, Scene]:
+        """Two questions about one video: about a deflected one, one of either kind."""
+        straight = self._rng.random() < _STRAIGHT_SHARE
+        self._next += 1
+        first = make_scene(self._seed, self._next, "straight" if straight else "inferential")
+        while True:
+            kind: Kind = "straight" if straight else "deflected"
+            second = ask(self._rng, first.index, kind, first.things, first.roles)
+            if is_sound(second):
+                return first, second
+
+    def _texts(self, scene: Scene) -> list[str]:
+        """The question, then one completion in each style."""
+        chosen = {"shortcut": scene.observed, "reasoning": scene.answer}
+        if self._rng.random() < self._slip:
+            chosen["reasoning"] = int(self._rng.integers(len(scene.options)))
+        answers = [answer_text(scene, style, chosen[style]) + "<|im_end|>" for style in STYLES]
+        return ["<|vision_end|>" + training_text(scene.question()), *answers]
+
+    def _row(self, pair: tuple[Scene, Scene], texts: Iterator[list[int]]) -> _Row:
+        """Video, then per question its text and its two completions."""
+        row = _Row()
+        start = row.add_video(self._video, row.add(self._before, 0))
+        for number, scene in enumerate(pair, start=1):
+            text = next(texts)
+            first = len(row.ids)
+            end = row.add([*text, *self._between], start, number)
+            row.labels[-1] = self._think
+            self._mark_names(row, first, scene)
+            for style in range(len(STYLES)):
+                self._add_completion(row, next(texts), end, number, 2 * number + style)
+        return row
+
+    def _add_completion(
+        self, row: _Row, ids: list[int], start: int, question: int, completion: int
+    ) -> None:
+        """A completion; every one of its tokens but the last is taught the next."""
+        first = len(row.ids)
+        row.add(ids, start, question, completion)
+        row.labels[first : first + len(ids) - 1] = ids[1:]
+
+    def _mark_names(self, row: _Row, first: int, scene: Scene) -> None:
+        """Roles after every name of a question, verdicts after every option."""
+        ends = [i + 1 for i in range(first, len(row.ids)) if row.ids[i] in self._colours]
+        things = [scene.removed, *(i for option in scene.options for i in (scene.mover, option))]
+        for end, thing in zip(ends, things, strict=True):
+            row.named[end - 1] = row.named[end] = role_index(scene, thing)
+        for option, end in enumerate(ends[2::2]):
+            row.verdicts[end] = 2 * (option == scene.answer) + (option == scene.observed)
+
+    def _collate(self, rows: list[_Row], pairs: list[tuple[Scene, Scene]]) -> Lessons:
+        """Pad rows to one length and add the pictures."""
+        length = -(-max(len(row.ids) for row in rows) // 8) * 8
+
+        def padded(column: str, fill: int) -> np.ndarray:
+            return np.array([c + [fill] * (length - len(c)) for c in (getattr(r, column) for r in rows)])
+
+        positions = np.zeros((len(rows), length, 3), np.int64)
+        for b, row in enumerate(rows):
+            positions[b, : len(row.ids)] = row.positions
+        mask = np.tril(np.ones((length, length), bool))[None]
+        for branch in (padded("question", -1), padded("completion", -1)):
+            mask = mask & ((branch[:, None, :] == 0) | (branch[:, None, :] == branch[:, :, None]))
+        cells = [cell_labels(first) for first, _ in pairs]
+        return Lessons(
+            token_ids=torch.from_numpy(padded("ids", self._pad)),
+            positions=torch.from_numpy(positions.transpose(2, 0, 1)),
+            mask=torch.from_numpy(mask)[:, None],
+            labels=torch.from_numpy(padded("labels", IGNORE)),
+            pixels=torch.from_numpy(np.stack([patches(draw(s, self._seed)) for s, _ in pairs])),
+            cell_colours=torch.from_numpy(np.stack([colours for colours, _ in cells])),
+            cell_roles=torch.from_numpy(np.stack([roles for _, roles in cells])),
+            named_roles=torch.from_numpy(padded("named", IGNORE)),
+            verdicts=torch.from_numpy(padded("verdicts", IGNORE)),
+        )

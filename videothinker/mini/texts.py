@@ -1,0 +1,50 @@
+"""The two ways of answering that the mini base model is taught, and every text its tokenizer needs.
+
+The shortcut names what the video shows; reasoning says what happens without the removed object.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from videothinker.mini.world import COLOURS, LETTERS, SHAPES, WORDINGS, Scene
+from videothinker.prompts import TRAINING_SUFFIX
+
+Style = Literal["shortcut", "reasoning"]
+STYLES: tuple[Style, Style] = ("shortcut", "reasoning")
+OPENINGS: dict[Style, str] = {
+    "shortcut": "<think> the video shows",
+    "reasoning": "<think> without the",
+}
+TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+SYSTEM = "You are a helpful assistant."
+
+
+def answer_text(scene: Scene, style: Style, option: int) -> str:
+    """A completion in this style that settles on this option."""
+    mover, struck = scene.things[scene.mover].name, scene.things[scene.options[option]].name
+    event = f"the {mover} collides with the {struck}"
+    supposed = f" {scene.things[scene.removed].name}" if style == "reasoning" else ""
+    tail = f" {event} </think> <answer>{LETTERS[option]}</answer>"
+    return OPENINGS[style] + supposed + tail
+
+
+def style_of(completion: str) -> Style | None:
+    """Which style a completion is worded in; None for anything else."""
+    for style in STYLES:
+        if completion.strip().startswith(OPENINGS[style]):
+            return style
+    return None
+
+
+def vocabulary_texts() -> list[str]:
+    """Texts that hold every word of the mini world, each often enough to become one token."""
+    names = [f"{colour} {shape}" for colour in COLOURS for shape in SHAPES]
+    texts = [wording.format(name) for wording in WORDINGS for name in names]
+    texts += [f"\n{LETTERS[0]}. The {name} collides with the {name}" for name in names]
+    texts += [f"{opening} the {name}" for opening in OPENINGS.values() for name in names]
+    frame = f"system\n{SYSTEM}\nuser\nassistant\n{TRAINING_SUFFIX}"
+    for tag in TAGS:
+        texts = [text.replace(tag, " ") for text in texts]
+        frame = frame.replace(tag, " ")
+    return texts + [frame] * len(names)

@@ -1,0 +1,92 @@
+"""The planted warm start of the mini base model.
+
+Real models come to reinforcement learning with habits; a random one has none, so they are planted
+here, openly: answers in the required format, half worded as the shortcut (what the video shows) and
+half as reasoning (what happens without the object), with auxiliary heads that are thrown away.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from transformers import PreTrainedTokenizerBase, Qwen2_5_VLForConditionalGeneration
+
+from videothinker.mini.lessons import IGNORE, ROLES, LessonMaker, Lessons
+from videothinker.mini.render import GRID, TEMPORAL
+from videothinker.mini.world import COLOURS
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WarmStart:
+    """How long and how hard to train."""
+
+    steps: int = 600
+    rows: int = 12
+    learning_rate: float = 2e-3
+    warmup: int = 40
+    slip: float = 0.0
+
+
+COLOUR_IDS: list[int] = []
+
+
+class Heads(nn.Module):
+    """Linear probes that ask hidden states what a reader has to find out; not part of the model."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.colours = nn.Linear(hidden, TEMPORAL * (1 + len(COLOURS)))
+        self.early_roles = nn.Linear(hidden, len(ROLES))
+        self.cell_roles = nn.Linear(hidden, len(ROLES))
+        self.named_roles = nn.Linear(hidden, len(ROLES))
+        self.verdicts = nn.Linear(hidden, 4)
+
+
+def losses(
+    model: Qwen2_5_VLForConditionalGeneration, heads: Heads, lessons: Lessons
+) -> dict[str, torch.Tensor]:
+    """Next-token loss and one loss for each probe."""
+    rows = len(lessons.token_ids)
+    video = model.model.get_video_features(
+        lessons.pixels.flatten(0, 1), torch.tensor([GRID] * rows), return_dict=True
+    )
+    seen = torch.cat(tuple(video.pooler_output)).view(rows, -1, model.config.text_config.hidden_size)
+    states = model.model(
+        input_ids=lessons.token_ids,
+        position_ids=lessons.positions,
+        attention_mask={"full_attention": lessons.mask},
+        mm_encoder_outputs={"video": video},
+        use_cache=False,
+        output_hidden_states=True,
+    )
+    hidden = states.hidden_states
+    is_video = lessons.token_ids == model.config.video_token_id
+    looked = hidden[1][is_video].view_as(seen)
+    taught = lessons.labels != IGNORE
+    logits = model.lm_head(states.last_hidden_state[taught])
+    colours = heads.colours(seen).unflatten(-1, (TEMPORAL, -1))
+    held = lessons.cell_colours.amax(-1) > 0
+    held_colour = torch.where(lessons.cell_colours[..., 0] > 0, lessons.cell_colours[..., 0], lessons.cell_colours[..., 1])[held] - 1
+    words = model.get_input_embeddings().weight[COLOUR_IDS]
+    named, judged = lessons.named_roles != IGNORE, lessons.verdicts != IGNORE
+    return {
+        "text": cross_entropy(logits, lessons.labels[taught]),
+        "colours": cross_entropy(colours.flatten(0, 2), lessons.cell_colours.flatten()),
+        "words": cross_entropy(torch.nn.functional.rms_norm(seen[held],(seen.shape[-1],)) @ words.T, held_colour),
+        "early_roles": cross_entropy(
+            heads.early_roles(seen).flatten(0, 1), lessons.cell_roles.flatten()
+        ),
+        "roles": cross_entropy(
+            heads.cell_roles(looked).flatten(0, 1), lessons.cell_roles.flatten()
+        ),
+        "names": cross_entropy(heads.named_roles(hidden[2][named]), lessons.named_roles[named]),
+        "verdicts": cross_entropy(heads.verdicts(hidden[3][judged]), lessons.verdicts[judged]),
+    }

@@ -1,0 +1,137 @@
+"""Writes mini CLEVRER scenes as files in CLEVRER's own layout."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from videothinker.errors import InputError
+from videothinker.mini.render import draw, encode
+from videothinker.mini.world import FRAMES, MATERIAL, Scene, make_scene
+
+Progress = Callable[[int, int, str], None]
+"""Called with (done, total, note)."""
+
+
+def write_world(
+    out: Path, videos: int, seed: int, start: int = 0, progress: Progress | None = None
+) -> None:
+    """Write scenes start .. start + videos - 1 to OUT/videos, OUT/annotations, OUT/questions.json.
+
+    OUT appears complete or not at all: everything is written beside it and renamed at the end.
+    """
+    if videos < 1 or start < 0:
+        raise InputError(f"videos={videos}, start={start}: need at least one video, start 0 or up")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: already holds something; name a new or empty folder")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.{uuid4().hex[:8]}.partial")
+    try:
+        _write_files(partial, range(start, start + videos), seed, progress)
+        if out.exists():
+            out.rmdir()
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_files(out: Path, indices: range, seed: int, progress: Progress | None) -> None:
+    """All files of a world, into a folder of its own."""
+    (out / "videos").mkdir(parents=True)
+    (out / "annotations").mkdir()
+    records = []
+    for done, index in enumerate(indices, start=1):
+        scene = make_scene(seed, index)
+        encode(draw(scene, seed), out / "videos" / f"video_{index:05d}.mp4")
+        path = out / "annotations" / f"annotation_{index:05d}.json"
+        path.write_text(json.dumps(annotation(scene)))
+        records.append(question_record(scene))
+        if progress:
+            progress(done, len(indices), f"video_{index:05d}.mp4")
+    (out / "questions.json").write_text(json.dumps(records, indent=1))
+
+
+def annotation(scene: Scene) -> dict[str, Any]:
+    """CLEVRER's annotation: what there is, where it is in each frame, what collides when."""
+    return {
+        "scene_index": scene.index,
+        "video_filename": f"video_{scene.index:05d}.mp4",
+        "object_property": [
+            {"object_id": i, "color": t.colour, "material": MATERIAL, "shape": t.shape}
+            for i, t in enumerate(scene.things)
+        ],
+        "motion_trajectory": [
+            {
+                "frame_id": frame,
+                "objects": [_motion(scene, frame, i) for i in range(len(scene.things))],
+            }
+            for frame in range(FRAMES)
+        ],
+        "collision": [
+            {
+                "object_ids": [event.mover, event.struck],
+                "frame_id": event.frame,
+                "location": _location(scene, event.frame, event.mover),
+            }
+            for event in scene.outcome.events
+        ],
+    }
+
+
+def _location(scene: Scene, frame: int, i: int) -> list[float]:
+    """x along the columns, y along the lanes, z up; in cells."""
+    outcome = scene.outcome
+    return [float(outcome.columns[frame, i]), float(outcome.lanes[frame, i]), 0.0]
+
+
+def _motion(scene: Scene, frame: int, i: int) -> dict[str, Any]:
+    """One object in one frame."""
+    return {
+        "object_id": i,
+        "location": _location(scene, frame, i),
+        "orientation": [0.0, 0.0, 0.0],
+        "velocity": [float(scene.outcome.velocities[frame, i]), 0.0, 0.0],
+        "angular_velocity": [0.0, 0.0, 0.0],
+        "inside_camera_view": bool(scene.outcome.visible[frame, i]),
+    }
+
+
+def question_record(scene: Scene) -> dict[str, Any]:
+    """One video's entry of CLEVRER's question file."""
+    return {
+        "scene_index": scene.index,
+        "video_filename": f"video_{scene.index:05d}.mp4",
+        "questions": [
+            {
+                "question_id": 0,
+                "question": scene.question_text,
+                "question_type": "counterfactual",
+                "program": [*_selects(scene, scene.removed), "get_counterfact"],
+                "choices": [
+                    {
+                        "choice_id": i,
+                        "choice": scene.choice_text(i),
+                        "program": _collides(scene, option),
+                        "answer": "correct" if i == scene.answer else "wrong",
+                    }
+                    for i, option in enumerate(scene.options)
+                ],
+            }
+        ],
+    }
+
+
+def _selects(scene: Scene, i: int) -> list[str]:
+    """CLEVRER's program that picks one object by colour and shape."""
+    thing = scene.things[i]
+    return ["objects", thing.colour, "filter_color", thing.shape, "filter_shape", "unique"]
+
+
+def _collides(scene: Scene, option: int) -> list[str]:
+    """CLEVRER's program for: the mover collides with this one."""
+    pair = [*_selects(scene, scene.mover), *_selects(scene, option)]
+    return ["events", *pair, "filter_collision", "unique"]

@@ -1,0 +1,121 @@
+"""One forward pass for a whole group, shared by the learner and the frozen scorer.
+
+The row is [prompt][completion 1]...[completion G]. Every completion sees the prompt and itself, its
+positions start where the prompt's end, so each token gets exactly what it would get in a row of its
+own, while the vision tower and the prompt run once. Only completion positions meet the output head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from videothinker import cpu_torch
+from videothinker.types import Prompt
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def load_model(path: Path, dtype: str) -> Any:
+    """Qwen2.5-VL from a folder, with the attention that takes a mask of any shape."""
+    cpu_torch.install()
+    from transformers import Qwen2_5_VLForConditionalGeneration
+
+    return Qwen2_5_VLForConditionalGeneration.from_pretrained(
+        path, dtype=DTYPES[dtype], attn_implementation="sdpa"
+    )
+
+
+def forbidden_tokens(config: Any) -> list[int]:
+    """Tokens a policy must never emit: each stands for pixels that are not there."""
+    names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+    return sorted({getattr(config, name) for name in names})
+
+
+class Policy(nn.Module):
+    """Log-probs and entropies of a group's completions under one model."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self._forbidden = forbidden_tokens(model.config)
+
+    def forward(
+        self, prompt: Prompt, completions: Sequence[np.ndarray], temperature: float
+    ) -> tuple[Tensor, Tensor]:
+        """Token log-probs and entropies [G, T], zero beyond each completion's end.
+
+        Both are of the distribution that was sampled from: at the sampling temperature, without the
+        forbidden tokens.
+        """
+        row = PackedRow(prompt, completions, next(self.parameters()).device)
+        logits = self.model(
+            input_ids=row.token_ids,
+            position_ids=row.positions,
+            attention_mask=row.mask,
+            pixel_values_videos=row.pixel_values,
+            video_grid_thw=row.grid,
+            logits_to_keep=row.predicting,
+            use_cache=False,
+        ).logits[0]
+        logits = logits.float() / temperature
+        logits = logits.index_fill(1, row.forbidden(self._forbidden), -torch.inf)
+        everything = logits.log_softmax(dim=1)
+        chosen = everything.gather(1, row.predicted[:, None]).squeeze(1)
+        probabilities = everything.detach().exp()
+        entropy = -torch.where(probabilities > 0, probabilities * everything.detach(), 0.0).sum(1)
+        return row.unpack(chosen), row.unpack(entropy)
+
+
+class PackedRow:
+    """A prompt and its completions as one row of tensors."""
+
+    def __init__(
+        self, prompt: Prompt, completions: Sequence[np.ndarray], device: torch.device
+    ) -> None:
+        self._device = device
+        self._lengths = [len(completion) for completion in completions]
+        prefix = len(prompt.token_ids)
+        starts = prefix + np.cumsum([0, *self._lengths[:-1]])
+        steps = [np.arange(length) for length in self._lengths]
+
+        self.token_ids = self._tensor(np.concatenate([prompt.token_ids, *completions]))[None]
+        counted = np.concatenate(steps) + prompt.next_position
+        positions = np.concatenate([prompt.positions, np.tile(counted, (3, 1))], axis=1)
+        self.positions = self._tensor(positions)[:, None]
+        # segment 0 is the prompt, which everyone sees
+        segment = self._tensor(np.repeat(np.arange(len(starts) + 1), [prefix, *self._lengths]))
+        causal = torch.ones(len(segment), len(segment), dtype=torch.bool, device=device).tril()
+        same = segment[:, None] == segment[None, :]
+        self.mask = (causal & (same | (segment == 0)[None, :]))[None, None]
+        self.pixel_values = self._tensor(prompt.pixel_values)
+        self.grid = self._tensor(np.array([prompt.grid]))
+        # a completion's first token is predicted by the prompt's last, the others by their predecessor
+        before = [
+            np.concatenate([[prefix - 1], start + step[:-1]])
+            for start, step in zip(starts, steps, strict=True)
+        ]
+        self.predicting = self._tensor(np.concatenate(before))
+        self.predicted = self._tensor(np.concatenate(completions))
+
+    def forbidden(self, tokens: list[int]) -> Tensor:
+        """The forbidden tokens as an index on this row's device."""
+        return torch.tensor(tokens, device=self._device)
+
+    def unpack(self, values: Tensor) -> Tensor:
+        """[sum of lengths] -> [G, T], zero padded."""
+        return nn.utils.rnn.pad_sequence(list(values.split(self._lengths)), batch_first=True)
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.array(array)).to(self._device)
+
+
+def completion_mask(lengths: Sequence[int], device: torch.device) -> Tensor:
+    """[G, T], 1 on a completion's own tokens."""
+    ones = [torch.ones(length, device=device) for length in lengths]
+    return nn.utils.rnn.pad_sequence(ones, batch_first=True)

@@ -1,0 +1,168 @@
+"""The report's second part: how training went, as curves and as time by phase."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from videothinker.charts import Series, colour, line_chart
+
+Metrics = Sequence[Mapping[str, Any]]
+
+PHASES = ("prepare", "generate", "score", "learn", "sync")
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One metric and how to show it."""
+
+    key: str
+    title: str
+    note: str
+    unit: str
+    share: bool = False
+
+
+MAIN_CURVES = (
+    Curve("reward", "Reward", "what is trained on: the sum of all rewards", "mean reward"),
+    Curve("kl", "Divergence from the anchor", "how far the policy is from it", "KL, nats a token"),
+    Curve(
+        "inferential_accuracy",
+        "Inferential accuracy in training",
+        "sampled answers; thinking is needed",
+        "soft accuracy",
+        share=True,
+    ),
+    Curve(
+        "observational_accuracy",
+        "Observational accuracy in training",
+        "sampled answers; the video suffices",
+        "soft accuracy",
+        share=True,
+    ),
+    Curve("format", "Format", "completions with the asked layout", "share", share=True),
+    Curve("completion_length", "Completion length", "mean over the step", "tokens"),
+)
+MORE_CURVES = (
+    Curve("entropy", "Entropy", "of the policy's next-token distribution", "nats a token"),
+    Curve("loss", "Loss", "what the update minimises", "loss"),
+    Curve("grad_norm", "Gradient norm", "before clipping", "norm"),
+    Curve("clip_share", "Clipped tokens", "outside the ratio's bounds", "share"),
+    Curve("bound_share", "Bounded tokens", "log-ratio to the anchor at its bound", "share"),
+    Curve("tokens", "Tokens", "generated in the step", "tokens"),
+)
+
+
+def training_section(metrics: Metrics, colours: Mapping[str, int]) -> str:
+    """Curves by stage, then where the time went."""
+    if not metrics:
+        return ""
+    stages = list(dict.fromkeys(str(line.get("stage")) for line in metrics))
+    legend = "".join(chip(stage, colours.get(stage, 0)) for stage in stages)
+    main = "".join(_figure(curve, metrics, stages, colours) for curve in MAIN_CURVES)
+    more = "".join(_figure(curve, metrics, stages, colours) for curve in MORE_CURVES)
+    rest = f'<details><summary>More curves</summary><div class="charts">{more}</div></details>'
+    return (
+        "<h2>Training</h2>"
+        f'<div class="legend">{legend}</div>'
+        f'<div class="charts">{main}</div>{rest if more else ""}' + _phases(metrics, stages)
+    )
+
+
+def chip(label: str, index: int, prefix: str = "s") -> str:
+    """A coloured square and the name it stands for."""
+    value = colour(index) if prefix == "s" else f"var(--{prefix}{index})"
+    return f'<span class="chip"><i style="--c:{value}"></i>{escape(label)}</span>'
+
+
+def number(value: object) -> float | None:
+    """A finite number, or None for anything else a metrics line may hold."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def _figure(
+    curve: Curve, metrics: Metrics, stages: Sequence[str], colours: Mapping[str, int]
+) -> str:
+    series = [
+        Series(label=stage, points=_points(curve.key, metrics, stage), colour=colours.get(stage, 0))
+        for stage in stages
+    ]
+    drawn = [one for one in series if one.points]
+    if not drawn:
+        return ""
+    chart = line_chart(drawn, x_label="step", y_label=curve.unit, share=curve.share)
+    ends = "".join(chip(_ends(one, curve.share), one.colour) for one in drawn)
+    return (
+        f"<figure><figcaption>{escape(curve.title)}<span>{escape(curve.note)}</span></figcaption>"
+        f'{chart}<div class="latest">{ends}</div></figure>'
+    )
+
+
+def _points(key: str, metrics: Metrics, stage: str) -> tuple[tuple[float, float], ...]:
+    found = []
+    for line in metrics:
+        step, value = number(line.get("step")), number(line.get(key))
+        if line.get("stage") == stage and step is not None and value is not None:
+            found.append((step, value))
+    return tuple(found)
+
+
+def _ends(series: Series, share: bool) -> str:
+    """From where to where: the means of the first and of the last tenth of the steps."""
+    values = [y for _, y in series.points]
+    tenth = max(1, len(values) // 10)
+    ends = (sum(values[:tenth]) / tenth, sum(values[-tenth:]) / tenth)
+    first, last = (f"{100 * end:.0f}%" if share else _short(end) for end in ends)
+    return f"{first} to {last}" if len(values) > 1 else last
+
+
+def _short(value: float) -> str:
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.2g}" if abs(value) < 0.1 else f"{value:.3g}"
+
+
+def _phases(metrics: Metrics, stages: Sequence[str]) -> str:
+    rows = [_phase_row(stage, [m for m in metrics if m.get("stage") == stage]) for stage in stages]
+    if not any(rows):
+        return ""
+    legend = "".join(chip(phase, place, "p") for place, phase in enumerate(PHASES))
+    return (
+        "<h2>Where the time went</h2>"
+        '<p class="note">Mean seconds of a step by phase; phases that overlap count each.</p>'
+        f'<div class="legend">{legend}</div>{"".join(rows)}'
+    )
+
+
+def _phase_row(stage: str, lines: Metrics) -> str:
+    means = {phase: _mean([_seconds(line, phase) for line in lines]) for phase in PHASES}
+    total = _mean([_seconds(line, "total") for line in lines]) or sum(means.values())
+    if not total:
+        return ""
+    parts = [
+        f'<i style="--c:var(--p{place});flex:{means[phase]:.6f}" '
+        f'title="{phase}: {means[phase]:.3g} s"></i>'
+        for place, phase in enumerate(PHASES)
+        if means[phase] > 0
+    ]
+    detail = ", ".join(f"{phase} {means[phase]:.2g} s" for phase in PHASES if means[phase] > 0)
+    return (
+        f'<div class="phase"><b>{escape(stage)}</b> <span class="note">{total:.3g} s a step, '
+        f'{len(lines)} steps</span><div class="stack">{"".join(parts)}</div>'
+        f'<span class="note">{detail}</span></div>'
+    )
+
+
+def _seconds(line: Mapping[str, Any], phase: str) -> float | None:
+    seconds = line.get("seconds")
+    return number(seconds.get(phase)) if isinstance(seconds, Mapping) else None
+
+
+def _mean(values: Sequence[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else 0.0

@@ -1,0 +1,260 @@
+"""A run's directory: everything a run leaves behind, and the only code that writes it.
+
+Files that are replaced appear whole or not at all; files that grow do so by whole lines.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from videothinker.errors import InputError, VideoThinkerError
+from videothinker.types import ScoredGroup
+
+ROLLOUT_SCHEMA_VERSION = "1"
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns a full disk or a refused write into a message that says what to free or change."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise VideoThinkerError(
+                f"{path}: no space left on the disk. Free some (older runs, rollouts/*.parquet), "
+                "then go on with `videothinker train --resume RUN`."
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise InputError(
+                f"{path}: cannot be written ({error.strerror}). Choose a folder you may write to."
+            ) from error
+        raise
+
+
+def atomic_write(path: Path, content: bytes | str) -> None:
+    """Writes a file so that a reader, or a crash, sees the old content or the new one.
+
+    The content is flushed to the disk before the rename; otherwise a power cut could leave the new
+    name with no content behind it.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def plain(value: Any) -> Any:
+    """The same value in types JSON has: NumPy numbers and arrays unpacked, NaN as null."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+class RunDirectory:
+    """One run on disk, laid out as INTERFACE promises."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._status: dict[str, Any] = {}
+
+    @classmethod
+    def create(cls, path: Path | str, config_yaml: str) -> RunDirectory:
+        """A new run; never on top of an older one, whose results would then be a mixture."""
+        path = Path(path)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InputError(
+                f"{path}: already exists and is not empty. Go on with that run "
+                f"(`videothinker train --resume {path}`) or choose another folder with `out=`."
+            )
+        for folder in (path, path / "rollouts", path / "stages"):
+            with disk_errors(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+        run = cls(path)
+        atomic_write(path / "config.yaml", config_yaml)
+        return run
+
+    @classmethod
+    def open(cls, path: Path | str) -> RunDirectory:
+        """An existing run, ready to be written to again.
+
+        A process killed in the middle of a line leaves half of it behind; it is cut off, because
+        the next line would otherwise be glued to it and both be lost.
+        """
+        path = Path(path)
+        if not (path / "config.yaml").is_file():
+            raise InputError(
+                f"{path}: not a run (no config.yaml in it). Give the folder that "
+                "`videothinker train` wrote."
+            )
+        run = cls(path)
+        for name in ("metrics.jsonl", "skipped.jsonl"):
+            _cut_torn_line(path / name)
+        status = path / "status.json"
+        if status.is_file():
+            run._status = json.loads(status.read_text())
+        return run
+
+    @property
+    def config_yaml(self) -> str:
+        """The full resolved configuration the run was started with."""
+        return (self.path / "config.yaml").read_text()
+
+    def status(self, **fields: object) -> dict[str, Any]:
+        """Updates the named fields of status.json, keeps the others, and returns them all."""
+        self._status = {**self._status, **plain(fields), "updated": time.time()}
+        atomic_write(self.path / "status.json", json.dumps(self._status, indent=2) + "\n")
+        return dict(self._status)
+
+    def record(self, step_report: dict[str, Any]) -> None:
+        """Appends one step to metrics.jsonl."""
+        self._append("metrics.jsonl", step_report)
+
+    def skip(self, stage: str, step: int, question_id: str, reason: str) -> None:
+        """Appends one sample that was left out to skipped.jsonl."""
+        entry = {"stage": stage, "step": step, "question_id": question_id, "reason": reason}
+        self._append("skipped.jsonl", entry)
+
+    def rollouts(self, stage: str, step: int, groups: Sequence[ScoredGroup]) -> Path:
+        """Keeps every group of a step, one row each, and returns the file.
+
+        The file is named by stage and step, so a step that is replayed after a crash replaces what
+        it wrote before instead of adding to it.
+        """
+        path = self.path / "rollouts" / f"{stage}-{step:06d}.parquet"
+        rows = [_rollout_row(stage, step, group) for group in groups]
+        buffer = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows, schema=_rollout_schema(groups)), buffer)
+        atomic_write(path, buffer.getvalue())
+        return path
+
+    def forget_after(self, stage: str, step: int) -> None:
+        """Drop what a stage recorded after a step that it now goes back to."""
+        for name in ("metrics.jsonl", "skipped.jsonl"):
+            entries = read_lines(self.path / name)
+            kept = [e for e in entries if e["stage"] != stage or e["step"] <= step]
+            if len(kept) < len(entries):
+                atomic_write(self.path / name, "".join(json.dumps(e) + "\n" for e in kept))
+        for file in (self.path / "rollouts").glob(f"{stage}-*.parquet"):
+            if int(file.stem.rpartition("-")[2]) > step:
+                file.unlink()
+
+    def stage(self, name: str) -> Path:
+        """The folder of one stage's model and state; made if missing."""
+        folder = self.path / "stages" / name
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def summary(self, summary: dict[str, Any]) -> None:
+        """Replaces summary.json: results and lineage."""
+        atomic_write(self.path / "summary.json", json.dumps(plain(summary), indent=2) + "\n")
+
+    def _append(self, name: str, entry: dict[str, Any]) -> None:
+        path = self.path / name
+        with disk_errors(path), path.open("a") as file:
+            file.write(json.dumps(plain(entry)) + "\n")
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON-lines file; none if it does not exist, and a torn last line ignored."""
+    if not path.is_file():
+        return []
+    whole, _, _torn = path.read_text().rpartition("\n")
+    return [json.loads(line) for line in whole.splitlines() if line.strip()]
+
+
+def _cut_torn_line(path: Path) -> None:
+    if not path.is_file():
+        return
+    data = path.read_bytes()
+    if data and not data.endswith(b"\n"):
+        with path.open("r+b") as file:
+            file.truncate(data.rfind(b"\n") + 1)
+
+
+def _rollout_schema(groups: Sequence[ScoredGroup]) -> pa.Schema:
+    names = dict.fromkeys(name for group in groups for name in group.rewards)
+    option = pa.struct([("letter", pa.string()), ("text", pa.string())])
+    logprobs = pa.list_(pa.list_(pa.float32()))
+    fields = [
+        ("stage", pa.string()),
+        ("step", pa.int64()),
+        ("prompt_id", pa.string()),
+        ("video", pa.string()),
+        ("text", pa.string()),
+        ("options", pa.list_(option)),
+        ("answer", pa.string()),
+        ("category", pa.string()),
+        ("start", pa.float64()),
+        ("end", pa.float64()),
+        ("completions", pa.list_(pa.string())),
+        ("finish_reasons", pa.list_(pa.string())),
+        ("token_ids", pa.list_(pa.list_(pa.int64()))),
+        ("logprobs", logprobs),
+        ("anchor_logprobs", logprobs),
+        ("rewards", pa.list_(pa.float32())),
+        ("advantages", pa.list_(pa.float32())),
+        ("weights_version", pa.int64()),
+        ("worker", pa.string()),
+        ("seconds", pa.float64()),
+        ("prompt_tokens", pa.int64()),
+    ]
+    fields += [(f"reward_{name}", pa.list_(pa.float32())) for name in names]
+    return pa.schema(fields, metadata={"videothinker.schema": ROLLOUT_SCHEMA_VERSION})
+
+
+def _rollout_row(stage: str, step: int, scored: ScoredGroup) -> dict[str, Any]:
+    """One group as a row; "rewards" is the sum trained on, "reward_NAME" are its parts."""
+    group, question = scored.group, scored.group.question
+    parts = {f"reward_{name}": values for name, values in scored.rewards.items()}
+    anchor = scored.anchor_logprobs
+    return {
+        "stage": stage,
+        "step": step,
+        "prompt_id": question.id,
+        "video": question.video,
+        "text": question.text,
+        "options": [{"letter": letter, "text": text} for letter, text in question.options],
+        "answer": question.answer,
+        "category": question.category,
+        "start": question.start,
+        "end": question.end,
+        "completions": [completion.text for completion in group.completions],
+        "finish_reasons": [completion.finish_reason for completion in group.completions],
+        "token_ids": [completion.token_ids for completion in group.completions],
+        "logprobs": [completion.logprobs for completion in group.completions],
+        "anchor_logprobs": None if anchor is None else list(anchor),
+        "rewards": np.sum(list(scored.rewards.values()), axis=0, dtype=np.float32),
+        "advantages": scored.advantages,
+        "weights_version": group.weights_version,
+        "worker": group.worker,
+        "seconds": group.seconds,
+        "prompt_tokens": group.prompt_tokens,
+        **parts,
+    }

@@ -1,0 +1,61 @@
+"""Small stills of a video as data: URIs, for pages that must stand alone."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from videothinker.config import VideoConfig
+from videothinker.data.frames import read_clip
+from videothinker.errors import InputError
+
+WIDTH = 200
+"""Stills are thinned to whole fractions of their size, down to about this width."""
+SHOWN = 8
+"""At most this many stills; of a longer sample every so many are left out."""
+
+
+def stills(
+    path: Path, video: VideoConfig, start: float | None = None, end: float | None = None
+) -> list[str]:
+    """PNG data: URIs of the frames the model saw; none if the video cannot be read here.
+
+    A report is worth having without its pictures, so a video that has moved, or a machine without
+    the decoder, gives an empty list rather than an error.
+    """
+    try:
+        frames = read_clip(path, video, start, end).frames
+    except (InputError, ImportError):
+        return []
+    pixels = frames.clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+    step = max(1, round(pixels.shape[2] / WIDTH))
+    every = -(-len(pixels) // SHOWN)
+    return [_uri(frame) for frame in pixels[::every, ::step, ::step]]
+
+
+def _uri(frame: np.ndarray) -> str:
+    return "data:image/png;base64," + base64.b64encode(png(frame)).decode()
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """[height, width, 3] uint8 as a PNG file.
+
+    Each row is stored as its difference from the row above, which halves the size of a video frame.
+    """
+    height, width, _ = pixels.shape
+    rows = pixels.reshape(height, width * 3)
+    above = np.vstack([np.zeros((1, width * 3), np.uint8), rows[:-1]])
+    filtered = np.hstack([np.full((height, 1), 2, np.uint8), rows - above])
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = zlib.compress(filtered.tobytes(), 9)
+    chunks = ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, content) for kind, content in chunks)
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
