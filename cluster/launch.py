@@ -18,7 +18,7 @@ from actors.rollout import RolloutWorker
 from cluster.fleet import Anchor, Fleet, Learner, Loader, Rollouts, fetch
 from learner.actor import LearnerRank
 from videothinker import cpu_torch, metrics
-from videothinker.config import RunConfig
+from videothinker.config import ClusterConfig, Device, RunConfig
 from videothinker.errors import PlacementError
 from videothinker.run import RunDirectory, atomic_write
 
@@ -30,24 +30,30 @@ GPU_SHARE = {"learner": 0.5, "rollout": 0.4, "anchor": 0.1}
 @contextmanager
 def launch(config: RunConfig, run: RunDirectory) -> Iterator[Fleet]:
     """Start Ray if no cluster is named, then every actor; stop what was started at the end."""
-    start_ray(config)
-    try:
+    with ray_running(config.cluster):
         require_gpus(config)
         yield start_fleet(config, run)
+
+
+@contextmanager
+def ray_running(cluster: ClusterConfig) -> Iterator[None]:
+    """Connected to the named cluster, or to a private one on the loopback that ends with us."""
+    try:
+        start_ray(cluster)
+        yield
     finally:
         ray.shutdown()
 
 
-def start_ray(config: RunConfig) -> None:
-    """Connect to the named cluster, or start a private one on the loopback."""
-    variables = worker_environment(config)
+def start_ray(cluster: ClusterConfig) -> None:
+    """Connect, or start what can be connected to."""
     options: dict[str, Any] = {
-        "runtime_env": {"env_vars": variables},
+        "runtime_env": {"env_vars": worker_environment(cluster.device)},
         "log_to_driver": False,
         "logging_level": "ERROR",
     }
-    if config.cluster.address is not None:
-        ray.init(address=config.cluster.address, **options)
+    if cluster.address is not None:
+        ray.init(address=cluster.address, **options)
         return
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     ray.init(
@@ -59,9 +65,9 @@ def start_ray(config: RunConfig) -> None:
     )
 
 
-def worker_environment(config: RunConfig) -> dict[str, str]:
+def worker_environment(device: Device) -> dict[str, str]:
     """What every actor's process finds in its environment."""
-    if config.cluster.device == "cuda":
+    if device == "cuda":
         return {"PYTHONPATH": str(ROOT)}
     return {
         "PYTHONPATH": os.pathsep.join([cpu_torch.FOLDER, str(ROOT)]),
@@ -88,17 +94,17 @@ def require_gpus(config: RunConfig) -> None:
 def start_fleet(config: RunConfig, run: RunDirectory) -> Fleet:
     """All actors at once, since each takes seconds to start."""
     device, dtype = config.cluster.device, config.model.dtype
-    loader = actor(PromptLoader, config).remote(config.model.path, config.data.videos, config.video)
+    loader = actor(PromptLoader, device).remote(config.model.path, config.data.videos, config.video)
     workers = [
-        actor(RolloutWorker, config, "rollout").remote(
+        actor(RolloutWorker, device, "rollout").remote(
             f"rollout-{index}", config.model.path, dtype, config.rollout, config.sampling, device
         )
         for index in range(config.rollout.workers)
     ]
-    ranks = [actor(LearnerRank, config, "learner").remote(device) for _ in range(config.learner.ranks)]
+    ranks = [actor(LearnerRank, device, "learner").remote(device) for _ in range(config.learner.ranks)]
     anchored = any(stage.kl.direction != "none" for stage in config.stages)
     scorers = [
-        actor(AnchorScorer, config, "anchor").remote(dtype, config.sampling.temperature, device)
+        actor(AnchorScorer, device, "anchor").remote(dtype, config.sampling.temperature, device)
     ] * anchored
     roles = [("loader", [loader]), ("rollout", workers), ("anchor", scorers), ("learner", ranks)]
     write_targets(run, roles)
@@ -112,9 +118,9 @@ def start_fleet(config: RunConfig, run: RunDirectory) -> Fleet:
     )
 
 
-def actor(cls: type, config: RunConfig, role: str | None = None) -> Any:
+def actor(cls: type, device: Device, role: str | None = None) -> Any:
     """A plain class as a Ray actor with its share of a device."""
-    share = GPU_SHARE[role] if role and config.cluster.device == "cuda" else 0
+    share = GPU_SHARE[role] if role and device == "cuda" else 0
     return ray.remote(cls).options(num_cpus=0, num_gpus=share)
 
 

@@ -23,6 +23,7 @@ from cluster.lineage import Lineage
 from cluster.state import newest_state, save_state
 from cluster.step import StepClock, step_metrics
 from learner.actor import Assignment
+from videothinker.budget import budget_of
 from videothinker.config import RunConfig, StageConfig
 from videothinker.config_file import to_yaml
 from videothinker.data.store import read_questions
@@ -186,6 +187,7 @@ class Training:
             kl=stage.kl,
             temperature=config.sampling.temperature,
             steps=stage.steps,
+            budget=budget_of(config),
             logprob_tolerance=config.cluster.logprob_tolerance,
         )
         self._run.status(state="loading", stage=stage.name, step=0, steps=stage.steps)

@@ -9,14 +9,20 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from learner.deepspeed_engine import Trainee, average, connect, has_non_finite
-from videothinker.config import KLConfig, LearnerConfig
+from learner.deepspeed_engine import (
+    Trainee,
+    connect,
+    has_non_finite,
+    max_over_ranks,
+    mean_over_ranks,
+)
+from videothinker.budget import Budget
+from videothinker.config import Device, KLConfig, LearnerConfig
 from videothinker.errors import DivergenceError
 from videothinker.metrics import LEARNER_STEPS, SAMPLES_TRAINED, WEIGHT_VERSION, serve
 from videothinker.model.policy import completion_mask
@@ -35,13 +41,14 @@ class Assignment:
     kl: KLConfig
     temperature: float
     steps: int
+    budget: Budget
     logprob_tolerance: float
 
 
 class LearnerRank:
     """Holds one rank of the policy; all ranks make the same calls in the same order."""
 
-    def __init__(self, device: Literal["cpu", "cuda"]) -> None:
+    def __init__(self, device: Device) -> None:
         self._device = device
         self._rank = 0
         self._world = 1
@@ -80,20 +87,17 @@ class LearnerRank:
         """
         started = time.monotonic()
         trainee = self._require_trainee()
-        stats: dict[str, Tensor] = {}
+        totals = StepTotals()
         for index, ((group, weight), prompt) in enumerate(zip(share, prompts, strict=True)):
-            loss, parts = self._group_loss(trainee, group, prompt)
+            loss, stats = self._group_loss(trainee, group, prompt)
             if has_non_finite(loss.detach()):
                 raise DivergenceError(
                     f"step {step}: the loss of {group.group.question.id} is not finite; nothing was "
                     "updated. Resume from the last state with a lower learning rate or KL bound"
                 )
             trainee.backward(loss * weight * self._world, last=index == len(share) - 1)
-            for name, value in parts.items():
-                stats[name] = stats.get(name, torch.zeros(())) + value.cpu() * weight * self._world
-        names = sorted(stats)
-        averaged = average(torch.stack([stats[name] for name in names]))
-        report = dict(zip(names, averaged.tolist(), strict=True))
+            totals.add(stats, weight * self._world)
+        report = totals.over_ranks()
         if report["logprob_gap"] > self._task.logprob_tolerance:
             raise DivergenceError(
                 f"step {step}: sampler and learner disagree by {report['logprob_gap']:.3g} per token "
@@ -123,7 +127,7 @@ class LearnerRank:
         with self._require_trainee().whole() as model:
             if self._rank != 0:
                 return ""
-            save_model(model, folder, like=base)
+            save_model(model, folder, like=base, budget=self._task.budget)
         return model_digest(folder)
 
     def save_state(self, folder: Path) -> None:
@@ -174,6 +178,30 @@ class LearnerRank:
     def _require_trainee(self) -> Trainee:
         assert self._trainee is not None, "start_stage comes first"
         return self._trainee
+
+
+class StepTotals:
+    """Weighted sums of the groups' statistics; the largest where a name ends in `_max`."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+
+    def add(self, stats: dict[str, Tensor], weight: float) -> None:
+        """Take in one group."""
+        for name, value in stats.items():
+            before = self._sums.get(name, torch.zeros_like(value))
+            largest = name.endswith("_max")
+            self._sums[name] = torch.maximum(before, value) if largest else before + value * weight
+
+    def over_ranks(self) -> dict[str, float]:
+        """The same numbers for the whole step, equal on every rank."""
+        names = sorted(self._sums)
+        means = mean_over_ranks(torch.stack([self._sums[name] for name in names]))
+        largest = max_over_ranks(torch.stack([self._sums[name] for name in names]))
+        return {
+            name: float(highest if name.endswith("_max") else mean)
+            for name, mean, highest in zip(names, means, largest, strict=True)
+        }
 
 
 def padded(rows: Sequence[np.ndarray], like: Tensor) -> Tensor:

@@ -6,18 +6,18 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from videothinker.config import LearnerConfig
+from videothinker.config import Device, LearnerConfig
 from videothinker.model.policy import Policy, load_model
 
 BACKEND = {"cpu": "gloo", "cuda": "nccl"}
 
 
-def connect(rank: int, world: int, host: str, port: int, device: Literal["cpu", "cuda"]) -> None:
+def connect(rank: int, world: int, host: str, port: int, device: Device) -> None:
     """Join the learner's process group; DeepSpeed reads its place from the environment."""
     os.environ |= {
         "RANK": str(rank),
@@ -103,15 +103,18 @@ def deepspeed_settings(config: LearnerConfig, dtype: str) -> dict[str, Any]:
 
 def has_non_finite(values: Tensor) -> bool:
     """Whether any rank holds a number that is not finite; every rank gets the same answer."""
-    bad = (~torch.isfinite(values)).any().float()
-    if torch.distributed.is_initialized():
-        torch.distributed.all_reduce(bad, op=torch.distributed.ReduceOp.MAX)
-    return bool(bad)
+    return bool(max_over_ranks((~torch.isfinite(values)).any().float()))
 
 
-def average(values: Tensor) -> Tensor:
-    """The mean over ranks."""
-    if torch.distributed.is_initialized():
-        torch.distributed.all_reduce(values)
-        values = values / torch.distributed.get_world_size()
+def mean_over_ranks(values: Tensor) -> Tensor:
+    """The mean over the learner's ranks."""
+    values = values.clone()
+    torch.distributed.all_reduce(values)
+    return values / torch.distributed.get_world_size()
+
+
+def max_over_ranks(values: Tensor) -> Tensor:
+    """The largest over the learner's ranks."""
+    values = values.clone()
+    torch.distributed.all_reduce(values, op=torch.distributed.ReduceOp.MAX)
     return values

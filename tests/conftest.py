@@ -1,10 +1,65 @@
-"""Every test process gets what the command line sets up for itself."""
+"""Every test process gets what the command line sets up for itself; and one tiny world for all."""
+
+from __future__ import annotations
 
 import os
 
 # Before anything imports torch: two processes with a thread per core each are slower than one.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+from pathlib import Path
+
+import pytest
+
 from videothinker import cpu_torch
 
 cpu_torch.install()
+
+from videothinker.config import VideoConfig
+from videothinker.types import Question
+
+MINI_VIDEO = VideoConfig(
+    fps=2.0,
+    min_frames=6,
+    max_frames=6,
+    min_pixels=84 * 140,
+    max_pixels=84 * 140,
+    total_pixels=6 * 84 * 140,
+)
+
+
+@pytest.fixture(scope="session")
+def mini_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 mini CLEVRER videos (`raw/videos`), prepared (`questions.parquet`, `bias.parquet`)."""
+    from videothinker.data.clevrer import prepare
+    from videothinker.mini.write import write_world
+
+    world = tmp_path_factory.mktemp("world")
+    raw = world / "raw"
+    write_world(raw, videos=24, seed=7)
+    prepare(raw / "questions.json", raw / "annotations", raw / "videos", world)
+    return world
+
+
+@pytest.fixture(scope="session")
+def mini_questions(mini_world: Path) -> list[Question]:
+    """All questions of the mini world."""
+    from videothinker.data.store import read_questions
+
+    return read_questions(mini_world / "questions.parquet")
+
+
+@pytest.fixture(scope="session")
+def mini_video() -> VideoConfig:
+    """The frame budget under which a mini cell is one visual token."""
+    return MINI_VIDEO
+
+
+@pytest.fixture(scope="session")
+def mini_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Qwen2.5-VL with random weights."""
+    from videothinker.mini.base import random_base
+
+    base = tmp_path_factory.mktemp("base") / "model"
+    random_base(base, seed=3)
+    return base

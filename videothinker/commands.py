@@ -76,8 +76,11 @@ def train(arguments: Namespace) -> Outcome:
         raise ConfigError("\n".join(lines))
     _check_names()
     from cluster import train as loop
+    from videothinker.report import results_table
 
-    return _outcome(loop.run(config, arguments.resume))
+    summary = loop.run(config, arguments.resume)
+    report = (arguments.resume or config.out) / "report.html"
+    return Outcome(text=f"{results_table(summary['models'])}\n\n{report}", result=summary)
 
 
 def evaluate(arguments: Namespace) -> Outcome:

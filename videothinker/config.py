@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Positive = Annotated[int, Field(gt=0)]
+Device = Literal["cpu", "cuda"]
+DType = Literal["float32", "bfloat16"]
 
 
 class Section(BaseModel):
@@ -20,7 +22,7 @@ class ModelConfig(Section):
     """The policy that training starts from."""
 
     path: Path
-    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    dtype: DType = "bfloat16"
 
 
 class VideoConfig(Section):
@@ -91,7 +93,7 @@ class ClusterConfig(Section):
 
     address: str | None = None
     """An existing cluster ("auto" or host:port); None starts one on this machine."""
-    device: Literal["cpu", "cuda"] = "cuda"
+    device: Device = "cuda"
     logprob_tolerance: float = Field(default=0.05, gt=0)
     """Largest mean gap between sampler and learner log-probs that a step may show."""
 

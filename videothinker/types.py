@@ -12,6 +12,8 @@ from typing import Literal
 import numpy as np
 
 FinishReason = Literal["stop", "length"]
+INITIAL_VERSION = 0
+"""Weights version of an engine that still holds the checkpoint it was started from."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

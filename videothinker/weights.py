@@ -7,18 +7,20 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from videothinker.budget import Budget, write_budget
 from videothinker.errors import InputError
 
 WEIGHT_FILES = ("*.safetensors", "*.safetensors.index.json", "*.bin", "config.json")
 
 
-def save_model(model: Any, folder: Path, like: Path) -> None:
+def save_model(model: Any, folder: Path, like: Path, budget: Budget) -> None:
     """Write the model with the tokenizer, processor and generation settings of `like` beside it."""
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(like, partial, ignore=shutil.ignore_patterns(*WEIGHT_FILES))
     model.save_pretrained(partial)
     shutil.copy(like / "generation_config.json", partial)  # transformers rewrites it otherwise
+    write_budget(partial, budget)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
 

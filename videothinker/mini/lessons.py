@@ -51,6 +51,12 @@ class Lessons:
     """[B, V]: index in ROLES of what the cell holds, by the first frame if it holds two things."""
     named_roles: torch.Tensor
     """[B, L]: at the end of each object's name in a question, its index in ROLES."""
+    slots: torch.Tensor
+    """[B, L]: at both tokens of each name, its place in the question: removed, mover, or option."""
+    recalls: torch.Tensor
+    """[B, L]: before the answer's letter, the colour that the thinking ended with."""
+    wheres: torch.Tensor
+    """[B, L]: at both tokens of each name, the cell where the thing first stands."""
     verdicts: torch.Tensor
     """[B, L]: at the end of each option, 2 * (true without the removed object) + (seen)."""
 
@@ -87,6 +93,9 @@ class _Row:
         self.labels: list[int] = []
         self.named: list[int] = []
         self.verdicts: list[int] = []
+        self.slots: list[int] = []
+        self.recalls: list[int] = []
+        self.wheres: list[int] = []
         self.question: list[int] = []
         self.completion: list[int] = []
 
@@ -95,7 +104,7 @@ class _Row:
         n = len(ids)
         self.ids += ids
         self.positions += [(start + k,) * 3 for k in range(n)]
-        for column in (self.labels, self.named, self.verdicts):
+        for column in (self.labels, self.named, self.verdicts, self.slots, self.recalls, self.wheres):
             column += [IGNORE] * n
         self.question += [question] * n
         self.completion += [completion] * n
@@ -123,6 +132,7 @@ class LessonMaker:
         token = tokenizer.convert_tokens_to_ids
         self._colours = {token("\u0120" + colour): i for i, colour in enumerate(COLOURS)}
         self._video, self._pad = token("<|video_pad|>"), token("<|endoftext|>")
+        self._answer = token("<answer>")
         self._think = token("<think>")
         self._before, self._between = self._ids([_BEFORE, _AFTER])
 
@@ -176,6 +186,9 @@ class LessonMaker:
         first = len(row.ids)
         row.add(ids, start, question, completion)
         row.labels[first : first + len(ids) - 1] = ids[1:]
+        row.recalls[first + ids.index(self._answer)] = [
+            self._colours[i] for i in ids if i in self._colours
+        ][-1]
 
     def _mark_names(self, row: _Row, first: int, scene: Scene) -> None:
         """Roles after every name of a question, verdicts after every option."""
@@ -183,6 +196,11 @@ class LessonMaker:
         things = [scene.removed, *(i for option in scene.options for i in (scene.mover, option))]
         for end, thing in zip(ends, things, strict=True):
             row.named[end - 1] = row.named[end] = role_index(scene, thing)
+            cell = scene.things[thing].lane * COLUMNS + scene.things[thing].column
+            row.wheres[end - 1] = row.wheres[end] = cell
+        for place, end in enumerate(ends):
+            slot = 0 if place == 0 else 1 if place % 2 else 1 + place // 2
+            row.slots[end - 1] = row.slots[end] = slot
         for option, end in enumerate(ends[2::2]):
             row.verdicts[end] = 2 * (option == scene.answer) + (option == scene.observed)
 
@@ -209,5 +227,8 @@ class LessonMaker:
             cell_colours=torch.from_numpy(np.stack([colours for colours, _ in cells])),
             cell_roles=torch.from_numpy(np.stack([roles for _, roles in cells])),
             named_roles=torch.from_numpy(padded("named", IGNORE)),
+            slots=torch.from_numpy(padded("slots", IGNORE)),
+            recalls=torch.from_numpy(padded("recalls", IGNORE)),
+            wheres=torch.from_numpy(padded("wheres", IGNORE)),
             verdicts=torch.from_numpy(padded("verdicts", IGNORE)),
         )

@@ -35,6 +35,8 @@ class WarmStart:
     slip: float = 0.0
 
 
+WEIGHT=[]
+ROT=[]
 COLOUR_IDS: list[int] = []
 
 
@@ -47,6 +49,11 @@ class Heads(nn.Module):
         self.early_roles = nn.Linear(hidden, len(ROLES))
         self.cell_roles = nn.Linear(hidden, len(ROLES))
         self.named_roles = nn.Linear(hidden, len(ROLES))
+        self.slots = nn.Linear(hidden, 5)
+        self.recalls = nn.Linear(hidden, len(COLOURS))
+        self.cells = nn.Linear(hidden, 15)
+        self.wheres = nn.Linear(hidden, 15)
+        self.wheres2 = nn.Linear(hidden, 15)
         self.verdicts = nn.Linear(hidden, 4)
 
 
@@ -76,11 +83,16 @@ def losses(
     held = lessons.cell_colours.amax(-1) > 0
     held_colour = torch.where(lessons.cell_colours[..., 0] > 0, lessons.cell_colours[..., 0], lessons.cell_colours[..., 1])[held] - 1
     words = model.get_input_embeddings().weight[COLOUR_IDS]
+    slotted, recalled = lessons.slots != IGNORE, lessons.recalls != IGNORE
     named, judged = lessons.named_roles != IGNORE, lessons.verdicts != IGNORE
     return {
-        "text": cross_entropy(logits, lessons.labels[taught]),
+        "text": cross_entropy(logits, lessons.labels[taught], weight=WEIGHT[0]),
+        "cells": cross_entropy(heads.cells(seen).flatten(0,1), torch.arange(15).repeat(rows*3)),
+        "wheres": cross_entropy(heads.wheres(hidden[2][slotted]), lessons.wheres[slotted])+ cross_entropy(heads.wheres2(hidden[1][slotted]), lessons.wheres[slotted]),
+        "slots": cross_entropy(heads.slots(hidden[1][slotted]), lessons.slots[slotted]),
+        "recalls": cross_entropy(heads.recalls(hidden[2][recalled]), lessons.recalls[recalled]),
         "colours": cross_entropy(colours.flatten(0, 2), lessons.cell_colours.flatten()),
-        "words": cross_entropy(torch.nn.functional.rms_norm(seen[held],(seen.shape[-1],)) @ words.T, held_colour),
+        "words": cross_entropy(torch.nn.functional.rms_norm(seen[held],(seen.shape[-1],)) @ (words @ ROT[0]).T, held_colour),
         "early_roles": cross_entropy(
             heads.early_roles(seen).flatten(0, 1), lessons.cell_roles.flatten()
         ),

@@ -1,5 +1,6 @@
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 import videothinker
+from videothinker import cli
+from videothinker.commands import not_built
 from videothinker.doctor import foreign_owners, normal, read_lock
 
 ROOT = Path(__file__).parents[3]
@@ -77,6 +80,32 @@ def test_no_file_is_longer_than_four_hundred_lines() -> None:
         for path in (ROOT / folder).rglob("*.py")
     }
     assert {name: length for name, length in lengths.items() if length > 400} == {}
+
+
+def commands_of(document: str) -> list[str]:
+    """The `videothinker ...` lines of a document's code blocks, continuations joined."""
+    blocks = re.findall(r"```\n(.*?)```", (ROOT / document).read_text(), re.S)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [
+        line.partition("#")[0] for line in lines if re.match(r"(\.venv/bin/)?videothinker ", line)
+    ]
+
+
+def test_the_readmes_commands_are_ones_the_command_line_knows() -> None:
+    commands = [
+        line for line in commands_of("README.md") if not line.startswith("videothinker train:")
+    ]
+    assert len(commands) >= 5
+    for command in commands:
+        arguments = cli._parse(shlex.split(command)[1:])
+        assert arguments.action is not not_built, command
+
+
+def test_the_readme_names_every_verb() -> None:
+    _, verbs = cli._build_parser()
+    table = (ROOT / "README.md").read_text().partition("## Verbs")[2].partition("\n## ")[0]
+    named = set(re.findall(r"[a-z]+", " ".join(re.findall(r"`([^`]*)`", table))))
+    assert set(verbs) <= named
 
 
 def stub(folder: Path, name: str, body: str) -> None:
@@ -161,7 +190,9 @@ def test_an_unbuilt_target_says_so_and_fails(target: str) -> None:
 @pytest.mark.integration
 def test_the_wheel_holds_the_four_packages_and_nothing_else(tmp_path: Path) -> None:
     source = tmp_path / "source"
-    ignored = shutil.ignore_patterns(".git", ".venv", "runs", "data", "__pycache__", "*.egg-info")
+    ignored = shutil.ignore_patterns(
+        ".git", ".venv", "runs", "models", "data", "__pycache__", "*.egg-info"
+    )
     shutil.copytree(ROOT, source, ignore=ignored)
     shutil.copytree(ROOT / "videothinker" / "data", source / "videothinker" / "data")
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]

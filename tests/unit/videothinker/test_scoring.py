@@ -6,6 +6,8 @@ import pytest
 from videothinker.scoring import score_group
 from videothinker.types import Completion, Question, RolloutGroup
 
+pytest.importorskip("torch")  # here, because importing it takes longer than a test may
+
 QUESTION = Question(id="q", video="v", text="?", options=(), answer="A")
 
 

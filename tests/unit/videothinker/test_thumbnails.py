@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from videothinker import thumbnails
@@ -24,8 +25,6 @@ def test_a_video_that_is_not_there_gives_no_stills() -> None:
 
 
 def test_stills_are_few_small_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
     frames = torch.arange(16.0)[:, None, None, None].expand(16, 3, 240, 400)
     monkeypatch.setattr(thumbnails, "read_clip", lambda *_: SimpleNamespace(frames=frames))
     uris = stills(Path("video.mp4"), VideoConfig())

@@ -1,0 +1,139 @@
+"""The whole two-stage pipeline on this machine: a world, a base model, a bias model, CDPO."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cluster import train
+from videothinker.budget import budget_of, write_budget
+from videothinker.config import RunConfig
+from videothinker.config_file import load_config, to_yaml
+from videothinker.data.clevrer import prepare
+from videothinker.errors import InputError
+from videothinker.mini.base import build_base
+from videothinker.mini.write import write_world
+from videothinker.progress import ProgressLine, duration
+from videothinker.report import results_table
+from videothinker.run import RunDirectory
+
+CONFIG = Path(__file__).parents[1] / "configs" / "quickstart.yaml"
+VIDEOS = {"train": 1000, "validation": 300}
+SHARES = {"world": 0.05, "base": 0.45, "train": 0.5}
+"""Share of the whole that each part takes; only the estimate of the time left depends on it."""
+
+
+def run(out: Path, seed: int) -> str:
+    """Everything under OUT; returns the closing table.
+
+    The same call goes on with an interrupted quickstart, and shows the results of a finished one.
+    """
+    config = quickstart_config(out, seed)
+    directory = open_or_create(out, config)
+    summary = finished_summary(out)
+    if summary is None:
+        clock = PartClock()
+        clock.begin("world", "mini CLEVRER: videos, annotations, questions")
+        for split, offset in (("train", 0), ("validation", VIDEOS["train"])):
+            make_world(out / "inputs" / split, VIDEOS[split], seed, offset)
+        clock.begin("base", "a tiny Qwen2.5-VL, warm-started from random weights")
+        make_base(config, seed, directory)
+        clock.begin("train", "two stages: the bias model, then CDPO away from it")
+        summary = train.run(config, resume=out)
+    else:
+        say(f"{out} is finished; remove it or give another --out to run again")
+    return f"{results_table(summary['models'])}\n\n{out / 'report.html'}"
+
+
+def quickstart_config(out: Path, seed: int) -> RunConfig:
+    """The shipped configuration with its paths moved under OUT."""
+    inputs = out / "inputs"
+    overrides = {
+        "out": out,
+        "seed": seed,
+        "model.path": inputs / "base",
+        "data.videos": inputs / "videos",
+        "data.validation": inputs / "validation" / "questions.parquet",
+        "stages.0.questions": inputs / "train" / "bias.parquet",
+        "stages.1.questions": inputs / "train" / "questions.parquet",
+    }
+    return load_config(CONFIG, [f"{key}={value}" for key, value in overrides.items()])
+
+
+def open_or_create(out: Path, config: RunConfig) -> RunDirectory:
+    """The run's directory, provided that what is in it is this very run."""
+    if not (out / "config.yaml").is_file():
+        return RunDirectory.create(out, to_yaml(config))
+    directory = RunDirectory.open(out)
+    if directory.config_yaml != to_yaml(config):
+        raise InputError(
+            f"{out}: holds a run with another configuration or seed; give another --out"
+        )
+    return directory
+
+
+def finished_summary(out: Path) -> dict[str, Any] | None:
+    """The summary of a run that came to its end."""
+    file = out / "summary.json"
+    summary: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+    return summary if "finished" in summary else None
+
+
+def make_world(folder: Path, videos: int, seed: int, start: int) -> None:
+    """Raw files, then prepared questions; the videos of all splits share one folder."""
+    if (folder / "questions.parquet").is_file():
+        return
+    raw, shared = folder.with_name(f"{folder.name}-raw"), folder.parent / "videos"
+    for leftover in (raw, folder):
+        shutil.rmtree(leftover, ignore_errors=True)
+    with ProgressLine(f"{folder.name} videos") as progress:
+        write_world(raw, videos, seed, start, progress)
+    prepare(raw / "questions.json", raw / "annotations", raw / "videos", folder)
+    shared.mkdir(exist_ok=True)
+    for video in (raw / "videos").iterdir():
+        video.replace(shared / video.name)
+
+
+def make_base(config: RunConfig, seed: int, directory: RunDirectory) -> None:
+    """Warm-start the base model unless it stands."""
+    base = config.model.path
+    if base.is_dir():
+        return
+    directory.status(state="building the base model", name=config.name)
+    partial = base.with_name(".base.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    with ProgressLine("warm start") as progress:
+        build_base(partial, seed=seed, progress=progress)
+    write_budget(partial, budget_of(config))
+    partial.rename(base)
+
+
+@dataclass
+class PartClock:
+    """Says what begins, and from the pace so far how long the rest will take."""
+
+    started: float = 0.0
+    done: float = 0.0
+    part: str = ""
+
+    def begin(self, part: str, what: str) -> None:
+        """The part before this one has ended."""
+        self.started = self.started or time.monotonic()
+        self.done += SHARES.get(self.part, 0.0)
+        self.part = part
+        number = list(SHARES).index(part) + 1
+        left = ""
+        if self.done:
+            elapsed = time.monotonic() - self.started
+            left = f" (about {duration(elapsed * (1 - self.done) / self.done)} left in all)"
+        say(f"[{number}/{len(SHARES)}] {what}{left}")
+
+
+def say(line: str) -> None:
+    """Progress goes to stderr; stdout is for the table."""
+    sys.stderr.write(line + "\n")

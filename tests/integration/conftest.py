@@ -1,0 +1,78 @@
+"""Real Ray, vLLM and DeepSpeed on the tiny model; started once for a file of tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.fleet import Fleet
+from cluster.launch import launch
+from videothinker.config import (
+    ClusterConfig,
+    DataConfig,
+    KLConfig,
+    LearnerConfig,
+    ModelConfig,
+    RolloutConfig,
+    RunConfig,
+    SamplingConfig,
+    StageConfig,
+    VideoConfig,
+)
+from videothinker.run import RunDirectory
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder needs the engines."""
+    for item in items:
+        if "integration" in item.path.parts:
+            item.add_marker(pytest.mark.integration)
+
+
+@pytest.fixture(scope="module")
+def run_config(
+    tmp_path_factory: pytest.TempPathFactory,
+    mini_base: Path,
+    mini_world: Path,
+    mini_video: VideoConfig,
+) -> RunConfig:
+    """Two stages of the smallest size; the learning rate is high so that weights visibly move."""
+    repel = KLConfig(direction="repel", anchor="bias", coefficient=0.1)
+    return RunConfig(
+        name="test",
+        out=tmp_path_factory.mktemp("run") / "run",
+        seed=1,
+        model=ModelConfig(path=mini_base, dtype="float32"),
+        data=DataConfig(
+            videos=mini_world / "raw" / "videos",
+            validation=mini_world / "questions.parquet",
+            validation_questions=8,
+        ),
+        video=mini_video,
+        sampling=SamplingConfig(max_tokens=24),
+        learner=LearnerConfig(learning_rate=1e-3, max_grad_norm=1.0, save_every=2),
+        rollout=RolloutConfig(max_model_len=512, cache_gb=0.25),
+        cluster=ClusterConfig(device="cpu", logprob_tolerance=1e-4),
+        stages=(
+            StageConfig(
+                name="bias", questions=mini_world / "bias.parquet", steps=3, prompts_per_step=4
+            ),
+            StageConfig(
+                name="cdpo",
+                questions=mini_world / "questions.parquet",
+                steps=3,
+                prompts_per_step=4,
+                kl=repel,
+            ),
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def fleet(run_config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Loader, one rollout worker, anchor scorer and one learner rank, running."""
+    directory = RunDirectory.create(tmp_path_factory.mktemp("fleet") / "run", "")
+    with launch(run_config, directory) as started:
+        yield started

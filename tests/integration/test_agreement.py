@@ -1,0 +1,140 @@
+"""Sampler, learner and anchor are three programs that must be one model.
+
+The same prompts are used again after every update, so that a cache that survives it shows.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+import torch
+
+from actors.rollout import RolloutWorker
+from cluster.fleet import Fleet, Prepared, Rollouts, publish
+from cluster.launch import actor
+from learner.actor import Assignment
+from videothinker.budget import budget_of, read_budget
+from videothinker.config import KLConfig, RunConfig
+from videothinker.model.policy import Policy, load_model
+from videothinker.objective import group_advantages
+from videothinker.types import Question, RolloutGroup, ScoredGroup
+
+TOLERANCE = 1e-4
+UPDATES = 5
+
+
+def with_made_up_rewards(group: RolloutGroup, seed: int) -> ScoredGroup:
+    """An untrained model earns nothing; made-up rewards move every weight all the same."""
+    rewards = np.random.default_rng(seed).random(len(group.completions), dtype=np.float32)
+    advantages = group_advantages(torch.from_numpy(rewards)[None])[0].numpy()
+    return ScoredGroup(
+        group=group, rewards={"made_up": rewards}, advantages=advantages, anchor_logprobs=None
+    )
+
+
+@pytest.fixture(scope="module")
+def prepared(fleet: Fleet, mini_questions: list[Question]) -> list[Prepared]:
+    items = fleet.loader.prepare(mini_questions[:8])
+    assert all(item.failure is None for item in items)
+    return items
+
+
+@pytest.fixture(scope="module")
+def gaps(fleet: Fleet, run_config: RunConfig, prepared: list[Prepared]) -> list[float]:
+    """Largest log-prob difference of 64 completions, before training and after each update."""
+    fleet.learner.start_stage(
+        Assignment(
+            model=run_config.model.path,
+            dtype="float32",
+            learner=run_config.learner,
+            kl=KLConfig(),
+            temperature=1.0,
+            steps=100,
+            budget=budget_of(run_config),
+            logprob_tolerance=100.0,  # this test does the judging
+        )
+    )
+    gaps = []
+    for version in range(1, UPDATES + 2):
+        publish(fleet, version)
+        groups = sorted(
+            fleet.rollouts.generate(prepared, range(8)), key=lambda pair: pair[0].question.id
+        )
+        assert sum(len(group.completions) for group, _ in groups) == 64
+        scored = [(with_made_up_rewards(g, version + n), item) for n, (g, item) in enumerate(groups)]
+        report = fleet.learner.step(version, scored)
+        assert report.stats["grad_norm"] > 0
+        gaps.append(report.stats["logprob_gap_max"])
+    publish(fleet, UPDATES + 2)
+    return gaps
+
+
+def test_sampler_and_learner_agree_before_training(gaps: list[float]) -> None:
+    assert gaps[0] < TOLERANCE
+
+
+def test_sampler_and_learner_agree_after_every_update(gaps: list[float]) -> None:
+    assert len(gaps) == UPDATES + 1
+    assert max(gaps[1:]) < TOLERANCE, gaps
+
+
+@pytest.fixture(scope="module")
+def exported(
+    gaps: list[float],
+    fleet: Fleet,
+    run_config: RunConfig,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    folder = tmp_path_factory.mktemp("export") / "model"
+    fleet.learner.save_model(folder, run_config.model.path)
+    return folder
+
+
+def test_an_updated_engine_answers_as_one_freshly_loaded_from_the_export(
+    fleet: Fleet, run_config: RunConfig, prepared: list[Prepared], exported: Path
+) -> None:
+    fresh = actor(RolloutWorker, "cpu").remote(
+        "fresh", exported, "float32", run_config.rollout, run_config.sampling, "cpu"
+    )
+    try:
+        expected = dict(by_id(Rollouts([fresh]).generate(prepared, range(8))))
+    finally:
+        ray.kill(fresh)
+    for identity, group in by_id(fleet.rollouts.generate(prepared, range(8))):
+        for ours, theirs in zip(group.completions, expected[identity].completions, strict=True):
+            np.testing.assert_array_equal(ours.token_ids, theirs.token_ids)
+            np.testing.assert_array_equal(ours.logprobs, theirs.logprobs)
+
+
+def test_transformers_and_the_anchor_score_the_export_as_the_engine_sampled_it(
+    fleet: Fleet, prepared: list[Prepared], exported: Path
+) -> None:
+    fleet.anchor.load(exported)
+    policy = Policy(load_model(exported, "float32"))
+    for group, item in fleet.rollouts.generate(prepared[:2], [5, 6]):
+        anchor = ray.get(fleet.anchor.submit(group, item))
+        tokens = [completion.token_ids for completion in group.completions]
+        with torch.no_grad():
+            loaded, _ = policy(ray.get(item.prompt), tokens, 1.0)
+        for row, completion in enumerate(group.completions):
+            length = len(completion.token_ids)
+            np.testing.assert_allclose(anchor[row], completion.logprobs, atol=TOLERANCE)
+            np.testing.assert_allclose(
+                loaded[row, :length].numpy(), completion.logprobs, atol=TOLERANCE
+            )
+
+
+def test_an_export_carries_the_budget_it_was_trained_under(
+    run_config: RunConfig, exported: Path
+) -> None:
+    assert read_budget(exported) == budget_of(run_config)
+
+
+def by_id(groups: object) -> list[tuple[str, RolloutGroup]]:
+    return sorted(
+        ((group.question.id, group) for group, _ in groups),  # type: ignore[attr-defined]
+        key=lambda pair: pair[0],
+    )

@@ -1,0 +1,150 @@
+"""The sampler alone: its distribution, its positions, and updates that must not pass unnoticed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from actors.rollout import RolloutWorker
+from actors.vllm_engine import VllmEngine
+from videothinker.config import RolloutConfig, SamplingConfig, VideoConfig
+from videothinker.errors import WeightsError
+from videothinker.model.policy import Policy, forbidden_tokens, load_model
+from videothinker.model.processing import PromptBuilder
+from videothinker.types import Completion, Prompt, Question, Weights
+
+Build = Callable[..., list[Prompt]]
+
+
+@pytest.fixture(scope="module")
+def worker(mini_base: Path) -> RolloutWorker:
+    """In this process, without Ray."""
+    return RolloutWorker(
+        "here",
+        mini_base,
+        "float32",
+        RolloutConfig(max_model_len=512, cache_gb=0.25),
+        SamplingConfig(max_tokens=24),
+        "cpu",
+    )
+
+
+@pytest.fixture(scope="module")
+def engine(worker: RolloutWorker) -> VllmEngine:
+    return worker._engine
+
+
+@pytest.fixture(scope="module")
+def policy(mini_base: Path) -> Policy:
+    return Policy(load_model(mini_base, "float32"))
+
+
+@pytest.fixture(scope="module")
+def build(mini_base: Path, mini_world: Path, mini_questions: list[Question]) -> Build:
+    def prompts(video: VideoConfig, count: int = 2) -> list[Prompt]:
+        builder = PromptBuilder(mini_base, mini_world / "raw" / "videos", video)
+        return [builder.build(question) for question in mini_questions[:count]]
+
+    return prompts
+
+
+def largest_gap(
+    policy: Policy, prompt: Prompt, completions: Sequence[Completion], temperature: float
+) -> float:
+    with torch.no_grad():
+        logp, _ = policy(prompt, [c.token_ids for c in completions], temperature)
+    return max(
+        float(np.abs(row[: len(c.logprobs)].numpy() - c.logprobs).max())
+        for row, c in zip(logp, completions, strict=True)
+    )
+
+
+def sample(
+    engine: VllmEngine, prompts: Sequence[Prompt], temperature: float = 1.0
+) -> dict[int, tuple[Completion, ...]]:
+    seeds = range(len(prompts))
+    return dict(
+        engine.sample(prompts, samples=8, temperature=temperature, max_tokens=24, seeds=seeds)
+    )
+
+
+def test_log_probs_are_those_of_the_sampling_temperature(
+    engine: VllmEngine, policy: Policy, build: Build, mini_video: VideoConfig
+) -> None:
+    prompts = build(mini_video)
+    for index, completions in sample(engine, prompts, 0.6).items():
+        assert largest_gap(policy, prompts[index], completions, 0.6) < 1e-4
+
+
+def test_positions_follow_the_clips_real_frame_rate(
+    engine: VllmEngine, policy: Policy, build: Build, mini_video: VideoConfig
+) -> None:
+    slow = mini_video.model_copy(update={"fps": 1.0, "min_frames": 4, "max_frames": 4})
+    prompts = build(slow)
+    assert prompts[0].seconds_per_grid == pytest.approx(1.5)  # 4 of 6 frames over 3 seconds
+    for index, completions in sample(engine, prompts).items():
+        assert largest_gap(policy, prompts[index], completions, 1.0) < 1e-4
+
+
+def test_no_completion_holds_a_vision_token(
+    engine: VllmEngine, policy: Policy, build: Build, mini_video: VideoConfig
+) -> None:
+    forbidden = forbidden_tokens(policy.model.config)
+    prompts = build(mini_video, 12)
+    tokens = np.concatenate(
+        [c.token_ids for group in sample(engine, prompts).values() for c in group]
+    )
+    assert len(tokens) > 1500  # an unhindered random model would emit about a dozen
+    assert not np.isin(tokens, forbidden).any()
+
+
+def test_seeds_decide_the_samples_and_differ_within_a_group(
+    engine: VllmEngine, build: Build, mini_video: VideoConfig
+) -> None:
+    prompts = build(mini_video, 1)
+    first, again = (sample(engine, prompts)[0] for _ in range(2))
+    assert [c.token_ids.tolist() for c in first] == [c.token_ids.tolist() for c in again]
+    assert len({tuple(c.token_ids.tolist()) for c in first}) == 8
+
+
+def packed(tensors: dict[str, torch.Tensor], version: int) -> Weights:
+    block = safetensors.torch.save(tensors)
+    return Weights(
+        version=version,
+        digest=hashlib.sha256(block).hexdigest(),
+        payload=np.frombuffer(block, np.uint8),
+    )
+
+
+def test_a_worker_refuses_a_version_it_does_not_hold(
+    worker: RolloutWorker, build: Build, mini_video: VideoConfig
+) -> None:
+    with pytest.raises(WeightsError, match="holds weights version 0, asked for 3"):
+        list(worker.generate(3, [0], *build(mini_video, 1)))
+
+
+def test_a_damaged_block_is_refused_and_the_old_weights_stay(
+    worker: RolloutWorker, policy: Policy, build: Build, mini_video: VideoConfig
+) -> None:
+    weights = packed({n: p.detach() * 2 for n, p in policy.model.named_parameters()}, 1)
+    payload = weights.payload.copy()
+    payload[-1] ^= 1
+    damaged = Weights(version=1, digest=weights.digest, payload=payload)
+    with pytest.raises(WeightsError, match="checksum"):
+        worker.load(damaged)
+    prompts = build(mini_video, 1)
+    assert largest_gap(policy, prompts[0], sample(worker._engine, prompts)[0], 1.0) < 1e-4
+
+
+def test_an_update_that_misses_a_tensor_is_refused_before_it_is_applied(
+    worker: RolloutWorker, policy: Policy
+) -> None:
+    tensors = {n: p.detach() for n, p in policy.model.named_parameters() if "q_proj.weight" not in n}
+    with pytest.raises(WeightsError, match=r"\d of \d+ tensors missing, first .*q_proj.weight"):
+        worker.load(packed(tensors, 1))

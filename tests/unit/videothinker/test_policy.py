@@ -1,0 +1,103 @@
+"""The packed forward pass of a group against one row per completion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from videothinker.config import VideoConfig
+from videothinker.model.policy import Policy, completion_mask, load_model
+from videothinker.model.processing import PromptBuilder, inside
+from videothinker.errors import InputError
+from videothinker.types import Prompt, Question
+
+
+@pytest.fixture(scope="module")
+def policy(mini_base: Path) -> Policy:
+    return Policy(load_model(mini_base, "float32"))
+
+
+@pytest.fixture(scope="module")
+def prompt(
+    mini_base: Path, mini_world: Path, mini_video: VideoConfig, mini_questions: list[Question]
+) -> Prompt:
+    return PromptBuilder(mini_base, mini_world / "raw" / "videos", mini_video).build(
+        mini_questions[0]
+    )
+
+
+@pytest.fixture
+def completions() -> list[np.ndarray]:
+    generator = np.random.default_rng(0)
+    return [generator.integers(5, 100, size=length) for length in (3, 9, 1, 6)]
+
+
+def test_a_group_in_one_row_equals_each_completion_in_a_row_of_its_own(
+    policy: Policy, prompt: Prompt, completions: list[np.ndarray]
+) -> None:
+    policy.zero_grad()
+    packed, packed_entropy = policy(prompt, completions, 1.0)
+    mask = completion_mask([len(c) for c in completions], packed.device)
+    packed.sum().backward()
+    gradients = {name: p.grad.clone() for name, p in policy.named_parameters() if p.grad is not None}
+
+    policy.zero_grad()
+    for row, completion in enumerate(completions):
+        alone, entropy = policy(prompt, [completion], 1.0)
+        torch.testing.assert_close(packed[row, : len(completion)], alone[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            packed_entropy[row, : len(completion)], entropy[0], atol=1e-5, rtol=1e-5
+        )
+        alone.sum().backward()
+    assert not packed[mask == 0].any()
+    for name, parameter in policy.named_parameters():
+        if parameter.grad is not None:
+            scale = parameter.grad.abs().max().clamp(min=1e-6)
+            assert (gradients[name] - parameter.grad).abs().max() / scale < 1e-4, name
+
+
+def test_a_completion_equals_the_model_run_plainly_on_prompt_and_completion(
+    policy: Policy, prompt: Prompt, completions: list[np.ndarray]
+) -> None:
+    completion = completions[1]
+    counted = prompt.next_position + np.arange(len(completion))
+    positions = np.concatenate([prompt.positions, np.tile(counted, (3, 1))], axis=1)
+    with torch.no_grad():
+        logits = policy.model(
+            input_ids=torch.from_numpy(np.concatenate([prompt.token_ids, completion]))[None],
+            position_ids=torch.from_numpy(positions)[:, None],
+            pixel_values_videos=torch.from_numpy(prompt.pixel_values),
+            video_grid_thw=torch.tensor([prompt.grid]),
+        ).logits[0, len(prompt.token_ids) - 1 : -1]
+        config = policy.model.config
+        logits[:, [config.video_token_id, config.image_token_id]] = -torch.inf
+        logits[:, [config.vision_start_token_id, config.vision_end_token_id]] = -torch.inf
+        plain = logits.log_softmax(1)[range(len(completion)), completion]
+        packed, _ = policy(prompt, [completion], 1.0)
+    torch.testing.assert_close(packed[0], plain, atol=1e-5, rtol=0)
+
+
+def test_log_probs_are_of_the_distribution_at_the_sampling_temperature(
+    policy: Policy, prompt: Prompt
+) -> None:
+    with torch.no_grad():
+        every_token = [np.array([token]) for token in range(200)]
+        cold, _ = policy(prompt, every_token, 0.5)
+        warm, _ = policy(prompt, every_token, 1.0)
+    # p_cold is proportional to p_warm ** 2
+    difference = (cold - 2 * warm)[torch.isfinite(cold)]
+    assert difference.std() < 1e-4
+
+
+def test_vision_tokens_are_impossible(policy: Policy, prompt: Prompt) -> None:
+    with torch.no_grad():
+        logp, _ = policy(prompt, [np.array([policy.model.config.vision_start_token_id])], 1.0)
+    assert logp.item() == -torch.inf
+
+
+def test_a_video_path_cannot_leave_its_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="leads out of"):
+        inside(tmp_path, "../../etc/passwd")
