@@ -10,6 +10,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly LOCK=constraints-cpu.txt VENV=.venv LOG=.venv/setup.log STAMP=.venv/setup.stamp
 readonly TORCH_INDEX=https://download.pytorch.org/whl/cpu
 readonly NEEDED_GB=7
+# Without compiling, which is over half of the work: Python compiles a module when first imported.
+readonly INSTALL="install --no-deps --no-compile"
 readonly LEFT_OUT="torchaudio torchcodec" # see the top of the lock
 PIP_PROCESS=
 
@@ -86,7 +88,7 @@ say_how_far() { # what, number of packages, seconds so far, where in the log it 
     fi
     fetched=$(tail -c "+$(($4 + 1))" "$LOG" | grep -cE '^(Collecting|Requirement already)' || true)
     installed=$(find "$VENV"/lib/python3*/site-packages -maxdepth 1 -name '*.dist-info' | wc -l)
-    permille=$(((400 * fetched + 600 * installed) / $2)) # unpacking takes longer than fetching
+    permille=$(((600 * fetched + 400 * installed) / $2)) # unpacking is the shorter part
     [ "$permille" -lt 100 ] || left=", about $(($3 * (1000 - permille) / permille + 1)) s left"
     [ "$permille" -lt 1000 ] || left=", nearly done"
     echo "setup: $1, $3 s: $fetched of $2 fetched, $installed unpacked$left" >&2
@@ -99,15 +101,15 @@ install_lock() {
     packages=$(grep -c '==' "$LOCK")
     mkdir -p "$VENV/tmp"
     if ! installed_is "$torch"; then
-        echo "setup: 1 of 3, $torch (about 30 seconds)" >&2
-        pip_with_progress "torch" 1 install --no-deps "$torch" || {
+        echo "setup: 1 of 3, $torch (about 15 seconds)" >&2
+        pip_with_progress "torch" 1 $INSTALL "$torch" || {
             echo "setup: the configured package index has no $torch; asking PyTorch's own" >&2
-            pip_with_progress "torch" 1 install --no-deps --index-url "$TORCH_INDEX" "$torch" ||
+            pip_with_progress "torch" 1 $INSTALL --index-url "$TORCH_INDEX" "$torch" ||
                 fail "neither index gave $torch for $("$VENV/bin/python" -V): is the network reachable?"
         }
     fi
-    echo "setup: 2 of 3, $packages packages of $LOCK (4 GB on disk, about 2 minutes with a fast network)" >&2
-    pip_with_progress "packages" "$packages" install --no-deps --requirement "$LOCK" ||
+    echo "setup: 2 of 3, $packages packages of $LOCK (4 GB on disk, about 90 seconds with a fast network)" >&2
+    pip_with_progress "packages" "$packages" $INSTALL --requirement "$LOCK" ||
         fail "pip could not install $LOCK: look at its last lines above"
     remove_strangers
 }
@@ -131,7 +133,7 @@ installed_names() { "$VENV/bin/python" -m pip list --format=freeze 2>/dev/null |
 
 install_checkout() {
     echo "setup: 3 of 3, this checkout, and a check of the whole set (about 15 seconds)" >&2
-    pip_with_progress "checkout" 1 install --no-deps --no-build-isolation --editable . ||
+    pip_with_progress "checkout" 1 $INSTALL --no-build-isolation --editable . ||
         fail "pip could not install this checkout"
     rm -rf build ./*.egg-info
 }
@@ -182,7 +184,7 @@ if usable; then
     : >"$LOG"
     [ "$done_lock" = "$lock_hash" ] || install_lock
 else
-    echo "setup: a new environment in $PWD/$VENV; about 3 minutes in all" >&2
+    echo "setup: a new environment in $PWD/$VENV; about 2 minutes in all" >&2
     "$PYTHON" -m venv --clear "$VENV" || refuse "'$PYTHON -m venv' failed, see above"
     : >"$LOG"
     install_lock

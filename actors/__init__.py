@@ -1,1 +1,1 @@
-"""Plain classes that each become one Ray actor: prompt loader, vLLM rollout worker, frozen scorer."""
+"""Plain classes that become Ray actors: prompt loader, vLLM rollout worker, frozen scorer."""

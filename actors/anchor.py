@@ -36,6 +36,4 @@ class AnchorScorer:
         with torch.inference_mode():
             logp, _ = self._policy(prompt, token_ids, self._temperature)
         rows = logp.cpu().numpy()
-        return tuple(
-            row[: len(tokens)].copy() for row, tokens in zip(rows, token_ids, strict=True)
-        )
+        return tuple(row[: len(tokens)].copy() for row, tokens in zip(rows, token_ids, strict=True))

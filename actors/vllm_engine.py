@@ -118,7 +118,6 @@ class VllmEngine:
     def forget(self) -> None:
         """Drop cached prefixes and vision features."""
         self._engine.reset_prefix_cache()
-        self._engine.reset_mm_cache()
         self._engine.reset_encoder_cache()
 
     def _input(self, prompt: Prompt) -> Any:

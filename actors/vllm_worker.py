@@ -87,9 +87,7 @@ def coverage_fault(expected: Tensors, found: Tensors) -> str | None:
     for kind, differing in (("missing", expected - found), ("unknown", found - expected)):
         if differing:
             name, shape = min(differing)
-            return (
-                f"{differing.total()} of {expected.total()} tensors {kind}, first {name} {shape}"
-            )
+            return f"{differing.total()} of {expected.total()} tensors {kind}, first {name} {shape}"
     return None
 
 

@@ -1,4 +1,4 @@
-"""The only package that imports Ray: places, feeds and watches the actors; `train.py` is the loop."""
+"""The only package that imports Ray; start reading at `train.py`, the loop."""
 
 import os
 

@@ -166,9 +166,7 @@ class Learner:
         """Load a stage's initial model."""
         self._everywhere("loading the model", "start_stage", lambda _: (assignment,))
 
-    def step(
-        self, step: int, scored: Sequence[tuple[ScoredGroup, Prepared]]
-    ) -> LearnerReport:
+    def step(self, step: int, scored: Sequence[tuple[ScoredGroup, Prepared]]) -> LearnerReport:
         """One update on all groups."""
         shares = split(len(scored), len(self._ranks))
 
@@ -213,7 +211,9 @@ def split(groups: int, ranks: int) -> list[list[tuple[int, float]]]:
     that comes short repeats a group with weight 0.
     """
     longest = -(-groups // ranks)
-    shares = [[(index, 1 / groups) for index in range(rank, groups, ranks)] for rank in range(ranks)]
+    shares = [
+        [(index, 1 / groups) for index in range(rank, groups, ranks)] for rank in range(ranks)
+    ]
     return [share + [(0, 0.0)] * (longest - len(share)) for share in shares]
 
 
@@ -230,5 +230,3 @@ class Fleet:
 def publish(fleet: Fleet, version: int) -> None:
     """The learner's weights into every rollout worker."""
     fleet.rollouts.load(fleet.learner.publish(version), version)
-
-

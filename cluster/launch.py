@@ -101,7 +101,9 @@ def start_fleet(config: RunConfig, run: RunDirectory) -> Fleet:
         )
         for index in range(config.rollout.workers)
     ]
-    ranks = [actor(LearnerRank, device, "learner").remote(device) for _ in range(config.learner.ranks)]
+    ranks = [
+        actor(LearnerRank, device, "learner").remote(device) for _ in range(config.learner.ranks)
+    ]
     anchored = any(stage.kl.direction != "none" for stage in config.stages)
     scorers = [
         actor(AnchorScorer, device, "anchor").remote(dtype, config.sampling.temperature, device)

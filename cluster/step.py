@@ -66,7 +66,9 @@ def step_metrics(
     metrics.KL.set(line.get("kl", 0.0))
     metrics.SAMPLES_SKIPPED.labels(stage.name).inc(line["skipped"])
     for scored in groups:
-        metrics.GROUP_STALENESS.observe(groups[0].group.weights_version - scored.group.weights_version)
+        metrics.GROUP_STALENESS.observe(
+            groups[0].group.weights_version - scored.group.weights_version
+        )
     return line
 
 

@@ -2,7 +2,7 @@
 
     prepare   questions -> prompts    decoded and preprocessed once, kept in the object store
     generate  prompts -> groups       G completions each, by engines that hold these very weights
-    score     groups -> advantages    rewards here, the anchor's log-probs while others still generate
+    score     groups -> advantages    rewards; the anchor's log-probs, while others still generate
     learn     groups -> new policy    away from the anchor, where the stage says so
     sync      new policy -> engines   confirmed by every worker before the next step
 
@@ -119,9 +119,7 @@ class Training:
             self._sync()
         return self._record(stage, report, [group for group, _ in scored], clock)
 
-    def _prepare(
-        self, stage: StageConfig, step: int, questions: list[Question]
-    ) -> list[Prepared]:
+    def _prepare(self, stage: StageConfig, step: int, questions: list[Question]) -> list[Prepared]:
         usable = []
         for item in self._fleet.loader.prepare(questions):
             if item.failure is None:
@@ -200,7 +198,7 @@ class Training:
         done, folder = newest_state(self._run.stage(stage.name))
         if folder is not None:
             self._fleet.learner.load_state(folder)
-            self._run.forget_after(stage.name, done)
+        self._run.forget_after(stage.name, done)
         return done
 
     def _finish(self, stage: StageConfig, seconds: float) -> None:

@@ -92,15 +92,15 @@ class LearnerRank:
             loss, stats = self._group_loss(trainee, group, prompt)
             if has_non_finite(loss.detach()):
                 raise DivergenceError(
-                    f"step {step}: the loss of {group.group.question.id} is not finite; nothing was "
-                    "updated. Resume from the last state with a lower learning rate or KL bound"
+                    f"step {step}: the loss of {group.group.question.id} is not finite; nothing "
+                    "was updated. Resume from the last state with a lower learning rate or KL bound"
                 )
             trainee.backward(loss * weight * self._world, last=index == len(share) - 1)
             totals.add(stats, weight * self._world)
         report = totals.over_ranks()
         if report["logprob_gap"] > self._task.logprob_tolerance:
             raise DivergenceError(
-                f"step {step}: sampler and learner disagree by {report['logprob_gap']:.3g} per token "
+                f"step {step}: sampler and learner disagree by {report['logprob_gap']:.3g} a token "
                 f"(cluster.logprob_tolerance {self._task.logprob_tolerance:g}); nothing was updated"
             )
         report["learning_rate"] = self._learning_rate(step)
@@ -214,5 +214,7 @@ def weights_block(model: torch.nn.Module) -> bytes:
     """Every parameter once, under the names that the sampler's loader knows."""
     import safetensors.torch
 
-    tensors = {name: parameter.detach().cpu().contiguous() for name, parameter in model.named_parameters()}
-    return safetensors.torch.save(tensors)
+    tensors = {
+        name: parameter.detach().cpu().contiguous() for name, parameter in model.named_parameters()
+    }
+    return bytes(safetensors.torch.save(tensors))

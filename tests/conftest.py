@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-
-# Before anything imports torch: two processes with a thread per core each are slower than one.
-os.environ["OMP_NUM_THREADS"] = "1"
-
 from pathlib import Path
 
 import pytest
 
 from videothinker import cpu_torch
-
-cpu_torch.install()
-
 from videothinker.config import VideoConfig
 from videothinker.types import Question
+
+# Before anything imports torch: two processes with a thread per core each are slower than one.
+os.environ["OMP_NUM_THREADS"] = "1"
+cpu_torch.install()
 
 MINI_VIDEO = VideoConfig(
     fps=2.0,

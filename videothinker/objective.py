@@ -70,7 +70,10 @@ def policy_loss(
     if anchor_logp is not None:
         divergence = k3(logp, anchor_logp, bound)
         at_bound = (anchor_logp - logp).abs() >= bound
-        stats |= {"kl": masked_mean(divergence, mask), "bound_share": masked_mean(at_bound.float(), mask)}
+        stats |= {
+            "kl": masked_mean(divergence, mask),
+            "bound_share": masked_mean(at_bound.float(), mask),
+        }
 
     loss = -masked_mean(policy_gain + SIGN[direction] * coefficient * divergence, mask)
     return loss, {name: value.detach() for name, value in stats.items()}

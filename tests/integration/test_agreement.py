@@ -64,7 +64,9 @@ def gaps(fleet: Fleet, run_config: RunConfig, prepared: list[Prepared]) -> list[
             fleet.rollouts.generate(prepared, range(8)), key=lambda pair: pair[0].question.id
         )
         assert sum(len(group.completions) for group, _ in groups) == 64
-        scored = [(with_made_up_rewards(g, version + n), item) for n, (g, item) in enumerate(groups)]
+        scored = [
+            (with_made_up_rewards(g, version + n), item) for n, (g, item) in enumerate(groups)
+        ]
         report = fleet.learner.step(version, scored)
         assert report.stats["grad_norm"] > 0
         gaps.append(report.stats["logprob_gap_max"])

@@ -15,6 +15,7 @@ from actors.rollout import RolloutWorker
 from actors.vllm_engine import VllmEngine
 from videothinker.config import RolloutConfig, SamplingConfig, VideoConfig
 from videothinker.errors import WeightsError
+from videothinker.mini.render import encode
 from videothinker.model.policy import Policy, forbidden_tokens, load_model
 from videothinker.model.processing import PromptBuilder
 from videothinker.types import Completion, Prompt, Question, Weights
@@ -82,14 +83,21 @@ def test_log_probs_are_those_of_the_sampling_temperature(
         assert largest_gap(policy, prompts[index], completions, 0.6) < 1e-4
 
 
-def test_positions_follow_the_clips_real_frame_rate(
-    engine: VllmEngine, policy: Policy, build: Build, mini_video: VideoConfig
+def test_positions_follow_the_clips_real_length_and_frame_rate(
+    engine: VllmEngine, policy: Policy, mini_base: Path, tmp_path: Path, mini_video: VideoConfig
 ) -> None:
-    slow = mini_video.model_copy(update={"fps": 1.0, "min_frames": 4, "max_frames": 4})
-    prompts = build(slow)
-    assert prompts[0].seconds_per_grid == pytest.approx(1.5)  # 4 of 6 frames over 3 seconds
-    for index, completions in sample(engine, prompts).items():
-        assert largest_gap(policy, prompts[index], completions, 1.0) < 1e-4
+    """Eight seconds at an odd rate: time, not the frame's sides, decides where text goes on."""
+    frames = np.random.default_rng(0).integers(0, 255, (16, 84, 140, 3), dtype=np.uint8)
+    encode(frames, tmp_path / "long.mp4")
+    limits = {"fps": 1.0, "min_frames": 12, "max_frames": 12, "total_pixels": 12 * 84 * 140}
+    builder = PromptBuilder(mini_base, tmp_path, mini_video.model_copy(update=limits))
+    question = Question(
+        id="q", video="long.mp4", text="What happens?", options=(("A", "Nothing"),), answer="A"
+    )
+    prompt = builder.build(question)
+    assert prompt.seconds_per_grid == pytest.approx(2 / (12 / 16 * 2))
+    [completions] = sample(engine, [prompt]).values()
+    assert largest_gap(policy, prompt, completions, 1.0) < 1e-4
 
 
 def test_no_completion_holds_a_vision_token(
@@ -145,6 +153,8 @@ def test_a_damaged_block_is_refused_and_the_old_weights_stay(
 def test_an_update_that_misses_a_tensor_is_refused_before_it_is_applied(
     worker: RolloutWorker, policy: Policy
 ) -> None:
-    tensors = {n: p.detach() for n, p in policy.model.named_parameters() if "q_proj.weight" not in n}
+    tensors = {
+        n: p.detach() for n, p in policy.model.named_parameters() if "q_proj.weight" not in n
+    }
     with pytest.raises(WeightsError, match=r"\d of \d+ tensors missing, first .*q_proj.weight"):
         worker.load(packed(tensors, 1))

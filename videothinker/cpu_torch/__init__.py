@@ -1,7 +1,5 @@
 """Makes the CPU stack importable, here and in every process started from here."""
 
-from __future__ import annotations
-
 import os
 import sys
 from importlib import import_module
@@ -15,6 +13,5 @@ def install() -> None:
     inherited = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
     if FOLDER not in inherited:
         os.environ["PYTHONPATH"] = os.pathsep.join([FOLDER, *inherited])
-    if not any(type(finder).__name__ == "_DeclareOperators" for finder in sys.meta_path):
-        if "torchvision" not in sys.modules:
-            import_module("videothinker.cpu_torch.sitecustomize")
+    if not hasattr(sys.modules.get("sitecustomize"), "DeclareOperators"):
+        import_module("videothinker.cpu_torch.sitecustomize")

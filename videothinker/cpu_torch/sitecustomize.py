@@ -13,22 +13,23 @@ from importlib.util import find_spec
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
-class _DeclareOperators(MetaPathFinder):
+class DeclareOperators(MetaPathFinder):
     """Declares the missing operators just before torchvision is first looked for."""
 
-    def find_spec(self, name, path=None, target=None):  # type: ignore[no-untyped-def]
-        if name != "torchvision":
-            return None
-        sys.meta_path.remove(self)
-        import torch
+    declared = None
+    """Kept, since the operators go with the object that declared them."""
 
-        if not torch.version.cuda and find_spec("torchvision"):
-            library = torch.library.Library("torchvision", "DEF")
-            for operator in ("nms", "qnms"):
-                library.define(operator + _SCHEMA)
-            self.library = library
-            sys.modules["_videothinker_torchvision_operators"] = library  # type: ignore[assignment]
-        return None
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Finds nothing itself; the search goes on."""
+        if name == "torchvision":
+            sys.meta_path.remove(self)
+            import torch
+
+            if not torch.version.cuda and find_spec("torchvision"):
+                DeclareOperators.declared = torch.library.Library("torchvision", "DEF")
+                for operator in ("nms", "qnms"):
+                    DeclareOperators.declared.define(operator + _SCHEMA)
 
 
-sys.meta_path.insert(0, _DeclareOperators())
+if "torchvision" not in sys.modules:
+    sys.meta_path.insert(0, DeclareOperators())

@@ -1,1 +1,1 @@
-"""Questions and videos: CLEVRER, its miniature, benchmarks, frames and the order they are read in."""
+"""Questions and videos: CLEVRER, its miniature, frames, and the order they are read in."""

@@ -36,13 +36,15 @@ def clip_digest(path: Path, video: VideoConfig, start: float | None, end: float 
 def read_clip(
     path: Path, video: VideoConfig, start: float | None = None, end: float | None = None
 ) -> Clip:
-    """Decode with decord through qwen-vl-utils, under limits given per video, never by environment."""
+    """Decode with decord through qwen-vl-utils, under limits that belong to this call."""
     if not path.is_file():
         raise InputError(f"{path}: no such video; check data.videos or prepare the data set again")
     cpu_torch.install()
     from qwen_vl_utils import vision_process
 
-    vision_process.FORCE_QWENVL_VIDEO_READER = "decord"  # torchcodec would win where it is installed
+    vision_process.FORCE_QWENVL_VIDEO_READER = (
+        "decord"  # torchcodec would win where it is installed
+    )
     element: dict[str, Any] = {"video": str(path), **video.model_dump()}
     element |= {"video_start": start} if start is not None else {}
     element |= {"video_end": end} if end is not None else {}

@@ -40,6 +40,45 @@ ROT=[]
 COLOUR_IDS: list[int] = []
 
 
+def gaze_loss(model, hidden, lessons, layer, head, target):
+    """-log of attention mass on target, averaged over queries that have one."""
+    from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb
+    lm = model.model.language_model
+    block = lm.layers[layer]
+    x = block.input_layernorm(hidden[layer])
+    part = slice(32 * head, 32 * head + 32)
+    att = block.self_attn
+    q = torch.nn.functional.linear(x, att.q_proj.weight[part], att.q_proj.bias[part])[:, None]
+    k = torch.nn.functional.linear(x, att.k_proj.weight[part], att.k_proj.bias[part])[:, None]
+    cos, sin = lm.rotary_emb(x, lessons.positions)
+    q, k = apply_rotary_pos_emb(q, k, cos, sin)
+    scores = (q @ k.transpose(2, 3))[:, 0] * att.scaling
+    scores = scores.masked_fill(~lessons.mask[:, 0], -1e9)
+    target = target & lessons.mask[:, 0]
+    asks = target.any(-1)
+    total = scores[asks].logsumexp(-1)
+    hit = scores.masked_fill(~target, -1e9)[asks].logsumexp(-1)
+    return (total - hit).mean()
+
+
+def gazes(model, hidden, lessons):
+    ids = lessons.token_ids
+    table = torch.full((model.config.text_config.vocab_size,), -1)
+    table[COLOUR_IDS] = torch.arange(len(COLOUR_IDS))
+    hue = table[ids]
+    prev = torch.cat([hue[:, :1], hue[:, :-1]], 1)
+    named = lessons.slots != IGNORE
+    name_hue = torch.where(named, torch.maximum(hue, prev), -1)
+    cell = torch.full((*ids.shape, 2), -1)
+    cell[ids == model.config.video_token_id] = lessons.cell_colours.flatten(0, 1) - 1
+    seen = (name_hue[:, :, None, None] == cell[:, None]).any(-1) & (hue >= 0)[:, :, None] & named[:, :, None]
+    want = torch.where(lessons.labels >= 0, table[lessons.labels.clamp(min=0)], -1)
+    shape_tok = named & (hue < 0)
+    copy = (want[:, :, None] == name_hue[:, None]) & (want >= 0)[:, :, None]
+    answer = (lessons.recalls[:, :, None] == name_hue[:, None]) & (shape_tok & (lessons.slots > 1))[:, None] & (lessons.recalls >= 0)[:, :, None]
+    return {"g_look": gaze_loss(model, hidden, lessons, 0, 0, seen)+gaze_loss(model, hidden, lessons, 1, 0, seen), "g_copy": gaze_loss(model, hidden, lessons, 3, 2, copy), "g_answer": gaze_loss(model, hidden, lessons, 2, 1, answer)}
+
+
 class Heads(nn.Module):
     """Linear probes that ask hidden states what a reader has to find out; not part of the model."""
 
@@ -85,10 +124,9 @@ def losses(
     words = model.get_input_embeddings().weight[COLOUR_IDS]
     slotted, recalled = lessons.slots != IGNORE, lessons.recalls != IGNORE
     named, judged = lessons.named_roles != IGNORE, lessons.verdicts != IGNORE
-    return {
+    return gazes(model, hidden, lessons) | {
         "text": cross_entropy(logits, lessons.labels[taught], weight=WEIGHT[0]),
         "cells": cross_entropy(heads.cells(seen).flatten(0,1), torch.arange(15).repeat(rows*3)),
-        "wheres": cross_entropy(heads.wheres(hidden[2][slotted]), lessons.wheres[slotted])+ cross_entropy(heads.wheres2(hidden[1][slotted]), lessons.wheres[slotted]),
         "slots": cross_entropy(heads.slots(hidden[1][slotted]), lessons.slots[slotted]),
         "recalls": cross_entropy(heads.recalls(hidden[2][recalled]), lessons.recalls[recalled]),
         "colours": cross_entropy(colours.flatten(0, 2), lessons.cell_colours.flatten()),

@@ -95,7 +95,7 @@ class PackedRow:
         self.mask = (causal & (same | (segment == 0)[None, :]))[None, None]
         self.pixel_values = self._tensor(prompt.pixel_values)
         self.grid = self._tensor(np.array([prompt.grid]))
-        # a completion's first token is predicted by the prompt's last, the others by their predecessor
+        # the prompt's last token predicts a completion's first, each of those predicts its next
         before = [
             np.concatenate([[prefix - 1], start + step[:-1]])
             for start, step in zip(starts, steps, strict=True)

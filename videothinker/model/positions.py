@@ -1,9 +1,9 @@
 """Positions of the multimodal rotary embedding, as the sampler counts them.
 
-transformers and vLLM disagree on where text goes on after a video: transformers 5.19 advances by the
-larger merged side of the frame, vLLM goes on one past the largest position used on any axis. The
-policy is trained on what was sampled, so vLLM's rule is the one that holds, and every forward pass
-gets it explicitly.
+transformers and vLLM disagree on where text goes on after a video: transformers 5.19 advances by
+the larger merged side of the frame, vLLM goes on one past the largest position used on any axis.
+The policy is trained on what was sampled, so vLLM's rule is the one that holds, and every forward
+pass gets it explicitly.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def mrope_positions(
     times, rows, columns = grid[0], grid[1] // geometry.merge, grid[2] // geometry.merge
     if int(is_video.sum()) != times * rows * columns:
         raise AssertionError(
-            f"{int(is_video.sum())} video tokens in the prompt, {times * rows * columns} in the grid"
+            f"{is_video.sum()} video tokens in the prompt, {times * rows * columns} in the grid"
         )
     start = int(np.argmax(is_video))
     end = start + times * rows * columns
@@ -46,6 +46,8 @@ def mrope_positions(
     video = video.reshape(3, -1) + start
     resume = int(video.max()) + 1
     before = np.broadcast_to(np.arange(start), (3, start))
-    after = np.broadcast_to(np.arange(resume, resume + len(token_ids) - end), (3, len(token_ids) - end))
+    after = np.broadcast_to(
+        np.arange(resume, resume + len(token_ids) - end), (3, len(token_ids) - end)
+    )
     positions = np.concatenate([before, video, after], axis=1).astype(np.int64)
     return positions, int(positions.max()) + 1

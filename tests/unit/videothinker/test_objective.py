@@ -1,4 +1,4 @@
-"""The loss against numbers worked out by hand, and against the published formula written naively."""
+"""The loss against numbers worked out by hand and the published formula written naively."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ ONE = torch.ones(1, 1)
 
 
 def published_loss(
-    logp: torch.Tensor, anchor: torch.Tensor, advantages: torch.Tensor, mask: torch.Tensor, beta: float
+    logp: torch.Tensor,
+    anchor: torch.Tensor,
+    advantages: torch.Tensor,
+    mask: torch.Tensor,
+    beta: float,
 ) -> torch.Tensor:
     """The reference's sign convention: beta < 0 repels."""
     d = torch.clamp(anchor - logp, -11, 11)
@@ -53,7 +57,13 @@ def test_repelling_lowers_the_loss_as_the_divergence_grows_and_attracting_raises
 
     def loss(logp: torch.Tensor, direction: str) -> float:
         value, _ = policy_loss(
-            logp, logp, anchor, zero, ONE, coefficient=1.0, direction=direction  # type: ignore[arg-type]
+            logp,
+            logp,
+            anchor,
+            zero,
+            ONE,
+            coefficient=1.0,
+            direction=direction,  # type: ignore[arg-type]
         )
         return value.item()
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from videothinker.config import VideoConfig
+from videothinker.errors import InputError
 from videothinker.model.policy import Policy, completion_mask, load_model
 from videothinker.model.processing import PromptBuilder, inside
-from videothinker.errors import InputError
 from videothinker.types import Prompt, Question
 
 
@@ -42,7 +42,9 @@ def test_a_group_in_one_row_equals_each_completion_in_a_row_of_its_own(
     packed, packed_entropy = policy(prompt, completions, 1.0)
     mask = completion_mask([len(c) for c in completions], packed.device)
     packed.sum().backward()
-    gradients = {name: p.grad.clone() for name, p in policy.named_parameters() if p.grad is not None}
+    gradients = {
+        name: p.grad.clone() for name, p in policy.named_parameters() if p.grad is not None
+    }
 
     policy.zero_grad()
     for row, completion in enumerate(completions):

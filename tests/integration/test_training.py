@@ -1,0 +1,164 @@
+"""The whole pipeline through the command line: two stages, interruption, resuming."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from videothinker.config import RunConfig
+from videothinker.config_file import to_yaml
+from videothinker.run import read_lines
+
+MARK = "VIDEOTHINKER_TEST_MARK"
+
+
+class Command:
+    """`videothinker ...` as a user starts it, in a session of its own."""
+
+    def __init__(self, *arguments: str | Path) -> None:
+        self.mark = uuid.uuid4().hex
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "videothinker", *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, MARK: self.mark},
+        )
+
+    def finish(self, limit: float = 240) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr; a command that hangs is killed and fails the test."""
+        try:
+            out, err = self.process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            for pid in self.living():
+                os.kill(pid, signal.SIGKILL)
+            raise
+        return self.process.returncode, out, err
+
+    def living(self) -> list[int]:
+        """Every process that this command started and that still runs."""
+        found = []
+        for folder in Path("/proc").iterdir():
+            try:
+                if (
+                    folder.name.isdigit()
+                    and self.mark.encode() in (folder / "environ").read_bytes()
+                ):
+                    found.append(int(folder.name))
+            except OSError:  # it ended while we looked
+                continue
+        return found
+
+    def all_gone(self, limit: float = 20) -> bool:
+        """Whether nothing of it is left within the limit."""
+        deadline = time.monotonic() + limit
+        while self.living() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return not self.living()
+
+
+@pytest.fixture(scope="module")
+def config_file(run_config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("config") / "config.yaml"
+    file.write_text(to_yaml(run_config))
+    return file
+
+
+@pytest.fixture(scope="module")
+def finished(config_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of both stages that is interrupted with Ctrl-C on its way and then resumed."""
+    run = tmp_path_factory.mktemp("training") / "run"
+    first = Command("train", config_file, f"out={run}")
+    wait_for(lambda: len(read_lines(run / "metrics.jsonl")) >= 4, first)  # stage 2 has begun
+    os.killpg(first.process.pid, signal.SIGINT)
+    code, _, err = first.finish(60)
+    assert code == 130, err
+    assert first.all_gone(), "Ctrl-C left processes behind"
+    assert json.loads((run / "status.json").read_text())["state"] == "interrupted"
+    assert not (run / "stages" / "cdpo" / "model").exists()
+
+    second = Command("train", "--resume", run)
+    code, _, err = second.finish()
+    assert code == 0, err
+    assert second.all_gone(), "a finished run left processes behind"
+    return run
+
+
+def wait_for(condition: object, command: Command, limit: float = 180) -> None:
+    deadline = time.monotonic() + limit
+    while not condition():  # type: ignore[operator]
+        if command.process.poll() is not None or time.monotonic() > deadline:
+            raise AssertionError(command.finish(1))
+        time.sleep(0.1)
+
+
+def test_a_resumed_run_has_every_step_once(finished: Path) -> None:
+    steps = [(line["stage"], line["step"]) for line in read_lines(finished / "metrics.jsonl")]
+    assert steps == [(stage, step) for stage in ("bias", "cdpo") for step in (1, 2, 3)]
+
+
+def test_every_group_of_every_step_is_on_disk_with_its_version(finished: Path) -> None:
+    lines = read_lines(finished / "metrics.jsonl")
+    for line in lines:
+        file = finished / "rollouts" / f"{line['stage']}-{line['step']:06d}.parquet"
+        rows = pq.read_table(file).to_pylist()
+        assert [len(row["completions"]) for row in rows] == [8] * 4
+        assert {row["weights_version"] for row in rows} == {line["weights_version"]}
+        has_anchor = line["stage"] == "cdpo"
+        assert all((row["anchor_logprobs"] is not None) == has_anchor for row in rows)
+
+
+def test_the_second_stage_records_the_bias_model_it_was_repelled_from(finished: Path) -> None:
+    summary = json.loads((finished / "summary.json").read_text())
+    models = {model["name"]: model for model in summary["models"]}
+    assert list(models) == ["base", "bias", "cdpo"]
+    cdpo = next(stage for stage in summary["stages"] if stage["name"] == "cdpo")
+    assert cdpo["kl"]["direction"] == "repel"
+    assert cdpo["anchor"]["digest"] == models["bias"]["digest"]
+
+
+def test_every_model_was_evaluated_on_both_kinds_of_questions(finished: Path) -> None:
+    for model in json.loads((finished / "summary.json").read_text())["models"]:
+        kinds = [model["evaluation"][kind]["n"] for kind in ("observational", "inferential")]
+        assert sum(kinds) == 8
+        assert all(kinds)
+
+
+def test_the_report_and_the_prometheus_targets_stand(finished: Path) -> None:
+    page = (finished / "report.html").read_text()
+    assert "<svg" in page
+    assert "data:image/png" in page
+    targets = json.loads((finished / "prometheus_targets.json").read_text())
+    roles = {entry["labels"]["role"] for entry in targets}
+    assert roles == {"driver", "loader", "rollout", "anchor", "learner"}
+
+
+def test_an_exported_model_answers_a_benchmark_and_goes_on_where_it_stopped(
+    finished: Path, mini_world: Path, tmp_path: Path
+) -> None:
+    arguments = (
+        "evaluate",
+        *("--model", finished / "stages" / "cdpo" / "model"),
+        *("--benchmark", "clevrer", "--data", mini_world / "questions.parquet"),
+        *("--videos", mini_world / "raw" / "videos", "--out", tmp_path / "out"),
+    )
+    code, _, err = Command(*arguments).finish()
+    assert code == 0, err
+    answers = tmp_path / "out" / "answers.jsonl"
+    everything = answers.read_text().splitlines()
+    assert len(everything) == 24
+    answers.write_text("\n".join(everything[:20]) + "\n")
+    code, out, err = Command(*arguments, "--json").finish()
+    assert code == 0, err
+    assert sorted(answers.read_text().splitlines()) == sorted(everything)
+    assert json.loads(out)["unanswered"] == 0
