@@ -17,8 +17,9 @@ from videothinker.types import Prompt, Question
 class PromptLoader:
     """Question -> (None, Prompt), or (the reason it is left out, None)."""
 
-    def __init__(self, model: Path, videos: Path, video: VideoConfig) -> None:
+    def __init__(self, model: Path, videos: Path, video: VideoConfig, longest: int) -> None:
         self._builder = PromptBuilder(model, videos, video)
+        self._longest = longest
 
     def serve_metrics(self) -> int:
         """Start this process's Prometheus endpoint; returns its port."""
@@ -27,6 +28,10 @@ class PromptLoader:
     def prepare(self, question: Question) -> tuple[str | None, Prompt | None]:
         """Two results, so that the driver can fetch the small one and pass the large one on."""
         try:
-            return None, self._builder.build(question)
+            prompt = self._builder.build(question)
         except InputError as error:
             return str(error), None
+        tokens = len(prompt.token_ids)
+        if tokens > self._longest:
+            return f"the prompt has {tokens} tokens, room is for {self._longest}", None
+        return None, prompt

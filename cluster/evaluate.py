@@ -98,7 +98,9 @@ def answer(questions: list[Question], model: Path, videos: Path, answers: Answer
 
 def start(model: Path, videos: Path, budget: Budget, device: Device) -> tuple[Loader, Rollouts]:
     """A prompt loader and one rollout worker that keeps the weights it starts with."""
-    loader = actor(PromptLoader, device).remote(model, videos, budget.video)
+    loader = actor(PromptLoader, device).remote(
+        model, videos, budget.video, budget.longest_prompt
+    )
     worker = actor(RolloutWorker, device, "rollout").remote(
         "evaluation",
         model,

@@ -30,7 +30,7 @@ def fetch(reference: Any, what: str) -> Any:
         raise (cause if isinstance(cause, VideoThinkerError) else error) from None
     except RayActorError as error:
         raise VideoThinkerError(
-            f"{what}: the process died ({str(error).splitlines()[0]}). "
+            f"{what}: the process died ({last_line(error)}). "
             "Go on with `videothinker train --resume RUN`"
         ) from error
     except GetTimeoutError as error:
@@ -38,6 +38,11 @@ def fetch(reference: Any, what: str) -> Any:
             f"{what}: no answer within {CALL_LIMIT_SECONDS:.0f} s. Look at the process, then go on "
             "with `videothinker train --resume RUN`"
         ) from error
+
+
+def last_line(error: Exception) -> str:
+    """Where Ray puts the reason: it quotes the traceback of a process that never came up."""
+    return [line for line in str(error).splitlines() if line.strip()][-1].strip()[:300]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

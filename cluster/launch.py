@@ -18,6 +18,7 @@ from actors.rollout import RolloutWorker
 from cluster.fleet import Anchor, Fleet, Learner, Loader, Rollouts, fetch
 from learner.actor import LearnerRank
 from videothinker import cpu_torch, metrics
+from videothinker.budget import budget_of
 from videothinker.config import ClusterConfig, Device, RunConfig
 from videothinker.errors import PlacementError
 from videothinker.run import RunDirectory, atomic_write
@@ -94,7 +95,9 @@ def require_gpus(config: RunConfig) -> None:
 def start_fleet(config: RunConfig, run: RunDirectory) -> Fleet:
     """All actors at once, since each takes seconds to start."""
     device, dtype = config.cluster.device, config.model.dtype
-    loader = actor(PromptLoader, device).remote(config.model.path, config.data.videos, config.video)
+    loader = actor(PromptLoader, device).remote(
+        config.model.path, config.data.videos, config.video, budget_of(config).longest_prompt
+    )
     workers = [
         actor(RolloutWorker, device, "rollout").remote(
             f"rollout-{index}", config.model.path, dtype, config.rollout, config.sampling, device

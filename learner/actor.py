@@ -106,7 +106,7 @@ class LearnerRank:
         report["learning_rate"] = self._learning_rate(step)
         report["grad_norm"] = trainee.step(report["learning_rate"])
         LEARNER_STEPS.inc()
-        SAMPLES_TRAINED.inc(sum(len(group.group.completions) for group, _ in share))
+        SAMPLES_TRAINED.inc(sum(len(g.group.completions) for g, weight in share if weight))
         return LearnerReport(step=step, stats=report, seconds=time.monotonic() - started)
 
     def publish(self, version: int) -> Weights | None:

@@ -25,6 +25,11 @@ class Budget(Section):
     max_tokens: Positive
     max_model_len: Positive
 
+    @property
+    def longest_prompt(self) -> int:
+        """Tokens that a prompt may have so that its longest completion still fits."""
+        return self.max_model_len - self.max_tokens
+
 
 PAPER_EVALUATION = Budget(
     dtype="bfloat16",

@@ -42,9 +42,8 @@ def read_clip(
     cpu_torch.install()
     from qwen_vl_utils import vision_process
 
-    vision_process.FORCE_QWENVL_VIDEO_READER = (
-        "decord"  # torchcodec would win where it is installed
-    )
+    # torchcodec would win where it is installed, and the choice would be printed
+    vision_process.get_video_reader_backend = lambda: "decord"
     element: dict[str, Any] = {"video": str(path), **video.model_dump()}
     element |= {"video_start": start} if start is not None else {}
     element |= {"video_end": end} if end is not None else {}

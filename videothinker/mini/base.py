@@ -16,8 +16,10 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
+from videothinker.mini.habits import measure
 from videothinker.mini.render import CELL, HEIGHT, MERGE, PATCH, TEMPORAL, WIDTH
 from videothinker.mini.tokenizer import make_tokenizer
+from videothinker.mini.warmstart import Progress, WarmStart, warm_start
 
 HEAD = 32
 HIDDEN = 96
@@ -25,8 +27,8 @@ LAYERS = 4
 VISION_HIDDEN = 64
 VISION_LAYERS = 2
 MROPE_SECTION = [4, 6, 6]
-ROPE_THETA = 20.0
-"""Small, so that the width axis, which gets the slowest rotations, turns visibly over five cells."""
+ROPE_THETA = 2000.0
+"""Large enough that words find what the video shows by likeness, however far apart they stand."""
 
 
 def make_config(tokenizer: PreTrainedTokenizerBase) -> Qwen2_5_VLConfig:
@@ -124,3 +126,21 @@ def save_base(model: Qwen2_5_VLForConditionalGeneration, out: Path) -> None:
 def random_base(out: Path, seed: int) -> None:
     """An untrained checkpoint: what tests of everything but learning need."""
     save_base(make_model(make_tokenizer(), seed), out)
+
+
+def build_base(
+    out: Path,
+    *,
+    seed: int,
+    settings: WarmStart | None = None,
+    progress: Progress | None = None,
+) -> dict[str, float]:
+    """Write a warm-started checkpoint; returns the last losses and what the model then does.
+
+    The same seed and settings give the same weights on the same machine and thread count.
+    """
+    tokenizer = make_tokenizer()
+    model = make_model(tokenizer, seed)
+    final = warm_start(model, tokenizer, seed, settings or WarmStart(), progress)
+    save_base(model, out)
+    return {f"loss_{name}": value for name, value in final.items()} | measure(out)

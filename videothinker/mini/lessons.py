@@ -24,6 +24,8 @@ from videothinker.prompts import training_text
 IGNORE = -100
 ROLES = ("nothing", "mover", "post", "struck", "target", "other")
 """What a cell holds; struck is whatever the mover finally hits in the video."""
+SLOTS = (0, 1, 2, 1, 3, 1, 4)
+"""What the names of a question stand for, in order: 0 removed, 1 mover, 2 to 4 the options."""
 SECONDS_PER_GRID = TEMPORAL // FPS
 TOKENS_PER_SECOND = 2
 _STRAIGHT_SHARE = 0.3
@@ -50,13 +52,11 @@ class Lessons:
     cell_roles: torch.Tensor
     """[B, V]: index in ROLES of what the cell holds, by the first frame if it holds two things."""
     named_roles: torch.Tensor
-    """[B, L]: at the end of each object's name in a question, its index in ROLES."""
+    """[B, L]: at both tokens of each object's name in a question, its index in ROLES."""
     slots: torch.Tensor
     """[B, L]: at both tokens of each name, its place in the question: removed, mover, or option."""
     recalls: torch.Tensor
     """[B, L]: before the answer's letter, the colour that the thinking ended with."""
-    wheres: torch.Tensor
-    """[B, L]: at both tokens of each name, the cell where the thing first stands."""
     verdicts: torch.Tensor
     """[B, L]: at the end of each option, 2 * (true without the removed object) + (seen)."""
 
@@ -95,7 +95,6 @@ class _Row:
         self.verdicts: list[int] = []
         self.slots: list[int] = []
         self.recalls: list[int] = []
-        self.wheres: list[int] = []
         self.question: list[int] = []
         self.completion: list[int] = []
 
@@ -104,7 +103,7 @@ class _Row:
         n = len(ids)
         self.ids += ids
         self.positions += [(start + k,) * 3 for k in range(n)]
-        for column in (self.labels, self.named, self.verdicts, self.slots, self.recalls, self.wheres):
+        for column in (self.labels, self.named, self.verdicts, self.slots, self.recalls):
             column += [IGNORE] * n
         self.question += [question] * n
         self.completion += [completion] * n
@@ -186,20 +185,15 @@ class LessonMaker:
         first = len(row.ids)
         row.add(ids, start, question, completion)
         row.labels[first : first + len(ids) - 1] = ids[1:]
-        row.recalls[first + ids.index(self._answer)] = [
-            self._colours[i] for i in ids if i in self._colours
-        ][-1]
+        colours = [self._colours[i] for i in ids if i in self._colours]
+        row.recalls[first + ids.index(self._answer)] = colours[-1]
 
     def _mark_names(self, row: _Row, first: int, scene: Scene) -> None:
-        """Roles after every name of a question, verdicts after every option."""
+        """Roles and slots at every name of a question, verdicts after every option."""
         ends = [i + 1 for i in range(first, len(row.ids)) if row.ids[i] in self._colours]
         things = [scene.removed, *(i for option in scene.options for i in (scene.mover, option))]
-        for end, thing in zip(ends, things, strict=True):
+        for end, thing, slot in zip(ends, things, SLOTS, strict=True):
             row.named[end - 1] = row.named[end] = role_index(scene, thing)
-            cell = scene.things[thing].lane * COLUMNS + scene.things[thing].column
-            row.wheres[end - 1] = row.wheres[end] = cell
-        for place, end in enumerate(ends):
-            slot = 0 if place == 0 else 1 if place % 2 else 1 + place // 2
             row.slots[end - 1] = row.slots[end] = slot
         for option, end in enumerate(ends[2::2]):
             row.verdicts[end] = 2 * (option == scene.answer) + (option == scene.observed)
@@ -209,7 +203,8 @@ class LessonMaker:
         length = -(-max(len(row.ids) for row in rows) // 8) * 8
 
         def padded(column: str, fill: int) -> np.ndarray:
-            return np.array([c + [fill] * (length - len(c)) for c in (getattr(r, column) for r in rows)])
+            lists: list[list[int]] = [getattr(row, column) for row in rows]
+            return np.array([entries + [fill] * (length - len(entries)) for entries in lists])
 
         positions = np.zeros((len(rows), length, 3), np.int64)
         for b, row in enumerate(rows):
@@ -229,6 +224,5 @@ class LessonMaker:
             named_roles=torch.from_numpy(padded("named", IGNORE)),
             slots=torch.from_numpy(padded("slots", IGNORE)),
             recalls=torch.from_numpy(padded("recalls", IGNORE)),
-            wheres=torch.from_numpy(padded("wheres", IGNORE)),
             verdicts=torch.from_numpy(padded("verdicts", IGNORE)),
         )
