@@ -53,8 +53,9 @@ def start_ray(cluster: ClusterConfig) -> None:
         "log_to_driver": False,
         "logging_level": "ERROR",
     }
-    if cluster.address is not None:
-        ray.init(address=cluster.address, **options)
+    address = cluster.address or os.environ.get("RAY_ADDRESS")  # set inside a Ray job
+    if address:
+        ray.init(address=address, **options)
         return
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     ray.init(

@@ -107,11 +107,13 @@ def normal(name: str) -> str:
 
 def installed_versions() -> dict[str, str]:
     """Every installed distribution and its version."""
-    return {
-        normal(found.metadata["Name"]): found.version
-        for found in metadata.distributions()
-        if found.metadata["Name"]
-    }
+    versions: dict[str, str] = {}
+    for found in metadata.distributions():
+        # In the order of sys.path: the first is the one that is imported. setuptools, once loaded,
+        # adds its own older copies of some packages at the end.
+        if found.metadata["Name"]:
+            versions.setdefault(normal(found.metadata["Name"]), found.version)
+    return versions
 
 
 def expected_versions(installed: Mapping[str, str]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from videothinker.mini.habits import measure
 from videothinker.mini.render import CELL, HEIGHT, MERGE, PATCH, TEMPORAL, WIDTH
 from videothinker.mini.tokenizer import make_tokenizer
 from videothinker.mini.warmstart import Progress, WarmStart, warm_start
+from videothinker.mini.write import whole_folder
 
 HEAD = 32
 HIDDEN = 96
@@ -81,9 +82,7 @@ def make_config(tokenizer: PreTrainedTokenizerBase) -> Qwen2_5_VLConfig:
     )
 
 
-def make_model(
-    tokenizer: PreTrainedTokenizerBase, seed: int
-) -> Qwen2_5_VLForConditionalGeneration:
+def make_model(tokenizer: PreTrainedTokenizerBase, seed: int) -> Qwen2_5_VLForConditionalGeneration:
     """Random weights at the scale 1 / sqrt(fan in), at which so small a model learns fastest."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -111,16 +110,16 @@ def make_processor(tokenizer: PreTrainedTokenizerBase) -> Qwen2_5_VLProcessor:
     return Qwen2_5_VLProcessor(
         image_processor=Qwen2VLImageProcessor(size=limits, **sizes),
         tokenizer=tokenizer,
-        video_processor=Qwen2VLVideoProcessor(size=limits, **sizes),
+        video_processor=Qwen2VLVideoProcessor(size=limits, cap_pixels_per_frame=False, **sizes),
         chat_template=tokenizer.chat_template,
     )
 
 
 def save_base(model: Qwen2_5_VLForConditionalGeneration, out: Path) -> None:
-    """Everything that transformers and vLLM need to load the model from a folder."""
-    tokenizer = make_tokenizer()
-    model.save_pretrained(out)
-    make_processor(tokenizer).save_pretrained(out)
+    """Write everything that transformers and vLLM need to load the model; all of it or nothing."""
+    with whole_folder(out) as partial:
+        model.save_pretrained(partial)
+        make_processor(make_tokenizer()).save_pretrained(partial)
 
 
 def random_base(out: Path, seed: int) -> None:

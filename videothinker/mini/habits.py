@@ -39,8 +39,8 @@ def measure(base: Path, *, scenes: int = 192, seed: int = 987_654_321) -> dict[s
     pixels = read_back(drawn, seed, processor)
     generator = torch.Generator().manual_seed(seed)
     figures: dict[str, float] = {}
-    for style in ("free", *STYLES):
-        opening = OPENINGS.get(style, "")
+    openings = {"free": "", **{str(style): OPENINGS[style] for style in STYLES}}
+    for style, opening in openings.items():
         texts = sample(model, processor.tokenizer, drawn, pixels, opening, generator)
         figures |= {f"{style}_{name}": value for name, value in _score(drawn, texts).items()}
     return figures
@@ -48,7 +48,10 @@ def measure(base: Path, *, scenes: int = 192, seed: int = 987_654_321) -> dict[s
 
 def _score(scenes: Sequence[Scene], texts: Sequence[str]) -> dict[str, float]:
     """Rates over completions."""
-    right = [soft_accuracy(t, f"<answer>{s.question().answer}</answer>") for s, t in zip(scenes, texts, strict=True)]
+    right = [
+        soft_accuracy(t, f"<answer>{s.question().answer}</answer>")
+        for s, t in zip(scenes, texts, strict=True)
+    ]
     observational = np.array([scene.observational for scene in scenes])
     return {
         "format": float(np.mean([format_reward(text) for text in texts])),
@@ -98,13 +101,21 @@ def sample(
         }
         cache, written = None, []
         for step in range(_LONGEST):
-            out = model(**inputs, attention_mask=mask, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            out = model(
+                **inputs,
+                attention_mask=mask,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
             cache = out.past_key_values
             token = _pick(out.logits[:, -1], temperature, generator)
             written.append(token)
             mask = torch.cat([mask, torch.ones_like(token)], dim=1)
             inputs = {"input_ids": token, "position_ids": (following + step)[None].expand(3, -1, 1)}
-        texts += [opening + _until_end(tokenizer, row) for row in torch.cat(written, dim=1).tolist()]
+        texts += [
+            opening + _until_end(tokenizer, row) for row in torch.cat(written, dim=1).tolist()
+        ]
     return texts
 
 
@@ -148,4 +159,9 @@ def _prompts(
         ids_BL[b, -len(ids) :], mask_BL[b, -len(ids) :] = ids, 1
         positions_3BL[:, b, -len(ids) :] = positions
     following = torch.tensor([[following] for _, _, following in rows])
-    return torch.from_numpy(ids_BL), torch.from_numpy(mask_BL), torch.from_numpy(positions_3BL), following
+    return (
+        torch.from_numpy(ids_BL),
+        torch.from_numpy(mask_BL),
+        torch.from_numpy(positions_3BL),
+        following,
+    )

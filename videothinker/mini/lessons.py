@@ -1,4 +1,4 @@
-"""Turns fresh scenes into training rows for the mini base model, with answers to every sub-question.
+"""Turns fresh scenes into training rows for the mini base model.
 
 One row is one video with two questions, each answered in both styles: the video and each question
 are read once, and a mask keeps the branches apart (a tree flattened into a sequence). Beside the
@@ -18,7 +18,17 @@ from transformers import PreTrainedTokenizerBase
 
 from videothinker.mini.render import GRID, TEMPORAL, VIDEO_TOKENS, draw, patches
 from videothinker.mini.texts import STYLES, SYSTEM, answer_text
-from videothinker.mini.world import COLOURS, COLUMNS, FPS, LANES, Kind, Scene, ask, is_sound, make_scene
+from videothinker.mini.world import (
+    COLOURS,
+    COLUMNS,
+    FPS,
+    LANES,
+    Kind,
+    Scene,
+    ask,
+    is_sound,
+    make_scene,
+)
 from videothinker.prompts import training_text
 
 IGNORE = -100

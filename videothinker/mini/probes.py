@@ -2,8 +2,8 @@
 
 Reading a colour word, finding that object in the video, judging an option and coming back to its
 letter are four steps that a random model discovers late and by luck when only the last is graded.
-Here each step is graded where it can be made: linear probes ask a layer for a fact, and a gaze loss
-asks one head of a layer to look at the right tokens. Probes are thrown away; the model is unchanged.
+Here each step is graded where it can be made: linear probes ask a layer for a fact, and a gaze
+loss asks one head of a layer to look at the right tokens. Probes are thrown away afterwards.
 """
 
 from __future__ import annotations
@@ -141,9 +141,11 @@ def gazes(probes: Probes, lessons: Lessons, is_video: Tensor) -> dict[str, Gaze]
     copy = (due[..., None] == name[:, None]) & (due >= 0)[..., None]
     option = in_name & (word < 0) & (lessons.slots > 1)
     recall = (lessons.recalls[..., None] == name[:, None]) & option[:, None]
+    removed = (lessons.slots == 0)[:, None]
     return {
         "look": Gaze(0, LOOKING_HEAD, look),
         "look_again": Gaze(1, LOOKING_HEAD, look),
+        "suppose": Gaze(2, LOOKING_HEAD, option[..., None] & removed),
         "recall": Gaze(2, MATCHING_HEAD, recall & (lessons.recalls >= 0)[..., None]),
         "copy": Gaze(3, NAMING_HEAD, copy),
     }
@@ -171,4 +173,5 @@ def gaze_loss(
     asked = target.any(-1)
     everywhere = scores.masked_fill(~mask, -torch.inf)[asked].logsumexp(-1)
     there = scores.masked_fill(~target, -torch.inf)[asked].logsumexp(-1)
-    return (everywhere - there).mean()
+    missed: Tensor = (everywhere - there).mean()
+    return missed

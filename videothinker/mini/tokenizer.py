@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.trainers import BpeTrainer
@@ -73,9 +73,10 @@ def _train() -> Tokenizer:
 
 def make_tokenizer() -> PreTrainedTokenizerBase:
     """The tokenizer, ready to be saved into a checkpoint; the same every time."""
-    core: dict[str, Any] = _load(_train())
+    model = json.loads(_train().to_str())["model"]
     tokenizer = Qwen2Tokenizer(
-        **core,
+        vocab=model["vocab"],
+        merges=[tuple(pair) for pair in model["merges"]],
         unk_token=None,
         bos_token=None,
         eos_token="<|im_end|>",
@@ -86,11 +87,3 @@ def make_tokenizer() -> PreTrainedTokenizerBase:
     tokenizer.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in TAGS])
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
-
-
-def _load(core: Tokenizer) -> dict[str, Any]:
-    """Vocabulary and merges in the form that transformers' Qwen2 tokenizer takes."""
-    import json
-
-    model = json.loads(core.to_str())["model"]
-    return {"vocab": model["vocab"], "merges": [tuple(pair) for pair in model["merges"]]}

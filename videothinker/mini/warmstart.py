@@ -29,7 +29,7 @@ from videothinker.mini.probes import (
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, note)."""
 
-_TEXT_WEIGHT = 2.0
+_TEXT_WEIGHT = 4.0
 _GAZE_WEIGHT = 0.3
 _LIKENESS = 0.7
 
@@ -90,7 +90,9 @@ def warm_start(
     report = _Report(total, progress)
     vision = [*model.model.visual.parameters(), *probes.parameters()]
     _train(vision, looking, settings.looking_steps, settings, report)
-    _train([*model.parameters(), *probes.parameters()], everything, settings.steps, settings, report)
+    _train(
+        [*model.parameters(), *probes.parameters()], everything, settings.steps, settings, report
+    )
     model.eval()
     return report.recent()
 
@@ -106,9 +108,10 @@ class _Report:
     def add(self, step: dict[str, Tensor]) -> None:
         """One more step's losses."""
         self._past.append({name: loss.item() for name, loss in step.items()})
-        if self._progress and len(self._past) % 25 == 0:
+        done = len(self._past)
+        if self._progress and (done % 25 == 0 or done == self._total):
             notes = (f"{name} {value:.3f}" for name, value in self.recent().items())
-            self._progress(len(self._past), self._total, ", ".join(notes))
+            self._progress(done, self._total, ", ".join(notes))
 
     def recent(self) -> dict[str, float]:
         """Means over the last steps."""

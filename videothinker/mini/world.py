@@ -40,7 +40,7 @@ SHARES: dict[Kind, float] = {"deflected": 0.37, "straight": 0.37, "inferential":
 
 _GOLDEN = (5**0.5 - 1) / 2
 _STRUCK_COLUMNS = (2, 3)
-"""Where struck objects stand: their motion then shows within one pair of frames, one video token."""
+"""Where struck objects stand: their motion then shows within one pair of frames, a video token."""
 
 
 class Event(NamedTuple):
@@ -192,19 +192,21 @@ def simulate(things: tuple[Thing, ...], without: int | None = None) -> Outcome:
         nudge=[0] * len(things),
         visible=[i != without for i in range(len(things))],
     )
-    frames = []
+    shape = (FRAMES, len(things))
+    lanes, columns, velocities, nudges = (np.zeros(shape, np.int64) for _ in range(4))
+    visible = np.zeros(shape, bool)
     for frame in range(FRAMES):
         if frame:
             for i in [j for j, v in enumerate(run.velocity) if v and run.visible[j]]:
                 run.advance(i, run.lane[i], frame)
-        frames.append((*map(list, (run.lane, run.column, run.velocity, run.nudge, run.visible)),))
-    lanes, columns, velocities, nudges, visible = zip(*frames, strict=True)
+        lanes[frame], columns[frame], velocities[frame] = run.lane, run.column, run.velocity
+        nudges[frame], visible[frame] = run.nudge, run.visible
     return Outcome(
-        lanes=np.array(lanes),
-        columns=np.array(columns),
-        velocities=np.array(velocities),
-        nudges=np.array(nudges),
-        visible=np.array(visible),
+        lanes=lanes,
+        columns=columns,
+        velocities=velocities,
+        nudges=nudges,
+        visible=visible,
         events=tuple(run.events),
     )
 

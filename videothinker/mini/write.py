@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -26,12 +27,20 @@ def write_world(
     """
     if videos < 1 or start < 0:
         raise InputError(f"videos={videos}, start={start}: need at least one video, start 0 or up")
+    with whole_folder(out) as partial:
+        _write_files(partial, range(start, start + videos), seed, progress)
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """A folder to write into that becomes OUT when all went well, and vanishes otherwise."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: already holds something; name a new or empty folder")
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.{uuid4().hex[:8]}.partial")
     try:
-        _write_files(partial, range(start, start + videos), seed, progress)
+        partial.mkdir()
+        yield partial
         if out.exists():
             out.rmdir()
         partial.rename(out)
@@ -41,7 +50,7 @@ def write_world(
 
 def _write_files(out: Path, indices: range, seed: int, progress: Progress | None) -> None:
     """All files of a world, into a folder of its own."""
-    (out / "videos").mkdir(parents=True)
+    (out / "videos").mkdir()
     (out / "annotations").mkdir()
     records = []
     for done, index in enumerate(indices, start=1):

@@ -1,4 +1,5 @@
 import re
+import sys
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -80,6 +81,17 @@ def test_the_lock_is_read_with_normalised_names(tmp_path: Path) -> None:
     lock = tmp_path / "lock.txt"
     lock.write_text("# torchaudio==1 is left out\nPyYAML==6.0.3\nhuggingface_hub==2.4.0\n")
     assert doctor.read_lock(lock) == {"pyyaml": "6.0.3", "huggingface-hub": "2.4.0"}
+
+
+def test_of_two_copies_of_a_package_the_one_that_is_imported_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version, folder in (("1", "first"), ("2", "second")):
+        place = tmp_path / folder / f"twice-{version}.dist-info"
+        place.mkdir(parents=True)
+        (place / "METADATA").write_text(f"Name: twice\nVersion: {version}\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "first"), str(tmp_path / "second")])
+    assert doctor.installed_versions() == {"twice": "1"}
 
 
 def test_without_a_lock_versions_are_only_reported(tmp_path: Path) -> None:
