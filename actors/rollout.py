@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from actors.vllm_engine import VllmEngine
-from videothinker.config import Device, RolloutConfig, SamplingConfig
+from videothinker.config import Device, RolloutConfig
 from videothinker.errors import WeightsError
 from videothinker.metrics import ROLLOUT_GROUPS, ROLLOUT_TOKENS, WEIGHT_VERSION, serve
 from videothinker.types import INITIAL_VERSION, Prompt, RolloutGroup, Weights
@@ -22,11 +22,11 @@ class RolloutWorker:
         model: Path,
         dtype: str,
         rollout: RolloutConfig,
-        sampling: SamplingConfig,
+        max_tokens: int,
         device: Device,
     ) -> None:
         self._name = name
-        self._sampling = sampling
+        self._max_tokens = max_tokens
         self._engine = VllmEngine(model, dtype, rollout, device)
         self._version = INITIAL_VERSION
 
@@ -42,28 +42,14 @@ class RolloutWorker:
         return self._version
 
     def generate(
-        self, version: int, seeds: Sequence[int], *prompts: Prompt
-    ) -> Iterator[RolloutGroup]:
-        """A group per prompt, each as soon as it is complete."""
-        sampling = self._sampling
-        yield from self._groups(
-            version, seeds, prompts, sampling.group_size, sampling.temperature, sampling.max_tokens
-        )
-
-    def answer(self, version: int, *prompts: Prompt) -> Iterator[RolloutGroup]:
-        """The single most likely completion of each prompt, as a group of one."""
-        seeds = [0] * len(prompts)
-        yield from self._groups(version, seeds, prompts, 1, 0.0, self._sampling.max_tokens)
-
-    def _groups(
         self,
         version: int,
-        seeds: Sequence[int],
-        prompts: Sequence[Prompt],
         samples: int,
         temperature: float,
-        max_tokens: int,
+        seeds: Sequence[int],
+        *prompts: Prompt,
     ) -> Iterator[RolloutGroup]:
+        """A group per prompt, each as soon as it is complete."""
         if version != self._version:
             raise WeightsError(
                 f"{self._name} holds weights version {self._version}, asked for {version}; "
@@ -71,7 +57,11 @@ class RolloutWorker:
             )
         started = time.monotonic()
         finished = self._engine.sample(
-            prompts, samples=samples, temperature=temperature, max_tokens=max_tokens, seeds=seeds
+            prompts,
+            samples=samples,
+            temperature=temperature,
+            max_tokens=self._max_tokens,
+            seeds=seeds,
         )
         for index, completions in finished:
             ROLLOUT_GROUPS.inc()

@@ -14,7 +14,7 @@ from cluster.fleet import Loader, Rollouts
 from cluster.launch import actor, ray_running
 from videothinker import evaluation
 from videothinker.budget import Budget, read_budget
-from videothinker.config import ClusterConfig, Device, RolloutConfig, SamplingConfig
+from videothinker.config import ClusterConfig, Device, RolloutConfig
 from videothinker.errors import InputError
 from videothinker.progress import ProgressLine
 from videothinker.run import atomic_write, disk_errors, read_lines
@@ -90,7 +90,8 @@ def answer(questions: list[Question], model: Path, videos: Path, answers: Answer
                 if item.failure is not None:
                     answers.skip(item.question, item.failure)
             usable = [item for item in prepared if item.failure is None]
-            for group, item in rollouts.answer(usable):
+            seeds = [0] * len(usable)  # of no effect: the most likely answer is taken
+            for group, item in rollouts.generate(usable, seeds, samples=1, temperature=0.0):
                 answers.add(item.question, group.completions[0].text)
                 done += 1
                 progress(done, len(questions))
@@ -98,15 +99,13 @@ def answer(questions: list[Question], model: Path, videos: Path, answers: Answer
 
 def start(model: Path, videos: Path, budget: Budget, device: Device) -> tuple[Loader, Rollouts]:
     """A prompt loader and one rollout worker that keeps the weights it starts with."""
-    loader = actor(PromptLoader, device).remote(
-        model, videos, budget.video, budget.longest_prompt
-    )
+    loader = actor(PromptLoader, device).remote(model, videos, budget.video, budget.longest_prompt)
     worker = actor(RolloutWorker, device, "rollout").remote(
         "evaluation",
         model,
         budget.dtype,
         RolloutConfig(max_model_len=budget.max_model_len),
-        SamplingConfig(max_tokens=budget.max_tokens),
+        budget.max_tokens,
         device,
     )
     return Loader([loader]), Rollouts([worker])

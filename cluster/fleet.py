@@ -74,7 +74,9 @@ class Loader:
     def prepare(self, questions: Sequence[Question]) -> list[Prepared]:
         """Wait for the prompts of these questions."""
         self.prefetch(questions)
-        submitted = [self._submitted.pop(question) for question in questions]
+        submitted = [self._submitted[question] for question in questions]
+        for question in set(questions):
+            del self._submitted[question]
         failures = fetch([failure for failure, _ in submitted], "prompt loader, preparing prompts")
         return [
             Prepared(question=question, prompt=prompt, failure=failure)
@@ -99,28 +101,21 @@ class Rollouts:
         self._version = version
 
     def generate(
-        self, prepared: Sequence[Prepared], seeds: Sequence[int]
+        self, prepared: Sequence[Prepared], seeds: Sequence[int], samples: int, temperature: float
     ) -> Iterator[tuple[RolloutGroup, Prepared]]:
         """Groups in the order they are finished, each with its prompt."""
+        count = len(self._workers)
         streams = [
             worker.generate.options(num_returns="streaming").remote(
-                self._version, seeds[offset :: len(self._workers)], *[item.prompt for item in part]
+                self._version,
+                samples,
+                temperature,
+                seeds[offset::count],
+                *[item.prompt for item in prepared[offset::count]],
             )
-            for offset, worker in enumerate(self._workers)
-            if (part := prepared[offset :: len(self._workers)])
+            for offset, worker in enumerate(self._workers[: len(prepared)])
         ]
         return self._collect(streams, prepared, "rollout workers, generating")
-
-    def answer(self, prepared: Sequence[Prepared]) -> Iterator[tuple[RolloutGroup, Prepared]]:
-        """One most likely completion per prompt."""
-        streams = [
-            worker.answer.options(num_returns="streaming").remote(
-                self._version, *[item.prompt for item in part]
-            )
-            for offset, worker in enumerate(self._workers)
-            if (part := prepared[offset :: len(self._workers)])
-        ]
-        return self._collect(streams, prepared, "rollout workers, answering")
 
     def _collect(
         self, streams: list[Any], prepared: Sequence[Prepared], what: str

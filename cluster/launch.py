@@ -101,7 +101,12 @@ def start_fleet(config: RunConfig, run: RunDirectory) -> Fleet:
     )
     workers = [
         actor(RolloutWorker, device, "rollout").remote(
-            f"rollout-{index}", config.model.path, dtype, config.rollout, config.sampling, device
+            f"rollout-{index}",
+            config.model.path,
+            dtype,
+            config.rollout,
+            config.sampling.max_tokens,
+            device,
         )
         for index in range(config.rollout.workers)
     ]

@@ -25,13 +25,9 @@ class Lineage:
             else {"name": config.name, "started": time.time(), "models": [], "stages": []}
         )
 
-    def finished(self, stage: str) -> bool:
-        """Whether a stage's model stands, with its results."""
-        return any(model["name"] == stage for model in self._summary["models"])
-
-    def evaluated(self, model: str) -> bool:
-        """Whether a model's results are known already."""
-        return self.finished(model)
+    def finished(self, name: str) -> bool:
+        """Whether a model stands, with its results; a stage is finished when its model is."""
+        return any(model["name"] == name for model in self._summary["models"])
 
     def anchor(self, stage: StageConfig) -> Path:
         """The checkpoint that a stage is repelled from or attracted to."""

@@ -1,3 +1,3 @@
-"""The method: data, rewards, objective, model and evaluation. Never imports Ray, vLLM or DeepSpeed."""
+"""The method: data, rewards, objective, model, evaluation. No Ray, vLLM or DeepSpeed here."""
 
 __version__ = "0.1.0"

@@ -92,8 +92,8 @@ class ClusterConfig(Section):
     """Where Ray runs."""
 
     address: str | None = None
-    """An existing cluster ("auto" or host:port); None is the cluster of the surrounding Ray job, and
-    outside of one a private cluster on this machine."""
+    """An existing cluster ("auto" or host:port); None is the cluster of the surrounding Ray job,
+    and outside of one a private cluster on this machine."""
     device: Device = "cuda"
     logprob_tolerance: float = Field(default=0.05, gt=0)
     """Largest mean gap between sampler and learner log-probs that a step may show."""

@@ -1,7 +1,7 @@
 """Every error a user can meet. Anything else is our bug and shows a full traceback.
 
 VideoThinkerError          exit 1: the run failed, and the message says what to do
-├── InputError             exit 2: a file, setting or argument is wrong (one line: what, where, remedy)
+├── InputError             exit 2: a file, setting or argument is wrong (what, where, remedy)
 │   └── ConfigError        exit 2: all problems of one configuration at once
 ├── NotBuilt               exit 1: a verb that this version does not have yet
 ├── PlacementError         exit 1: the machine is too small for the configuration

@@ -15,15 +15,11 @@ def score_group(
     reward_names: Sequence[str],
     anchor_logprobs: Sequence[np.ndarray] | None,
 ) -> ScoredGroup:
-    """Scores one whole group; anchor_logprobs holds G arrays of [T], or None without a KL term.
-
-    A failed group has nothing to score and must have been set aside before.
-    """
+    """Scores one whole group; anchor_logprobs holds G arrays of [T], or None without a KL term."""
     import torch  # here, so that whoever only passes ScoredGroups on needs no torch
 
     from videothinker.objective import group_advantages
 
-    assert group.completions, f"group of {group.question.id} failed: {group.failure}"
     if anchor_logprobs is not None:
         lengths = [len(completion.token_ids) for completion in group.completions]
         anchored = [len(logprobs) for logprobs in anchor_logprobs]

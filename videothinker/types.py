@@ -74,15 +74,18 @@ class Completion:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RolloutGroup:
-    """One prompt's G completions; or none and the reason why."""
+    """One prompt's G completions."""
 
     question: Question
     completions: tuple[Completion, ...]
     weights_version: int
     worker: str
     seconds: float
-    failure: str | None = None
-    prompt_tokens: int = 0
+    prompt_tokens: int
+
+    def sort_key(self) -> tuple[str, list[int]]:
+        """Orders groups the same however their workers were timed, repeated questions included."""
+        return self.question.id, self.completions[0].token_ids.tolist()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

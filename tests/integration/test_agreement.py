@@ -61,7 +61,8 @@ def gaps(fleet: Fleet, run_config: RunConfig, prepared: list[Prepared]) -> list[
     for version in range(1, UPDATES + 2):
         publish(fleet, version)
         groups = sorted(
-            fleet.rollouts.generate(prepared, range(8)), key=lambda pair: pair[0].question.id
+            fleet.rollouts.generate(prepared, range(8), 8, 1.0),
+            key=lambda pair: pair[0].question.id,
         )
         assert sum(len(group.completions) for group, _ in groups) == 64
         scored = [
@@ -99,13 +100,13 @@ def test_an_updated_engine_answers_as_one_freshly_loaded_from_the_export(
     fleet: Fleet, run_config: RunConfig, prepared: list[Prepared], exported: Path
 ) -> None:
     fresh = actor(RolloutWorker, "cpu").remote(
-        "fresh", exported, "float32", run_config.rollout, run_config.sampling, "cpu"
+        "fresh", exported, "float32", run_config.rollout, 24, "cpu"
     )
     try:
-        expected = dict(by_id(Rollouts([fresh]).generate(prepared, range(8))))
+        expected = dict(by_id(Rollouts([fresh]).generate(prepared, range(8), 8, 1.0)))
     finally:
         ray.kill(fresh)
-    for identity, group in by_id(fleet.rollouts.generate(prepared, range(8))):
+    for identity, group in by_id(fleet.rollouts.generate(prepared, range(8), 8, 1.0)):
         for ours, theirs in zip(group.completions, expected[identity].completions, strict=True):
             np.testing.assert_array_equal(ours.token_ids, theirs.token_ids)
             np.testing.assert_array_equal(ours.logprobs, theirs.logprobs)
@@ -116,7 +117,7 @@ def test_transformers_and_the_anchor_score_the_export_as_the_engine_sampled_it(
 ) -> None:
     fleet.anchor.load(exported)
     policy = Policy(load_model(exported, "float32"))
-    for group, item in fleet.rollouts.generate(prepared[:2], [5, 6]):
+    for group, item in fleet.rollouts.generate(prepared[:2], [5, 6], 8, 1.0):
         anchor = ray.get(fleet.anchor.submit(group, item))
         tokens = [completion.token_ids for completion in group.completions]
         with torch.no_grad():

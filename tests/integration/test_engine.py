@@ -13,7 +13,7 @@ import torch
 
 from actors.rollout import RolloutWorker
 from actors.vllm_engine import VllmEngine
-from videothinker.config import RolloutConfig, SamplingConfig, VideoConfig
+from videothinker.config import RolloutConfig, VideoConfig
 from videothinker.errors import WeightsError
 from videothinker.mini.render import encode
 from videothinker.model.policy import Policy, forbidden_tokens, load_model
@@ -31,7 +31,7 @@ def worker(mini_base: Path) -> RolloutWorker:
         mini_base,
         "float32",
         RolloutConfig(max_model_len=512, cache_gb=0.25),
-        SamplingConfig(max_tokens=24),
+        24,
         "cpu",
     )
 
@@ -134,7 +134,7 @@ def test_a_worker_refuses_a_version_it_does_not_hold(
     worker: RolloutWorker, build: Build, mini_video: VideoConfig
 ) -> None:
     with pytest.raises(WeightsError, match="holds weights version 0, asked for 3"):
-        list(worker.generate(3, [0], *build(mini_video, 1)))
+        list(worker.generate(3, 8, 1.0, [0], *build(mini_video, 1)))
 
 
 def test_a_damaged_block_is_refused_and_the_old_weights_stay(

@@ -16,7 +16,7 @@ _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 class DeclareOperators(MetaPathFinder):
     """Declares the missing operators just before torchvision is first looked for."""
 
-    declared = None
+    declared: object = None
     """Kept, since the operators go with the object that declared them."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
@@ -26,9 +26,10 @@ class DeclareOperators(MetaPathFinder):
             import torch
 
             if not torch.version.cuda and find_spec("torchvision"):
-                DeclareOperators.declared = torch.library.Library("torchvision", "DEF")
+                library = torch.library.Library("torchvision", "DEF")
                 for operator in ("nms", "qnms"):
-                    DeclareOperators.declared.define(operator + _SCHEMA)
+                    library.define(operator + _SCHEMA)
+                DeclareOperators.declared = library
 
 
 if "torchvision" not in sys.modules:

@@ -66,6 +66,7 @@ def scored(text: str, rewards: tuple[float, ...]) -> ScoredGroup:
             weights_version=3,
             worker="w",
             seconds=0.0,
+            prompt_tokens=40,
         ),
         rewards={"soft_accuracy": values},
         advantages=values - values.mean(),

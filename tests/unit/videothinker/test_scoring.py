@@ -22,7 +22,12 @@ def group(*texts: str) -> RolloutGroup:
         for text in texts
     )
     return RolloutGroup(
-        question=QUESTION, completions=completions, weights_version=4, worker="w", seconds=0.1
+        question=QUESTION,
+        completions=completions,
+        weights_version=4,
+        worker="w",
+        seconds=0.1,
+        prompt_tokens=40,
     )
 
 

@@ -1,0 +1,125 @@
+"""What surrounds the steps: loading and resuming a stage, weights versions, results, exports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.fleet import Fleet, publish
+from cluster.lineage import Lineage
+from cluster.state import newest_state, save_state
+from cluster.step import StepClock, step_metrics
+from learner.actor import Assignment
+from videothinker.budget import budget_of
+from videothinker.config import RunConfig, StageConfig
+from videothinker.data.store import read_questions
+from videothinker.evaluation import diagnose
+from videothinker.progress import ProgressLine
+from videothinker.report import write_report
+from videothinker.run import RunDirectory
+from videothinker.types import INITIAL_VERSION, LearnerReport, ScoredGroup
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Session:
+    """A run under way: its configuration, its actors, its directory, its results so far."""
+
+    config: RunConfig
+    fleet: Fleet
+    run: RunDirectory
+    lineage: Lineage
+
+    def begin(self, stage: StageConfig) -> int:
+        """Bring a stage to where it stopped, or to its start; returns the steps already done."""
+        config = self.config
+        assignment = Assignment(
+            model=config.model.path,
+            dtype=config.model.dtype,
+            learner=config.learner,
+            kl=stage.kl,
+            temperature=config.sampling.temperature,
+            steps=stage.steps,
+            budget=budget_of(config),
+            logprob_tolerance=config.cluster.logprob_tolerance,
+        )
+        done, state = newest_state(self.run.stage(stage.name))
+        self.run.status(state="loading", stage=stage.name, step=done, steps=stage.steps)
+        self.run.forget_after(stage.name, done)
+        self.fleet.learner.start_stage(assignment)
+        if state is not None:
+            self.fleet.learner.load_state(state)
+        if stage.kl.direction != "none":
+            self.fleet.anchor.load(self.lineage.anchor(stage))
+        self.sync(stage, done)  # a broken weight path fails here, not after the first step
+        if done == 0 and not self.lineage.finished("base"):
+            self.lineage.add_model("base", config.model.path, self.evaluate("base"))
+        return done
+
+    def version(self, stage: StageConfig, step: int) -> int:
+        """Weights version after a step, from the place in the run alone, so resuming keeps it."""
+        earlier = self.config.stages[: self.config.stages.index(stage)]
+        return INITIAL_VERSION + 1 + sum(other.steps + 1 for other in earlier) + step
+
+    def sync(self, stage: StageConfig, step: int) -> None:
+        """The learner's weights into every engine."""
+        publish(self.fleet, self.version(stage, step))
+
+    def keep_state(self, stage: StageConfig, step: int) -> None:
+        """Save what resuming needs, as often as the configuration says."""
+        if step % self.config.learner.save_every == 0 and step < stage.steps:
+            save_state(self.fleet.learner, self.run.stage(stage.name), step)
+
+    def record(
+        self,
+        stage: StageConfig,
+        report: LearnerReport,
+        groups: list[ScoredGroup],
+        clock: StepClock,
+    ) -> dict[str, Any]:
+        """A step's groups and figures onto the disk; returns the figures."""
+        line = step_metrics(stage, report, groups, clock.seconds())
+        self.run.rollouts(stage.name, report.step, groups)
+        self.run.record(line)
+        self.run.status(
+            state="training",
+            stage=stage.name,
+            step=report.step,
+            steps=stage.steps,
+            weights_version=self.version(stage, report.step),
+            rollout_workers=self.config.rollout.workers,
+        )
+        return line
+
+    def finish(self, stage: StageConfig, seconds: float) -> None:
+        """Export a stage's model, with its results and its lineage."""
+        model = self.run.stage(stage.name) / "model"
+        self.fleet.learner.save_model(model, self.config.model.path)
+        self.lineage.add_stage(stage, seconds)
+        self.lineage.add_model(stage.name, model, self.evaluate(stage.name))
+        write_report(self.run.path)
+
+    def evaluate(self, name: str) -> dict[str, Any] | None:
+        """One answer to each validation question, sampled as training samples.
+
+        Sampled, because that is what the reward sees: the most likely answer can hide a habit that
+        holds nearly half of the probability. `videothinker evaluate` gives the most likely ones.
+        """
+        data = self.config.data
+        if data.validation is None:
+            return None
+        questions = read_questions(data.validation)[: data.validation_questions]
+        self.run.status(state="evaluating", model=name)
+        answers: dict[str, str] = {}
+        with ProgressLine(f"evaluate {name}") as progress:
+            prepared = self.fleet.loader.prepare(questions)
+            for item in prepared:
+                if item.failure is not None:
+                    self.run.skip(f"evaluate {name}", 0, item.question.id, item.failure)
+            usable = [item for item in prepared if item.failure is None]
+            finished = self.fleet.rollouts.generate(
+                usable, range(len(usable)), 1, self.config.sampling.temperature
+            )
+            for group, item in finished:
+                answers[item.question.id] = group.completions[0].text
+                progress(len(answers), len(usable))
+        return diagnose(questions, [answers.get(question.id, "") for question in questions])
