@@ -23,6 +23,7 @@ ENGINE_ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "WARNING",
     "VLLM_NO_USAGE_STATS": "1",
 }
+PREFILL_TOKENS = 4096
 CPU_ENVIRONMENT = {"TORCHDYNAMO_DISABLE": "1"}
 
 
@@ -38,16 +39,22 @@ class VllmEngine:
     ) -> None:
         cpu_torch.install()
         os.environ.update(ENGINE_ENVIRONMENT)
-        memory: dict[str, Any] = {"kv_cache_memory_bytes": int(config.cache_gb * 2**30)}
+        options: dict[str, Any] = {}
         if device == "cpu":
             os.environ.update(CPU_ENVIRONMENT)
+            options = {
+                "enforce_eager": True,
+                # a seeded request whose prompt is split over two steps fails there ("CPU Generator
+                # does not use offset")
+                "enable_chunked_prefill": False,
+                "max_num_batched_tokens": max(config.max_model_len, PREFILL_TOKENS),
+            }
         from vllm import LLM
 
         self._llm = LLM(
             model=str(model),
             dtype=dtype,
             max_model_len=config.max_model_len,
-            enforce_eager=device == "cpu",
             block_size=32,
             limit_mm_per_prompt={"image": 0, "video": 1},
             logprobs_mode="processed_logprobs",  # of the distribution that is sampled from
@@ -55,7 +62,8 @@ class VllmEngine:
             worker_extension_cls="actors.vllm_worker.WeightUpdate",
             generation_config="vllm",  # a checkpoint's own file must not change the sampling
             disable_log_stats=True,
-            **memory,
+            kv_cache_memory_bytes=int(config.cache_gb * 2**30),
+            **options,
         )
         self._engine = self._llm.llm_engine
         self._tokenizer = self._llm.get_tokenizer()

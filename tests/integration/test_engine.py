@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 
 from actors.rollout import RolloutWorker
-from actors.vllm_engine import VllmEngine
+from actors.vllm_engine import PREFILL_TOKENS, VllmEngine
 from videothinker.config import RolloutConfig, VideoConfig
 from videothinker.errors import WeightsError
 from videothinker.mini.render import encode
@@ -119,6 +119,16 @@ def test_seeds_decide_the_samples_and_differ_within_a_group(
     first, again = (sample(engine, prompts)[0] for _ in range(2))
     assert [c.token_ids.tolist() for c in first] == [c.token_ids.tolist() for c in again]
     assert len({tuple(c.token_ids.tolist()) for c in first}) == 8
+
+
+def test_more_prompts_than_one_step_of_the_engine_can_take_in_are_all_answered(
+    engine: VllmEngine, build: Build, mini_video: VideoConfig
+) -> None:
+    """A prompt that vLLM splits over two steps would end a seeded request on a CPU."""
+    engine.forget()
+    prompts = build(mini_video, 24) * 3
+    assert sum(len(prompt.token_ids) for prompt in prompts) > 2 * PREFILL_TOKENS
+    assert len(sample(engine, prompts)) == len(prompts)
 
 
 def packed(tensors: dict[str, torch.Tensor], version: int) -> Weights:

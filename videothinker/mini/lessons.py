@@ -132,11 +132,12 @@ class _Row:
 class LessonMaker:
     """Draws scenes one after the other and lays them out as rows."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, seed: int, slip: float) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, seed: int, slip: float = 0.0) -> None:
+        self.slip = slip
+        """Share of reasoning answers whose conclusion is a random option."""
         self._tokenizer = tokenizer
         self._rng = np.random.default_rng([seed, 77])
         self._seed = seed
-        self._slip = slip
         self._next = 0
         token = tokenizer.convert_tokens_to_ids
         self._colours = {token("\u0120" + colour): i for i, colour in enumerate(COLOURS)}
@@ -169,7 +170,7 @@ class LessonMaker:
     def _texts(self, scene: Scene) -> list[str]:
         """The question, then one completion in each style."""
         chosen = {"shortcut": scene.observed, "reasoning": scene.answer}
-        if self._rng.random() < self._slip:
+        if self._rng.random() < self.slip:
             chosen["reasoning"] = int(self._rng.integers(len(scene.options)))
         answers = [answer_text(scene, style, chosen[style]) + "<|im_end|>" for style in STYLES]
         return ["<|vision_end|>" + training_text(scene.question()), *answers]

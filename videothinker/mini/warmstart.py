@@ -46,7 +46,9 @@ class WarmStart:
     learning_rate: float = 3e-3
     warmup: int = 30
     slip: float = 0.5
-    """Share of the reasoning answers whose conclusion is a random option."""
+    """Share of the reasoning answers whose conclusion is a random option, in the last steps."""
+    slip_steps: int = 120
+    """How many of the steps slip: reasoning is learned clean first, then made unsure."""
 
 
 def liken(model: Qwen2_5_VLForConditionalGeneration) -> None:
@@ -75,7 +77,7 @@ def warm_start(
         torch.manual_seed(seed)
         sizes = model.config.text_config
         probes = Probes(tokenizer, sizes.hidden_size, sizes.vocab_size)
-    maker = LessonMaker(tokenizer, seed, settings.slip)
+    maker = LessonMaker(tokenizer, seed)
     liken(model)
     model.train()
 
@@ -84,6 +86,7 @@ def warm_start(
         return looking_losses(model, probes, lessons, see(model, lessons.pixels))
 
     def everything() -> dict[str, Tensor]:
+        maker.slip = settings.slip if report.left() <= settings.slip_steps else 0.0
         return losses(model, probes, maker.batch(settings.rows))
 
     total = settings.looking_steps + settings.steps
@@ -112,6 +115,10 @@ class _Report:
         if self._progress and (done % 25 == 0 or done == self._total):
             notes = (f"{name} {value:.3f}" for name, value in self.recent().items())
             self._progress(done, self._total, ", ".join(notes))
+
+    def left(self) -> int:
+        """How many steps are still to come, the current one included."""
+        return self._total - len(self._past)
 
     def recent(self) -> dict[str, float]:
         """Means over the last steps."""
