@@ -49,8 +49,10 @@ class VllmEngine:
                 "enable_chunked_prefill": False,
                 "max_num_batched_tokens": max(config.max_model_len, PREFILL_TOKENS),
             }
-        from vllm import LLM
+        from vllm import LLM, EngineArgs
 
+        if hasattr(EngineArgs, "mm_device_do_normalize"):  # vLLM 0.32, not yet 0.26
+            options["mm_device_do_normalize"] = False  # prompts arrive normalised
         self._llm = LLM(
             model=str(model),
             dtype=dtype,
@@ -58,7 +60,6 @@ class VllmEngine:
             block_size=32,
             limit_mm_per_prompt={"image": 0, "video": 1},
             logprobs_mode="processed_logprobs",  # of the distribution that is sampled from
-            mm_device_do_normalize=False,  # prompts arrive normalised
             worker_extension_cls="actors.vllm_worker.WeightUpdate",
             generation_config="vllm",  # a checkpoint's own file must not change the sampling
             disable_log_stats=True,

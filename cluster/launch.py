@@ -62,17 +62,18 @@ def start_ray(cluster: ClusterConfig) -> None:
         address="local",
         _node_ip_address="127.0.0.1",
         include_dashboard=False,
-        _system_config={"metrics_report_interval_ms": 3_600_000},
         **options,
     )
 
 
 def worker_environment(device: Device) -> dict[str, str]:
     """What every actor's process finds in its environment."""
+    places = [cpu_torch.FOLDER, str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    path = os.pathsep.join(dict.fromkeys(place for place in places if place))
     if device == "cuda":
-        return {"PYTHONPATH": str(ROOT)}
+        return {"PYTHONPATH": path}
     return {
-        "PYTHONPATH": os.pathsep.join([cpu_torch.FOLDER, str(ROOT)]),
+        "PYTHONPATH": path,
         "OMP_NUM_THREADS": "1",  # two unpinned torch processes lose most of their speed
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     }

@@ -35,7 +35,7 @@ class Lineage:
             return self._config.model.path
         if stage.kl.anchor in [earlier.name for earlier in self._config.stages]:
             return self._run.stage(stage.kl.anchor) / "model"
-        return Path(stage.kl.anchor)
+        return Path(stage.kl.anchor).absolute()
 
     def add_stage(self, stage: StageConfig, seconds: float) -> None:
         """A stage reached its last step."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+Place = Annotated[Path, AfterValidator(Path.absolute)]
+"""A file or folder; relative ones count from where the command is given, once and for all."""
 Positive = Annotated[int, Field(gt=0)]
 Device = Literal["cpu", "cuda"]
 DType = Literal["float32", "bfloat16"]
@@ -21,7 +23,7 @@ class Section(BaseModel):
 class ModelConfig(Section):
     """The policy that training starts from."""
 
-    path: Path
+    path: Place
     dtype: DType = "bfloat16"
 
 
@@ -39,8 +41,8 @@ class VideoConfig(Section):
 class DataConfig(Section):
     """Prepared questions (`videothinker prepare`) and the folder of their videos."""
 
-    videos: Path
-    validation: Path | None = None
+    videos: Place
+    validation: Place | None = None
     validation_questions: Positive = 200
     """How many validation questions are answered after each stage."""
 
@@ -103,7 +105,7 @@ class StageConfig(Section):
     """One stage of training: its questions, its length and its divergence term."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
-    questions: Path
+    questions: Place
     steps: Positive = 500
     prompts_per_step: Positive = 2
     kl: KLConfig = KLConfig()
@@ -113,7 +115,7 @@ class RunConfig(Section):
     """One run: one stage, or several that follow each other."""
 
     name: str
-    out: Path
+    out: Place
     seed: int = 42
     model: ModelConfig
     data: DataConfig

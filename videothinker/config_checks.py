@@ -52,7 +52,8 @@ def check_paths(config: RunConfig) -> list[str]:
                 f" stages.{number}.kl.anchor=DIR"
             )
         produced.add(stage.name)
-    return missing
+    here = f"{Path.cwd()}{os.sep}"  # what lies below is named as the user would type it
+    return [line.replace(here, "") for line in missing]
 
 
 def _check_stages(config: RunConfig) -> Iterator[Problem]:

@@ -39,6 +39,8 @@ SLOTS = (0, 1, 2, 1, 3, 1, 4)
 SECONDS_PER_GRID = TEMPORAL // FPS
 TOKENS_PER_SECOND = 2
 _STRAIGHT_SHARE = 0.3
+_FIRST_SCENE = 1 << 32
+"""Beyond any scene that a world is written from, so that no test video was ever trained on."""
 _BEFORE = f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n<|vision_start|>"
 _AFTER = "<|im_end|>\n<|im_start|>assistant\n"
 
@@ -138,7 +140,7 @@ class LessonMaker:
         self._tokenizer = tokenizer
         self._rng = np.random.default_rng([seed, 77])
         self._seed = seed
-        self._next = 0
+        self._next = _FIRST_SCENE
         token = tokenizer.convert_tokens_to_ids
         self._colours = {token("\u0120" + colour): i for i, colour in enumerate(COLOURS)}
         self._video, self._pad = token("<|video_pad|>"), token("<|endoftext|>")
