@@ -1,4 +1,4 @@
-"""The whole two-stage pipeline on this machine: a world, a base model, a bias model, CDPO."""
+"""The two-stage pipeline on this machine: a world, a base, a bias model, CDPO; GRPO to compare."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from transformers.utils.logging import disable_progress_bar
 
 from cluster import train
 from videothinker.budget import budget_of, write_budget
@@ -24,7 +26,7 @@ from videothinker.run import RunDirectory
 
 CONFIG = Path(__file__).parents[1] / "configs" / "quickstart.yaml"
 VIDEOS = {"train": 1000, "validation": 300}
-SHARES = {"world": 0.05, "base": 0.45, "train": 0.5}
+SHARES = {"world": 0.05, "base": 0.35, "train": 0.6}
 """Share of the whole that each part takes; only the estimate of the time left depends on it."""
 
 
@@ -43,7 +45,7 @@ def run(out: Path, seed: int) -> str:
             make_world(out / "inputs" / split, VIDEOS[split], seed, offset)
         clock.begin("base", "a tiny Qwen2.5-VL, warm-started from random weights")
         make_base(config, seed, directory)
-        clock.begin("train", "two stages: the bias model, then CDPO away from it")
+        clock.begin("train", "the bias model, plain GRPO to compare, then CDPO away from the bias")
         summary = train.run(config, resume=out)
     else:
         say(f"{out} is finished; remove it or give another --out to run again")
@@ -61,6 +63,7 @@ def quickstart_config(out: Path, seed: int) -> RunConfig:
         "data.validation": inputs / "validation" / "questions.parquet",
         "stages.0.questions": inputs / "train" / "bias.parquet",
         "stages.1.questions": inputs / "train" / "questions.parquet",
+        "stages.2.questions": inputs / "train" / "questions.parquet",
     }
     return load_config(CONFIG, [f"{key}={value}" for key, value in overrides.items()])
 
@@ -107,6 +110,7 @@ def make_base(config: RunConfig, seed: int, directory: RunDirectory) -> None:
     directory.status(state="building the base model", name=config.name)
     partial = base.with_name(".base.partial")
     shutil.rmtree(partial, ignore_errors=True)
+    disable_progress_bar()  # transformers' own would cut through ours
     with ProgressLine("warm start") as progress:
         build_base(partial, seed=seed, progress=progress)
     write_budget(partial, budget_of(config))

@@ -28,6 +28,8 @@ from videothinker.run import atomic_write, read_lines
 Model = Mapping[str, Any]
 
 KINDS = ("observational", "inferential", "overall")
+CONTROL = "grpo"
+"""Name of a stage that trains without a divergence term, for comparison."""
 SPOKEN = {"base": "base model", "bias": "bias model", "cdpo": "CDPO", "grpo": "GRPO"}
 
 
@@ -80,7 +82,7 @@ def claim(models: Sequence[Model], metrics: Sequence[Mapping[str, Any]]) -> str:
     sentence = f"{known[0][0]} {known[0][1]}"
     for verb, change in known[1:]:
         sentence += f" and {change}" if verb == known[0][0] else f" and {verb} {change}"
-    return f"{subject[0].upper()}{subject[1:]} {sentence}."
+    return f"{subject[0].upper()}{subject[1:]} {sentence}{_reached(_control(models))}."
 
 
 def results_table(models: Sequence[Model]) -> str:
@@ -145,6 +147,18 @@ def _move(first: Model, final: Model, kind: str) -> tuple[str, str] | None:
     return verb, f"{kind} accuracy from {percent(before)} to {percent(after)}"
 
 
+def _control(models: Sequence[Model]) -> Model | None:
+    """The model to hold the last one against, where a run has it."""
+    return next((model for model in models[1:-1] if model["name"] == CONTROL), None)
+
+
+def _reached(control: Model | None) -> str:
+    """What training without the divergence term reached, as the end of a sentence."""
+    means = [_mean(control, kind) for kind in ("inferential", "observational")] if control else []
+    reached = " and ".join(percent(mean) for mean in means if mean is not None)
+    return f"; plain {spoken(control)} reached {reached}" if control and reached else ""
+
+
 def _cell(estimate: Mapping[str, Any] | None) -> str:
     if not estimate or estimate.get("mean") is None:
         return "-"
@@ -207,7 +221,21 @@ def _verdict(models: Sequence[Model]) -> str:
     )
     return (
         f"Inferential change: {gap:+.0f} points (95% interval {low:+.0f} to {high:+.0f}, "
-        f"{ends[1]['n']} questions, one seed): {meaning}"
+        f"{ends[1]['n']} questions, one seed): {meaning}{_verdict_on_control(models)}"
+    )
+
+
+def _verdict_on_control(models: Sequence[Model]) -> str:
+    """Whether the divergence term made a difference that one run can show."""
+    control = _control(models)
+    if control is None or _mean(control, "inferential") is None:
+        return ""
+    ends = [model["evaluation"]["inferential"] for model in (control, models[-1])]
+    gap, low, high = (100 * value for value in difference(*ends))
+    meaning = "does not show" if low <= 0 <= high else "shows"
+    return (
+        f" Against plain GRPO: {gap:+.0f} points ({low:+.0f} to {high:+.0f}); this run {meaning} "
+        "a difference made by the repulsion."
     )
 
 

@@ -21,6 +21,8 @@ from videothinker.config import (
     StageConfig,
     VideoConfig,
 )
+from videothinker.mini.base import build_base
+from videothinker.mini.warmstart import WarmStart
 from videothinker.run import RunDirectory
 
 
@@ -68,6 +70,14 @@ def run_config(
             ),
         ),
     )
+
+
+@pytest.fixture(scope="session")
+def taught_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Taught just enough of the layout that rewards differ; most of a minute."""
+    base = tmp_path_factory.mktemp("taught") / "model"
+    build_base(base, seed=0, settings=WarmStart(looking_steps=0, steps=60))
+    return base
 
 
 @pytest.fixture(scope="module")

@@ -68,9 +68,12 @@ class Command:
 
 
 @pytest.fixture(scope="module")
-def config_file(run_config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def config_file(
+    run_config: RunConfig, taught_base: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     file = tmp_path_factory.mktemp("config") / "config.yaml"
-    file.write_text(to_yaml(run_config))
+    model = run_config.model.model_copy(update={"path": taught_base})
+    file.write_text(to_yaml(run_config.model_copy(update={"model": model})))
     return file
 
 
@@ -107,6 +110,15 @@ def test_a_resumed_run_has_every_step_once(finished: Path) -> None:
     assert steps == [(stage, step) for stage in ("bias", "cdpo") for step in (1, 2, 3)]
 
 
+def test_every_step_learns_and_repulsion_moves_the_policy_off_the_anchor(finished: Path) -> None:
+    lines = read_lines(finished / "metrics.jsonl")
+    assert all(line["grad_norm"] > 0 for line in lines)
+    assert all(line["logprob_gap_max"] < 1e-4 for line in lines)
+    divergence = [line["kl"] for line in lines if line["stage"] == "cdpo"]
+    assert divergence[0] > 1e-4  # the base against the bias model that stage 1 made of it
+    assert all("kl" not in line for line in lines if line["stage"] == "bias")
+
+
 def test_every_group_of_every_step_is_on_disk_with_its_version(finished: Path) -> None:
     lines = read_lines(finished / "metrics.jsonl")
     for line in lines:
@@ -125,6 +137,7 @@ def test_the_second_stage_records_the_bias_model_it_was_repelled_from(finished: 
     cdpo = next(stage for stage in summary["stages"] if stage["name"] == "cdpo")
     assert cdpo["kl"]["direction"] == "repel"
     assert cdpo["anchor"]["digest"] == models["bias"]["digest"]
+    assert len({model["digest"] for model in models.values()}) == 3
 
 
 def test_every_model_was_evaluated_on_both_kinds_of_questions(finished: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from videothinker import report_groups
 from videothinker.errors import InputError
 from videothinker.evaluation import wilson
-from videothinker.report import claim, difference, results_table, write_report
+from videothinker.report import _verdict, claim, difference, results_table, write_report
 from videothinker.report_groups import choose
 from videothinker.run import RunDirectory
 from videothinker.types import Completion, Question, RolloutGroup, ScoredGroup
@@ -115,6 +115,14 @@ def test_the_claim_says_what_changed_between_the_first_and_the_last_model() -> N
         "CDPO raised inferential accuracy from 31% to 42% and observational accuracy from 85% to "
         "88%."
     )
+
+
+def test_the_claim_does_not_credit_repulsion_with_what_plain_grpo_reached_too() -> None:
+    models = [BASE, BIAS, model("grpo", 88, 41), CDPO]
+    assert claim(models, []).endswith("85% to 88%; plain GRPO reached 41% and 88%.")
+    assert "does not show a difference made by the repulsion" in _verdict(models)
+    apart = [BASE, BIAS, model("grpo", 88, 4), CDPO]
+    assert "shows a difference made by the repulsion" in _verdict(apart)
 
 
 def test_the_claim_owns_up_to_a_loss() -> None:
