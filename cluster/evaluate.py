@@ -1,4 +1,7 @@
-"""A model's answers to a benchmark: sampled by vLLM, kept as they come, scored at the end."""
+"""A model's answers to a benchmark: the most likely ones, kept as they come, scored at the end.
+
+Questions are asked with the training prompt, which lets a model name several letters.
+"""
 
 from __future__ import annotations
 
