@@ -18,6 +18,7 @@ from cluster.launch import actor
 from learner.actor import Assignment
 from videothinker.budget import budget_of, read_budget
 from videothinker.config import KLConfig, RunConfig
+from videothinker.errors import VideoThinkerError
 from videothinker.model.policy import Policy, load_model
 from videothinker.objective import group_advantages
 from videothinker.types import Question, RolloutGroup, ScoredGroup
@@ -141,3 +142,12 @@ def by_id(groups: object) -> list[tuple[str, RolloutGroup]]:
         ((group.question.id, group) for group, _ in groups),  # type: ignore[attr-defined]
         key=lambda pair: pair[0],
     )
+
+
+def test_a_worker_that_dies_ends_the_run_with_its_role_and_the_remedy(
+    fleet: Fleet, prepared: list[Prepared]
+) -> None:
+    """Last in this file: the fleet is of no use afterwards."""
+    ray.kill(fleet.rollouts._workers[0])
+    with pytest.raises(VideoThinkerError, match=r"rollout workers, .*died.*--resume"):
+        list(fleet.rollouts.generate(prepared[:1], [0], 8, 1.0))

@@ -21,6 +21,11 @@ from videothinker.run import read_lines
 MARK = "VIDEOTHINKER_TEST_MARK"
 
 
+def heed_ctrl_c() -> None:
+    """A shell starts background jobs with Ctrl-C ignored, and their children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Command:
     """`videothinker ...` as a user starts it, in a session of its own."""
 
@@ -32,6 +37,7 @@ class Command:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=heed_ctrl_c,
             env={**os.environ, MARK: self.mark},
         )
 
