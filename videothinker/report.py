@@ -226,16 +226,16 @@ def _verdict(models: Sequence[Model]) -> str:
 
 
 def _verdict_on_control(models: Sequence[Model]) -> str:
-    """Whether the divergence term made a difference that one run can show."""
+    """How the last model differs from the control, and what one run cannot say about that."""
     control = _control(models)
     if control is None or _mean(control, "inferential") is None:
         return ""
     ends = [model["evaluation"]["inferential"] for model in (control, models[-1])]
     gap, low, high = (100 * value for value in difference(*ends))
-    meaning = "does not show" if low <= 0 <= high else "shows"
+    meaning = "no more" if low <= 0 <= high else "more"
     return (
-        f" Against plain GRPO: {gap:+.0f} points ({low:+.0f} to {high:+.0f}); this run {meaning} "
-        "a difference made by the repulsion."
+        f" Against plain GRPO: {gap:+.0f} points ({low:+.0f} to {high:+.0f}), {meaning} than the "
+        "choice of questions explains; the seed of the training is not in that interval."
     )
 
 

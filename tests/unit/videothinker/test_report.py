@@ -120,9 +120,9 @@ def test_the_claim_says_what_changed_between_the_first_and_the_last_model() -> N
 def test_the_claim_does_not_credit_repulsion_with_what_plain_grpo_reached_too() -> None:
     models = [BASE, BIAS, model("grpo", 88, 41), CDPO]
     assert claim(models, []).endswith("85% to 88%; plain GRPO reached 41% and 88%.")
-    assert "does not show a difference made by the repulsion" in _verdict(models)
+    assert "no more than the choice of questions explains; the seed" in _verdict(models)
     apart = [BASE, BIAS, model("grpo", 88, 4), CDPO]
-    assert "shows a difference made by the repulsion" in _verdict(apart)
+    assert ", more than the choice of questions explains; the seed" in _verdict(apart)
 
 
 def test_the_claim_owns_up_to_a_loss() -> None:
