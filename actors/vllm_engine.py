@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,8 +14,6 @@ from videothinker.config import Device, RolloutConfig
 from videothinker.errors import WeightsError
 from videothinker.model.policy import forbidden_tokens
 from videothinker.types import Completion, Prompt, Weights
-
-logger = logging.getLogger(__name__)
 
 ENGINE_ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine core lives in this process

@@ -77,7 +77,9 @@ class Session:
         clock: StepClock,
     ) -> dict[str, Any]:
         """A step's groups and figures onto the disk; returns the figures."""
-        line = step_metrics(stage, report, groups, clock.seconds())
+        line = step_metrics(
+            stage, report, groups, clock.seconds(), self.version(stage, report.step - 1)
+        )
         self.run.rollouts(stage.name, report.step, groups)
         self.run.record(line)
         self.run.status(

@@ -41,8 +41,9 @@ def step_metrics(
     report: LearnerReport,
     groups: Sequence[ScoredGroup],
     seconds: dict[str, float],
+    version: int,
 ) -> dict[str, Any]:
-    """One line of metrics.jsonl."""
+    """One line of metrics.jsonl; `version` is the policy's when the step began."""
     completions = [c for scored in groups for c in scored.group.completions]
     lengths = [len(completion.token_ids) for completion in completions]
     rewards = {name: float(_all(groups, name).mean()) for name in groups[0].rewards}
@@ -66,9 +67,7 @@ def step_metrics(
     metrics.KL.set(line.get("kl", 0.0))
     metrics.SAMPLES_SKIPPED.labels(stage.name).inc(line["skipped"])
     for scored in groups:
-        metrics.GROUP_STALENESS.observe(
-            groups[0].group.weights_version - scored.group.weights_version
-        )
+        metrics.GROUP_STALENESS.observe(version - scored.group.weights_version)
     return line
 
 

@@ -97,7 +97,6 @@ def deepspeed_settings(config: LearnerConfig, dtype: str) -> dict[str, Any]:
         "bf16": {"enabled": dtype == "bfloat16"},
         "zero_optimization": {"stage": config.zero_stage},
         "zero_allow_untested_optimizer": True,
-        "zero_force_ds_cpu_optimizer": False,
     }
 
 

@@ -18,7 +18,7 @@ from cluster.launch import actor
 from learner.actor import Assignment
 from videothinker.budget import budget_of, read_budget
 from videothinker.config import KLConfig, RunConfig
-from videothinker.errors import VideoThinkerError
+from videothinker.errors import DivergenceError, VideoThinkerError
 from videothinker.model.policy import Policy, load_model
 from videothinker.objective import group_advantages
 from videothinker.types import Question, RolloutGroup, ScoredGroup
@@ -36,6 +36,20 @@ def with_made_up_rewards(group: RolloutGroup, seed: int) -> ScoredGroup:
     )
 
 
+def assignment(run_config: RunConfig, tolerance: float) -> Assignment:
+    """A stage of plain GRPO from the untrained base."""
+    return Assignment(
+        model=run_config.model.path,
+        dtype="float32",
+        learner=run_config.learner,
+        kl=KLConfig(),
+        temperature=1.0,
+        steps=100,
+        budget=budget_of(run_config),
+        logprob_tolerance=tolerance,
+    )
+
+
 @pytest.fixture(scope="module")
 def prepared(fleet: Fleet, mini_questions: list[Question]) -> list[Prepared]:
     items = fleet.loader.prepare(mini_questions[:8])
@@ -46,18 +60,7 @@ def prepared(fleet: Fleet, mini_questions: list[Question]) -> list[Prepared]:
 @pytest.fixture(scope="module")
 def gaps(fleet: Fleet, run_config: RunConfig, prepared: list[Prepared]) -> list[float]:
     """Largest log-prob difference of 64 completions, before training and after each update."""
-    fleet.learner.start_stage(
-        Assignment(
-            model=run_config.model.path,
-            dtype="float32",
-            learner=run_config.learner,
-            kl=KLConfig(),
-            temperature=1.0,
-            steps=100,
-            budget=budget_of(run_config),
-            logprob_tolerance=100.0,  # this test does the judging
-        )
-    )
+    fleet.learner.start_stage(assignment(run_config, 100.0))  # these tests do the judging
     gaps = []
     for version in range(1, UPDATES + 2):
         publish(fleet, version)
@@ -142,6 +145,33 @@ def by_id(groups: object) -> list[tuple[str, RolloutGroup]]:
         ((group.question.id, group) for group, _ in groups),  # type: ignore[attr-defined]
         key=lambda pair: pair[0],
     )
+
+
+@pytest.mark.parametrize(
+    ("advantage", "tolerance", "message"),
+    [(1.0, 1e-12, "sampler and learner disagree"), (np.nan, 1.0, "is not finite")],
+)
+def test_a_step_that_cannot_be_trusted_is_refused_before_the_update(
+    fleet: Fleet,
+    run_config: RunConfig,
+    prepared: list[Prepared],
+    advantage: float,
+    tolerance: float,
+    message: str,
+) -> None:
+    fleet.learner.start_stage(assignment(run_config, tolerance))
+    before = ray.get(fleet.learner.publish(1))
+    publish(fleet, 1)
+    [(group, item)] = fleet.rollouts.generate(prepared[:1], [0], 8, 1.0)
+    scored = ScoredGroup(
+        group=group,
+        rewards={},
+        advantages=np.full(8, advantage, dtype=np.float32),
+        anchor_logprobs=None,
+    )
+    with pytest.raises(DivergenceError, match=message):
+        fleet.learner.step(1, [(scored, item)])
+    assert ray.get(fleet.learner.publish(2)).digest == before.digest
 
 
 def test_a_worker_that_dies_ends_the_run_with_its_role_and_the_remedy(
