@@ -33,7 +33,7 @@ class Budget(Section):
 
 PAPER_EVALUATION = Budget(
     dtype="bfloat16",
-    video=VideoConfig(max_frames=32, max_pixels=256 * 28 * 28, total_pixels=32 * 256 * 28 * 28),
+    video=VideoConfig.model_validate("paper-evaluation"),
     max_tokens=1024,
     max_model_len=32768,
 )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-Place = Annotated[Path, AfterValidator(Path.absolute)]
+Place = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 """A file or folder; relative ones count from where the command is given, once and for all."""
 Positive = Annotated[int, Field(gt=0)]
 Device = Literal["cpu", "cuda"]
 DType = Literal["float32", "bfloat16"]
+RewardName = Literal["soft_accuracy", "format", "strict_accuracy", "strict_format"]
+DEFAULT_CACHE = Path.home() / ".cache" / "videothinker" / "clips"
 
 
 class Section(BaseModel):
@@ -27,8 +30,39 @@ class ModelConfig(Section):
     dtype: DType = "bfloat16"
 
 
+PRESETS: dict[str, dict[str, int]] = {
+    "paper-training": {},
+    "paper-evaluation": {
+        "max_frames": 32,
+        "max_pixels": 256 * 28 * 28,
+        "total_pixels": 32 * 256 * 28 * 28,
+    },
+    "reference-training": {
+        "min_pixels": 128 * 28 * 28,
+        "max_pixels": 196 * 28 * 28,
+        "total_pixels": 16 * 196 * 28 * 28,
+    },
+    "reference-evaluation": {
+        "max_frames": 32,
+        "min_pixels": 128 * 28 * 28,
+        "max_pixels": 105_369,
+        "total_pixels": 32 * 105_369,
+    },
+}
+"""Budgets by name, as what they change of the defaults: what the paper states, and what its
+published scripts really give.
+
+The scripts leave the training cap at 196 tokens a frame; in evaluation one environment variable
+sets both the budget of a frame and of the whole video, which leaves 1.05 times the least a frame
+may have.
+"""
+
+
 class VideoConfig(Section):
-    """What of a video the model sees. Pixels count per frame, except total_pixels."""
+    """What of a video the model sees. Pixels count per frame, except total_pixels.
+
+    The name of a budget may stand for all of its keys: `video: paper-training`.
+    """
 
     fps: float = Field(default=2.0, gt=0)
     min_frames: Positive = 4
@@ -37,14 +71,34 @@ class VideoConfig(Section):
     max_pixels: Positive = 128 * 28 * 28
     total_pixels: Positive = 16 * 128 * 28 * 28
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_preset(cls, given: Any) -> Any:
+        """A preset's name becomes its numbers, so that a resolved configuration holds no names."""
+        if not isinstance(given, str):
+            return given
+        if given not in PRESETS:
+            raise PydanticCustomError("preset", f"not a budget; known: {', '.join(PRESETS)}")
+        return PRESETS[given]
+
 
 class DataConfig(Section):
-    """Prepared questions (`videothinker prepare`) and the folder of their videos."""
+    """Prepared questions (`videothinker prepare`), their videos, and how these are read."""
 
     videos: Place
     validation: Place | None = None
     validation_questions: Positive = 200
     """How many validation questions are answered after each stage."""
+    cache: Place = DEFAULT_CACHE
+    """Folder of decoded clips, by content; shared by every run of this machine."""
+    cache_gb: float = Field(default=20.0, gt=0)
+    """What the folder may hold; the longest unused clips go first."""
+    loaders: Positive = 1
+    """Processes that decode and preprocess."""
+    decode_seconds: float = Field(default=60.0, gt=0)
+    """A video that takes longer is left out."""
+    max_skipped_share: float = Field(default=0.1, ge=0, le=1)
+    """A run stops when more than this share of its questions had to be left out."""
 
 
 class SamplingConfig(Section):
@@ -106,6 +160,8 @@ class StageConfig(Section):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
     questions: Place
+    limit: Positive | None = None
+    """Train on this many of the questions only, drawn with the run's seed."""
     steps: Positive = 500
     prompts_per_step: Positive = 2
     kl: KLConfig = KLConfig()
@@ -121,7 +177,7 @@ class RunConfig(Section):
     data: DataConfig
     video: VideoConfig = VideoConfig()
     sampling: SamplingConfig = SamplingConfig()
-    rewards: tuple[Literal["soft_accuracy", "format"], ...] = ("soft_accuracy", "format")
+    rewards: tuple[RewardName, ...] = ("soft_accuracy", "format")
     learner: LearnerConfig = LearnerConfig()
     rollout: RolloutConfig = RolloutConfig()
     cluster: ClusterConfig = ClusterConfig()
