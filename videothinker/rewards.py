@@ -1,7 +1,8 @@
-"""What a completion earns: partial credit for correct letters, and credit for the asked layout.
+"""What a completion earns: credit for correct letters, and credit for the asked layout.
 
-The semantics are the reference's, quirks included, because its published numbers were trained on
-them. A quirk that matters is named at the function that has it.
+soft_accuracy and format have the reference's semantics, quirks included, because its published
+numbers were trained on them. strict_accuracy and strict_format close its known loopholes: they pay
+in full or not at all, and never where the reference pays nothing. docs/rewards.md compares them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from videothinker.errors import InputError
 
 ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 LAYOUT = re.compile(r"<think>.*?</think>\s*<answer>.*?</answer>[\s!]*$", re.DOTALL)
+STRICT_LAYOUT = re.compile(r"\s*<think>(.*)</think>\s*<answer>(.*)</answer>\s*", re.DOTALL)
+TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
 
 def answer_text(text: str) -> str:
@@ -60,14 +63,40 @@ def format_reward(completion: str) -> float:
     return float(LAYOUT.search(completion.strip()) is not None)
 
 
-def _format_only(completion: str, solution: str) -> float:
-    del solution  # every reward is called alike; the layout does not depend on what is right
-    return format_reward(completion)
+def strict_accuracy(completion: str, solution: str) -> float:
+    """1 if the completion has exactly one answer block and it names exactly the correct letters.
+
+    Nothing for a part of them, for letters outside of tags, or for an empty answer, which cannot be
+    told from none. Letters are read as soft_accuracy reads them: order, repetitions and spaces do
+    not matter; case, brackets and dots do, as they do where benchmarks compare strings.
+    """
+    if completion.count("<answer>") != 1 or completion.count("</answer>") != 1:
+        return 0.0
+    named = letters(completion)
+    return float(named == letters(solution) and "" not in named)
+
+
+def strict_format(completion: str) -> float:
+    """1 if the completion is a thinking block, then an answer block, and nothing else.
+
+    Each occurs once and holds more than white space; only white space stands around them.
+    """
+    if any(completion.count(tag) != 1 for tag in TAGS):
+        return 0.0
+    match = STRICT_LAYOUT.fullmatch(completion)
+    return float(match is not None and all(block.strip() for block in match.groups()))
+
+
+def _of_layout(reward: Callable[[str], float]) -> Callable[[str, str], float]:
+    """Every reward is called alike; the layout does not depend on what is right."""
+    return lambda completion, _solution: reward(completion)
 
 
 REWARDS: dict[str, Callable[[str, str], float]] = {
     "soft_accuracy": soft_accuracy,
-    "format": _format_only,
+    "format": _of_layout(format_reward),
+    "strict_accuracy": strict_accuracy,
+    "strict_format": _of_layout(strict_format),
 }
 """Name in the configuration -> function of (completion, solution)."""
 

@@ -16,13 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from videothinker.data.rollouts import rollout_table
 from videothinker.errors import InputError, VideoThinkerError
 from videothinker.types import ScoredGroup
-
-ROLLOUT_SCHEMA_VERSION = "1"
 
 
 @contextmanager
@@ -147,9 +145,8 @@ class RunDirectory:
         it wrote before instead of adding to it.
         """
         path = self.path / "rollouts" / f"{stage}-{step:06d}.parquet"
-        rows = [_rollout_row(stage, step, group) for group in groups]
         buffer = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist(rows, schema=_rollout_schema(groups)), buffer)
+        pq.write_table(rollout_table(stage, step, groups), buffer)
         atomic_write(path, buffer.getvalue())
         return path
 
@@ -196,65 +193,3 @@ def _cut_torn_line(path: Path) -> None:
     if data and not data.endswith(b"\n"):
         with path.open("r+b") as file:
             file.truncate(data.rfind(b"\n") + 1)
-
-
-def _rollout_schema(groups: Sequence[ScoredGroup]) -> pa.Schema:
-    names = dict.fromkeys(name for group in groups for name in group.rewards)
-    option = pa.struct([("letter", pa.string()), ("text", pa.string())])
-    logprobs = pa.list_(pa.list_(pa.float32()))
-    fields = [
-        ("stage", pa.string()),
-        ("step", pa.int64()),
-        ("prompt_id", pa.string()),
-        ("video", pa.string()),
-        ("text", pa.string()),
-        ("options", pa.list_(option)),
-        ("answer", pa.string()),
-        ("category", pa.string()),
-        ("start", pa.float64()),
-        ("end", pa.float64()),
-        ("completions", pa.list_(pa.string())),
-        ("finish_reasons", pa.list_(pa.string())),
-        ("token_ids", pa.list_(pa.list_(pa.int64()))),
-        ("logprobs", logprobs),
-        ("anchor_logprobs", logprobs),
-        ("rewards", pa.list_(pa.float32())),
-        ("advantages", pa.list_(pa.float32())),
-        ("weights_version", pa.int64()),
-        ("worker", pa.string()),
-        ("seconds", pa.float64()),
-        ("prompt_tokens", pa.int64()),
-    ]
-    fields += [(f"reward_{name}", pa.list_(pa.float32())) for name in names]
-    return pa.schema(fields, metadata={"videothinker.schema": ROLLOUT_SCHEMA_VERSION})
-
-
-def _rollout_row(stage: str, step: int, scored: ScoredGroup) -> dict[str, Any]:
-    """One group as a row; "rewards" is the sum trained on, "reward_NAME" are its parts."""
-    group, question = scored.group, scored.group.question
-    parts = {f"reward_{name}": values for name, values in scored.rewards.items()}
-    anchor = scored.anchor_logprobs
-    return {
-        "stage": stage,
-        "step": step,
-        "prompt_id": question.id,
-        "video": question.video,
-        "text": question.text,
-        "options": [{"letter": letter, "text": text} for letter, text in question.options],
-        "answer": question.answer,
-        "category": question.category,
-        "start": question.start,
-        "end": question.end,
-        "completions": [completion.text for completion in group.completions],
-        "finish_reasons": [completion.finish_reason for completion in group.completions],
-        "token_ids": [completion.token_ids for completion in group.completions],
-        "logprobs": [completion.logprobs for completion in group.completions],
-        "anchor_logprobs": None if anchor is None else list(anchor),
-        "rewards": np.sum(list(scored.rewards.values()), axis=0, dtype=np.float32),
-        "advantages": scored.advantages,
-        "weights_version": group.weights_version,
-        "worker": group.worker,
-        "seconds": group.seconds,
-        "prompt_tokens": group.prompt_tokens,
-        **parts,
-    }

@@ -1,14 +1,16 @@
-"""Prepared questions on disk: one Parquet file, typed and versioned, that every reader shares."""
+"""Prepared questions on disk: Parquet files, typed and versioned, that every reader shares."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from videothinker.data.clevrer_rules import RULES, Evidence
 from videothinker.errors import InputError
 from videothinker.run import atomic_write
 from videothinker.types import Question
@@ -31,9 +33,38 @@ SCHEMA = pa.schema(
     metadata={VERSION_KEY: SCHEMA_VERSION.encode()},
 )
 
+EVIDENCE_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("removed", pa.int64()),
+        ("removed_frame", pa.int64()),
+        ("shown_frames", pa.int64()),
+        ("negated", pa.bool_()),
+        *((rule, pa.string()) for rule in RULES),
+        (
+            "options",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("letter", pa.string()),
+                        ("text", pa.string()),
+                        ("objects", pa.list_(pa.int64())),
+                        ("frame", pa.int64()),
+                        ("happened", pa.bool_()),
+                        ("correct", pa.bool_()),
+                    ]
+                )
+            ),
+        ),
+    ],
+    metadata={VERSION_KEY: SCHEMA_VERSION.encode()},
+)
+
 
 def write_questions(path: Path | str, questions: Sequence[Question]) -> None:
     """Writes the questions, in order, so that the file appears whole or not at all."""
+    path = Path(path)
+    _refuse_duplicates(path, (question.id for question in questions))
     rows = [
         {
             "id": question.id,
@@ -47,9 +78,7 @@ def write_questions(path: Path | str, questions: Sequence[Question]) -> None:
         }
         for question in questions
     ]
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer)
-    atomic_write(Path(path), buffer.getvalue())
+    _write(path, pa.Table.from_pylist(rows, schema=SCHEMA))
 
 
 def read_questions(path: Path | str) -> list[Question]:
@@ -70,6 +99,7 @@ def read_questions(path: Path | str) -> list[Question]:
     missing = [name for name in SCHEMA.names if name not in table.column_names]
     if missing:
         raise InputError(f"{path}: column {missing[0]!r} is missing. {REMEDY}")
+    _refuse_duplicates(path, table.column("id").to_pylist())
     return [
         Question(
             id=row["id"],
@@ -83,3 +113,50 @@ def read_questions(path: Path | str) -> list[Question]:
         )
         for row in table.to_pylist()
     ]
+
+
+def write_evidence(
+    path: Path | str, entries: Sequence[tuple[str, Mapping[str, str], Evidence]]
+) -> None:
+    """Writes what the labels rest on: (question's id, its label under every rule, evidence)."""
+    path = Path(path)
+    _refuse_duplicates(path, (identity for identity, _, _ in entries))
+    rows = [
+        {
+            "id": identity,
+            "removed": evidence.removed,
+            "removed_frame": evidence.removed_frame,
+            "shown_frames": evidence.shown_frames,
+            "negated": evidence.negated,
+            **labels,
+            "options": [
+                {
+                    "letter": option.letter,
+                    "text": option.text,
+                    "objects": option.objects,
+                    "frame": option.frame,
+                    "happened": option.happened,
+                    "correct": option.correct,
+                }
+                for option in evidence.options
+            ],
+        }
+        for identity, labels, evidence in entries
+    ]
+    _write(path, pa.Table.from_pylist(rows, schema=EVIDENCE_SCHEMA))
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    atomic_write(path, buffer.getvalue())
+
+
+def _refuse_duplicates(path: Path, ids: Iterable[str]) -> None:
+    """An id names one question: answers and results are matched by it."""
+    again = [identity for identity, count in Counter(ids).items() if count > 1]
+    if again:
+        raise InputError(
+            f"{path}: id: {len(again)} of the questions' ids are there more than once, the first "
+            f"is {again[0]}. {REMEDY}"
+        )

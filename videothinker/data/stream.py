@@ -15,6 +15,18 @@ def order(n_questions: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(n_questions)
 
 
+def select(questions: Sequence[Question], limit: int | None, seed: int) -> list[Question]:
+    """A seeded draw of some of the questions; all of them, in order, where the limit allows.
+
+    The draw is that of the published script, which keeps the first LIMIT rows of a data set
+    shuffled by the Hugging Face library: same questions for the same file and seed.
+    """
+    if limit is None or len(questions) <= limit:
+        return list(questions)
+    drawn = np.random.default_rng(seed).permutation(len(questions))[:limit]
+    return [questions[int(place)] for place in drawn]
+
+
 class QuestionStream:
     """Endless shuffled epochs over a list of questions.
 

@@ -1,10 +1,21 @@
-"""Every row of the table of edge cases measured on the reference's rewards."""
+"""Every row of the table of edge cases measured on the reference's rewards, and the strict ones."""
+
+from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 import pytest
 
+from videothinker.config import RewardName
 from videothinker.errors import InputError
-from videothinker.rewards import REWARDS, format_reward, score, soft_accuracy
+from videothinker.rewards import (
+    REWARDS,
+    format_reward,
+    score,
+    soft_accuracy,
+    strict_accuracy,
+    strict_format,
+)
 
 
 def answer(text: str) -> str:
@@ -65,51 +76,126 @@ def test_unclosed_or_upper_case_tags_earn_nothing(completion: str) -> None:
     assert soft_accuracy(completion, "A") == 0.0
 
 
-def test_the_solution_may_carry_tags() -> None:
-    assert soft_accuracy(answer("A,C"), "<answer>A,C</answer>") == 1.0
+@pytest.mark.parametrize("reward", [soft_accuracy, strict_accuracy])
+def test_the_solution_may_carry_tags(reward: Callable[[str, str], float]) -> None:
+    assert reward(answer("A,C"), "<answer>A,C</answer>") == 1.0
 
 
-def test_a_formula_without_a_letter_is_never_recognised() -> None:
-    assert soft_accuracy("1/2", "0.5") == 0.0
+@pytest.mark.parametrize(
+    ("completion", "solution", "expected"),
+    [("1/2", "0.5", 0.0), (answer("$A$"), "A", 0.0), (answer("$A$"), "$A$", 1.0)],
+)
+def test_formulas_are_compared_as_written(completion: str, solution: str, expected: float) -> None:
+    assert soft_accuracy(completion, solution) == expected
+
+
+ACCEPTED = [
+    "<think>x</think><answer>A</answer>",
+    "<think>x</think>\n\n<answer>A</answer>",
+    "<think></think><answer></answer>",
+    "Sure: <think>x</think><answer>A</answer>",
+    "<think>x</think><answer>A</answer> !\n!",
+    "<think>x</think></think><answer>A</answer>",
+    "<think>x</think><answer>A</answer></answer>",
+    "<think>x</think><answer>A</answer> so A </answer>",
+    "<think>two\nlines</think><answer>A,\nC</answer>",
+]
+REFUSED = [
+    "",
+    "A",
+    "<answer>A</answer>",
+    "<think>x</think>",
+    "<think>x</think> so <answer>A</answer>",
+    "<think>x</think><answer>A</answer>.",
+    "<think>x</think><answer>A</answer> done",
+    "<think>x <answer>A</answer></think>",
+    "<think>x</think><answer>A</answer><answer>A</answer>",
+    "<think>x</think><think>y</think><answer>A</answer>",
+    "<think>x</think><answer>A",
+    "<answer>A</answer><think>x</think>",
+    "<THINK>x</THINK><ANSWER>A</ANSWER>",
+]
+
+
+@pytest.mark.parametrize("completion", ACCEPTED)
+def test_layouts_the_reference_accepts(completion: str) -> None:
+    assert format_reward(completion) == 1.0
+
+
+@pytest.mark.parametrize("completion", REFUSED)
+def test_layouts_the_reference_refuses(completion: str) -> None:
+    assert format_reward(completion) == 0.0
 
 
 @pytest.mark.parametrize(
     "completion",
     [
         "<think>x</think><answer>A</answer>",
-        "<think>x</think>\n\n<answer>A</answer>",
-        "<think></think><answer></answer>",
-        "Sure: <think>x</think><answer>A</answer>",
-        "<think>x</think><answer>A</answer> !\n!",
-        "<think>x</think></think><answer>A</answer>",
-        "<think>x</think><answer>A</answer></answer>",
-        "<think>x</think><answer>A</answer> so A </answer>",
+        " \n<think>\nx\n</think>\n\n<answer>\nA\n</answer>\n ",
         "<think>two\nlines</think><answer>A,\nC</answer>",
     ],
 )
-def test_layouts_the_reference_accepts(completion: str) -> None:
-    assert format_reward(completion) == 1.0
+def test_the_strict_layout(completion: str) -> None:
+    assert strict_format(completion) == 1.0
 
 
 @pytest.mark.parametrize(
     "completion",
     [
-        "",
-        "A",
-        "<answer>A</answer>",
-        "<think>x</think>",
-        "<think>x</think> so <answer>A</answer>",
-        "<think>x</think><answer>A</answer>.",
-        "<think>x</think><answer>A</answer> done",
-        "<think>x <answer>A</answer></think>",
-        "<think>x</think><answer>A</answer><answer>A</answer>",
-        "<think>x</think><think>y</think><answer>A</answer>",
-        "<think>x</think><answer>A",
-        "<THINK>x</THINK><ANSWER>A</ANSWER>",
+        *REFUSED,
+        "<think></think><answer>A</answer>",
+        "<think> \n</think><answer>A</answer>",
+        "<think>x</think><answer> </answer>",
+        "Sure: <think>x</think><answer>A</answer>",
+        "<think>x</think><answer>A</answer>!",
+        "<think>x</think></think><answer>A</answer>",
+        "<think>x</think><answer>A</answer></answer>",
+        "<think>x</think><answer>A</answer> so A </answer>",
     ],
 )
-def test_layouts_the_reference_refuses(completion: str) -> None:
-    assert format_reward(completion) == 0.0
+def test_everything_else_is_refused_by_the_strict_layout(completion: str) -> None:
+    assert strict_format(completion) == 0.0
+
+
+@pytest.mark.parametrize("text", ["A,C", "C,A", "A,A,C", "A , C", "A,\nC", "\nA,C\n"])
+def test_strict_accuracy_reads_a_set(text: str) -> None:
+    assert strict_accuracy(answer(text), "A,C") == 1.0
+
+
+@pytest.mark.parametrize("text", ["A", "A,A", "A,C,D", "B", "a,c", "(A),(C)", "A,C.", "A,C,", ""])
+def test_strict_accuracy_pays_nothing_for_less_more_or_otherwise_written(text: str) -> None:
+    assert strict_accuracy(answer(text), "A,C") == 0.0
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        "A,C",
+        "<answer>A,C",
+        "A,C</answer>",
+        "</answer>A,C<answer>",
+        "<ANSWER>A,C</ANSWER>",
+        "<answer>A,C</answer><answer>A,C</answer>",
+        "<answer>A,C</answer> or rather <answer>B</answer>",
+        "<answer>A,C</answer></answer>",
+        "<answer><answer>A,C</answer>",
+    ],
+)
+def test_strict_accuracy_pays_only_for_exactly_one_answer_block(completion: str) -> None:
+    assert strict_accuracy(completion, "A,C") == 0.0
+
+
+@pytest.mark.parametrize("completion", ["", answer(""), answer(" "), answer(",")])
+def test_strict_accuracy_never_pays_for_an_empty_answer(completion: str) -> None:
+    assert strict_accuracy(completion, "") == 0.0
+
+
+@pytest.mark.parametrize("solution", ["A", "A,C", "A,B,C", ""])
+def test_strict_rewards_never_pay_where_the_reference_does_not(solution: str) -> None:
+    texts = ["A", "C,A", "A,B,C", "a", "(A)", "", "A,", "AC", "A\nC", "<answer>A"]
+    for completion in [*ACCEPTED, *REFUSED, *texts, *map(answer, texts)]:
+        assert strict_accuracy(completion, solution) <= soft_accuracy(completion, solution)
+        assert strict_format(completion) <= format_reward(completion)
 
 
 def test_score_returns_one_float32_per_completion_and_name() -> None:
@@ -126,8 +212,11 @@ def test_an_unknown_reward_is_refused_with_the_known_names() -> None:
         score(["accuracy"], ["A"], "A")
 
 
-def test_every_configured_reward_is_called_with_completion_and_solution() -> None:
-    assert {name: reward(answer("A"), "A") for name, reward in REWARDS.items()} == {
-        "soft_accuracy": 1.0,
-        "format": 1.0,
-    }
+def test_every_name_of_the_configuration_is_a_reward_of_completion_and_solution() -> None:
+    paid = {name: reward(answer("A"), "A") for name, reward in REWARDS.items()}
+    assert paid == dict.fromkeys(get_args(RewardName), 1.0)
+
+
+def test_a_reward_of_the_layout_does_not_look_at_the_solution() -> None:
+    rewards = score(("format", "strict_format"), [answer("A")], "B")
+    assert [values.tolist() for values in rewards.values()] == [[1.0], [1.0]]

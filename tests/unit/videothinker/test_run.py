@@ -4,7 +4,9 @@ import errno
 import json
 from pathlib import Path
 
+import duckdb
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -125,6 +127,24 @@ def test_every_group_is_a_row_with_all_its_completions(run: RunDirectory) -> Non
     assert first["weights_version"] == 7
     assert first["anchor_logprobs"] == [[0.0] * 2, [0.0] * 3]
     assert second["anchor_logprobs"] is None
+
+
+def test_pandas_and_duckdb_read_rollouts(run: RunDirectory) -> None:
+    path = run.rollouts("cdpo", 12, [scored(), scored(anchor=False)])
+    frame = pd.read_parquet(path)
+    assert frame["completions"][0].tolist() == ["text 2", "text 3"]
+    assert frame["token_ids"][0][1].tolist() == [0, 1, 2]
+    assert frame["anchor_logprobs"][1] is None
+    query = f"select step, options[1].letter, list_sum(rewards), len(logprobs[2]) from '{path}'"
+    assert duckdb.sql(query).fetchall() == [(12, "A", 3.0, 3)] * 2
+
+
+def test_duckdb_reads_a_whole_run_even_with_a_step_without_groups(run: RunDirectory) -> None:
+    run.rollouts("bias", 1, [scored()])
+    run.rollouts("cdpo", 2, [])
+    files = run.path / "rollouts" / "*.parquet"
+    query = f"select stage, reward_format from read_parquet('{files}', union_by_name=true)"
+    assert duckdb.sql(query).fetchall() == [("bias", [1.0, 1.0])]
 
 
 def test_a_replayed_step_replaces_its_rollouts(run: RunDirectory) -> None:

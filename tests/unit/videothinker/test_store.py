@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import duckdb
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from videothinker.data.store import SCHEMA, read_questions, write_questions
+from videothinker.data.clevrer_rules import Evidence, OptionEvidence
+from videothinker.data.store import SCHEMA, read_questions, write_evidence, write_questions
 from videothinker.errors import InputError
 from videothinker.types import Question
 
@@ -56,3 +59,50 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "q.parquet")
     with pytest.raises(InputError, match="column 'answer' is missing"):
         read_questions(tmp_path / "q.parquet")
+
+
+def test_an_id_given_twice_is_refused_on_writing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"q\.parquet: id: 1 of .* the first is x"):
+        write_questions(tmp_path / "q.parquet", [QUESTIONS[1], QUESTIONS[0], QUESTIONS[1]])
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_id_given_twice_is_refused_on_reading(tmp_path: Path) -> None:
+    write_questions(tmp_path / "q.parquet", QUESTIONS)
+    table = pq.read_table(tmp_path / "q.parquet")
+    pq.write_table(pa.concat_tables([table, table]), tmp_path / "q.parquet")
+    with pytest.raises(InputError, match=r"id: 2 of .* the first is video_00000/q0"):
+        read_questions(tmp_path / "q.parquet")
+
+
+def test_pandas_and_duckdb_read_questions(tmp_path: Path) -> None:
+    path = tmp_path / "q.parquet"
+    write_questions(path, QUESTIONS)
+    frame = pd.read_parquet(path)
+    assert frame["id"].tolist() == ["video_00000/q0", "x"]
+    assert frame["options"][0][1] == {"letter": "B", "text": "that"}
+    assert pd.isna(frame["start"][0])
+    rows = duckdb.sql(f"select answer, options[1].text, \"end\" from '{path}'").fetchall()
+    assert rows == [("A,B", "this", None), ("C", None, 2.0)]
+
+
+def test_pandas_and_duckdb_read_evidence(tmp_path: Path) -> None:
+    path = tmp_path / "evidence.parquet"
+    options = (
+        OptionEvidence(letter="A", text="this", objects=(0, 3), frame=17, correct=True),
+        OptionEvidence(letter="B", text="that", objects=(1, 2), frame=None, correct=False),
+    )
+    evidence = Evidence(
+        removed=4, removed_frame=None, shown_frames=128, negated=False, options=options
+    )
+    labels = dict.fromkeys(("R1", "R2", "R3", "R4"), "observational")
+    write_evidence(path, [("x", labels, evidence)])
+    frame = pd.read_parquet(path)
+    assert frame["R4"].tolist() == ["observational"]
+    assert frame["options"][0][0]["objects"].tolist() == [0, 3]
+    query = f"""
+        select id, option.letter, option.frame
+        from (select id, unnest(options) as option from '{path}')
+        where option.happened and option.correct
+    """
+    assert duckdb.sql(query).fetchall() == [("x", "A", 17)]

@@ -1,8 +1,12 @@
 """The order of questions: seeded, complete in every epoch, and a function of the step alone."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 
-from videothinker.data.stream import QuestionStream, order
+from videothinker.data.stream import QuestionStream, order, select
 from videothinker.errors import InputError
 from videothinker.types import Question
 
@@ -40,6 +44,41 @@ def test_another_seed_is_another_order() -> None:
 
 def test_the_order_of_a_seed_never_changes_between_versions() -> None:
     assert order(8, 42, 0).tolist() == [3, 4, 2, 7, 6, 1, 5, 0]
+
+
+def test_the_order_is_the_same_in_a_fresh_process() -> None:
+    code = (
+        "import json; from videothinker.data.stream import QuestionStream;"
+        "from videothinker.types import Question;"
+        "stream = QuestionStream([Question(id=str(n), video='', text='', options=(), answer='A')"
+        " for n in range(50)], seed=9);"
+        "print(json.dumps([question.id for question in stream.batch(31, 4)]))"
+    )
+    said = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert json.loads(said) == ids(QuestionStream(questions(50), seed=9), range(31, 32), 4)
+
+
+def test_going_on_at_any_step_gives_what_one_pass_gives() -> None:
+    whole = ids(QuestionStream(questions(7), seed=5), range(1, 12), 3)
+    for step in range(1, 12):
+        assert (
+            ids(QuestionStream(questions(7), seed=5), range(step, 12), 3) == whole[step * 3 - 3 :]
+        )
+
+
+def test_a_selection_is_drawn_as_the_published_script_draws_it() -> None:
+    # numpy.random.default_rng(42).permutation(10), which a data set's shuffle(seed=42) is
+    drawn = [question.id for question in select(questions(10), 4, seed=42)]
+    assert drawn == ["5", "6", "0", "7"]
+
+
+@pytest.mark.parametrize("limit", [None, 5, 9])
+def test_a_selection_of_all_keeps_the_order(limit: int | None) -> None:
+    assert select(questions(5), limit, seed=42) == questions(5)
+
+
+def test_a_smaller_selection_is_the_start_of_a_larger_one() -> None:
+    assert select(questions(20), 5, seed=1) == select(questions(20), 9, seed=1)[:5]
 
 
 def test_steps_count_from_one() -> None:
