@@ -128,6 +128,13 @@ class VllmEngine:
 
     def _input(self, prompt: Prompt) -> Any:
         """A prompt that was decoded and preprocessed elsewhere, in vLLM's own form."""
+        from vllm.inputs import tokens_input
+
+        if not prompt.pixel_values.size:
+            return tokens_input(prompt.token_ids.tolist())
+        return self._with_video(prompt)
+
+    def _with_video(self, prompt: Prompt) -> Any:
         import torch
         from transformers import BatchFeature
         from vllm.inputs import mm_input

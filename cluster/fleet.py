@@ -5,7 +5,9 @@ Every wait here has a limit and names the role and the call that did not come ba
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,9 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from learner.actor import Assignment
+from videothinker.data.views import View
 from videothinker.errors import VideoThinkerError
+from videothinker.prompts import training_text
 from videothinker.types import INITIAL_VERSION, LearnerReport, Question, RolloutGroup, ScoredGroup
 
 CALL_LIMIT_SECONDS = 1800.0
@@ -58,17 +62,27 @@ class Prepared:
 class Loader:
     """Turns questions into prompts, ahead of time where it is told what comes next."""
 
-    def __init__(self, actors: Sequence[Any]) -> None:
+    def __init__(
+        self,
+        actors: Sequence[Any],
+        wording: Callable[[Question], str] = training_text,
+        view: View = "video",
+    ) -> None:
         self._actors = actors
+        self._wording = wording
+        self._view = view
         self._submitted: dict[Question, tuple[Any, Any]] = {}
 
     def prefetch(self, questions: Sequence[Question]) -> None:
         """Start on questions that will be asked for soon."""
         for question in questions:
             if question not in self._submitted:
-                actor = self._actors[len(self._submitted) % len(self._actors)]
+                # all questions about a video to one process, so that it is decoded once
+                actor = self._actors[zlib.crc32(question.video.encode()) % len(self._actors)]
                 self._submitted[question] = tuple(
-                    actor.prepare.options(num_returns=2).remote(question)
+                    actor.prepare.options(num_returns=2).remote(
+                        question, self._wording(question), self._view
+                    )
                 )
 
     def prepare(self, questions: Sequence[Question]) -> list[Prepared]:
@@ -82,6 +96,13 @@ class Loader:
             Prepared(question=question, prompt=prompt, failure=failure)
             for question, (_, prompt), failure in zip(questions, submitted, failures, strict=True)
         ]
+
+    def counts(self) -> dict[str, int]:
+        """Videos decoded, reused and failed so far, over all processes."""
+        total: Counter[str] = Counter()
+        for counts in fetch([actor.counts.remote() for actor in self._actors], "prompt loader"):
+            total.update(counts)
+        return dict(total)
 
 
 class Rollouts:

@@ -18,8 +18,8 @@ from actors.rollout import RolloutWorker
 from cluster.fleet import Anchor, Fleet, Learner, Loader, Rollouts, fetch
 from learner.actor import LearnerRank
 from videothinker import cpu_torch, metrics
-from videothinker.budget import budget_of
-from videothinker.config import ClusterConfig, Device, RunConfig
+from videothinker.budget import Budget, budget_of
+from videothinker.config import ClusterConfig, DataConfig, Device, RunConfig
 from videothinker.errors import PlacementError
 from videothinker.run import RunDirectory, atomic_write
 
@@ -97,9 +97,7 @@ def require_gpus(config: RunConfig) -> None:
 def start_fleet(config: RunConfig, run: RunDirectory) -> Fleet:
     """All actors at once, since each takes seconds to start."""
     device, dtype = config.cluster.device, config.model.dtype
-    loader = actor(PromptLoader, device).remote(
-        config.model.path, config.data.videos, config.video, budget_of(config).longest_prompt
-    )
+    loaders = start_loaders(config.model.path, config.data, budget_of(config), device)
     workers = [
         actor(RolloutWorker, device, "rollout").remote(
             f"rollout-{index}",
@@ -118,16 +116,24 @@ def start_fleet(config: RunConfig, run: RunDirectory) -> Fleet:
     scorers = [
         actor(AnchorScorer, device, "anchor").remote(dtype, config.sampling.temperature, device)
     ] * anchored
-    roles = [("loader", [loader]), ("rollout", workers), ("anchor", scorers), ("learner", ranks)]
+    roles = [("loader", loaders), ("rollout", workers), ("anchor", scorers), ("learner", ranks)]
     write_targets(run, roles)
     learner = Learner(ranks)
     learner.connect()
     return Fleet(
-        loader=Loader([loader]),
+        loader=Loader(loaders),
         rollouts=Rollouts(workers),
         anchor=Anchor(scorers[0] if scorers else None),
         learner=learner,
     )
+
+
+def start_loaders(model: Path, data: DataConfig, budget: Budget, device: Device) -> list[Any]:
+    """The processes that decode and preprocess for a model."""
+    return [
+        actor(PromptLoader, device).remote(model, data, budget.video, budget.longest_prompt)
+        for _ in range(data.loaders)
+    ]
 
 
 def actor(cls: type, device: Device, role: str | None = None) -> Any:

@@ -59,6 +59,11 @@ class Lineage:
             "models", {"name": name, "path": path, "digest": digest, "evaluation": evaluation}
         )
 
+    def count_videos(self, counts: dict[str, int]) -> None:
+        """Videos decoded, found in the cache and failed since the run was last started."""
+        self._summary["videos"] = counts
+        self._run.summary(self._summary)
+
     def finish(self) -> dict[str, Any]:
         """Close the summary and return it."""
         self._summary["finished"] = time.time()

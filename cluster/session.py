@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.fleet import Fleet, publish
+from cluster.left_out import LeftOut
 from cluster.lineage import Lineage
 from cluster.state import newest_state, save_state
 from cluster.step import StepClock, step_metrics
@@ -28,6 +29,7 @@ class Session:
     fleet: Fleet
     run: RunDirectory
     lineage: Lineage
+    left_out: LeftOut
 
     def begin(self, stage: StageConfig) -> int:
         """Bring a stage to where it stopped, or to its start; returns the steps already done."""
@@ -97,6 +99,7 @@ class Session:
         model = self.run.stage(stage.name) / "model"
         self.fleet.learner.save_model(model, self.config.model.path)
         self.lineage.add_stage(stage, seconds)
+        self.lineage.count_videos(self.fleet.loader.counts())
         self.lineage.add_model(stage.name, model, self.evaluate(stage.name))
         write_report(self.run.path)
 
@@ -113,11 +116,7 @@ class Session:
         self.run.status(state="evaluating", model=name)
         answers: dict[str, str] = {}
         with ProgressLine(f"evaluate {name}") as progress:
-            prepared = self.fleet.loader.prepare(questions)
-            for item in prepared:
-                if item.failure is not None:
-                    self.run.skip(f"evaluate {name}", 0, item.question.id, item.failure)
-            usable = [item for item in prepared if item.failure is None]
+            usable = self.left_out.sort(f"evaluate {name}", 0, self.fleet.loader.prepare(questions))
             finished = self.fleet.rollouts.generate(
                 usable, range(len(usable)), 1, self.config.sampling.temperature
             )

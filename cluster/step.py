@@ -13,6 +13,10 @@ from videothinker import metrics
 from videothinker.config import StageConfig
 from videothinker.types import LearnerReport, ScoredGroup
 
+ACCURACIES = ("soft_accuracy", "strict_accuracy")
+"""Rewards that say how right a completion is."""
+RECORDED_AS = {"soft_accuracy": "accuracy"}
+
 
 class StepClock:
     """Times the phases of a step."""
@@ -51,7 +55,7 @@ def step_metrics(
         "step": report.step,
         "stage": stage.name,
         "reward": sum(rewards.values()),
-        **{{"soft_accuracy": "accuracy"}.get(name, name): mean for name, mean in rewards.items()},
+        **{RECORDED_AS.get(name, name): mean for name, mean in rewards.items()},
         **{f"{kind}_accuracy": _of_kind(groups, kind) for kind in ("observational", "inferential")},
         **report.stats,
         "samples": len(completions),
@@ -78,6 +82,5 @@ def _all(groups: Sequence[ScoredGroup], reward: str) -> np.ndarray:
 def _of_kind(groups: Sequence[ScoredGroup], kind: str) -> float | None:
     """Mean accuracy over the questions of one kind; None when a step had none of them."""
     chosen = [scored for scored in groups if scored.group.question.category == kind]
-    if not chosen or "soft_accuracy" not in chosen[0].rewards:
-        return None
-    return float(_all(chosen, "soft_accuracy").mean())
+    accuracies = [name for name in ACCURACIES if chosen and name in chosen[0].rewards]
+    return float(_all(chosen, accuracies[0]).mean()) if accuracies else None

@@ -19,19 +19,20 @@ import numpy as np
 
 from cluster.fleet import Prepared, fetch
 from cluster.launch import launch
+from cluster.left_out import LeftOut
 from cluster.lineage import Lineage
 from cluster.session import Session
 from cluster.step import StepClock
 from videothinker.config import RunConfig, StageConfig
 from videothinker.config_file import to_yaml
 from videothinker.data.store import read_questions
-from videothinker.data.stream import QuestionStream
+from videothinker.data.stream import QuestionStream, select
 from videothinker.errors import VideoThinkerError
 from videothinker.progress import ProgressLine
 from videothinker.report import write_report
 from videothinker.run import RunDirectory
 from videothinker.scoring import score_group
-from videothinker.types import Question, RolloutGroup, ScoredGroup
+from videothinker.types import RolloutGroup, ScoredGroup
 
 EMPTY_STEPS_ALLOWED = 10
 
@@ -46,7 +47,13 @@ def run(config: RunConfig, resume: Path | None = None) -> dict[str, Any]:
     directory.status(state="starting", name=config.name, error=None)
     try:
         with launch(config, directory) as fleet:
-            session = Session(config=config, fleet=fleet, run=directory, lineage=lineage)
+            session = Session(
+                config=config,
+                fleet=fleet,
+                run=directory,
+                lineage=lineage,
+                left_out=LeftOut(directory, config.data.max_skipped_share),
+            )
             for stage in config.stages:
                 if not lineage.finished(stage.name):
                     train_stage(session, stage)
@@ -63,7 +70,8 @@ def run(config: RunConfig, resume: Path | None = None) -> dict[str, Any]:
 def train_stage(session: Session, stage: StageConfig) -> None:
     """Train one stage from the run's initial model, evaluate it, export it."""
     done = session.begin(stage)
-    stream = QuestionStream(read_questions(stage.questions), session.config.seed)
+    seed = session.config.seed
+    stream = QuestionStream(select(read_questions(stage.questions), stage.limit, seed), seed)
     started, empty = time.monotonic(), 0
     with ProgressLine(stage.name) as progress:
         for step in range(done + 1, stage.steps + 1):
@@ -85,8 +93,10 @@ def train_step(
     """One step; returns its metrics, or nothing when no group was left to train on."""
     clock = StepClock()
     with clock.phase("prepare"):
-        prepared = prepare(session, stage, step, stream.batch(step, stage.prompts_per_step))
-        session.fleet.loader.prefetch(stream.batch(step + 1, stage.prompts_per_step))
+        asked = session.fleet.loader.prepare(stream.batch(step, stage.prompts_per_step))
+        prepared = session.left_out.sort(stage.name, step, asked)
+        if step < stage.steps:
+            session.fleet.loader.prefetch(stream.batch(step + 1, stage.prompts_per_step))
     with clock.phase("generate"):
         groups, anchored = generate(session, stage, step, prepared)
     with clock.phase("score"):
@@ -98,19 +108,6 @@ def train_step(
     with clock.phase("sync"):
         session.sync(stage, step)
     return session.record(stage, report, [group for group, _ in scored], clock)
-
-
-def prepare(
-    session: Session, stage: StageConfig, step: int, questions: list[Question]
-) -> list[Prepared]:
-    """Prompts of the questions that have one; the others go into the ledger."""
-    usable = []
-    for item in session.fleet.loader.prepare(questions):
-        if item.failure is None:
-            usable.append(item)
-        else:
-            session.run.skip(stage.name, step, item.question.id, item.failure)
-    return usable
 
 
 def generate(

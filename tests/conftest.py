@@ -9,6 +9,7 @@ import pytest
 
 from videothinker import cpu_torch
 from videothinker.config import VideoConfig
+from videothinker.data.frames import Clip, read_clip
 from videothinker.types import Question
 
 # Before anything imports torch: two processes with a thread per core each are slower than one.
@@ -44,6 +45,22 @@ def mini_questions(mini_world: Path) -> list[Question]:
     from videothinker.data.store import read_questions
 
     return read_questions(mini_world / "questions.parquet")
+
+
+class ReadHere:
+    """Clips decoded in this process; the real store has a process of its own for that."""
+
+    def __init__(self, video: VideoConfig) -> None:
+        self._video = video
+
+    def get(self, path: Path, start: float | None = None, end: float | None = None) -> Clip:
+        return read_clip(path, self._video, start, end)
+
+
+@pytest.fixture(scope="session")
+def read_here() -> type[ReadHere]:
+    """A source of clips for a PromptBuilder."""
+    return ReadHere
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,9 @@ Place = Callable[[float, float], tuple[float, float]]
 """From a value pair to a point of the drawing."""
 
 SERIES_COLOURS = 6
+LABELS_BESIDE_FROM = 600
+"""Width from which a row's label has room beside it."""
+LONGEST_LABEL = 44
 SMOOTH_FROM = 24
 """Points from which a curve also gets a moving mean; below, the raw line is readable itself."""
 
@@ -27,6 +30,19 @@ class Bar:
     mean: float
     low: float
     high: float
+    colour: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dot:
+    """One estimate with its 95% interval, and what guessing would reach, as shares."""
+
+    label: str
+    mean: float
+    low: float
+    high: float
+    chance: float | None
+    n: int
     colour: int
 
 
@@ -112,6 +128,46 @@ def _bar(bar: Bar, x: float, width: float, floor: float, scale: float) -> str:
         f'<rect x="{x + 1.5:.1f}" y="{y:.1f}" width="{width - 3:.1f}" '
         f'height="{floor - y:.1f}" rx="2" style="fill:{colour(bar.colour)}"/>'
         f'<path class="whisker" d="{whisker}"/>{label}</g>'
+    )
+
+
+def dot_rows(dots: Sequence[Dot], width: int, summary: str) -> str:
+    """A row for each estimate from 0% to 100%: dot, interval, and a tick at chance.
+
+    Labels stand beside their rows, or above them where the drawing is narrow.
+    """
+    beside = width >= LABELS_BESIDE_FROM
+    longest = max((len(dot.label) for dot in dots), default=0)
+    left = min(320.0, 16 + 6.8 * longest) if beside else 8.0
+    right, top, step = 98, 20, 27 if beside else 46
+    scale = width - left - right
+    height = top + step * len(dots) + 4
+    parts = []
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        x = left + share * scale
+        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{height - 2}"/>')
+        parts.append(_text(x, 12, percent(share), "middle" if share or beside else "start"))
+    for place, dot in enumerate(dots):
+        y = top + (place + 0.5) * step + (0 if beside else 8)
+        at = (left - 12, y + 4, "end") if beside else (left, y - 13, "start")
+        parts.append(_dot(dot, at, left, scale, y))
+        parts.append(_text(width - right + 14, y + 4, percent(dot.mean), "start", "value"))
+        parts.append(_text(width - 2, y + 4, f"n {dot.n:,}", "end"))
+    return _svg(width, height, parts, summary)
+
+
+def _dot(dot: Dot, at: tuple[float, float, str], left: float, scale: float, y: float) -> str:
+    x, low, high = (left + share * scale for share in (dot.mean, dot.low, dot.high))
+    title = f"{dot.label}: {percent(dot.mean)} ({percent(dot.low)} to {percent(dot.high)})"
+    tick = ""
+    if dot.chance is not None:
+        title += f", chance {percent(dot.chance)}"
+        tick = f'<path class="chance" d="M{left + dot.chance * scale:.1f} {y - 7:.1f}v14"/>'
+    name = dot.label if len(dot.label) <= LONGEST_LABEL else dot.label[: LONGEST_LABEL - 1] + "…"
+    return (
+        f"<g><title>{escape(title)}</title>{_text(at[0], at[1], name, at[2], 'row')}{tick}"
+        f'<path class="whisker" d="M{low:.1f} {y:.1f}H{high:.1f}"/>'
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" style="fill:{colour(dot.colour)}"/></g>'
     )
 
 

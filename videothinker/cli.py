@@ -22,6 +22,8 @@ from videothinker.commands import Outcome
 from videothinker.errors import ConfigError, InputError, VideoThinkerError
 
 BENCHMARKS = "clevrer, mmvu, video-holmes, mvbench, tempcompass, videomme"
+WORDINGS = ("training", "evaluation", "direct")
+BUDGETS = ("paper-training", "paper-evaluation", "reference-training", "reference-evaluation")
 STACK = ("torch", "torchvision", "transformers", "ray", "vllm", "deepspeed", "decord")
 INTERRUPTED = 130
 DESCRIPTION = """\
@@ -247,11 +249,23 @@ def _add_measuring(verb: Verb) -> None:
         " --data data/clevrer/validation/questions.parquet --videos data/clevrer/videos"
         " --out runs/eval",
     )
-    it.add_argument("--model", type=Path, required=True, metavar="DIR")
-    it.add_argument("--benchmark", required=True, metavar="NAME", help=BENCHMARKS)
-    it.add_argument("--data", type=Path, required=True, metavar="FILE")
-    it.add_argument("--videos", type=Path, required=True, metavar="DIR")
-    it.add_argument("--out", type=Path, required=True, metavar="DIR")
+    _add_answering(it)
+
+    it = verb(
+        "probe",
+        commands.probe,
+        "label questions by what a model answers without seeing all of the video",
+        "videothinker probe --model models/Qwen2.5-VL-3B-Instruct --benchmark mvbench"
+        " --data eval_mvbench.json --videos data/mvbench --out runs/probe",
+    )
+    _add_answering(it)
+    it.add_argument(
+        "--probes",
+        nargs="+",
+        choices=["blind", "frame", "shuffled", "clause"],
+        default=["blind", "frame", "shuffled", "clause"],
+        help="no video; its middle frame; its frames out of order; no 'if ... is removed'",
+    )
 
     it = verb(
         "score",
@@ -277,11 +291,14 @@ def _add_measuring(verb: Verb) -> None:
 
     it = verb(
         "compare",
-        commands.not_built,
+        commands.compare,
         "results of several models in the paper's table",
         "videothinker compare runs/base/result.json runs/cdpo/result.json",
     )
-    it.add_argument("results", type=Path, nargs="+", metavar="RESULT")
+    it.add_argument(
+        "results", type=Path, nargs="+", metavar="RESULT", help="result.json, or its folder"
+    )
+    it.add_argument("--scoring", choices=["reference", "official"], default="reference")
 
     it = verb(
         "study",
@@ -292,16 +309,48 @@ def _add_measuring(verb: Verb) -> None:
     it.add_argument("config", type=Path, metavar="CONFIG")
 
 
+def _add_answering(it: argparse.ArgumentParser) -> None:
+    """What every verb needs that puts a benchmark's questions to a model."""
+    it.add_argument("--model", type=Path, required=True, metavar="DIR")
+    it.add_argument("--benchmark", required=True, metavar="NAME", help=BENCHMARKS)
+    it.add_argument("--data", type=Path, required=True, metavar="FILE")
+    it.add_argument("--videos", type=Path, required=True, metavar="DIR")
+    it.add_argument("--out", type=Path, required=True, metavar="DIR")
+    it.add_argument(
+        "--wording",
+        choices=WORDINGS,
+        help="training: several letters allowed (default for clevrer); evaluation: the published"
+        " prompt for one letter (default otherwise); direct: no thinking",
+    )
+    it.add_argument("--workers", type=int, default=1, metavar="N", help="engines (default 1)")
+    _add_budget(it)
+
+
+def _add_budget(it: argparse.ArgumentParser) -> None:
+    it.add_argument(
+        "--budget",
+        choices=BUDGETS,
+        help="frames and pixels of a video (default: what the model was trained with, or"
+        " paper-evaluation for a model that does not say)",
+    )
+
+
 def _add_looking(verb: Verb) -> None:
     it = verb(
         "ask",
-        commands.not_built,
+        commands.ask,
         "one answer about one video, with its thinking",
-        'videothinker ask --model DIR --video clip.mp4 "What happens without the red cube?"',
+        "videothinker ask --model runs/cdpo/stages/cdpo/model --video clip.mp4"
+        ' "What happens without the red cube?" --option "It stops" --option "It rolls on"',
     )
     it.add_argument("--model", type=Path, required=True, metavar="DIR")
     it.add_argument("--video", type=Path, required=True, metavar="FILE")
     it.add_argument("question")
+    it.add_argument(
+        "--option", action="append", default=[], metavar="TEXT", help="becomes A, B, ...; repeat it"
+    )
+    it.add_argument("--wording", choices=WORDINGS, default="training")
+    _add_budget(it)
 
     it = verb(
         "doctor",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from videothinker.errors import ConfigError, InputError, NotBuilt, VideoThinkerE
 from videothinker.progress import ProgressLine
 
 if TYPE_CHECKING:
+    from cluster.evaluate import Evaluation
     from videothinker.config import RunConfig
     from videothinker.types import Question
 
@@ -87,20 +88,68 @@ def evaluate(arguments: Namespace) -> Outcome:
     """A model's answers to a benchmark, scored."""
     from cluster import evaluate as evaluation
 
-    result = evaluation.run(
-        arguments.model, arguments.benchmark, arguments.data, arguments.videos, arguments.out
+    result = evaluation.run(_evaluation(arguments))
+    notes = _left_out(result["left_out"])
+    if result["unanswered"]:
+        notes.append(
+            f"{result['unanswered']} questions have no answer and count as wrong;"
+            f" {arguments.out / 'skipped.jsonl'} has the reason of each"
+        )
+    text = f"{_scores(result)}\n\n{arguments.out / 'report.html'}"
+    return Outcome(text=text, result=result, notes=notes)
+
+
+def probe(arguments: Namespace) -> Outcome:
+    """Questions labelled by what a model answers with less than the whole video."""
+    from cluster import probe as probing
+
+    result = probing.run(_evaluation(arguments), arguments.probes)
+    text = f"{_probes(result)}\n\n{arguments.out / 'questions.parquet'}"
+    return Outcome(text=text, result=result)
+
+
+def _evaluation(arguments: Namespace) -> Evaluation:
+    from cluster.evaluate import Evaluation
+
+    if arguments.workers < 1:
+        raise InputError(f"--workers {arguments.workers}: at least one engine is needed")
+    names = ("model", "benchmark", "data", "videos", "out", "wording", "budget", "workers")
+    return Evaluation(**{name: getattr(arguments, name) for name in names})
+
+
+def compare(arguments: Namespace) -> Outcome:
+    """Several models side by side, and what was published."""
+    from videothinker.compare import compare as compare_results
+
+    comparison = compare_results(arguments.results, arguments.scoring)
+    return Outcome(text=comparison.text(), result=comparison.as_dict())
+
+
+def ask(arguments: Namespace) -> Outcome:
+    """One answer to one question."""
+    from cluster import ask as asking
+
+    result = asking.run(
+        arguments.model,
+        arguments.video,
+        arguments.question,
+        arguments.option,
+        arguments.wording,
+        arguments.budget,
     )
-    return _outcome(result)
+    thinking = f"{result['thinking']}\n\n" if result["thinking"] else ""
+    return Outcome(text=f"{thinking}answer: {result['answer']}", result=result)
 
 
 def score(arguments: Namespace) -> Outcome:
     """Answers that exist already, scored without a model."""
     from videothinker import evaluation
 
-    questions = evaluation.load(arguments.benchmark, arguments.data)
-    completions = read_answers(arguments.answers, questions)
-    result = evaluation.score(arguments.benchmark, questions, completions, arguments.scoring)
-    return Outcome(text=json.dumps(result, indent=2), result=result)
+    loaded = evaluation.read(arguments.benchmark, arguments.data)
+    completions = read_answers(arguments.answers, loaded.questions)
+    result = evaluation.score(arguments.benchmark, loaded.questions, completions, arguments.scoring)
+    notes = _left_out(loaded.left_out)
+    return Outcome(text=json.dumps(result, indent=2), result=result, notes=notes)
 
 
 def diagnose(arguments: Namespace) -> Outcome:
@@ -244,11 +293,54 @@ def _check_names() -> None:
         )
 
 
+def _scores(result: dict[str, Any]) -> str:
+    """Both scorings and every category, each beside what guessing would give."""
+    width = max(len(name) for name in ("reference", *result["by_category"]))
+    rows = [("reference", result), ("official", result["official"])]
+    rows += list(result["by_category"].items())
+    lines = [f"{'':<{width}} accuracy  95% interval      n      chance  majority"]
+    for name, entry in rows:
+        interval = f"[{entry['low']:.1%}, {entry['high']:.1%}]"
+        lines.append(
+            f"{name:<{width}} {_percent(entry['accuracy'])}    {interval:<16}  {entry['n']:<6}"
+            f" {_percent(entry['chance'])}  {_percent(entry['majority'])}"
+        )
+    return "\n".join(lines)
+
+
+def _left_out(kinds: Mapping[str, int]) -> list[str]:
+    return [f"{count} {kind} questions of the file are left out" for kind, count in kinds.items()]
+
+
+def _probes(result: dict[str, Any]) -> str:
+    """What each probe found, and how that agrees with labels the questions had."""
+    lines = [f"{result['observational']} of {result['n']} questions passed a probe: observational"]
+    compared = result["agreement"] or {}
+    for probe, found in result["passed"].items():
+        line = f"{probe:<9} passed by {found['passed']} of {found['asked']}"
+        lines.append(line + _agreement(compared.get(probe)))
+    if compared:
+        lines.append(f"{'any':<9} of them{_agreement(compared['any'])}")
+    return "\n".join(lines)
+
+
+def _agreement(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    kappa = "-" if found["kappa"] is None else f"{found['kappa']:.2f}"
+    interval = f"[{found['low']:.1%}, {found['high']:.1%}]"
+    return f"; agrees with the log in {found['agree']:.1%} {interval}, kappa {kappa}"
+
+
+def _percent(share: float | None) -> str:
+    return "   -  " if share is None else f"{share:6.1%}"
+
+
 def _diagnosis(result: dict[str, Any]) -> str:
     lines = []
     for name in ("observational", "inferential", "overall", "format"):
         entry = result[name]
-        mean = "   -  " if entry["mean"] is None else f"{entry['mean']:6.1%}"
+        mean = _percent(entry["mean"])
         interval = f"[{entry['low']:.1%}, {entry['high']:.1%}]"
         lines.append(f"{name:<14} {mean}  95% {interval:<16}  n={entry['n']}")
     gap = result["shortcut_gap"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +15,7 @@ Positive = Annotated[int, Field(gt=0)]
 Device = Literal["cpu", "cuda"]
 DType = Literal["float32", "bfloat16"]
 RewardName = Literal["soft_accuracy", "format", "strict_accuracy", "strict_format"]
-DEFAULT_CACHE = Path.home() / ".cache" / "videothinker" / "clips"
+DEFAULT_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "videothinker" / "clips"
 
 
 class Section(BaseModel):
@@ -89,7 +90,7 @@ class DataConfig(Section):
     validation: Place | None = None
     validation_questions: Positive = 200
     """How many validation questions are answered after each stage."""
-    cache: Place = DEFAULT_CACHE
+    cache: Place = Field(default=DEFAULT_CACHE, validate_default=True)
     """Folder of decoded clips, by content; shared by every run of this machine."""
     cache_gb: float = Field(default=20.0, gt=0)
     """What the folder may hold; the longest unused clips go first."""

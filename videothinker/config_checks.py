@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from videothinker.config import RunConfig, StageConfig
+from videothinker.data.store import read_questions
+from videothinker.errors import InputError
 
 Problem = tuple[tuple[str, ...], str]
 """The dotted keys that the problem is about, and the sentence for the user."""
@@ -52,6 +54,7 @@ def check_paths(config: RunConfig) -> list[str]:
                 f" stages.{number}.kl.anchor=DIR"
             )
         produced.add(stage.name)
+    missing += _missing_videos(config)
     here = f"{Path.cwd()}{os.sep}"  # what lies below is named as the user would type it
     return [line.replace(here, "") for line in missing]
 
@@ -164,6 +167,28 @@ def _anchor_present(stage: StageConfig, produced: set[str]) -> bool:
     ):
         return True
     return (Path(kl.anchor) / "config.json").is_file()
+
+
+def _missing_videos(config: RunConfig) -> list[str]:
+    """Question files whose videos lie elsewhere; single gaps are the ledger's business."""
+    folder = config.data.videos
+    files = dict.fromkeys([stage.questions for stage in config.stages])
+    files |= {config.data.validation: None} if config.data.validation else {}
+    lines = []
+    for file in (file for file in files if file.is_file() and folder.is_dir()):
+        try:
+            names = {question.video for question in read_questions(file)}
+        except InputError as error:
+            lines.append(str(error))
+            continue
+        absent = sorted(name for name in names if not (folder / name).exists())
+        if len(absent) > config.data.max_skipped_share * len(names):
+            lines.append(
+                f"data.videos: {len(absent)} of the {len(names)} videos of {file} are not in"
+                f" {folder}, the first is {absent[0]}. Name the folder that `videothinker prepare`"
+                " was given: data.videos=DIR"
+            )
+    return lines
 
 
 def _model_remedy(config: RunConfig) -> str:

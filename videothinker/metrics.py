@@ -8,6 +8,7 @@ ROLLOUT_TOKENS = Counter("videothinker_rollout_tokens", "Completion tokens sampl
 ROLLOUT_GROUPS = Counter("videothinker_rollout_groups", "Groups sampled to the end")
 LEARNER_STEPS = Counter("videothinker_learner_steps", "Updates applied to the policy")
 SAMPLES_TRAINED = Counter("videothinker_samples_trained", "Completions that took part in an update")
+VIDEOS = Counter("videothinker_videos", "Videos asked for: decoded, reused, failed", ["outcome"])
 SAMPLES_SKIPPED = Counter("videothinker_samples_skipped", "Questions left out", ["stage"])
 WEIGHT_VERSION = Gauge("videothinker_weight_version", "Version of the weights this process holds")
 WEIGHT_SYNC_SECONDS = Histogram("videothinker_weight_sync_seconds", "From publishing to confirmed")

@@ -45,8 +45,10 @@ class ProgressLine:
         self.close()
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Shows how far it is; `done` counts finished pieces."""
+        """Shows how far it is; `done` counts finished pieces, and 0 of them starts the clock."""
         now = self._clock()
+        if done == 0:
+            self._started = now
         waited = now - self._said
         if done < total and waited < (TERMINAL_SECONDS if self._terminal else LOG_SECONDS):
             return

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from videothinker.types import Question
+
+Wording = Literal["training", "evaluation", "direct"]
 
 TRAINING_SUFFIX = (
     "  Output the thinking process in <think> </think> and final answer (letters separated by , "
@@ -27,6 +29,16 @@ SINGLE_LETTER_SUFFIX = (
     "</answer> tags."
 )
 
+DIRECT_SUFFIX = (
+    "\nAnswer straight away, without thinking first: write only the letter of the correct option "
+    "within <answer> </answer> tags."
+)
+DIRECT_SUFFIX_SEVERAL = (
+    "\nAnswer straight away, without thinking first: write only the letters of all correct "
+    "options, separated by , if multiple, within <answer> </answer> tags."
+)
+"""Our own; the reference has no prompt without thinking."""
+
 
 def problem(question: Question) -> str:
     """The question and its options, one "A. text" a line."""
@@ -39,21 +51,36 @@ def training_text(question: Question) -> str:
     return problem(question) + TRAINING_SUFFIX
 
 
-def evaluation_text(question: Question) -> str:
+def asked(question: Question, wording: Wording, benchmark: str = "clevrer") -> str:
     """What a model reads in a benchmark, after the video.
 
-    It asks for a single letter even where several options are correct; so did the reference's.
+    training: as in training, so several letters may be named; nothing else does CLEVRER justice.
+    evaluation: the published code's words. They ask for a single letter even where several options
+        are correct, and so did the published evaluation.
+    direct: the answer alone, because the untouched base may do better without thinking.
     """
-    return problem(question) + EVALUATION_SUFFIX + SINGLE_LETTER_SUFFIX
+    if wording == "training":
+        return training_text(question)
+    if wording == "evaluation":
+        return _evaluated(question, benchmark) + EVALUATION_SUFFIX + SINGLE_LETTER_SUFFIX
+    suffix = DIRECT_SUFFIX_SEVERAL if benchmark == "clevrer" else DIRECT_SUFFIX
+    return problem(question) + suffix
 
 
-def messages(question: Question) -> list[dict[str, Any]]:
-    """One user turn for a chat template: the video, then the training text.
+def _evaluated(question: Question, benchmark: str) -> str:
+    """Question and options as the published evaluation lays them out, quirks included."""
+    lines = [f"{letter}. {text}" for letter, text in question.options]
+    if benchmark == "clevrer":
+        return problem(question)
+    if benchmark == "video-holmes":  # its records bring the options inside the question
+        return f"{question.text} \n" + "\n".join(lines)
+    return f"{question.text}Options:\n" + "".join(f"{line}\n" for line in lines)
+
+
+def messages(text: str, with_video: bool = True) -> list[dict[str, Any]]:
+    """One user turn for a chat template: the video, then the text.
 
     There is no system turn; Qwen's template inserts its own default one.
     """
-    content = [
-        {"type": "video", "video": question.video},
-        {"type": "text", "text": training_text(question)},
-    ]
-    return [{"role": "user", "content": content}]
+    video = [{"type": "video"}] if with_video else []
+    return [{"role": "user", "content": [*video, {"type": "text", "text": text}]}]

@@ -21,7 +21,7 @@ from videothinker.charts import Bar, grouped_bars, percent
 from videothinker.config import VideoConfig
 from videothinker.errors import InputError
 from videothinker.report_groups import groups_section
-from videothinker.report_style import CSS
+from videothinker.report_style import page
 from videothinker.report_training import chip, number, training_section
 from videothinker.run import atomic_write, read_lines
 
@@ -58,7 +58,7 @@ def write_report(run: Path) -> Path:
         + groups_section(run, stages, Path(videos) if videos else None, _video_config(config))
         + _lineage_section(run, summary)
     )
-    atomic_write(run / "report.html", _page(name, body))
+    atomic_write(run / "report.html", page(name, body))
     return run / "report.html"
 
 
@@ -295,12 +295,3 @@ def _moment(value: object) -> str:
     if seconds is None:
         return str(value or "")
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def _page(name: str, body: str) -> str:
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(name)} - VideoThinker</title><style>{CSS}</style></head>"
-        f"<body>{body}</body></html>\n"
-    )

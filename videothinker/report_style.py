@@ -1,4 +1,6 @@
-"""How the report looks: one style sheet, for wide screens and phones, light and dark."""
+"""How the reports look: one page and style sheet, for wide screens and phones, light and dark."""
+
+from html import escape
 
 CSS = """
 :root {
@@ -39,6 +41,8 @@ svg text.group { font-size: 13px; fill: var(--ink); }
 svg text.value { font-size: 12.5px; font-weight: 600; fill: var(--ink); }
 svg .grid { stroke: var(--rule); stroke-width: 1; }
 svg .whisker { stroke: var(--ink); stroke-width: 1.4; fill: none; opacity: 0.7; }
+svg text.row { font-size: 12.5px; fill: var(--ink); }
+svg .chance { stroke: var(--s1); stroke-width: 2.5; fill: none; }
 svg .line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
 svg .raw { stroke-width: 1; opacity: 0.32; }
 .narrow { display: none; }
@@ -49,6 +53,7 @@ th, td { padding: 7px 8px; border-bottom: 1px solid var(--rule); text-align: rig
 th { color: var(--muted); font-weight: 500; font-size: 13px; }
 th:first-child, td:first-child { padding-left: 0; text-align: left; }
 td small { display: block; color: var(--muted); font-size: 12px; white-space: nowrap; }
+.scores td:first-child { overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
 .charts { display: grid; gap: 30px 34px; margin-top: 18px;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); }
@@ -101,9 +106,20 @@ code { font: 12.5px ui-monospace, "SF Mono", Menlo, monospace; overflow-wrap: an
   th, td { padding: 6px 3px; }
   th { font-size: 11.5px; }
   .results th:nth-child(5), .results td:nth-child(5) { display: none; }
+  .scores td:nth-child(3) small { display: none; }
   td small { font-size: 10.5px; }
   figcaption { min-height: 0; }
   .group-card { margin-inline: -6px; padding: 14px 12px; }
 }
 @media print { body { max-width: none; } details:not([open]) { display: none; } }
 """
+
+
+def page(title: str, body: str) -> str:
+    """A whole document around a body; the title is escaped here, the body by who wrote it."""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)} - VideoThinker</title><style>{CSS}</style></head>"
+        f"<body>{body}</body></html>\n"
+    )

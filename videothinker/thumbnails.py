@@ -31,7 +31,7 @@ def stills(
         frames = read_clip(path, video, start, end).frames
     except (InputError, ImportError):
         return []
-    pixels = frames.clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+    pixels = frames.transpose(0, 2, 3, 1)
     step = max(1, round(pixels.shape[2] / WIDTH))
     every = -(-len(pixels) // SHOWN)
     return [_uri(frame) for frame in pixels[::every, ::step, ::step]]

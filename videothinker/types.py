@@ -54,7 +54,7 @@ class Prompt:
     pixel_values: np.ndarray
     """[patches, channels * temporal_patch * patch * patch] float32, normalised."""
     grid: tuple[int, int, int]
-    """Video grid before merging: time, height, width, in patches."""
+    """Video grid before merging: time, height, width, in patches; zeros without a video."""
     seconds_per_grid: float
     digest: str
     """Content address of the decoded video under this budget."""

@@ -51,6 +51,7 @@ def run_config(
             videos=mini_world / "raw" / "videos",
             validation=mini_world / "questions.parquet",
             validation_questions=8,
+            cache=tmp_path_factory.mktemp("clips"),
         ),
         video=mini_video,
         sampling=SamplingConfig(max_tokens=24),

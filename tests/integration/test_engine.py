@@ -17,10 +17,12 @@ from videothinker.config import RolloutConfig, VideoConfig
 from videothinker.errors import WeightsError
 from videothinker.mini.render import encode
 from videothinker.model.policy import Policy, forbidden_tokens, load_model
-from videothinker.model.processing import PromptBuilder
+from videothinker.model.processing import ClipSource, PromptBuilder
+from videothinker.prompts import training_text
 from videothinker.types import Completion, Prompt, Question, Weights
 
 Build = Callable[..., list[Prompt]]
+ReadHere = Callable[[VideoConfig], ClipSource]
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +49,12 @@ def policy(mini_base: Path) -> Policy:
 
 
 @pytest.fixture(scope="module")
-def build(mini_base: Path, mini_world: Path, mini_questions: list[Question]) -> Build:
+def build(
+    mini_base: Path, mini_world: Path, mini_questions: list[Question], read_here: ReadHere
+) -> Build:
     def prompts(video: VideoConfig, count: int = 2) -> list[Prompt]:
-        builder = PromptBuilder(mini_base, mini_world / "raw" / "videos", video)
-        return [builder.build(question) for question in mini_questions[:count]]
+        builder = PromptBuilder(mini_base, mini_world / "raw" / "videos", read_here(video))
+        return [builder.build(q, training_text(q)) for q in mini_questions[:count]]
 
     return prompts
 
@@ -84,17 +88,23 @@ def test_log_probs_are_those_of_the_sampling_temperature(
 
 
 def test_positions_follow_the_clips_real_length_and_frame_rate(
-    engine: VllmEngine, policy: Policy, mini_base: Path, tmp_path: Path, mini_video: VideoConfig
+    engine: VllmEngine,
+    policy: Policy,
+    mini_base: Path,
+    tmp_path: Path,
+    mini_video: VideoConfig,
+    read_here: ReadHere,
 ) -> None:
     """Eight seconds at an odd rate: time, not the frame's sides, decides where text goes on."""
     frames = np.random.default_rng(0).integers(0, 255, (16, 84, 140, 3), dtype=np.uint8)
     encode(frames, tmp_path / "long.mp4")
     limits = {"fps": 1.0, "min_frames": 12, "max_frames": 12, "total_pixels": 12 * 84 * 140}
-    builder = PromptBuilder(mini_base, tmp_path, mini_video.model_copy(update=limits))
+    clips = read_here(mini_video.model_copy(update=limits))
+    builder = PromptBuilder(mini_base, tmp_path, clips)
     question = Question(
         id="q", video="long.mp4", text="What happens?", options=(("A", "Nothing"),), answer="A"
     )
-    prompt = builder.build(question)
+    prompt = builder.build(question, training_text(question))
     assert prompt.seconds_per_grid == pytest.approx(2 / (12 / 16 * 2))
     [completions] = sample(engine, [prompt]).values()
     assert largest_gap(policy, prompt, completions, 1.0) < 1e-4

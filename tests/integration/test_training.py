@@ -5,72 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-import uuid
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from cli_process import Command
 
 from videothinker.config import RunConfig
 from videothinker.config_file import to_yaml
 from videothinker.run import read_lines
-
-MARK = "VIDEOTHINKER_TEST_MARK"
-
-
-def heed_ctrl_c() -> None:
-    """A shell starts background jobs with Ctrl-C ignored, and their children inherit that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-class Command:
-    """`videothinker ...` as a user starts it, in a session of its own."""
-
-    def __init__(self, *arguments: str | Path) -> None:
-        self.mark = uuid.uuid4().hex
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "videothinker", *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            preexec_fn=heed_ctrl_c,
-            env={**os.environ, MARK: self.mark},
-        )
-
-    def finish(self, limit: float = 240) -> tuple[int, str, str]:
-        """Exit code, stdout and stderr; a command that hangs is killed and fails the test."""
-        try:
-            out, err = self.process.communicate(timeout=limit)
-        except subprocess.TimeoutExpired:
-            for pid in self.living():
-                os.kill(pid, signal.SIGKILL)
-            raise
-        return self.process.returncode, out, err
-
-    def living(self) -> list[int]:
-        """Every process that this command started and that still runs."""
-        found = []
-        for folder in Path("/proc").iterdir():
-            try:
-                if (
-                    folder.name.isdigit()
-                    and self.mark.encode() in (folder / "environ").read_bytes()
-                ):
-                    found.append(int(folder.name))
-            except OSError:  # it ended while we looked
-                continue
-        return found
-
-    def all_gone(self, limit: float = 20) -> bool:
-        """Whether nothing of it is left within the limit."""
-        deadline = time.monotonic() + limit
-        while self.living() and time.monotonic() < deadline:
-            time.sleep(0.2)
-        return not self.living()
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from videothinker.mini.render import GRID, MERGE, draw, encode
 from videothinker.mini.texts import OPENINGS, STYLES, style_of
 from videothinker.mini.world import FPS, Scene, make_scene
 from videothinker.model.positions import VideoGeometry, mrope_positions
-from videothinker.prompts import messages
+from videothinker.prompts import messages, training_text
 from videothinker.rewards import format_reward, soft_accuracy
 
 _LONGEST = 40
@@ -146,7 +146,7 @@ def _prompts(
     rows = []
     for scene in scenes:
         text = tokenizer.apply_chat_template(
-            messages(scene.question()), tokenize=False, add_generation_prompt=True
+            messages(training_text(scene.question())), tokenize=False, add_generation_prompt=True
         )
         tokens = pad * (GRID[0] * GRID[1] * GRID[2] // MERGE**2)
         ids = np.array(tokenizer(str(text).replace(pad, tokens) + opening).input_ids)

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from videothinker import cpu_torch
-from videothinker.config import VideoConfig
-from videothinker.data.frames import Clip, read_clip
+from videothinker.benchmarks.files import locate
+from videothinker.data.frames import Clip
+from videothinker.data.views import View, seen
 from videothinker.errors import InputError
 from videothinker.model.positions import VideoGeometry, mrope_positions
 from videothinker.prompts import messages
 from videothinker.types import Prompt, Question
 
 
+class ClipSource(Protocol):
+    """Where decoded clips come from."""
+
+    def get(self, path: Path, start: float | None = None, end: float | None = None) -> Clip:
+        """The clip of one file; InputError with the reason where there is none."""
+
+
 class PromptBuilder:
     """Holds a model's processor; knows nothing of weights."""
 
-    def __init__(self, model: Path, videos: Path, video: VideoConfig) -> None:
+    def __init__(self, model: Path, videos: Path, clips: ClipSource) -> None:
         cpu_torch.install()
         from transformers import AutoConfig, Qwen2_5_VLProcessor
 
@@ -32,13 +40,17 @@ class PromptBuilder:
             tokens_per_second=config.vision_config.tokens_per_second,
         )
         self._videos = videos
-        self._video = video
+        self._clips = clips
 
-    def build(self, question: Question) -> Prompt:
-        """Decode, resize, cut into patches and tokenise one question."""
-        path = inside(self._videos, question.video)
-        clip = read_clip(path, self._video, question.start, question.end)
-        inputs = self._process(question, clip)
+    def build(self, question: Question, text: str, view: View = "video") -> Prompt:
+        """Cut one question's video into patches and tokenise what is asked about it."""
+        if view == "blind":
+            return self._without_video(question, text)
+        path = locate(self._videos, question.video)
+        if path is None:
+            raise InputError(f"{question.video}: not in {self._videos}")
+        clip = seen(self._clips.get(path, question.start, question.end), view, question.id)
+        inputs = self._process(text, clip)
         token_ids = np.asarray(inputs["input_ids"][0], dtype=np.int64)
         grid = tuple(int(side) for side in inputs["video_grid_thw"][0])
         assert len(grid) == 3
@@ -57,27 +69,39 @@ class PromptBuilder:
             digest=clip.digest,
         )
 
-    def _process(self, question: Question, clip: Clip) -> Any:
+    def _process(self, text: str, clip: Clip) -> Any:
+        import torch
         from transformers.video_utils import VideoMetadata
 
-        text = self._processor.apply_chat_template(
-            messages(question), tokenize=False, add_generation_prompt=True
-        )
         # do_resize=False: the clip already has its final size, and the processor has limits of its
         # own that would silently change it.
         return self._processor(
-            text=[text],
-            videos=[clip.frames],
+            text=[self._turns(text)],
+            videos=[torch.from_numpy(np.array(clip.frames))],
             video_metadata=[[VideoMetadata(**clip.metadata)]],
             do_sample_frames=False,
             do_resize=False,
             return_tensors="np",
         )
 
+    def _without_video(self, question: Question, text: str) -> Prompt:
+        """Only the words, to see what they give away."""
+        turns = self._turns(text, with_video=False)
+        token_ids = np.asarray(self._processor.tokenizer(turns)["input_ids"], dtype=np.int64)
+        return Prompt(
+            question=question,
+            token_ids=token_ids,
+            positions=np.tile(np.arange(len(token_ids)), (3, 1)),
+            next_position=len(token_ids),
+            pixel_values=np.empty((0, 0), np.float32),
+            grid=(0, 0, 0),
+            seconds_per_grid=0.0,
+            digest="",
+        )
 
-def inside(folder: Path, relative: str) -> Path:
-    """A data file's path, which must not leave the video folder."""
-    path = (folder / relative).resolve()
-    if not path.is_relative_to(folder.resolve()):
-        raise InputError(f"{relative}: leads out of {folder}; correct the video path in the data")
-    return path
+    def _turns(self, text: str, with_video: bool = True) -> str:
+        """One user turn in the model's own template, which adds its default system turn."""
+        turns: str = self._processor.apply_chat_template(
+            messages(text, with_video), tokenize=False, add_generation_prompt=True
+        )
+        return turns

@@ -7,7 +7,9 @@ import pytest
 
 from videothinker.charts import (
     Bar,
+    Dot,
     Series,
+    dot_rows,
     grouped_bars,
     line_chart,
     moving_mean,
@@ -56,6 +58,7 @@ def test_a_bar_is_as_tall_as_its_mean_and_its_whisker_as_its_interval() -> None:
 def test_labels_cannot_break_out_of_the_drawing() -> None:
     label = '<script>"&'
     parse(grouped_bars([(label, [bar(0.5, 0.4, 0.6, label)])], 400, 200, label))
+    parse(dot_rows([dot(0.5, label)], 400, label))
     parse(line_chart([Series(label=label, points=((1, 2), (2, 3)), colour=0)], x_label=label,
                      y_label=label))  # fmt: skip
 
@@ -83,3 +86,38 @@ def test_one_point_is_a_dot_and_none_is_no_chart() -> None:
 def test_a_moving_mean_of_a_constant_is_the_constant() -> None:
     points = [(float(x), 3.0) for x in range(10)]
     assert moving_mean(points, 5) == points
+
+
+def dot(mean: float, label: str = "mmvu", chance: float | None = 0.25) -> Dot:
+    return Dot(label=label, mean=mean, low=0.25, high=0.75, chance=chance, n=1234, colour=2)
+
+
+@pytest.mark.parametrize("width", [980, 358])
+def test_a_dot_its_interval_and_chance_lie_on_one_scale(width: int) -> None:
+    chart = parse(dot_rows([dot(0.5)], width, "summary"))
+    grid = [float(line.attrib["x1"]) for line in chart.findall(f".//{SVG}line")]
+    circle = chart.find(f".//{SVG}circle")
+    tick, whisker = (path.attrib["d"] for path in chart.findall(f".//{SVG}path"))
+    assert circle is not None
+    assert float(circle.attrib["cx"]) == pytest.approx(grid[2])
+    low, high = re.findall(r"M([\d.]+) [\d.]+H([\d.]+)", whisker)[0]
+    assert (float(low), float(high)) == (grid[1], grid[3])
+    assert tick.startswith(f"M{grid[1]:.1f} ")
+
+
+def test_without_chance_there_is_no_tick() -> None:
+    assert 'class="chance"' not in dot_rows([dot(0.5, chance=None)], 980, "summary")
+
+
+def test_rows_keep_their_order_and_say_how_many_questions_they_count() -> None:
+    texts = [text.text for text in parse(dot_rows([dot(0.5, "b"), dot(0.9, "a")], 980, "")).iter()]
+    assert texts.index("b") < texts.index("a")
+    assert texts.count("n 1,234") == 2
+
+
+def test_a_long_label_is_cut_in_the_row_and_whole_in_its_tooltip() -> None:
+    chart = parse(dot_rows([dot(0.5, "x" * 60)], 358, ""))
+    assert [text.text for text in chart.iter(f"{SVG}text") if "x" in str(text.text)] == [
+        "x" * 43 + "…"
+    ]
+    assert str(chart.findtext(f".//{SVG}g/{SVG}title")).startswith("x" * 60 + ": 50%")

@@ -27,6 +27,7 @@ VERBS = [
     "evaluate",
     "score",
     "compare",
+    "probe",
     "ask",
     "study",
     "doctor",
@@ -38,8 +39,6 @@ VERBS = [
     "submit",
 ]
 NOT_BUILT = {
-    "compare": ["r.json"],
-    "ask": ["--model", "m", "--video", "v", "why?"],
     "study": ["c.yaml"],
     "plan": ["c.yaml", "--gpus", "2", "--gpu-memory", "48"],
     "scale": ["run", "--rollouts", "2"],

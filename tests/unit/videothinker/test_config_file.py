@@ -3,9 +3,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from videothinker.config import RunConfig
 from videothinker.config_checks import check_paths
 from videothinker.config_file import load_config, to_yaml
+from videothinker.data.store import write_questions
 from videothinker.errors import ConfigError, InputError
+from videothinker.types import Question
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 SHIPPED = sorted(CONFIGS.glob("*.yaml"))
@@ -232,15 +235,46 @@ def test_missing_things_are_named_with_the_command_that_brings_them(
     assert "data.videos: no folder data/clevrer/videos" in text
 
 
-def test_nothing_is_missing_where_everything_is_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
+    """The paper's configuration with everything it names in place: one question, one video."""
     monkeypatch.chdir(tmp_path)
     config = load_config(PAPER)
     config.data.videos.mkdir(parents=True)
+    (config.data.videos / "v.mp4").touch()
+    (config.model.path).mkdir(parents=True)
+    (config.model.path / "config.json").touch()
+    question = Question(id="q", video="v.mp4", text="?", options=(("A", "a"),), answer="A")
     assert config.data.validation is not None
-    files = [config.model.path / "config.json", config.data.validation]
-    for path in files + [stage.questions for stage in config.stages]:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    assert check_paths(config) == []
+    for path in [config.data.validation, *(stage.questions for stage in config.stages)]:
+        write_questions(path, [question])
+    return config
+
+
+def test_nothing_is_missing_where_everything_is_there(complete: RunConfig) -> None:
+    assert check_paths(complete) == []
+
+
+def test_a_folder_with_other_videos_is_named_with_the_first_that_lacks(complete: RunConfig) -> None:
+    (complete.data.videos / "v.mp4").rename(complete.data.videos / "w.mp4")
+    text = "\n".join(check_paths(complete))
+    assert "data.videos: 1 of the 1 videos of data/clevrer/train/bias_without_clause" in text
+    assert "the first is v.mp4" in text
+
+
+def test_a_question_file_that_cannot_be_read_is_found_before_anything_starts(
+    complete: RunConfig,
+) -> None:
+    complete.stages[0].questions.write_text("[]")
+    assert "bias_without_clause.parquet: not a Parquet file" in "\n".join(check_paths(complete))
+
+
+def test_a_budget_is_called_by_its_name(small: Path) -> None:
+    small.write_text(SMALLEST + "video: reference-training\n")
+    assert load_config(small).video.max_pixels == 196 * 28 * 28
+    assert "preset" not in to_yaml(load_config(small))
+
+
+def test_an_unknown_budget_is_answered_with_the_known_ones(small: Path) -> None:
+    with pytest.raises(ConfigError, match="video = 'papr': not a budget; known: paper-training"):
+        load_config(small, ["video=papr"])

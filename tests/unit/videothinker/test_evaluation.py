@@ -1,18 +1,21 @@
-"""Benchmark scores, their intervals, and the shortcut diagnosis."""
+"""Benchmark scores, their intervals and baselines, and the shortcut diagnosis."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from videothinker.data.store import write_questions
-from videothinker.errors import InputError, NotBuilt
-from videothinker.evaluation import diagnose, load, score, wilson
+from videothinker.errors import InputError
+from videothinker.evaluation import BENCHMARKS, Scoring, diagnose, load, score, wilson
 from videothinker.types import Question
 
 
-def question(answer: str, category: str = "observational") -> Question:
+def question(answer: str, category: str = "observational", options: int = 4) -> Question:
+    letters = tuple((letter, f"text {letter}") for letter in "ABCDEF"[:options])
     return Question(
-        id=answer, video="v", text="?", options=(("A", "a"),), answer=answer, category=category
+        id=answer, video="v", text="?", options=letters, answer=answer, category=category
     )
 
 
@@ -31,11 +34,6 @@ def test_raw_clevrer_files_are_refused_with_the_command_that_prepares_them(
 ) -> None:
     with pytest.raises(InputError, match="videothinker prepare clevrer"):
         load("clevrer", tmp_path / name)
-
-
-def test_a_benchmark_of_a_later_version_is_not_built_yet() -> None:
-    with pytest.raises(NotBuilt, match="'mmvu' is not built yet"):
-        load("mmvu", "x.json")
 
 
 def test_an_unknown_benchmark_is_answered_with_the_nearest_name() -> None:
@@ -63,8 +61,9 @@ def test_an_unknown_benchmark_is_answered_with_the_nearest_name() -> None:
 def test_reference_scoring_compares_strings_and_official_scoring_sets(
     completion: str, reference: float, official: float
 ) -> None:
-    for scoring, expected in (("reference", reference), ("official", official)):
-        assert score("clevrer", [question("A,C")], [completion], scoring)["accuracy"] == expected  # type: ignore[arg-type]
+    expected: dict[Scoring, float] = {"reference": reference, "official": official}
+    for scoring, accuracy in expected.items():
+        assert score("clevrer", [question("A,C")], [completion], scoring)["accuracy"] == accuracy
 
 
 def test_scores_are_split_by_category() -> None:
@@ -85,21 +84,83 @@ def test_an_unknown_scoring_is_refused() -> None:
         score("clevrer", [], [], "strict")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("correct", "n", "low", "high"),
-    [
-        (5, 10, 0.2366, 0.7634),
-        (0, 10, 0.0, 0.2775),
-        (10, 10, 0.7225, 1.0),
-        (81, 263, 0.2553, 0.3662),
-    ],
-)
-def test_wilson_matches_published_values(correct: int, n: int, low: float, high: float) -> None:
-    assert wilson(correct, n) == pytest.approx((low, high), abs=1e-4)
+@pytest.mark.parametrize("scoring", ["reference", "official"])
+@pytest.mark.parametrize("benchmark", BENCHMARKS)
+def test_perfect_answers_score_one_and_constant_ones_their_share(
+    benchmark: str, scoring: Scoring
+) -> None:
+    category = "multi-choice/action" if benchmark == "tempcompass" else ""
+    questions = [question(answer, category) for answer in "AABCDDD"]
+    perfect = score(benchmark, questions, [says(q.answer) for q in questions], scoring)
+    constant = score(benchmark, questions, [says("A")] * 7, scoring)
+    assert perfect["accuracy"] == 1.0
+    assert constant["accuracy"] == pytest.approx(2 / 7)
+    assert (constant["chance"], constant["majority"]) == pytest.approx((1 / 4, 3 / 7))
 
 
-def test_nothing_counted_could_be_any_share() -> None:
-    assert wilson(0, 0) == (0.0, 1.0)
+def test_every_accuracy_has_its_interval_and_its_baselines() -> None:
+    questions = [question("A"), question("B", options=2), question("A", "inferential")]
+    result = score("mmvu", questions, [says("A")] * 3)
+    whole = {"accuracy": 2 / 3, "n": 3, "chance": pytest.approx(1 / 3), "majority": 2 / 3}
+    part = {"accuracy": 0.5, "n": 2, "chance": 0.375, "majority": 0.5}
+    assert {key: result[key] for key in whole} == whole
+    observational = result["by_category"]["observational"]
+    assert {key: observational[key] for key in part} == part
+    assert (observational["low"], observational["high"]) == wilson(1, 2)
+
+
+def test_mvbench_is_a_mean_over_tasks_only_in_its_own_scoring() -> None:
+    questions = [question("A", "Moving Count")] * 3 + [question("A", "State Change")]
+    completions = [says("A")] * 3 + [says("B")]
+    official = score("mvbench", questions, completions, "official")
+    assert (official["accuracy"], official["tasks"], official["n"]) == (0.5, 2, 4)
+    assert score("mvbench", questions, completions)["accuracy"] == 0.75
+
+
+def test_tempcompass_has_a_score_for_each_task_and_each_dimension() -> None:
+    questions = [
+        question("A", "yes_no/speed"),
+        question("A", "yes_no/order"),
+        question("A", "captioning/order"),
+    ]
+    result = score("tempcompass", questions, [says("A"), says("B"), says("A")], "official")
+    tasks = {name: part["accuracy"] for name, part in result["by_category"].items()}
+    assert tasks == {"captioning": 1.0, "yes_no": 0.5}
+    parts = {name: part["accuracy"] for name, part in result["by_subcategory"].items()}
+    assert parts == {"captioning/order": 1.0, "yes_no/order": 0.0, "yes_no/speed": 1.0}
+    assert (result["accuracy"], result["tasks"]) == (0.75, 2)
+
+
+def test_videomme_is_split_by_duration() -> None:
+    questions = [question("A", "short/Counting Problem"), question("B", "long/OCR Problems")]
+    result = score("videomme", questions, [says("A")] * 2, "official")
+    assert {name: part["accuracy"] for name, part in result["by_category"].items()} == {
+        "long": 0.0,
+        "short": 1.0,
+    }
+    assert result["accuracy"] == 0.5
+
+
+def test_questions_without_a_correct_option_count_in_clevrers_own_scoring_only() -> None:
+    questions = [question("A"), question("")]
+    completions = [says("B"), says("")]
+    assert score("clevrer", questions, completions)["n"] == 1
+    official = score("clevrer", questions, completions, "official")
+    assert (official["n"], official["accuracy"]) == (2, 0.5)
+    assert official["without_correct_option"] == 1
+
+
+def test_clevrers_own_scoring_also_counts_the_options_one_by_one() -> None:
+    """A of {A, C}: A, B, D right and C wrong; what cannot be read gets none of four right."""
+    questions = [question("A,C"), question("A,C")]
+    result = score("clevrer", questions, [says("A"), says("the ball")], "official")["per_option"]
+    assert (result["accuracy"], result["n"]) == (3 / 8, 8)
+    assert (result["chance"], result["majority"]) == (0.5, 0.5)
+
+
+def test_the_command_line_scores_without_torch() -> None:
+    code = "import sys, videothinker.evaluation; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_shortcut_gap_is_observational_minus_inferential_accuracy() -> None:
@@ -119,3 +180,8 @@ def test_without_one_kind_there_is_no_gap() -> None:
     result = diagnose([question("A")], [says("A")])
     assert result["shortcut_gap"] is None
     assert result["inferential"] == {"mean": None, "low": 0.0, "high": 1.0, "n": 0}
+
+
+def test_questions_without_a_correct_option_are_no_part_of_the_diagnosis() -> None:
+    result = diagnose([question("A"), question("", "")], [says("A"), ""])
+    assert (result["overall"]["mean"], result["overall"]["n"]) == (1.0, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,8 @@ import torch
 from videothinker.config import VideoConfig
 from videothinker.errors import InputError
 from videothinker.model.policy import Policy, completion_mask, load_model
-from videothinker.model.processing import PromptBuilder, inside
+from videothinker.model.processing import ClipSource, PromptBuilder
+from videothinker.prompts import training_text
 from videothinker.types import Prompt, Question
 
 
@@ -22,11 +25,14 @@ def policy(mini_base: Path) -> Policy:
 
 @pytest.fixture(scope="module")
 def prompt(
-    mini_base: Path, mini_world: Path, mini_video: VideoConfig, mini_questions: list[Question]
+    mini_base: Path,
+    mini_world: Path,
+    mini_video: VideoConfig,
+    mini_questions: list[Question],
+    read_here: Callable[[VideoConfig], ClipSource],
 ) -> Prompt:
-    return PromptBuilder(mini_base, mini_world / "raw" / "videos", mini_video).build(
-        mini_questions[0]
-    )
+    builder = PromptBuilder(mini_base, mini_world / "raw" / "videos", read_here(mini_video))
+    return builder.build(mini_questions[0], training_text(mini_questions[0]))
 
 
 @pytest.fixture
@@ -100,6 +106,30 @@ def test_vision_tokens_are_impossible(policy: Policy, prompt: Prompt) -> None:
     assert logp.item() == -torch.inf
 
 
-def test_a_video_path_cannot_leave_its_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="leads out of"):
-        inside(tmp_path, "../../etc/passwd")
+def test_a_video_that_is_not_there_is_named_with_its_folder(
+    mini_base: Path,
+    tmp_path: Path,
+    mini_video: VideoConfig,
+    mini_questions: list[Question],
+    read_here: Callable[[VideoConfig], ClipSource],
+) -> None:
+    builder = PromptBuilder(mini_base, tmp_path, read_here(mini_video))
+    for video in ("gone.mp4", "../../etc/passwd"):
+        with pytest.raises(InputError, match=f"{video}: not in {tmp_path}"):
+            builder.build(replace(mini_questions[0], video=video), "?")
+
+
+def test_without_the_video_a_prompt_is_its_words_alone(
+    mini_base: Path,
+    mini_world: Path,
+    prompt: Prompt,
+    mini_video: VideoConfig,
+    read_here: Callable[[VideoConfig], ClipSource],
+) -> None:
+    builder = PromptBuilder(mini_base, mini_world / "raw" / "videos", read_here(mini_video))
+    blind = builder.build(prompt.question, training_text(prompt.question), "blind")
+    assert blind.pixel_values.size == 0
+    # <|vision_start|>, the video's tokens and <|vision_end|> are what is missing
+    merged = int(np.prod(prompt.grid)) // 4
+    assert len(blind.token_ids) == len(prompt.token_ids) - merged - 2
+    assert blind.positions.tolist() == [list(range(len(blind.token_ids)))] * 3

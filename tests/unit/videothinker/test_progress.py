@@ -61,6 +61,16 @@ def test_nothing_done_yet_promises_nothing() -> None:
     assert stream.getvalue() == "mini: 0/5\n"
 
 
+def test_what_came_before_the_first_piece_was_begun_does_not_count() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = ProgressLine("evaluate", stream, clock)
+    clock.now = 60.0
+    progress(0, 40)
+    clock.now = 80.0
+    progress(20, 40)
+    assert stream.getvalue().splitlines()[-1] == "evaluate: 20/40, 1.0/s, about 20 s left"
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"), [(0.2, "0 s"), (59.4, "59 s"), (125, "2 min 5 s"), (11400, "3 h 10 min")]
 )

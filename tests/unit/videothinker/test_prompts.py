@@ -1,6 +1,9 @@
 """The prompts, held against the reference's strings."""
 
-from videothinker.prompts import evaluation_text, messages, training_text
+import pytest
+
+from videothinker.benchmarks.rules import OFFICIAL, equals_solution
+from videothinker.prompts import asked, messages, training_text
 from videothinker.types import Question
 
 QUESTION = Question(
@@ -22,21 +25,68 @@ def test_training_text_is_problem_options_and_suffix_after_two_spaces() -> None:
     )
 
 
-def test_evaluation_text_asks_for_a_single_letter_after_the_long_instruction() -> None:
-    text = evaluation_text(QUESTION)
-    assert text.startswith(
-        "What will happen without the red cube?\nA. The cube and the sphere collide\n"
-        "B. The sphere collides with the cube\nPlease think about this question as if"
+EVALUATION = (
+    "\nPlease think about this question as if you were a human pondering deeply. Engage in an "
+    "internal dialogue using expressions such as 'let me think', 'wait', 'Hmm', 'oh, I see', "
+    "'let's break it down', etc, or other natural language thought expressions It's encouraged to "
+    "include self-reflection or verification in the reasoning process. Provide your detailed "
+    "reasoning between the <think> and </think> tags, and then give your final answer between the "
+    "<answer> and </answer> tags. Please provide only the single option letter (e.g., A, B, C, D, "
+    "etc.) within the <answer> </answer> tags."
+)
+
+
+def test_clevrer_is_evaluated_on_the_problem_alone() -> None:
+    assert asked(QUESTION, "evaluation", "clevrer") == (
+        "What will happen without the red cube?\n"
+        "A. The cube and the sphere collide\n"
+        "B. The sphere collides with the cube" + EVALUATION
     )
-    assert "natural language thought expressions It's encouraged" in text
-    assert text.endswith(
-        "between the <answer> and </answer> tags. Please provide only the single option letter "
-        "(e.g., A, B, C, D, etc.) within the <answer> </answer> tags."
+
+
+@pytest.mark.parametrize("benchmark", ["mmvu", "mvbench", "tempcompass", "videomme"])
+def test_the_other_evaluations_set_options_after_a_word_without_a_new_line(benchmark: str) -> None:
+    assert asked(QUESTION, "evaluation", benchmark) == (
+        "What will happen without the red cube?Options:\n"
+        "A. The cube and the sphere collide\n"
+        "B. The sphere collides with the cube\n" + EVALUATION
     )
+
+
+def test_video_holmes_has_a_space_before_its_options() -> None:
+    assert asked(QUESTION, "evaluation", "video-holmes") == (
+        "What will happen without the red cube? \n"
+        "A. The cube and the sphere collide\n"
+        "B. The sphere collides with the cube" + EVALUATION
+    )
+
+
+@pytest.mark.parametrize("benchmark", ["clevrer", "mmvu"])
+def test_the_training_wording_is_that_of_training_for_every_benchmark(benchmark: str) -> None:
+    assert asked(QUESTION, "training", benchmark) == training_text(QUESTION)
+
+
+def test_the_direct_wording_asks_for_no_thinking_and_for_several_letters_in_clevrer_only() -> None:
+    for benchmark, several in (("clevrer", True), ("mmvu", False)):
+        text = asked(QUESTION, "direct", benchmark)
+        assert "<think>" not in text
+        assert "<answer> </answer>" in text
+        assert ("letters of all correct options" in text) is several
+
+
+@pytest.mark.parametrize("benchmark", OFFICIAL)
+def test_an_answer_as_the_direct_wording_asks_for_counts_in_both_scorings(benchmark: str) -> None:
+    answer = "<answer>A</answer>"
+    assert equals_solution(answer, QUESTION)
+    assert OFFICIAL[benchmark](answer, QUESTION)
 
 
 def test_messages_are_one_user_turn_with_the_video_before_the_text() -> None:
-    (turn,) = messages(QUESTION)
+    (turn,) = messages("What?")
     assert turn["role"] == "user"
-    assert [item["type"] for item in turn["content"]] == ["video", "text"]
-    assert turn["content"][1]["text"] == training_text(QUESTION)
+    assert turn["content"] == [{"type": "video"}, {"type": "text", "text": "What?"}]
+
+
+def test_without_the_video_only_the_text_is_left() -> None:
+    (turn,) = messages("What?", with_video=False)
+    assert turn["content"] == [{"type": "text", "text": "What?"}]

@@ -37,7 +37,7 @@ def test_tags_stay_in_decoded_text_and_special_tokens_do_not(tokenizer) -> None:
 def test_the_chat_template_writes_what_qwens_writes(tokenizer) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
     question = SCENES[0].question()
     text = tokenizer.apply_chat_template(
-        messages(question), tokenize=False, add_generation_prompt=True
+        messages(training_text(question)), tokenize=False, add_generation_prompt=True
     )
     assert text == (
         "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"

@@ -1,0 +1,62 @@
+"""One question about one video: what a person does first with a trained model."""
+
+from __future__ import annotations
+
+import re
+import string
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cluster.answering import answering
+from videothinker.budget import read_budget
+from videothinker.config import VideoConfig
+from videothinker.errors import InputError, VideoThinkerError
+from videothinker.progress import ProgressLine
+from videothinker.prompts import Wording, asked
+from videothinker.rewards import answer_text
+from videothinker.types import Question
+
+THINKING = re.compile(r"<think>(.*?)(?:</think>|$)", re.DOTALL)
+
+
+def run(
+    model: Path,
+    video: Path,
+    text: str,
+    options: Sequence[str] = (),
+    wording: Wording = "training",
+    budget: str | None = None,
+) -> dict[str, Any]:
+    """The model's most likely completion, taken apart."""
+    if not (model / "config.json").is_file():
+        raise InputError(f"{model}: no model there (no config.json); --model names its folder")
+    if not video.exists():
+        raise InputError(f"{video}: no such file; --video names a video")
+    own = read_budget(model)
+    if budget is not None:
+        own = own.model_copy(update={"video": VideoConfig.model_validate(budget)})
+    file = video.resolve()
+    question = Question(
+        id="ask",
+        video=file.name,
+        text=text,
+        options=tuple(zip(string.ascii_uppercase, options, strict=False)),
+        answer="",
+    )
+    started = time.monotonic()
+    with ProgressLine("ask") as progress, answering(model, file.parent, own) as answerer:
+        progress(0, 1, "loading the model, then thinking")
+        [reply] = answerer.answer([question], lambda question: asked(question, wording))
+        progress(1, 1)
+    if reply.failure is not None:
+        raise VideoThinkerError(reply.failure)
+    thinking = THINKING.search(reply.completion)
+    return {
+        "question": text,
+        "thinking": thinking.group(1).strip() if thinking else "",
+        "answer": answer_text(reply.completion),
+        "completion": reply.completion,
+        "seconds": round(time.monotonic() - started, 1),
+    }

@@ -1,0 +1,315 @@
+"""Several models in one table: measured and published never mixed, nothing silently compared."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from videothinker.compare import BenchmarkName, compare, label
+from videothinker.errors import InputError
+from videothinker.evaluation import BENCHMARKS
+from videothinker.published import PUBLISHED, TITLES
+
+CDPO = "runs/cdpo/stages/cdpo/model"
+
+
+def score(accuracy: float | None) -> dict[str, Any]:
+    """With an interval whose upper side is the longer one."""
+    middle = accuracy or 0.0
+    return {
+        "accuracy": accuracy,
+        "low": middle - 0.01,
+        "high": middle + 0.02,
+        "n": 100,
+        "chance": 0.25,
+        "majority": 0.3,
+    }
+
+
+def estimate(mean: float) -> dict[str, Any]:
+    return {"mean": mean, "low": mean - 0.03, "high": mean + 0.04, "n": 100}
+
+
+def result(model: str = CDPO, benchmark: str = "mmvu", **changes: Any) -> dict[str, Any]:
+    return {
+        "model": model,
+        "digest": f"digest of {model}",
+        "benchmark": benchmark,
+        "data": f"{benchmark}.json",
+        "wording": "evaluation",
+        "video": {"fps": 2.0, "max_frames": 16},
+        "frames": 16,
+        "unanswered": 0,
+        **score(0.5),
+        "by_category": {},
+        "official": {**score(0.6), "by_category": {}},
+        **changes,
+    }
+
+
+class Folder:
+    """Writes results, each into a folder of its own as `evaluate` does."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.paths: list[Path] = []
+
+    def add(self, record: object) -> Path:
+        folder = self._path / f"result{len(self.paths)}"
+        folder.mkdir()
+        (folder / "result.json").write_text(json.dumps(record))
+        self.paths.append(folder)
+        return folder
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def measured(folder: Folder, scoring: Any = "reference") -> list[dict[str, Any]]:
+    rows = compare(folder.paths, scoring).as_dict()["rows"]
+    return [row for row in rows if row["source"] == "measured"]
+
+
+def line_of(text: str, name: str) -> str:
+    return next(line for line in text.splitlines() if line.startswith(name))
+
+
+def test_one_model_s_benchmarks_share_a_row_whatever_each_is_usually_asked_with(
+    results: Folder,
+) -> None:
+    results.add(result(benchmark="mmvu"))
+    results.add(result(benchmark="clevrer", wording="training"))
+    (row,) = measured(results)
+    assert row["model"] == "cdpo (runs/cdpo)"
+    assert row["wording"] == "evaluation, training"
+    assert {name: one["wording"] for name, one in row["scores"].items()} == {
+        "mmvu": "evaluation",
+        "clevrer": "training",
+    }
+    assert not any("not comparable" in note for note in compare(results.paths).notes)
+
+
+def test_a_cell_is_the_accuracy_with_the_longer_side_of_its_interval(results: Folder) -> None:
+    results.add(result(benchmark="mmvu"))
+    line = line_of(compare(results.paths).text(), "cdpo")
+    assert line.removeprefix("cdpo (runs/cdpo)").split() == ["-", "50.0", "±2.0", *"----"]
+
+
+def test_every_benchmark_has_a_column_and_may_be_in_a_result() -> None:
+    assert tuple(TITLES) == BENCHMARKS == get_args(BenchmarkName)
+
+
+def test_columns_are_the_paper_s_and_in_its_order(results: Folder) -> None:
+    results.add(result())
+    head = "  ".join(compare(results.paths).text().splitlines()[0].split())
+    assert head.endswith("CLEVRER  MMVU  V-Holmes  MVBench  TempCompass  VideoMME")
+
+
+def test_the_official_scoring_shows_the_official_scores(results: Folder) -> None:
+    results.add(result())
+    assert measured(results, "official")[0]["scores"]["mmvu"]["accuracy"] == 0.6
+    assert "60.0 ±2.0" in compare(results.paths, "official").text()
+    assert any("not scored officially" in note for note in compare(results.paths, "official").notes)
+
+
+def test_published_rows_are_marked_and_stand_in_a_block_of_their_own(results: Folder) -> None:
+    results.add(result())
+    comparison = compare(results.paths)
+    table = comparison.text().split("\n\n")[0]
+    *others, published = re.split(r"\n-+\n", table)
+    assert [line.partition(" †")[0] for line in published.splitlines()] == list(PUBLISHED)
+    assert all(" †" in line for line in published.splitlines())
+    assert "†" not in "".join(others)
+    assert "† published by the paper; not measured here; no intervals were given." in (
+        comparison.text()
+    )
+
+
+def test_published_figures_are_those_of_the_paper_and_have_no_interval(results: Folder) -> None:
+    results.add(result())
+    rows = {row["model"]: row for row in compare(results.paths).as_dict()["rows"]}
+    assert rows["VideoThinker-R1"]["source"] == "published"
+    assert rows["VideoThinker-R1"]["scores"] == {
+        "clevrer": {"accuracy": 0.791},
+        "mmvu": {"accuracy": 0.568},
+        "video-holmes": {"accuracy": 0.343},
+        "mvbench": {"accuracy": 0.609},
+        "tempcompass": {"accuracy": 0.635},
+        "videomme": {"accuracy": 0.524},
+    }
+
+
+def test_direct_answers_have_a_labelled_row_and_no_note(results: Folder) -> None:
+    results.add(result())
+    results.add(result(wording="direct"))
+    assert [row["model"] for row in measured(results)] == [
+        "cdpo (runs/cdpo)",
+        "cdpo (runs/cdpo) [direct answer]",
+    ]
+    assert not any("not comparable" in note for note in compare(results.paths).notes)
+
+
+def test_one_model_asked_a_benchmark_in_two_wordings_has_two_rows(results: Folder) -> None:
+    results.add(result())
+    results.add(result(wording="training", accuracy=0.51))
+    rows = measured(results)
+    assert [(row["model"], row["scores"]["mmvu"]["accuracy"]) for row in rows] == [
+        ("cdpo (runs/cdpo) [evaluation wording]", 0.5),
+        ("cdpo (runs/cdpo) [training wording]", 0.51),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        (
+            {"wording": "training"},
+            "wordings differ: evaluation (cdpo (runs/cdpo)); training (base)",
+        ),
+        (
+            {"video": {"fps": 2.0, "max_frames": 32}},
+            "frame budgets differ: max_frames 16 (cdpo (runs/cdpo)); max_frames 32 (base)",
+        ),
+        ({"data": "b.json"}, "questions differ: mmvu.json (cdpo (runs/cdpo)); b.json (base)"),
+    ],
+)
+def test_cells_that_cannot_be_compared_are_named(
+    results: Folder, change: dict[str, Any], note: str
+) -> None:
+    results.add(result())
+    results.add(result("models/base", **change))
+    assert f"MMVU: not comparable, {note}." in compare(results.paths).notes
+
+
+def test_the_same_questions_in_another_folder_are_comparable(results: Folder) -> None:
+    results.add(result(questions="0123456789"))
+    results.add(result("models/base", questions="0123456789", data="/elsewhere/mmvu.json"))
+    assert not any("not comparable" in note for note in compare(results.paths).notes)
+
+
+def test_baselines_are_shown_where_all_models_were_asked_the_same(results: Folder) -> None:
+    results.add(result())
+    results.add(result("models/base", chance=0.2))
+    text = compare(results.paths).text()
+    assert line_of(text, "chance").split() == ["chance", *"------"]
+    assert line_of(text, "most common answer").split()[3:] == ["-", "30.0", *"----"]
+
+
+def test_questions_without_an_answer_are_mentioned(results: Folder) -> None:
+    results.add(result(unanswered=3))
+    assert (
+        "Left without an answer and counted as wrong: MMVU 3 of 100 (cdpo (runs/cdpo))."
+        in compare(results.paths).notes
+    )
+
+
+def test_a_model_that_was_asked_nothing_has_no_figure(results: Folder) -> None:
+    results.add(result(accuracy=None))
+    line = line_of(compare(results.paths).text(), "cdpo")
+    assert line.removeprefix("cdpo (runs/cdpo)").split() == list("------")
+
+
+def test_clevrer_is_also_shown_by_kind_with_the_gap(results: Folder) -> None:
+    kinds = {"observational": estimate(0.8), "inferential": estimate(0.5)}
+    results.add(result(benchmark="clevrer", diagnosis={**kinds, "shortcut_gap": 0.3}))
+    kinds_table = compare(results.paths).text().split("\n\n")[1]
+    cells = line_of(kinds_table, "cdpo").removeprefix("cdpo (runs/cdpo)").split()
+    # the gap's sides are the root of the sum of squares of 3 and 4 points
+    assert cells == ["80.0", "±4.0", "50.0", "±4.0", "+30.0", "[+25.0,", "+35.0]"]
+
+
+def test_without_clevrer_there_is_no_table_by_kind(results: Folder) -> None:
+    results.add(result())
+    assert "CLEVRER by kind" not in compare(results.paths).text()
+
+
+def test_the_text_fits_a_wide_terminal(results: Folder) -> None:
+    results.add(result())
+    results.add(result("models/Qwen2.5-VL-3B-Instruct", wording="direct", unanswered=1))
+    assert max(map(len, compare(results.paths).text().splitlines())) <= 120
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("runs/cdpo/stages/cdpo/model", "cdpo (runs/cdpo)"),
+        ("/home/a/runs/long/stages/bias/model", "bias (runs/long)"),
+        ("/models/Qwen2.5-VL-3B", "Qwen2.5-VL-3B"),
+        ("model", "model"),
+    ],
+)
+def test_a_label_is_short(path: str, expected: str) -> None:
+    assert label(path) == expected
+
+
+def test_labels_are_as_long_as_tells_models_apart(results: Folder) -> None:
+    results.add(result("/a/base/model"))
+    results.add(result("/b/base/model"))
+    results.add(result("/a/runs/x/stages/cdpo/model"))
+    results.add(result("/b/runs/x/stages/cdpo/model"))
+    assert [row["model"] for row in measured(results)] == [
+        "a/base/model",
+        "b/base/model",
+        "cdpo (a/runs/x)",
+        "cdpo (b/runs/x)",
+    ]
+
+
+def test_a_folder_that_was_trained_again_is_told_apart_by_its_digest(results: Folder) -> None:
+    results.add(result(digest="aaaaaaaaaaaa"))
+    results.add(result(digest="bbbbbbbbbbbb"))
+    assert [row["model"] for row in measured(results)] == [
+        "cdpo (runs/cdpo) aaaaaaaa",
+        "cdpo (runs/cdpo) bbbbbbbb",
+    ]
+
+
+def test_a_copied_model_is_the_same_model(results: Folder) -> None:
+    results.add(result(digest="same"))
+    results.add(result("copy", "clevrer", digest="same"))
+    assert len(measured(results)) == 1
+
+
+def test_two_results_of_the_same_are_refused(results: Folder) -> None:
+    first, second = results.add(result()), results.add(result())
+    with pytest.raises(InputError, match="Give one of the two") as refusal:
+        compare(results.paths)
+    assert str(first) in str(refusal.value)
+    assert str(second) in str(refusal.value)
+
+
+def without(key: str) -> dict[str, Any]:
+    return {name: value for name, value in result().items() if name != key}
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (without("wording"), r"result\.json: wording: .*run `videothinker evaluate` again"),
+        (without("chance"), r"result\.json: chance: "),
+        (result(accuracy="high"), r"result\.json: accuracy: "),
+        (result(benchmark="mmmu"), r"result\.json: benchmark: .*'clevrer'"),
+        ([], r"result\.json: the whole file: "),
+    ],
+)
+def test_a_result_of_another_version_is_refused_by_file_and_field(
+    results: Folder, record: object, message: str
+) -> None:
+    results.add(record)
+    with pytest.raises(InputError, match=message) as refusal:
+        compare(results.paths)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_missing_or_broken_file_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"absent: No such file.* Give the --out folder"):
+        compare([tmp_path / "absent"])
+    with pytest.raises(InputError, match=r"result\.json: No such file"):
+        compare([tmp_path])
+    (tmp_path / "result.json").write_bytes(b"{\xff")
+    with pytest.raises(InputError, match="not JSON"):
+        compare([tmp_path])

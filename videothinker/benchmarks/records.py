@@ -1,0 +1,128 @@
+"""JSON, JSON Lines and Parquet files as records that can say where they came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from videothinker.errors import InputError
+
+LAYOUTS = "docs/benchmarks.md lists the layouts that are read."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """One entry of a file."""
+
+    where: str
+    """What an error begins with: the file and the record's place in it."""
+    number: int
+    """Its place in the file, from 1."""
+    fields: Mapping[str, Any]
+
+    def problem(self, name: str, found: str) -> InputError:
+        """An error about one field."""
+        return InputError(f"{self.where}: {name}: {found}")
+
+    def get(self, name: str) -> Any:
+        """A field that must be there."""
+        if self.fields.get(name) is None:
+            present = ", ".join(self.fields) or "none"
+            raise self.problem(name, f"the field is missing; there are: {present}. {LAYOUTS}")
+        return self.fields[name]
+
+    def text(self, name: str) -> str:
+        """A field that must hold words."""
+        value = self.get(name)
+        if not isinstance(value, str) or not value.strip():
+            raise self.problem(name, f"{_short(value)} is not a text. Give it as a JSON string.")
+        return value
+
+    def seconds(self, name: str) -> float | None:
+        """A field that holds a time, if it is there."""
+        value = self.fields.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+            raise self.problem(name, f"{_short(value)} is not a time in seconds, 0 or later.")
+        return float(value)
+
+
+def parse(path: Path) -> Any:
+    """What a file holds; a list for JSON Lines and Parquet."""
+    if path.suffix == ".parquet":
+        return _parquet(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: byte {error.start} is not UTF-8. Save it as UTF-8.") from error
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}. Give the benchmark's file.") from error
+    if not text.strip():
+        raise InputError(f"{path}: the file is empty. Fetch it again.")
+    if path.suffix != ".jsonl":
+        return _json(text, path, 1)
+    lines = enumerate(text.split("\n"), start=1)
+    return [_json(line, path, number) for number, line in lines if line.strip()]
+
+
+def records(path: Path, entries: object, extra: Mapping[str, Any] | None = None) -> list[Record]:
+    """The records of a list of objects; extra fields are added to those that lack them."""
+    if not isinstance(entries, list):
+        raise InputError(f"{path}: {_kind(entries)} where a list of records belongs. {LAYOUTS}")
+    if not entries:
+        raise InputError(f"{path}: the list of records is empty. Fetch the file again.")
+    return list(_numbered(path, entries, extra or {}))
+
+
+def _numbered(path: Path, entries: Iterable[Any], extra: Mapping[str, Any]) -> Iterable[Record]:
+    for number, entry in enumerate(entries, start=1):
+        where = f"{path}: record {number}"
+        if not isinstance(entry, dict):
+            raise InputError(f"{where}: {_kind(entry)} where an object belongs. {LAYOUTS}")
+        yield Record(where=where, number=number, fields={**extra, **entry})
+
+
+def _json(text: str, path: Path, first_line: int) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        line = first_line + error.lineno - 1
+        remedy = "Fetch it again, or repair that line."
+        if error.msg == "Extra data" and path.suffix == ".json":
+            remedy = "If every line is a record of its own, name the file .jsonl."
+        raise InputError(
+            f"{path}: line {line} column {error.colno}: not JSON ({error.msg}). {remedy}"
+        ) from error
+    except RecursionError as error:
+        raise InputError(f"{path}: line {first_line}: nested too deeply to be records.") from error
+
+
+def _parquet(path: Path) -> list[dict[str, Any]]:
+    try:
+        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror or _short(str(error))}. Fetch it again."
+        ) from error
+    except pa.ArrowInvalid as error:
+        raise InputError(
+            f"{path}: not a Parquet file ({_short(str(error))}). Fetch it again."
+        ) from error
+    return rows
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", type(None): "null"}
+    return names.get(type(value), _short(value))
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
