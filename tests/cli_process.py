@@ -21,7 +21,8 @@ def heed_ctrl_c() -> None:
 class Command:
     """`videothinker ...` as a user starts it, in a session of its own."""
 
-    def __init__(self, *arguments: str | Path) -> None:
+    def __init__(self, *arguments: str | Path, cache: Path | None = None) -> None:
+        """`cache` stands for the user's folder of caches, which a test must not fill."""
         self.mark = uuid.uuid4().hex
         self.process = subprocess.Popen(
             [sys.executable, "-m", "videothinker", *map(str, arguments)],
@@ -30,7 +31,11 @@ class Command:
             text=True,
             start_new_session=True,
             preexec_fn=heed_ctrl_c,
-            env={**os.environ, MARK: self.mark},
+            env={
+                **os.environ,
+                MARK: self.mark,
+                **({"XDG_CACHE_HOME": str(cache)} if cache else {}),
+            },
         )
 
     def finish(self, limit: float = 240) -> tuple[int, str, str]:

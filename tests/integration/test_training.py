@@ -115,13 +115,13 @@ def test_an_exported_model_answers_a_benchmark_and_goes_on_where_it_stopped(
         *("--benchmark", "clevrer", "--data", mini_world / "questions.parquet"),
         *("--videos", mini_world / "raw" / "videos", "--out", tmp_path / "out"),
     )
-    code, _, err = Command(*arguments).finish()
+    code, _, err = Command(*arguments, cache=tmp_path).finish()
     assert code == 0, err
     answers = tmp_path / "out" / "answers.jsonl"
     everything = answers.read_text().splitlines()
     assert len(everything) == 24
     answers.write_text("\n".join(everything[:20]) + "\n")
-    code, out, err = Command(*arguments, "--json").finish()
+    code, out, err = Command(*arguments, "--json", cache=tmp_path).finish()
     assert code == 0, err
     assert sorted(answers.read_text().splitlines()) == sorted(everything)
     assert json.loads(out)["unanswered"] == 0
