@@ -1,23 +1,33 @@
 """Causal Debiasing Policy Optimization: the loss, as the paper's three lines.
 
-    loss = -mean( min(ratio * A, clip(ratio, 1 - low, 1 + high) * A) + sign * coefficient * k3 )
+    loss = -mean( w * min(ratio * A, clip(ratio, 1 - low, 1 + high) * A)
+                  + sign * coefficient * w * divergence )
 
-with sign +1 to repel the policy from the anchor and -1 to attract it. Means run over each
-completion's tokens first, then over completions. Shapes: N completions, T tokens, P prompts, G
-completions of a group.
+with sign +1 to repel the policy from the anchor and -1 to attract it; w is 1 unless a sampler that
+was not quite the policy is corrected for. Shapes: N completions, T tokens, P prompts, G completions
+of a group.
 
-Schulman, "Approximating KL Divergence" (2020), for k3; Yu et al., "DAPO" (2025), for the two clips.
+Yu et al., "DAPO" (2025), for the two clips; `videothinker.divergence` for the divergences.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from videothinker.divergence import k1, k2, k3, policy
+from videothinker.objective_checks import check_choice, check_numbers, check_tensors
+
 Direction = Literal["repel", "attract", "none"]
+Estimator = Literal["k1", "k2", "k3", "policy", "exact"]
+Aggregation = Literal["sequence", "token"]
+
 SIGN = {"repel": 1.0, "attract": -1.0, "none": 0.0}
+SAMPLED = {"k1": k1, "k2": k2, "k3": k3, "policy": policy}
 
 
 def group_advantages(rewards: Tensor) -> Tensor:
@@ -27,14 +37,10 @@ def group_advantages(rewards: Tensor) -> Tensor:
     return (rewards - mean) / (std + 1e-4)
 
 
-def k3(logp: Tensor, anchor_logp: Tensor, bound: float) -> Tensor:
-    """Per-token estimate of KL(policy || anchor); the log-ratio is bounded so exp stays finite."""
-    log_ratio = (anchor_logp - logp).clamp(-bound, bound)
-    return log_ratio.exp() - log_ratio - 1
-
-
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over each completion's tokens, then over completions: [N, T] -> []."""
+def masked_mean(values: Tensor, mask: Tensor, aggregation: Aggregation = "sequence") -> Tensor:
+    """[N, T] -> []: over each completion's tokens, then completions; or over all tokens alike."""
+    if aggregation == "token":
+        return (values * mask).sum() / mask.sum().clamp(min=1)
     return ((values * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)).mean()
 
 
@@ -49,31 +55,107 @@ def policy_loss(
     clip_high: float = 0.28,
     coefficient: float = 0.0,
     direction: Direction = "none",
-    estimator: Literal["k3"] = "k3",
+    estimator: Estimator = "k3",
     bound: float = 11.0,
+    aggregation: Aggregation = "sequence",
+    divergence: Tensor | None = None,
+    divergence_mask: Tensor | None = None,
+    sampler_logp: Tensor | None = None,
+    importance_cap: float | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss and its parts; log-probs and mask [N, T], advantages [N]."""
-    if direction not in SIGN:
-        raise ValueError(f"direction = {direction!r}: use one of {', '.join(SIGN)}")
-    if estimator != "k3":
-        raise ValueError(f"estimator = {estimator!r}: this version has k3 only")
-    if (anchor_logp is None) != (direction == "none"):
-        raise ValueError(f"direction = {direction!r} and anchor_logp do not go together")
-    mask = mask.to(logp.dtype)
-    ratio = (logp - old_logp).exp()
-    advantage = advantages[:, None]
+    """The loss and its parts; log-probs and masks [N, T], advantages [N].
+
+    divergence: `exact_divergence` at every token, for the estimator exact. divergence_mask: the
+    tokens that feel the divergence, each as strongly as if all did. sampler_logp: what the sampler
+    says of its tokens; with a cap, w = min(exp(old_logp - sampler_logp), cap), without one the
+    mismatch is only measured. Nothing outside the mask is used.
+    """
+    check_choice("direction", direction, SIGN)
+    check_choice("estimator", estimator, (*SAMPLED, "exact"))
+    check_choice("aggregation", aggregation, ("sequence", "token"))
+    check_numbers(clip_low, clip_high, coefficient, bound, importance_cap)
+    check_tensors(
+        direction,
+        estimator,
+        importance_cap,
+        logp,
+        advantages,
+        old_logp=old_logp,
+        anchor_logp=anchor_logp,
+        mask=mask,
+        divergence=divergence,
+        divergence_mask=divergence_mask,
+        sampler_logp=sampler_logp,
+    )
+
+    mask = mask.bool()
+    logp, old_logp = _within(mask, logp), _within(mask, old_logp)
+    weight, stats = importance(old_logp, sampler_logp, mask, importance_cap)
+
+    ratio, advantage = (logp - old_logp).exp(), advantages[:, None]
     clipped = ratio.clamp(1 - clip_low, 1 + clip_high)
-    policy_gain = torch.minimum(ratio * advantage, clipped * advantage)
-    stats = {"clip_share": masked_mean((clipped * advantage < ratio * advantage).float(), mask)}
+    gain = weight * torch.minimum(ratio * advantage, clipped * advantage)
+    stats["clip_share"] = _share(clipped * advantage < ratio * advantage, mask)
+    if logp.requires_grad:
+        stats["policy_gradient"] = _gradient_norm(masked_mean(gain, mask, aggregation), logp)
 
-    divergence = torch.zeros_like(logp)
     if anchor_logp is not None:
-        divergence = k3(logp, anchor_logp, bound)
-        at_bound = (anchor_logp - logp).abs() >= bound
-        stats |= {
-            "kl": masked_mean(divergence, mask),
-            "bound_share": masked_mean(at_bound.float(), mask),
-        }
+        felt = mask if divergence_mask is None else mask & divergence_mask.bool()
+        own, anchor = _within(felt, logp), _within(felt, anchor_logp)
+        if divergence is None:
+            term = force = weight * SAMPLED[estimator](own, anchor, bound)
+            kl, reach = weight * _within(mask, logp - anchor_logp), (own - anchor).abs()
+        else:  # no function of logp: its force is that of k2, whose expected gradient is the same
+            kl = reach = _within(mask, divergence)
+            term = _within(felt, divergence).clamp(max=bound)
+            force = k2(own, torch.where(reach < bound, anchor, own.detach()), math.inf)
+        push = SIGN[direction] * coefficient
+        gain = gain + push * term
+        stats["kl"] = masked_mean(kl, mask, "token")
+        stats["bound_share"] = _share(reach >= bound, felt)
+        if logp.requires_grad:
+            pushed = push * masked_mean(force, mask, aggregation)
+            stats["divergence_gradient"] = _gradient_norm(pushed, logp)
 
-    loss = -masked_mean(policy_gain + SIGN[direction] * coefficient * divergence, mask)
+    loss = -masked_mean(gain, mask, aggregation)
     return loss, {name: value.detach() for name, value in stats.items()}
+
+
+def importance(
+    old_logp: Tensor, sampler_logp: Tensor | None, mask: Tensor, cap: float | None
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """w [N, T] and its statistics; without a cap it is measured, and 1 in the loss."""
+    if sampler_logp is None:
+        return torch.ones_like(old_logp), {}
+    mismatch = (old_logp - _within(mask, sampler_logp)).detach().exp()
+    weight = mismatch.clamp(max=math.inf if cap is None else cap)
+    stats = {
+        "importance_mean": masked_mean(weight, mask, "token"),
+        "importance_truncated": _share(mismatch > weight, mask),
+    }
+    return torch.ones_like(weight) if cap is None else weight, stats
+
+
+def repulsion_ratio(stats: Mapping[str, float]) -> float:
+    """The divergence's gradient norm over the policy's, of a step's mean stats.
+
+    No stat itself: infinite in a group of equal rewards, it would spoil the step's mean.
+    """
+    divergence, gain = stats.get("divergence_gradient", 0.0), stats["policy_gradient"]
+    if gain == 0:
+        return math.inf if divergence else 0.0
+    return divergence / gain
+
+
+def _within(mask: Tensor, values: Tensor) -> Tensor:
+    return torch.where(mask, values, 0)  # whatever is outside, NaN included
+
+
+def _share(condition: Tensor, mask: Tensor) -> Tensor:
+    return masked_mean(condition.float(), mask, "token")
+
+
+def _gradient_norm(term: Tensor, logp: Tensor) -> Tensor:
+    (gradient,) = torch.autograd.grad(term, logp, retain_graph=True)
+    norm: Tensor = gradient.norm()
+    return norm

@@ -215,7 +215,8 @@ def limit_resources() -> None:
 def main() -> None:
     """Load the libraries, which takes seconds, and serve."""
     cpu_torch.install()
-    for library in ("decord", "qwen_vl_utils.vision_process", "videothinker.data.readers"):
+    # PyAV before decord, which puts its older libraries before those of whoever comes later
+    for library in ("av", "decord", "qwen_vl_utils.vision_process", "videothinker.data.readers"):
         import_module(library)
     serve(decode)
 

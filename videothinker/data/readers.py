@@ -70,7 +70,7 @@ def survey(path: Path) -> Contents:
     if timed and len(set(known)) == len(times):
         return Contents(fps=fps, labels=sorted(known), keys=sorted(keys))
     with opened(path) as (container, stream):
-        count = sum(1 for _ in frames(path, container, stream, timed=False, begin=0))
+        count = sum(1 for _ in frames(path, container, stream, timed=False))
     return Contents(fps=fps, labels=range(count), keys=[])
 
 
@@ -93,7 +93,7 @@ def read_strictly(
 
 def read_by_decord(path: Path, indices: Sequence[int], shrink: Shrink) -> list[np.ndarray] | None:
     """The frames at ascending indices as decord has them; None if it cannot read the file."""
-    import decord
+    import decord  # after PyAV: its older libvpx would stand in for PyAV's
 
     decord.logging.set_level(decord.logging.QUIET)  # it complains about healthy files too
     try:
@@ -111,8 +111,7 @@ def pictures(
     found: list[np.ndarray] = []
     at: int | None = None
     with opened(path) as (container, stream):
-        begin = contents.keys[0] if contents.keys else 0
-        coming = frames(path, container, stream, timed=bool(contents.keys), begin=begin)
+        coming = frames(path, container, stream, timed=bool(contents.keys))
         for label in wanted:
             if label == at:
                 found.append(found[-1])
@@ -120,7 +119,7 @@ def pictures(
             key = contents.keys[bisect_right(contents.keys, label) - 1] if seeking else None
             if key is not None and (at is None or key > at):
                 container.seek(key, stream=stream)
-                coming = frames(path, container, stream, timed=True, begin=key)
+                coming = frames(path, container, stream, timed=True)
             at, frame = next((pair for pair in coming if pair[0] >= label), (None, None))
             if at != label:
                 raise InputError(f"{path}: frames are missing")
@@ -128,21 +127,18 @@ def pictures(
     return found
 
 
-def frames(
-    path: Path, container: Any, stream: Any, *, timed: bool, begin: int
-) -> Iterator[tuple[int, Any]]:
+def frames(path: Path, container: Any, stream: Any, *, timed: bool) -> Iterator[tuple[int, Any]]:
     """(label, frame) in the order shown, from a keyframe on; InputError at a damaged one."""
     started, number = False, 0
     for packet in container.demux(stream):
         started = started or packet.is_keyframe
         for frame in packet.decode() if started else ():
-            label = frame.pts if timed else number
-            number += 1
-            if label is None or label < begin:
-                continue  # shown before the keyframe it follows, and refers to what precedes that
             if frame.is_corrupt:
                 raise InputError(f"{path}: a frame is damaged")
-            yield label, frame
+            label = frame.pts if timed else number
+            if label is not None:
+                yield label, frame
+            number += 1
 
 
 @contextmanager

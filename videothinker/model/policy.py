@@ -2,7 +2,8 @@
 
 The row is [prompt][completion 1]...[completion G]. Every completion sees the prompt and itself, its
 positions start where the prompt's end, so each token gets exactly what it would get in a row of its
-own, while the vision tower and the prompt run once. Only completion positions meet the output head.
+own, while the vision tower and the prompt run once. Only completion positions meet the output head,
+a few at a time.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from videothinker import cpu_torch
 from videothinker.types import Prompt
 
+LOGITS_AT_ONCE = 2**24
+"""Scores over the vocabulary that exist at one time: 64 MiB of float32."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -40,9 +44,9 @@ def forbidden_tokens(config: Any) -> list[int]:
 class Policy(nn.Module):
     """Log-probs and entropies of a group's completions under one model."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
-        self.model = model
+        self.model: Any = model
         self._forbidden = forbidden_tokens(model.config)
 
     def forward(
@@ -54,22 +58,32 @@ class Policy(nn.Module):
         forbidden tokens.
         """
         row = PackedRow(prompt, completions, next(self.parameters()).device)
-        logits = self.model(
+        hidden = self.model.model(
             input_ids=row.token_ids,
             position_ids=row.positions,
             attention_mask=row.mask,
             pixel_values_videos=row.pixel_values,
             video_grid_thw=row.grid,
-            logits_to_keep=row.predicting,
             use_cache=False,
-        ).logits[0]
-        logits = logits.float() / temperature
-        logits = logits.index_fill(1, row.forbidden(self._forbidden), -torch.inf)
-        everything = logits.log_softmax(dim=1)
-        chosen = everything.gather(1, row.predicted[:, None]).squeeze(1)
-        probabilities = everything.detach().exp()
-        entropy = -torch.where(probabilities > 0, probabilities * everything.detach(), 0.0).sum(1)
+        ).last_hidden_state[0, row.predicting]
+        rows = max(1, LOGITS_AT_ONCE // self.model.config.text_config.vocab_size)
+        # Recomputed in the backward pass: what is kept does not grow with the vocabulary.
+        chunks = [
+            checkpoint(self._score, *chunk, temperature, use_reentrant=False)
+            for chunk in zip(hidden.split(rows), row.predicted.split(rows), strict=True)
+        ]
+        chosen, entropy = (torch.cat(parts) for parts in zip(*chunks, strict=True))
         return row.unpack(chosen), row.unpack(entropy)
+
+    def _score(
+        self, hidden: Tensor, predicted: Tensor, temperature: float
+    ) -> tuple[Tensor, Tensor]:
+        """Hidden states [n, H] and the tokens after them [n] -> log-probs and entropies [n]."""
+        logits = self.model.lm_head(hidden).float() / temperature
+        forbidden = torch.tensor(self._forbidden, device=logits.device)
+        everything = logits.index_fill(1, forbidden, -torch.inf).log_softmax(dim=1)
+        chosen = everything.gather(1, predicted[:, None]).squeeze(1)
+        return chosen, torch.special.entr(everything.detach().exp()).sum(1)
 
 
 class PackedRow:
@@ -102,10 +116,6 @@ class PackedRow:
         ]
         self.predicting = self._tensor(np.concatenate(before))
         self.predicted = self._tensor(np.concatenate(completions))
-
-    def forbidden(self, tokens: list[int]) -> Tensor:
-        """The forbidden tokens as an index on this row's device."""
-        return torch.tensor(tokens, device=self._device)
 
     def unpack(self, values: Tensor) -> Tensor:
         """[sum of lengths] -> [G, T], zero padded."""

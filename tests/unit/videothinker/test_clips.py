@@ -22,7 +22,7 @@ CLIP_BYTES = PIXELS + 300
 
 
 class FakeDecoder:
-    """Frames of the first byte of a file; a file that begins with ! is damaged."""
+    """Four frames a byte of a file, of its first; a file that begins with ! is damaged."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -34,7 +34,7 @@ class FakeDecoder:
         content = (source / "1.png" if source.is_dir() else source).read_bytes()
         if content.startswith(b"!"):
             raise InputError(f"{source}: is damaged")
-        frames = np.full((4, 3, 28, 28), content[0], np.uint8)
+        frames = np.full((len(content) * 4, 3, 28, 28), content[0], np.uint8)
         metadata = {"fps": 25.0, "frames_indices": [0, 1, 2, 3]}
         return Clip(frames=frames, sample_fps=2.0, metadata=metadata, digest=digest)
 
@@ -100,9 +100,9 @@ def test_another_run_decodes_nothing(tmp_path: Path, cache: Path) -> None:
 
 def test_content_counts_and_not_the_name(tmp_path: Path, cache: Path) -> None:
     store = Store(cache)
-    store.get(write(tmp_path, "a.mp4", "same"))
-    store.get(write(tmp_path, "b.mp4", "same"))
-    store.get(write(tmp_path, "c.mp4", "other"))
+    store.get(write(tmp_path, "a.mp4", "x"))
+    store.get(write(tmp_path, "b.mp4", "x"))
+    store.get(write(tmp_path, "c.mp4", "y"))
     assert store.decoder.asked == ["a.mp4", "c.mp4"]
 
 
@@ -191,9 +191,14 @@ def test_the_disk_is_bounded_by_every_store_that_shares_it(tmp_path: Path, cache
     assert len(kept(cache)) >= 4
 
 
-def test_a_clip_larger_than_the_whole_folder_is_not_kept(tmp_path: Path, cache: Path) -> None:
-    Store(cache, clips=0.5).get(write(tmp_path, "a.mp4", "a"))
-    assert kept(cache) == []
+def test_a_clip_larger_than_the_whole_folder_does_not_drive_out_the_others(
+    tmp_path: Path, cache: Path
+) -> None:
+    store = Store(cache, clips=2)
+    store.get(write(tmp_path, "a.mp4", "a"))
+    before = kept(cache)
+    assert len(store.get(write(tmp_path, "large.mp4", "large")).frames) == 20
+    assert kept(cache) == before
 
 
 def test_files_of_others_are_left_alone(tmp_path: Path, cache: Path) -> None:
@@ -270,7 +275,7 @@ def test_a_disk_that_takes_no_more_costs_a_warning_and_no_clip(
 
 
 OTHER = """
-import sys
+import sys, time
 from pathlib import Path
 import numpy as np
 from videothinker.data.clips import ClipFolder
@@ -281,6 +286,7 @@ folder = ClipFolder(cache, 10**9)
 with folder.alone(digest, 5.0):
     print("decoding", flush=True)
     input()
+    time.sleep(0.3)  # in which the other asks for the clip
     frames = np.full((4, 3, 28, 28), 7, np.uint8)
     folder.write(Clip(frames=frames, sample_fps=2.0, metadata={}, digest=digest))
 """

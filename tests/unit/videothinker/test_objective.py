@@ -3,69 +3,63 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
+from batches import random_batch, slope, without_reward
+from torch import Tensor
 
-from videothinker.objective import group_advantages, k3, masked_mean, policy_loss
+from videothinker.objective import (
+    group_advantages,
+    k3,
+    masked_mean,
+    policy_loss,
+    repulsion_ratio,
+)
 
 ONE = torch.ones(1, 1)
+SAMPLED = ("k1", "k2", "k3", "policy")
 
 
 def published_loss(
-    logp: torch.Tensor,
-    anchor: torch.Tensor,
-    advantages: torch.Tensor,
-    mask: torch.Tensor,
-    beta: float,
-) -> torch.Tensor:
+    logp: Tensor, old: Tensor, anchor: Tensor, advantages: Tensor, mask: Tensor, beta: float
+) -> Tensor:
     """The reference's sign convention: beta < 0 repels."""
     d = torch.clamp(anchor - logp, -11, 11)
     divergence = torch.exp(d) - d - 1
-    ratio = torch.exp(logp - logp.detach())
+    ratio = torch.exp(logp - old)
     gain = torch.min(ratio * advantages[:, None], ratio.clamp(0.8, 1.28) * advantages[:, None])
     per_token = -(gain - beta * divergence)
     return ((per_token * mask).sum(1) / mask.sum(1)).mean()
 
 
-def random_batch(seed: int) -> tuple[torch.Tensor, ...]:
-    generator = torch.Generator().manual_seed(seed)
-    logp = -3 * torch.rand(4, 7, generator=generator, dtype=torch.float64)
-    anchor = -6 * torch.rand(4, 7, generator=generator, dtype=torch.float64)
-    advantages = torch.randn(4, generator=generator, dtype=torch.float64)
-    lengths = torch.tensor([7, 3, 5, 1])
-    mask = (torch.arange(7)[None] < lengths[:, None]).double()
-    return logp.requires_grad_(), anchor, advantages, mask
-
-
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-6)], ids=["64", "32"]
+)
+@pytest.mark.parametrize("stale", [0.0, 0.5], ids=["on-policy", "clipped"])
+@pytest.mark.parametrize(("direction", "beta"), [("repel", -0.01), ("attract", 0.01)])
 @pytest.mark.parametrize("seed", range(5))
-def test_repulsion_equals_the_published_loss_with_negative_beta(seed: int) -> None:
-    logp, anchor, advantages, mask = random_batch(seed)
+def test_the_defaults_are_the_published_loss(
+    seed: int, direction: Any, beta: float, stale: float, dtype: torch.dtype, tolerance: float
+) -> None:
+    logp, anchor, advantages, mask = random_batch(seed, dtype)
+    old = logp.detach() + stale * torch.sin(torch.arange(28, dtype=dtype)).view(4, 7)
     loss, _ = policy_loss(
-        logp, logp.detach(), anchor, advantages, mask, coefficient=0.01, direction="repel"
+        logp, old, anchor, advantages, mask, coefficient=0.01, direction=direction
     )
-    expected = published_loss(logp, anchor, advantages, mask, beta=-0.01)
-    assert loss.item() == pytest.approx(expected.item(), abs=1e-9)
-    (ours,) = torch.autograd.grad(loss, logp, retain_graph=True)
-    (theirs,) = torch.autograd.grad(expected, logp)
-    torch.testing.assert_close(ours, theirs, atol=1e-9, rtol=0)
+    expected = published_loss(logp, old, anchor, advantages, mask, beta)
+    torch.testing.assert_close(loss, expected, atol=tolerance, rtol=tolerance)
+    torch.testing.assert_close(
+        slope(loss, logp), slope(expected, logp), atol=tolerance, rtol=tolerance
+    )
 
 
 def test_repelling_lowers_the_loss_as_the_divergence_grows_and_attracting_raises_it() -> None:
-    near, far = torch.full((1, 1), -1.0), torch.full((1, 1), -4.0)
-    anchor, zero = torch.full((1, 1), -1.0), torch.zeros(1)
+    near, far, anchor = (torch.full((1, 1), value) for value in (-1.0, -4.0, -1.0))
 
-    def loss(logp: torch.Tensor, direction: str) -> float:
-        value, _ = policy_loss(
-            logp,
-            logp,
-            anchor,
-            zero,
-            ONE,
-            coefficient=1.0,
-            direction=direction,  # type: ignore[arg-type]
-        )
-        return value.item()
+    def loss(logp: Tensor, direction: str) -> float:
+        return without_reward(logp, anchor, direction=direction)[0].item()
 
     assert loss(far, "repel") < loss(near, "repel")
     assert loss(far, "attract") > loss(near, "attract")
@@ -73,13 +67,8 @@ def test_repelling_lowers_the_loss_as_the_divergence_grows_and_attracting_raises
 
 def test_descending_the_repulsive_loss_pushes_down_what_the_anchor_likes_more() -> None:
     logp = torch.tensor([[-2.0]], requires_grad=True)
-    anchor = torch.tensor([[-0.5]])
-    loss, _ = policy_loss(
-        logp, logp.detach(), anchor, torch.zeros(1), ONE, coefficient=1.0, direction="repel"
-    )
-    loss.backward()
-    assert logp.grad is not None
-    assert logp.grad.item() == pytest.approx(math.exp(1.5) - 1)  # positive: descent lowers logp
+    loss, _ = without_reward(logp, torch.tensor([[-0.5]]))
+    assert slope(loss, logp).item() == pytest.approx(math.exp(1.5) - 1)  # descent lowers logp
 
 
 def test_k3_is_zero_at_the_anchor_and_bounded_beyond_the_bound() -> None:
@@ -109,10 +98,26 @@ def test_each_completion_counts_the_same_whatever_its_length() -> None:
     assert masked_mean(values, mask).item() == 2.0
 
 
+def test_over_all_tokens_alike_a_long_completion_counts_for_more() -> None:
+    values = torch.tensor([[1.0, 1.0, 1.0, 1.0], [3.0, 9.0, 9.0, 9.0]])
+    mask = torch.tensor([[1.0, 1.0, 1.0, 1.0], [1.0, 0.0, 0.0, 0.0]])
+    assert masked_mean(values, mask, "token").item() == pytest.approx(7 / 5)
+
+
 def test_one_winner_among_eight_gets_the_published_advantage() -> None:
     advantages = group_advantages(torch.tensor([[2.0, 1, 1, 1, 1, 1, 1, 1]]))
     assert advantages[0, 0].item() == pytest.approx(2.474, abs=1e-3)
     assert advantages[0, 1].item() == pytest.approx(-0.353, abs=1e-3)
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e-4])
+def test_advantages_are_the_published_formula(spread: float) -> None:
+    generator = torch.Generator().manual_seed(6)
+    rewards = spread * torch.rand(3, 8, generator=generator, dtype=torch.float64)
+    for group, found in zip(rewards.tolist(), group_advantages(rewards).tolist(), strict=True):
+        mean = sum(group) / 8
+        std = math.sqrt(sum((reward - mean) ** 2 for reward in group) / 7)
+        assert found == pytest.approx([(reward - mean) / (std + 1e-4) for reward in group])
 
 
 def test_equal_rewards_give_no_advantage() -> None:
@@ -127,10 +132,128 @@ def test_the_ratio_is_clipped_on_the_side_that_would_overshoot() -> None:
     assert stats["clip_share"].item() == 1.0
 
 
-@pytest.mark.parametrize(("anchor", "direction"), [(None, "repel"), (torch.zeros(1, 1), "none")])
-def test_an_anchor_without_direction_or_the_reverse_is_refused(
-    anchor: torch.Tensor | None, direction: str
+def test_the_gradient_norms_are_those_of_the_two_terms_by_log_probs() -> None:
+    logp = torch.tensor([[-2.0, -1.0], [-1.0, 0.0]], requires_grad=True)
+    anchor = torch.tensor([[-1.0, -4.0], [-3.0, 0.0]])  # log-ratios -1, 3 and 2
+    mask = torch.tensor([[1.0, 1.0], [1.0, 0.0]])
+
+    def norms(aggregation: Any) -> list[float]:
+        _, stats = policy_loss(
+            logp,
+            logp.detach(),
+            anchor,
+            torch.tensor([0.5, -4.0]),
+            mask,
+            coefficient=0.2,
+            direction="repel",
+            estimator="k2",
+            aggregation=aggregation,
+        )
+        return [stats["policy_gradient"].item(), stats["divergence_gradient"].item()]
+
+    token = [math.hypot(0.5, 0.5, 4) / 3, 0.2 * math.hypot(1, 3, 2) / 3]
+    sequence = [math.hypot(0.25, 0.25, 4) / 2, 0.2 * math.hypot(0.5, 1.5, 2) / 2]
+    assert norms("token") == pytest.approx(token)
+    assert norms("sequence") == pytest.approx(sequence)
+
+
+def test_an_exact_divergence_is_measured_by_the_force_on_the_sampled_tokens() -> None:
+    logp = torch.tensor([[-2.0, -1.0, -1.0]], requires_grad=True)
+    _, stats = policy_loss(
+        logp,
+        logp.detach(),
+        torch.tensor([[-1.0, -4.0, -2.0]]),  # log-ratios -1, 3 and 1
+        torch.tensor([0.5]),
+        torch.ones(1, 3),
+        coefficient=0.2,
+        direction="repel",
+        estimator="exact",
+        divergence=torch.tensor([[0.4, 0.5, 7.0]]),
+        bound=2.0,  # the third token feels nothing
+    )
+    assert stats["divergence_gradient"].item() == pytest.approx(0.2 * math.hypot(1, 3) / 3)
+
+
+def test_measuring_leaves_the_graph_for_the_backward_pass() -> None:
+    weights = torch.tensor([[0.3, -0.2]], requires_grad=True)
+    logp = weights.cos().log()  # a model before the log-probs
+    loss, _ = policy_loss(
+        logp, logp.detach(), logp.detach() - 1, torch.ones(1), torch.ones(1, 2), direction="repel"
+    )
+    loss.backward()
+    assert weights.grad is not None
+    torch.testing.assert_close(weights.grad, weights.detach().tan() / 2)
+
+
+def test_nothing_is_differentiated_where_nothing_is_learned() -> None:
+    logp, anchor, advantages, mask = random_batch(0)
+    with torch.no_grad():
+        _, stats = policy_loss(logp, logp, anchor, advantages, mask, direction="repel")
+    assert sorted(stats) == ["bound_share", "clip_share", "kl"]
+
+
+@pytest.mark.parametrize(
+    ("divergence", "gain", "ratio"), [(0.5, 2.0, 0.25), (0.5, 0.0, math.inf), (0.0, 0.0, 0.0)]
+)
+def test_repulsion_is_compared_with_the_reward_over_a_whole_step(
+    divergence: float, gain: float, ratio: float
 ) -> None:
-    logp = torch.zeros(1, 1)
-    with pytest.raises(ValueError, match="do not go together"):
-        policy_loss(logp, logp, anchor, torch.zeros(1), ONE, direction=direction)  # type: ignore[arg-type]
+    assert repulsion_ratio({"divergence_gradient": divergence, "policy_gradient": gain}) == ratio
+    assert repulsion_ratio({"policy_gradient": 1.0}) == 0
+
+
+@pytest.mark.parametrize("aggregation", ["sequence", "token"])
+@pytest.mark.parametrize("estimator", [*SAMPLED, "exact"])
+def test_a_batch_without_a_single_token_has_a_loss_and_gradients_of_zero(
+    estimator: Any, aggregation: Any
+) -> None:
+    logp = torch.full((2, 3), -1.0, requires_grad=True)
+    rubbish = torch.full((2, 3), math.nan)
+    loss, stats = policy_loss(
+        logp,
+        rubbish,
+        rubbish,
+        torch.ones(2),
+        torch.zeros(2, 3),
+        coefficient=1.0,
+        direction="repel",
+        estimator=estimator,
+        aggregation=aggregation,
+        divergence=rubbish if estimator == "exact" else None,
+        sampler_logp=rubbish,
+        importance_cap=2.0,
+    )
+    assert loss.item() == 0
+    assert not slope(loss, logp).any()
+    assert not any(value.any() for value in stats.values())
+
+
+def test_whatever_stands_in_the_padding_the_loss_and_its_gradient_stay_the_same() -> None:
+    logp, anchor, advantages, mask = random_batch(0)
+    padding = mask == 0
+    options: dict[str, Any] = {"coefficient": 0.1, "direction": "repel"}
+    loss, _ = policy_loss(logp, logp.detach(), anchor, advantages, mask, **options)
+    for rubbish in (math.nan, math.inf, -math.inf):
+        spoiled = logp.detach().masked_fill(padding, rubbish).requires_grad_()
+        again, stats = policy_loss(
+            spoiled,
+            spoiled.detach(),
+            anchor.masked_fill(padding, rubbish),
+            advantages,
+            mask,
+            **options,
+        )
+        assert again.item() == loss.item()
+        torch.testing.assert_close(slope(again, spoiled), slope(loss, logp))
+        assert all(value.isfinite() for value in stats.values())
+
+
+@pytest.mark.parametrize(
+    ("estimator", "term"), [("k1", -1), ("k2", 0.5), ("k3", math.e - 2), ("policy", -1)]
+)
+def test_one_completion_of_one_token_is_a_batch(estimator: Any, term: float) -> None:
+    logp, anchor = torch.tensor([[-2.0]]), torch.tensor([[-1.0]])
+    options: dict[str, Any] = {"direction": "attract", "coefficient": 1.0}
+    reward = torch.tensor([2.0])
+    loss, _ = policy_loss(logp, logp, anchor, reward, ONE, estimator=estimator, **options)
+    assert loss.item() == pytest.approx(-2 + term)

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from videothinker import thumbnails
@@ -25,7 +24,8 @@ def test_a_video_that_is_not_there_gives_no_stills() -> None:
 
 
 def test_stills_are_few_small_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    frames = torch.arange(16.0)[:, None, None, None].expand(16, 3, 240, 400)
+    frames = np.zeros((16, 3, 240, 400), np.uint8)
+    frames += np.arange(16, dtype=np.uint8)[:, None, None, None]
     monkeypatch.setattr(thumbnails, "read_clip", lambda *_: SimpleNamespace(frames=frames))
     uris = stills(Path("video.mp4"), VideoConfig())
     images = [Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))) for uri in uris]
