@@ -10,9 +10,9 @@ from typing import Any
 
 from cluster.answering import answering
 from videothinker import evaluation
-from videothinker.benchmarks.files import check_distinct, locate
 from videothinker.budget import Budget, read_budget
 from videothinker.config import VideoConfig
+from videothinker.data.video_files import check_distinct, locate
 from videothinker.errors import InputError
 from videothinker.progress import ProgressLine
 from videothinker.prompts import Wording, asked

@@ -8,10 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from videothinker import cpu_torch
-from videothinker.benchmarks.files import locate
 from videothinker.data.frames import Clip
+from videothinker.data.video_files import path_of
 from videothinker.data.views import View, seen
-from videothinker.errors import InputError
 from videothinker.model.positions import VideoGeometry, mrope_positions
 from videothinker.prompts import messages
 from videothinker.types import Prompt, Question
@@ -46,9 +45,7 @@ class PromptBuilder:
         """Cut one question's video into patches and tokenise what is asked about it."""
         if view == "blind":
             return self._without_video(question, text)
-        path = locate(self._videos, question.video)
-        if path is None:
-            raise InputError(f"{question.video}: not in {self._videos}")
+        path = path_of(self._videos, question.video)
         clip = seen(self._clips.get(path, question.start, question.end), view, question.id)
         inputs = self._process(text, clip)
         token_ids = np.asarray(inputs["input_ids"][0], dtype=np.int64)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from videothinker.benchmarks.files import check_distinct, locate
+from videothinker.data.video_files import check_distinct, locate
 from videothinker.errors import InputError
 from videothinker.types import Question
 

@@ -33,6 +33,14 @@ def locate(videos: Path, video: str) -> Path | None:
     return None
 
 
+def path_of(videos: Path, video: str) -> Path:
+    """Where a video is, or should be: whoever reads it says what is wrong with it."""
+    found = locate(videos, video)
+    if found is None and ".." in PurePosixPath(video).parts:
+        raise InputError(f"{video}: leads out of {videos}; correct the video path in the data")
+    return found or videos / video.lstrip("/")
+
+
 def check_distinct(videos: Path, questions: Sequence[Question]) -> None:
     """Refuse a folder in which two videos are one file.
 
