@@ -124,7 +124,7 @@ class Decoder:
         code = self._child.poll()
         size = os.fstat(self._messages.fileno()).st_size
         tail = os.pread(self._messages.fileno(), 2000, max(0, size - 2000))
-        lines = tail.decode(errors="replace").split("\n")
+        lines = tail.decode(errors="replace").splitlines()
         spoken = [line.strip()[:200] for line in lines if line.strip()]
         self.close()
         how = "no answer" if code is None else f"exit code {code}"

@@ -1,9 +1,9 @@
 """Pictures out of a video file: by PyAV, which notices damage, and by decord, which does not.
 
-PyAV reads first and strictly. It sees a container that is broken or ends before its own index, data
-that does not decode, references that are missing, and checksums where a codec has any; all this in
-what the chosen frames are decoded from, not in the rest of a long file. Nobody sees a flipped bit
-that leaves a valid stream behind, for H.264, VP8 and VP9 have no checksums.
+PyAV reads first and strictly. It sees a container that is broken or ends before its own index or
+header says, and data that does not decode; this in what the chosen frames are decoded from, not in
+the rest of a long file. It does not see a frame that was left out by whoever wrote the container,
+nor does anybody see a flipped bit that leaves a valid stream: few codecs have checksums.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def survey(path: Path) -> Contents:
         require_whole_index(path, container, stream)
         for packet in container.demux():
             end = max(end, seconds(packet))
-            if packet.stream_index == stream.index and shows(packet, stream):
-                times.append(packet.pts)
+            if packet.stream_index == stream.index:
+                times += [packet.pts] * shows(packet, stream)
                 keys += [packet.pts] * packet.is_keyframe
         require_promised_length(path, container, end)
         fps = float(stream.average_rate or 0)
