@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from videothinker import cpu_torch
 from videothinker.config import Device, RolloutConfig
 from videothinker.errors import WeightsError
 from videothinker.model.policy import forbidden_tokens
+from videothinker.scoring import answer_start
 from videothinker.types import Completion, Prompt, Weights
 
 ENGINE_ENVIRONMENT = {
@@ -106,7 +107,8 @@ class VllmEngine:
         while self._engine.has_unfinished_requests():
             for output in self._engine.step():
                 if output.finished:
-                    yield waiting.pop(output.request_id), tuple(map(completion, output.outputs))
+                    completions = [completion(one, self._decode) for one in output.outputs]
+                    yield waiting.pop(output.request_id), tuple(completions)
         if waiting:
             raise WeightsError(f"the engine lost {len(waiting)} requests; restart the worker")
 
@@ -125,6 +127,9 @@ class VllmEngine:
         """Drop cached prefixes and vision features."""
         self._engine.reset_prefix_cache()
         self._engine.reset_encoder_cache()
+
+    def _decode(self, token_ids: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(list(token_ids), skip_special_tokens=True))
 
     def _input(self, prompt: Prompt) -> Any:
         """A prompt that was decoded and preprocessed elsewhere, in vLLM's own form."""
@@ -177,7 +182,7 @@ def end_tokens(model: Path) -> list[int]:
     return [declared] if isinstance(declared, int) else list(declared)
 
 
-def completion(output: Any) -> Completion:
+def completion(output: Any, decode: Callable[[Sequence[int]], str]) -> Completion:
     """vLLM's record of one sample as ours."""
     chosen = [
         step[token].logprob for step, token in zip(output.logprobs, output.token_ids, strict=True)
@@ -187,4 +192,5 @@ def completion(output: Any) -> Completion:
         logprobs=np.asarray(chosen, dtype=np.float32),
         text=output.text,
         finish_reason="length" if output.finish_reason == "length" else "stop",
+        answer_start=answer_start(output.token_ids, decode),
     )

@@ -18,6 +18,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 from learner.actor import Assignment
 from videothinker.data.views import View
 from videothinker.errors import VideoThinkerError
+from videothinker.model_card import ModelLineage
 from videothinker.prompts import training_text
 from videothinker.types import INITIAL_VERSION, LearnerReport, Question, RolloutGroup, ScoredGroup
 
@@ -187,13 +188,16 @@ class Learner:
         """Load a stage's initial model."""
         self._everywhere("loading the model", "start_stage", lambda _: (assignment,))
 
-    def step(self, step: int, scored: Sequence[tuple[ScoredGroup, Prepared]]) -> LearnerReport:
-        """One update on all groups."""
-        shares = split(len(scored), len(self._ranks))
+    def step(
+        self, step: int, coefficient: float, scored: Sequence[tuple[ScoredGroup, Prepared]]
+    ) -> LearnerReport:
+        """One update on all groups, with this coefficient of the divergence."""
+        shares = split([cost(group.group) for group, _ in scored], len(self._ranks))
 
         def arguments(rank: int) -> tuple[Any, ...]:
             share = [(scored[index][0], weight) for index, weight in shares[rank]]
-            return (step, share, *[scored[index][1].prompt for index, _ in shares[rank]])
+            prompts = [scored[index][1].prompt for index, _ in shares[rank]]
+            return (step, coefficient, share, *prompts)
 
         reports: list[LearnerReport] = self._everywhere(f"step {step}", "step", arguments)
         return reports[0]
@@ -204,9 +208,11 @@ class Learner:
         fetch(references[1:], f"learner, publishing weights version {version}")
         return references[0]
 
-    def save_model(self, folder: Path, base: Path) -> str:
+    def save_model(self, folder: Path, base: Path, lineage: ModelLineage | None = None) -> str:
         """Export the policy; returns its digest."""
-        digests: list[str] = self._everywhere("exporting", "save_model", lambda _: (folder, base))
+        digests: list[str] = self._everywhere(
+            "exporting", "save_model", lambda _: (folder, base, lineage)
+        )
         return digests[0]
 
     def save_state(self, folder: Path) -> None:
@@ -225,17 +231,33 @@ class Learner:
         return fetch(calls, f"learner, {what}")
 
 
-def split(groups: int, ranks: int) -> list[list[tuple[int, float]]]:
-    """Deal group indices out to ranks, each with its weight in the overall mean.
+def cost(group: RolloutGroup) -> int:
+    """What a group costs the learner, in tokens of the language model.
 
-    Ranks must run equally many forward passes (their collectives wait for each other), so a rank
-    that comes short repeats a group with weight 0.
+    Prompt tokens count twice: nearly all of them are visual, and the vision tower's work on the
+    patches of one is about the language model's work on it.
     """
-    longest = -(-groups // ranks)
-    shares = [
-        [(index, 1 / groups) for index in range(rank, groups, ranks)] for rank in range(ranks)
-    ]
-    return [share + [(0, 0.0)] * (longest - len(share)) for share in shares]
+    return 2 * group.prompt_tokens + sum(len(c.token_ids) for c in group.completions)
+
+
+def split(costs: Sequence[float], ranks: int) -> list[list[tuple[int, float]]]:
+    """Deal group indices out to ranks by cost, each with its weight in the overall mean.
+
+    The most expensive first, each to the rank with the least to do: so ranks take about equally
+    long, and at each forward pass too. Ranks must run equally many of those (their collectives wait
+    for each other), so a rank that comes short repeats the cheapest group with weight 0.
+    """
+    longest = -(-len(costs) // ranks)
+    dearest_first = sorted(range(len(costs)), key=lambda index: (-costs[index], index))
+    shares: list[list[tuple[int, float]]] = [[] for _ in range(ranks)]
+    work = [0.0] * ranks
+    for index in dearest_first:
+        open_ranks = [rank for rank in range(ranks) if len(shares[rank]) < longest]
+        rank = min(open_ranks, key=lambda rank: (work[rank], rank))
+        shares[rank].append((index, 1 / len(costs)))
+        work[rank] += costs[index]
+    padding = [(dearest_first[-1], 0.0)]
+    return [share + padding * (longest - len(share)) for share in shares]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from videothinker.config import RunConfig, StageConfig
+from videothinker.model_card import ModelLineage, Source
 from videothinker.run import RunDirectory
-from videothinker.weights import model_digest
+from videothinker.weights import file_digest, model_digest
 
 
 class Lineage:
@@ -37,18 +38,35 @@ class Lineage:
             return self._run.stage(stage.kl.anchor) / "model"
         return Path(stage.kl.anchor).absolute()
 
+    def of_model(self, stage: StageConfig) -> ModelLineage:
+        """What a stage's exported model says of itself."""
+        config = self._config
+        base = config.model.path
+        return ModelLineage(
+            run=config.name,
+            stage=stage.name,
+            steps=stage.steps,
+            seed=config.seed,
+            base={"path": str(base), "digest": model_digest(base)},
+            data=[{"path": str(stage.questions), "digest": file_digest(stage.questions)}],
+            kl=stage.kl.model_dump(),
+            anchor=self._anchor_source(stage),
+            rewards=list(config.rewards),
+            group_size=config.sampling.group_size,
+            prompts_per_step=stage.prompts_per_step,
+            learning_rate=config.learner.learning_rate,
+            temperature=config.sampling.temperature,
+            video=config.video.model_dump(),
+        )
+
     def add_stage(self, stage: StageConfig, seconds: float) -> None:
         """A stage reached its last step."""
-        anchor = None
-        if stage.kl.direction != "none":
-            path = self.anchor(stage)
-            anchor = {"path": path, "digest": model_digest(path)}
         entry = {
             "name": stage.name,
             "steps": stage.steps,
             "seconds": seconds,
             "kl": stage.kl.model_dump(),
-            "anchor": anchor,
+            "anchor": self._anchor_source(stage),
         }
         self._keep("stages", entry)
 
@@ -69,6 +87,12 @@ class Lineage:
         self._summary["finished"] = time.time()
         self._run.summary(self._summary)
         return self._summary
+
+    def _anchor_source(self, stage: StageConfig) -> Source | None:
+        if stage.kl.direction == "none":
+            return None
+        path = self.anchor(stage)
+        return {"path": str(path), "digest": model_digest(path)}
 
     def _keep(self, kind: str, entry: dict[str, Any]) -> None:
         others = [known for known in self._summary[kind] if known["name"] != entry["name"]]

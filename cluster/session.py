@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +15,16 @@ from learner.actor import Assignment
 from videothinker.budget import budget_of
 from videothinker.config import RunConfig, StageConfig
 from videothinker.data.store import read_questions
+from videothinker.errors import DivergenceError
 from videothinker.evaluation import diagnose
+from videothinker.guard import Steering, stop_message
+from videothinker.metrics import GUARD_LOWERED
 from videothinker.progress import ProgressLine
 from videothinker.report import write_report
-from videothinker.run import RunDirectory
+from videothinker.run import RunDirectory, plain, read_lines
 from videothinker.types import INITIAL_VERSION, LearnerReport, ScoredGroup
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,10 +72,19 @@ class Session:
         """The learner's weights into every engine."""
         publish(self.fleet, self.version(stage, step))
 
-    def keep_state(self, stage: StageConfig, step: int) -> None:
-        """Save what resuming needs, as often as the configuration says."""
-        if step % self.config.learner.save_every == 0 and step < stage.steps:
-            save_state(self.fleet.learner, self.run.stage(stage.name), step)
+    def steering(self, stage: StageConfig) -> Steering:
+        """The guard and the coefficient of the step that comes next in a stage that has begun."""
+        return Steering.replay(stage, read_lines(self.run.path / "metrics.jsonl"))
+
+    def keep_state(self, stage: StageConfig, step: int, steering: Steering) -> None:
+        """Save what resuming needs, as often as the configuration says.
+
+        Not while reward is lost: the states of a collapse would push out the last good one.
+        """
+        due = step % self.config.learner.save_every == 0 and step < stage.steps
+        if due and steering.good:
+            folder, keep = self.run.stage(stage.name), self.config.learner.keep_states
+            save_state(self.fleet.learner, folder, step, keep)
 
     def record(
         self,
@@ -77,11 +92,19 @@ class Session:
         report: LearnerReport,
         groups: list[ScoredGroup],
         clock: StepClock,
+        steering: Steering,
     ) -> dict[str, Any]:
-        """A step's groups and figures onto the disk; returns the figures."""
-        line = step_metrics(
-            stage, report, groups, clock.seconds(), self.version(stage, report.step - 1)
+        """A step's groups and figures onto the disk; returns the figures.
+
+        The guard sees the figures as they stand on the disk, where a resumed run finds them.
+        """
+        version = self.version(stage, report.step - 1)
+        line: dict[str, Any] = plain(
+            step_metrics(stage, report, groups, clock.seconds(), version, steering)
         )
+        verdict = steering.watch(line)
+        if verdict.action != "healthy":
+            line["guard"] = {"action": verdict.action, "cause": verdict.cause}
         self.run.rollouts(stage.name, report.step, groups)
         self.run.record(line)
         self.run.status(
@@ -91,13 +114,26 @@ class Session:
             steps=stage.steps,
             weights_version=self.version(stage, report.step),
             rollout_workers=self.config.rollout.workers,
+            coefficient=steering.coefficient,
         )
+        if verdict.action != "healthy":
+            self._act(stage, report.step, verdict.action, verdict.cause)
         return line
+
+    def _act(self, stage: StageConfig, step: int, action: str, cause: str) -> None:
+        """Do as the guard says: the steering has lowered the coefficient; stopping is an error."""
+        self.run.status(guard={"stage": stage.name, "step": step, "action": action, "cause": cause})
+        if action == "stop":
+            where = f"stages.{self.config.stages.index(stage)}"
+            raise DivergenceError(stop_message(where, stage, step, cause))
+        GUARD_LOWERED.inc()
+        logger.warning("stage %s, step %d: coefficient halved: %s", stage.name, step, cause)
 
     def finish(self, stage: StageConfig, seconds: float) -> None:
         """Export a stage's model, with its results and its lineage."""
         model = self.run.stage(stage.name) / "model"
-        self.fleet.learner.save_model(model, self.config.model.path)
+        lineage = self.lineage.of_model(stage)
+        self.fleet.learner.save_model(model, self.config.model.path, lineage)
         self.lineage.add_stage(stage, seconds)
         self.lineage.count_videos(self.fleet.loader.counts())
         self.lineage.add_model(stage.name, model, self.evaluate(stage.name))

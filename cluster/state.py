@@ -1,33 +1,88 @@
-"""A stage's resumable states: `state/step_000050/`, complete or absent."""
+"""A stage's resumable states: `state/step_000050/`, complete or absent.
+
+Each rank writes its part, and what that is: `rank_N.json`. `progress.json` gathers those, with a
+checksum of every file, and is what makes a folder a state.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from cluster.fleet import Learner
+from videothinker.weights import file_digest
 
-KEPT = 2
+logger = logging.getLogger(__name__)
+
+PROGRESS = "progress.json"
 
 
-def save_state(learner: Learner, stage: Path, step: int) -> None:
-    """Let every rank write its part, then give the folder its name."""
-    folder = stage / "state" / f"step_{step:06d}"
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+def save_state(learner: Learner, stage: Path, step: int, keep: int) -> None:
+    """Let every rank write its part, then give the folder its name; keep the newest few."""
+    states = stage / "state"
+    for abandoned in states.glob(".step_*.partial"):
+        shutil.rmtree(abandoned)
+    folder = states / f"step_{step:06d}"
+    partial = states / f".{folder.name}.partial"
     partial.mkdir(parents=True)
     learner.save_state(partial)
-    (partial / "progress.json").write_text(json.dumps({"step": step}) + "\n")
+    _conclude(partial, step)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
-    for old in sorted(folder.parent.glob("step_*"))[:-KEPT]:
+    # what lies beyond this step was passed over when the run resumed
+    beyond = [state for state in _states(stage) if state > folder]
+    for old in [*beyond, *[state for state in _states(stage) if state <= folder][:-keep]]:
         shutil.rmtree(old)
 
 
 def newest_state(stage: Path) -> tuple[int, Path | None]:
-    """The steps done and their folder; (0, None) where there is none."""
-    folders = sorted((stage / "state").glob("step_*"))
-    if not folders:
-        return 0, None
-    return int(json.loads((folders[-1] / "progress.json").read_text())["step"]), folders[-1]
+    """The steps done and their folder, undamaged; (0, None) where there is none."""
+    for folder in reversed(_states(stage)):
+        flaw = damage(folder)
+        if flaw is None:
+            return int(_read(folder / PROGRESS)["step"]), folder
+        logger.warning("%s is passed over: %s", folder, flaw)
+    return 0, None
+
+
+def damage(folder: Path) -> str | None:
+    """Why a state cannot be resumed from; None where all of it is as it was written."""
+    try:
+        digests = _read(folder / PROGRESS)["digests"]
+    except FileNotFoundError:
+        return f"{PROGRESS} is missing"
+    except (ValueError, KeyError):
+        return f"{PROGRESS} is damaged"
+    for name, digest in digests.items():
+        file = folder / name
+        if not file.is_file():
+            return f"{name} is missing"
+        if file_digest(file) != digest:
+            return f"{name} is not as it was written"
+    return None
+
+
+def _conclude(partial: Path, step: int) -> None:
+    """Gather the ranks' own accounts into progress.json, on the disk before it counts."""
+    accounts = sorted(partial.glob("rank_*.json"))
+    parts = [_read(account) for account in accounts]
+    digests = {name: digest for part in parts for name, digest in part["digests"].items()}
+    with (partial / PROGRESS).open("w") as file:
+        json.dump({"step": step, **parts[0], "digests": digests}, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    for account in accounts:
+        account.unlink()
+
+
+def _states(stage: Path) -> list[Path]:
+    return sorted((stage / "state").glob("step_*"))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(file.read_text())
+    return content

@@ -11,7 +11,8 @@ import numpy as np
 
 from videothinker import metrics
 from videothinker.config import StageConfig
-from videothinker.types import LearnerReport, ScoredGroup
+from videothinker.guard import Steering
+from videothinker.types import LearnerReport, RolloutGroup, ScoredGroup
 
 ACCURACIES = ("soft_accuracy", "strict_accuracy")
 """Rewards that say how right a completion is."""
@@ -46,8 +47,11 @@ def step_metrics(
     groups: Sequence[ScoredGroup],
     seconds: dict[str, float],
     version: int,
+    steering: Steering,
 ) -> dict[str, Any]:
-    """One line of metrics.jsonl; `version` is the policy's when the step began."""
+    """One line of metrics.jsonl; `version` is the policy's when the step began, `steering` still
+    that which the step was made with.
+    """
     completions = [c for scored in groups for c in scored.group.completions]
     lengths = [len(completion.token_ids) for completion in completions]
     rewards = {name: float(_all(groups, name).mean()) for name in groups[0].rewards}
@@ -62,17 +66,34 @@ def step_metrics(
         "tokens": sum(lengths),
         "completion_length": float(np.mean(lengths)),
         "truncated_share": float(np.mean([c.finish_reason == "length" for c in completions])),
+        "duplicate_share": duplicate_share([scored.group for scored in groups]),
         "equal_reward_groups": float(np.mean([not scored.advantages.any() for scored in groups])),
         "skipped": stage.prompts_per_step - len(groups),
         "weights_version": groups[0].group.weights_version,
         "seconds": seconds,
     }
+    if stage.kl.direction != "none":
+        line |= {"coefficient": steering.coefficient, "lowered": steering.lowered}
     metrics.REWARD.set(line["reward"])
     metrics.KL.set(line.get("kl", 0.0))
+    for key, gauge in metrics.STEP_GAUGES.items():
+        gauge.set(line.get(key, 0.0))
     metrics.SAMPLES_SKIPPED.labels(stage.name).inc(line["skipped"])
     for scored in groups:
         metrics.GROUP_STALENESS.observe(version - scored.group.weights_version)
     return line
+
+
+def duplicate_share(groups: Sequence[RolloutGroup]) -> float:
+    """Of all completions but the first of each group, those that repeat another: 0 where all
+    differ, 1 where all are the same.
+    """
+    repeats = others = 0
+    for group in groups:
+        distinct = {completion.token_ids.tobytes() for completion in group.completions}
+        repeats += len(group.completions) - len(distinct)
+        others += len(group.completions) - 1
+    return repeats / others
 
 
 def _all(groups: Sequence[ScoredGroup], reward: str) -> np.ndarray:

@@ -28,6 +28,7 @@ from videothinker.config_file import to_yaml
 from videothinker.data.store import read_questions
 from videothinker.data.stream import QuestionStream, select
 from videothinker.errors import VideoThinkerError
+from videothinker.guard import Steering
 from videothinker.progress import ProgressLine
 from videothinker.report import write_report
 from videothinker.run import RunDirectory
@@ -70,25 +71,26 @@ def run(config: RunConfig, resume: Path | None = None) -> dict[str, Any]:
 def train_stage(session: Session, stage: StageConfig) -> None:
     """Train one stage from the run's initial model, evaluate it, export it."""
     done = session.begin(stage)
+    steering = session.steering(stage)
     seed = session.config.seed
     stream = QuestionStream(select(read_questions(stage.questions), stage.limit, seed), seed)
     started, empty = time.monotonic(), 0
     with ProgressLine(stage.name) as progress:
         for step in range(done + 1, stage.steps + 1):
-            metrics = train_step(session, stage, step, stream)
+            metrics = train_step(session, stage, step, stream, steering)
             empty = 0 if metrics else empty + 1
             if empty >= EMPTY_STEPS_ALLOWED:
                 raise VideoThinkerError(
                     f"stage {stage.name}: {empty} steps in a row had no sample to train on; "
                     f"{session.run.path / 'skipped.jsonl'} says why each was left out"
                 )
-            session.keep_state(stage, step)
+            session.keep_state(stage, step, steering)
             progress(step - done, stage.steps - done, f"reward {metrics.get('reward', 0):.2f}")
     session.finish(stage, time.monotonic() - started)
 
 
 def train_step(
-    session: Session, stage: StageConfig, step: int, stream: QuestionStream
+    session: Session, stage: StageConfig, step: int, stream: QuestionStream, steering: Steering
 ) -> dict[str, Any]:
     """One step; returns its metrics, or nothing when no group was left to train on."""
     clock = StepClock()
@@ -100,14 +102,14 @@ def train_step(
     with clock.phase("generate"):
         groups, anchored = generate(session, stage, step, prepared)
     with clock.phase("score"):
-        scored = score(session, groups, anchored)
+        scored = score(session, stage, groups, anchored)
     if not scored:
         return {}
     with clock.phase("learn"):
-        report = session.fleet.learner.step(step, scored)
+        report = session.fleet.learner.step(step, steering.coefficient, scored)
     with clock.phase("sync"):
         session.sync(stage, step)
-    return session.record(stage, report, [group for group, _ in scored], clock)
+    return session.record(stage, report, [group for group, _ in scored], clock, steering)
 
 
 def generate(
@@ -129,12 +131,15 @@ def generate(
 
 
 def score(
-    session: Session, groups: list[tuple[RolloutGroup, Prepared]], anchored: list[Any]
+    session: Session,
+    stage: StageConfig,
+    groups: list[tuple[RolloutGroup, Prepared]],
+    anchored: list[Any],
 ) -> list[tuple[ScoredGroup, Prepared]]:
     """Rewards, advantages, the anchor's log-probs; in an order that does not depend on timing."""
     logprobs = fetch(anchored, "anchor scorer, log-probs") or [None] * len(groups)
     scored = [
-        (score_group(group, session.config.rewards, anchor), item)
+        (score_group(group, session.config.rewards, anchor, stage.kl), item)
         for (group, item), anchor in zip(groups, logprobs, strict=True)
     ]
     return sorted(scored, key=lambda pair: pair[0].group.sort_key())

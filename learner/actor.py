@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import json
 import socket
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from learner.deepspeed_engine import (
     Trainee,
+    barrier,
     connect,
     has_non_finite,
     max_over_ranks,
@@ -23,12 +25,21 @@ from learner.deepspeed_engine import (
 )
 from videothinker.budget import Budget
 from videothinker.config import Device, KLConfig, LearnerConfig
-from videothinker.errors import DivergenceError
+from videothinker.errors import DivergenceError, InputError
 from videothinker.metrics import LEARNER_STEPS, SAMPLES_TRAINED, WEIGHT_VERSION, serve
 from videothinker.model.policy import completion_mask
-from videothinker.objective import policy_loss
-from videothinker.types import LearnerReport, Prompt, ScoredGroup, Weights
-from videothinker.weights import model_digest, save_model
+from videothinker.model_card import ModelLineage
+from videothinker.objective import policy_loss, repulsion_ratio
+from videothinker.run import disk_errors
+from videothinker.types import (
+    INITIAL_VERSION,
+    LearnerReport,
+    Prompt,
+    RolloutGroup,
+    ScoredGroup,
+    Weights,
+)
+from videothinker.weights import file_digest, model_digest, save_model
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +63,7 @@ class LearnerRank:
         self._device = device
         self._rank = 0
         self._world = 1
+        self._version = INITIAL_VERSION
 
     def meeting_point(self) -> tuple[str, int]:
         """This machine's address and a free port, for the other ranks to find rank 0."""
@@ -77,19 +89,25 @@ class LearnerRank:
         self._trainee = Trainee(assignment.model, assignment.dtype, assignment.learner)
 
     def step(
-        self, step: int, share: Sequence[tuple[ScoredGroup, float]], *prompts: Prompt
+        self,
+        step: int,
+        coefficient: float,
+        share: Sequence[tuple[ScoredGroup, float]],
+        *prompts: Prompt,
     ) -> LearnerReport:
         """One update on this rank's share of the groups.
 
-        `share` pairs each group with its weight in the mean over all ranks' groups; a group of
-        weight 0 only keeps the ranks in step. `prompts` are the groups' prompts in the same order,
-        arguments of their own so that the object store resolves them in place.
+        `coefficient` is the divergence's in this step; without a direction it is not used. `share`
+        pairs each group with its weight in the mean over all ranks' groups; a group of weight 0
+        only keeps the ranks in step. `prompts` are the groups' prompts in the same order, arguments
+        of their own so that the object store resolves them in place.
         """
         started = time.monotonic()
         trainee = self._require_trainee()
         totals = StepTotals()
-        for index, ((group, weight), prompt) in enumerate(zip(share, prompts, strict=True)):
-            loss, stats = self._group_loss(trainee, group, prompt)
+        weighted = zip(share, self._loss_weights(share), prompts, strict=True)
+        for index, ((group, _), weight, prompt) in enumerate(weighted):
+            loss, stats = self._group_loss(trainee, coefficient, group, prompt)
             if has_non_finite(loss.detach()):
                 raise DivergenceError(
                     f"step {step}: the loss of {group.group.question.id} is not finite; nothing "
@@ -103,14 +121,21 @@ class LearnerRank:
                 f"step {step}: sampler and learner disagree by {report['logprob_gap']:.3g} a token "
                 f"(cluster.logprob_tolerance {self._task.logprob_tolerance:g}); nothing was updated"
             )
-        report["learning_rate"] = self._learning_rate(step)
+        report["repulsion_ratio"] = repulsion_ratio(report)
+        report["learning_rate"] = learning_rate(self._task.learner, step, self._task.steps)
         report["grad_norm"] = trainee.step(report["learning_rate"])
+        if not np.isfinite(report["grad_norm"]):
+            raise DivergenceError(
+                f"step {step}: the gradient is not finite; nothing was updated. Resume from the "
+                "last state with a lower learning rate or KL bound"
+            )
         LEARNER_STEPS.inc()
         SAMPLES_TRAINED.inc(sum(len(g.group.completions) for g, weight in share if weight))
         return LearnerReport(step=step, stats=report, seconds=time.monotonic() - started)
 
     def publish(self, version: int) -> Weights | None:
         """The current policy as one block; only rank 0 returns it."""
+        self._version = version
         with self._require_trainee().whole() as model:
             if self._rank != 0:
                 return None
@@ -122,45 +147,89 @@ class LearnerRank:
             payload=np.frombuffer(block, np.uint8),
         )
 
-    def save_model(self, folder: Path, base: Path) -> str:
+    def save_model(self, folder: Path, base: Path, lineage: ModelLineage | None = None) -> str:
         """Export a Hugging Face checkpoint, processor and all; returns its digest."""
         with self._require_trainee().whole() as model:
             if self._rank != 0:
                 return ""
-            save_model(model, folder, like=base, budget=self._task.budget)
+            task = self._task
+            save_model(model, folder, base, task.budget, task.temperature, lineage)
         return model_digest(folder)
 
     def save_state(self, folder: Path) -> None:
-        """What resuming needs of this rank."""
-        self._require_trainee().save_shards(folder)
+        """What resuming needs of this rank, and `rank_N.json`: what that fits and its checksums."""
+        with disk_errors(folder):
+            self._require_trainee().save_shards(folder)
+            torch.save(random_state(), folder / f"random_{self._rank}.pt")
+            barrier()  # whatever the others write is on the disk
+            written = sorted(path for path in folder.rglob("*") if path.suffix != ".json")
+            mine = [path for path in written if path.is_file()][self._rank :: self._world]
+            content = self._layout() | {
+                "weights_version": self._version,
+                "digests": {str(path.relative_to(folder)): file_digest(path) for path in mine},
+            }
+            (folder / f"rank_{self._rank}.json").write_text(json.dumps(content))
 
     def load_state(self, folder: Path) -> None:
-        """What `save_state` wrote."""
+        """What `save_state` wrote; the optimizer's parts fit the same ranks and stage only."""
+        saved = json.loads((folder / "progress.json").read_text())
+        for name, here in self._layout().items():
+            if saved[name] != here:
+                raise InputError(
+                    f"{folder}: saved with learner.{name} = {saved[name]}, resumed with {here}. "
+                    f"Resume with learner.{name} = {saved[name]}"
+                )
         self._require_trainee().load_shards(folder)
+        restore_random_state(torch.load(folder / f"random_{self._rank}.pt"))
+
+    def _layout(self) -> dict[str, int]:
+        return {"ranks": self._world, "zero_stage": self._task.learner.zero_stage}
+
+    def _loss_weights(self, share: Sequence[tuple[ScoredGroup, float]]) -> list[float]:
+        """Each group's part in the step's mean; of all tokens alike, its share of those."""
+        if self._task.learner.aggregation == "sequence":
+            return [weight for _, weight in share]
+        tokens = [sum(self._counted(scored.group)) if weight else 0 for scored, weight in share]
+        here = torch.tensor(float(sum(tokens)), device=self._device)
+        everywhere = float(mean_over_ranks(here)) * self._world
+        return [count / max(everywhere, 1.0) for count in tokens]
+
+    def _counted(self, group: RolloutGroup) -> list[int]:
+        """How many tokens of each completion the loss sees."""
+        left_out = "length" if self._task.learner.mask_truncated else ""
+        return [
+            0 if completion.finish_reason == left_out else len(completion.token_ids)
+            for completion in group.completions
+        ]
 
     def _group_loss(
-        self, trainee: Trainee, scored: ScoredGroup, prompt: Prompt
+        self, trainee: Trainee, coefficient: float, scored: ScoredGroup, prompt: Prompt
     ) -> tuple[Tensor, dict[str, Tensor]]:
         completions = scored.group.completions
         token_ids = [completion.token_ids for completion in completions]
         logp, entropy = trainee(prompt, token_ids, self._task.temperature)
         mask = completion_mask([len(tokens) for tokens in token_ids], logp.device)
+        sees_loss = torch.tensor(self._counted(scored.group), device=logp.device) > 0
+        sampled = padded([completion.logprobs for completion in completions], logp)
         kl, learner = self._task.kl, self._task.learner
-        anchor = scored.anchor_logprobs
+        anchor, felt = scored.anchor_logprobs, scored.divergence_mask
         loss, stats = policy_loss(
             logp,
             logp.detach(),  # exactly on-policy: the sampler held these very weights
             None if anchor is None else padded(anchor, logp),
             torch.from_numpy(scored.advantages).to(logp),
-            mask,
+            mask * sees_loss[:, None],
             clip_low=learner.clip_low,
             clip_high=learner.clip_high,
-            coefficient=kl.coefficient,
+            coefficient=0.0 if kl.direction == "none" else coefficient,
             direction=kl.direction,
             estimator=kl.estimator,
             bound=kl.bound,
+            aggregation=learner.aggregation,
+            divergence_mask=None if felt is None else padded(felt, logp),
+            sampler_logp=sampled,
+            importance_cap=learner.importance_cap,
         )
-        sampled = padded([completion.logprobs for completion in completions], logp)
         gap = (logp.detach() - sampled).abs() * mask
         stats |= {
             "loss": loss.detach(),
@@ -170,14 +239,21 @@ class LearnerRank:
         }
         return loss, stats
 
-    def _learning_rate(self, step: int) -> float:
-        learner = self._task.learner
-        left = 1 - (step - 1) / self._task.steps if learner.schedule == "linear" else 1.0
-        return learner.learning_rate * left
-
     def _require_trainee(self) -> Trainee:
         assert self._trainee is not None, "start_stage comes first"
         return self._trainee
+
+
+def learning_rate(config: LearnerConfig, step: int, steps: int) -> float:
+    """Of one step, counted from 1: up over the warm-up, then level or down to zero after `steps`.
+
+    The last step of the warm-up has the full rate, and so has the one after it.
+    """
+    warm = config.warmup_steps
+    if step <= warm:
+        return config.learning_rate * step / warm
+    left = (steps - step + 1) / (steps - warm) if config.schedule == "linear" else 1.0
+    return config.learning_rate * left
 
 
 class StepTotals:
@@ -218,3 +294,16 @@ def weights_block(model: torch.nn.Module) -> bytes:
         name: parameter.detach().cpu().contiguous() for name, parameter in model.named_parameters()
     }
     return bytes(safetensors.torch.save(tensors))
+
+
+def random_state() -> dict[str, Tensor]:
+    """Of torch's generators in this process: dropout, and what checkpointing replays."""
+    states = {"cpu": torch.get_rng_state()}
+    return states | ({"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {})
+
+
+def restore_random_state(states: dict[str, Tensor]) -> None:
+    """What `random_state` returned."""
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"])

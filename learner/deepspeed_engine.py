@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from videothinker.config import Device, LearnerConfig
+from videothinker.config import Device, LearnerConfig, Part
 from videothinker.model.policy import Policy, load_model
 
 BACKEND = {"cpu": "gloo", "cuda": "nccl"}
@@ -43,13 +44,16 @@ class Trainee:
         if config.gradient_checkpointing:
             module.gradient_checkpointing_enable()
         module.train()
+        freeze(module, config.freeze)
         policy = Policy(module)
-        optimizer = torch.optim.AdamW(
-            policy.parameters(), lr=config.learning_rate, weight_decay=0.0
-        )
+        trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
         self._engine, *_ = deepspeed.initialize(
-            model=policy, optimizer=optimizer, config=deepspeed_settings(config, dtype)
+            model=policy,
+            optimizer=adam(trained, config),
+            config=deepspeed_settings(config, dtype),
         )
+        self._trained = trained
+        self._replicated = config.zero_stage == 0
         self._model = module
         self._sharded = config.zero_stage == 3
 
@@ -64,11 +68,19 @@ class Trainee:
         self._engine.backward(loss, scale_wrt_gas=False)
 
     def step(self, learning_rate: float) -> float:
-        """Apply the accumulated gradient; returns its norm before clipping."""
+        """Apply the accumulated gradient unless it is not finite; returns its norm, unclipped."""
         for group in self._engine.optimizer.param_groups:
             group["lr"] = learning_rate
-        self._engine.step()
-        return float(self._engine.get_global_grad_norm() or 0.0)
+        if self._replicated:  # DeepSpeed would clip by a norm of NaN, and then step
+            gradients = [p.grad for p in self._trained if p.grad is not None]
+            norm = float(torch.nn.utils.get_total_norm(gradients))
+            if math.isfinite(norm):
+                self._engine.step()
+            return norm
+        self._engine.step()  # looks at the reduced gradients' norm first, and may decline
+        if not self._engine.was_step_applied():
+            return math.inf
+        return float(self._engine.get_global_grad_norm())
 
     @contextmanager
     def whole(self) -> Iterator[Any]:
@@ -85,17 +97,47 @@ class Trainee:
 
     def load_shards(self, folder: Path) -> None:
         """What `save_shards` wrote, on the same number of ranks."""
-        self._engine.load_checkpoint(str(folder), tag="shards")
+        loaded, _ = self._engine.load_checkpoint(str(folder), tag="shards")
+        assert loaded is not None, f"DeepSpeed found nothing in {folder}"
+
+
+def adam(parameters: Sequence[torch.nn.Parameter], config: LearnerConfig) -> torch.optim.Optimizer:
+    """AdamW without decay; on the host it is DeepSpeed's, which is compiled on first use."""
+    if not config.offload:
+        return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=0.0)
+    from deepspeed.ops.adam import DeepSpeedCPUAdam
+
+    host: torch.optim.Optimizer = DeepSpeedCPUAdam(
+        parameters, lr=config.learning_rate, weight_decay=0.0
+    )
+    return host
+
+
+def freeze(model: Any, parts: Sequence[Part]) -> None:
+    """Take parts of a Qwen2.5-VL out of the training."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(part_of(name) not in parts)
+
+
+def part_of(parameter: str) -> Part:
+    """The part of a Qwen2.5-VL that a parameter belongs to; a head may share the embeddings."""
+    if parameter.startswith("model.visual."):
+        return "merger" if parameter.startswith("model.visual.merger.") else "vision"
+    return "embeddings" if parameter.split(".")[-2] in ("embed_tokens", "lm_head") else "layers"
 
 
 def deepspeed_settings(config: LearnerConfig, dtype: str) -> dict[str, Any]:
     """DeepSpeed's own configuration, built from ours so that no second file can disagree."""
+    zero: dict[str, Any] = {"stage": config.zero_stage}
+    if config.offload:
+        pinned = torch.cuda.is_available()
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": pinned}
     return {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,  # `Trainee.backward` says where a step ends
         "gradient_clipping": config.max_grad_norm,
         "bf16": {"enabled": dtype == "bfloat16"},
-        "zero_optimization": {"stage": config.zero_stage},
+        "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
     }
 
@@ -103,6 +145,11 @@ def deepspeed_settings(config: LearnerConfig, dtype: str) -> dict[str, Any]:
 def has_non_finite(values: Tensor) -> bool:
     """Whether any rank holds a number that is not finite; every rank gets the same answer."""
     return bool(max_over_ranks((~torch.isfinite(values)).any().float()))
+
+
+def barrier() -> None:
+    """Wait for the learner's other ranks."""
+    torch.distributed.barrier()
 
 
 def mean_over_ranks(values: Tensor) -> Tensor:

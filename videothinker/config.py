@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 Place = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
@@ -14,6 +14,8 @@ Place = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute()
 Positive = Annotated[int, Field(gt=0)]
 Device = Literal["cpu", "cuda"]
 DType = Literal["float32", "bfloat16"]
+Part = Literal["vision", "merger", "embeddings", "layers"]
+"""A part of the model; the embeddings include the output head, which may share their weights."""
 RewardName = Literal["soft_accuracy", "format", "strict_accuracy", "strict_format"]
 DEFAULT_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "videothinker" / "clips"
 
@@ -117,8 +119,29 @@ class KLConfig(Section):
     anchor: str = "bias"
     """bias: an earlier stage's result; base: this stage's initial model; otherwise a path."""
     coefficient: float = Field(default=0.01, ge=0)
-    estimator: Literal["k3"] = "k3"
+    target: float | None = Field(default=None, gt=0)
+    """Nats a token: every step moves the coefficient so that the divergence is held here; None
+    leaves it as it is."""
+    estimator: Literal["k1", "k2", "k3", "policy", "exact"] = "k3"
     bound: float = Field(default=11.0, gt=0)
+    applies_to: Literal["all", "answer", "thinking"] = "all"
+    """The tokens that feel the divergence; the answer begins with its tag."""
+    skip_equal_groups: bool = False
+    """Groups of equal rewards, which teach nothing else, do not feel it either."""
+
+
+class GuardConfig(Section):
+    """What happens when a stage's metrics say that the policy collapses."""
+
+    action: Annotated[
+        Literal["stop", "lower", "off"],
+        BeforeValidator(lambda given: "off" if given is False else given),  # so YAML reads off
+    ] = "stop"
+    """lower: halve the divergence's coefficient, and stop when that did not help."""
+    lowerings: Positive = 3
+    """How often the coefficient is halved before the run is stopped."""
+    window: Annotated[int, Field(ge=2)] = 10
+    """Steps that are judged together."""
 
 
 class LearnerConfig(Section):
@@ -127,13 +150,28 @@ class LearnerConfig(Section):
     learning_rate: float = Field(default=1e-6, gt=0)
     schedule: Literal["linear", "constant"] = "linear"
     """linear: falls to zero over the stage's steps."""
+    warmup_steps: int = Field(default=0, ge=0)
+    """Steps over which the learning rate rises to its full height, before the schedule."""
     max_grad_norm: float = Field(default=20.0, gt=0)
     clip_low: float = Field(default=0.2, gt=0, lt=1)
     clip_high: float = Field(default=0.28, gt=0)
+    aggregation: Literal["sequence", "token"] = "sequence"
+    """Every completion counts alike, or every token of the step."""
+    importance_cap: float | None = Field(default=None, ge=1)
+    """Weigh tokens by how much likelier the policy finds them than their sampler, at most so much;
+    None only measures it."""
+    mask_truncated: bool = False
+    """Completions that were cut off at sampling.max_tokens contribute nothing."""
+    freeze: tuple[Part, ...] = ()
+    """Parts of the model that keep their weights."""
     ranks: Positive = 1
     zero_stage: Literal[0, 2, 3] = 2
+    offload: bool = False
+    """Keep the optimizer's states, and do its arithmetic, on the host."""
     gradient_checkpointing: bool = True
     save_every: Positive = 50
+    keep_states: Positive = 2
+    """How many of a stage's newest states are kept."""
 
 
 class RolloutConfig(Section):
@@ -166,6 +204,7 @@ class StageConfig(Section):
     steps: Positive = 500
     prompts_per_step: Positive = 2
     kl: KLConfig = KLConfig()
+    guard: GuardConfig = GuardConfig()
 
 
 class RunConfig(Section):

@@ -6,8 +6,9 @@ import difflib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
-from videothinker.config import RunConfig, StageConfig
+from videothinker.config import GuardConfig, Part, RunConfig, StageConfig
 from videothinker.data.store import read_questions
 from videothinker.errors import InputError
 
@@ -16,7 +17,15 @@ Problem = tuple[tuple[str, ...], str]
 
 PIXELS_PER_TOKEN = 28 * 28
 FRAMES_PER_TOKEN = 2
-KL_DETAILS = ("coefficient", "anchor", "estimator", "bound")
+KL_DETAILS = (
+    "coefficient",
+    "target",
+    "anchor",
+    "estimator",
+    "bound",
+    "applies_to",
+    "skip_equal_groups",
+)
 CLEVRER_SITE = "http://clevrer.csail.mit.edu"
 
 
@@ -24,6 +33,7 @@ def cross_checks(config: RunConfig) -> Iterator[Problem]:
     """Every pair of settings that cannot hold together."""
     yield from _check_stages(config)
     yield from _check_ranks(config)
+    yield from _check_learner(config)
     yield from _check_video(config)
     yield from _check_out(config)
 
@@ -70,6 +80,7 @@ def _check_stages(config: RunConfig) -> Iterator[Problem]:
                 " results are kept by name. Give each stage its own",
             )
         yield from _check_kl(f"stages.{number}.kl", stage, earlier)
+        yield from _check_guard(f"stages.{number}", stage)
         earlier.append(stage.name)
     if not config.rewards:
         yield (("rewards",), "rewards = []: there is nothing to learn from. Name at least one")
@@ -91,6 +102,13 @@ def _check_kl(where: str, stage: StageConfig, earlier: list[str]) -> Iterator[Pr
                 f" {where}='{{direction: none}}')",
             )
         return
+    if kl.estimator == "exact":
+        yield (
+            (f"{where}.estimator",),
+            f"{where}.estimator = 'exact': it needs the anchor's scores of every token of the"
+            " vocabulary, and the anchor scorer sends those of the sampled tokens only. Use k2,"
+            " whose expected gradient is the same",
+        )
     if kl.anchor == "base" or os.sep in kl.anchor or Path(kl.anchor).is_dir():
         return
     if kl.anchor == "bias":
@@ -110,6 +128,33 @@ def _check_kl(where: str, stage: StageConfig, earlier: list[str]) -> Iterator[Pr
     )
 
 
+def _check_guard(where: str, stage: StageConfig) -> Iterator[Problem]:
+    kl, guard, usual = stage.kl, stage.guard, GuardConfig()
+    held = kl.direction != "none" and kl.target is not None
+    if held and kl.coefficient == 0:
+        yield (
+            (f"{where}.kl.coefficient", f"{where}.kl.target"),
+            f"{where}.kl.target = {kl.target:g}: a coefficient of 0 stays 0 however it is"
+            f" multiplied. Set {where}.kl.coefficient to where it should start",
+        )
+    if guard.action == "lower" and (held or kl.direction == "none" or kl.coefficient == 0):
+        reason = "kl.target would raise it again" if held else "this stage has no divergence"
+        yield (
+            (f"{where}.guard.action", f"{where}.kl"),
+            f"{where}.guard.action = 'lower': there is no coefficient to lower, {reason}. Use stop",
+        )
+    idle = [("lowerings", "lower")] if guard.action != "lower" else []
+    idle += [("window", "stop or lower")] if guard.action == "off" else []
+    for key, wanted in idle:
+        value = getattr(guard, key)
+        if value != getattr(usual, key):
+            yield (
+                (f"{where}.guard.action", f"{where}.guard.{key}"),
+                f"{where}.guard.{key} = {value} has no effect with action = {guard.action!r}."
+                f" Leave it out, or set {where}.guard.action to {wanted}",
+            )
+
+
 def _check_ranks(config: RunConfig) -> Iterator[Problem]:
     ranks = config.learner.ranks
     for number, stage in enumerate(config.stages):
@@ -119,6 +164,28 @@ def _check_ranks(config: RunConfig) -> Iterator[Problem]:
                 ("learner.ranks", f"stages.{number}.prompts_per_step"),
                 f"stages.{number}.prompts_per_step = {prompts} cannot be shared evenly by"
                 f" learner.ranks = {ranks}. Use a multiple of {ranks}, or other ranks",
+            )
+
+
+def _check_learner(config: RunConfig) -> Iterator[Problem]:
+    learner = config.learner
+    if learner.offload and learner.zero_stage == 0:
+        yield (
+            ("learner.offload", "learner.zero_stage"),
+            "learner.offload = True: with learner.zero_stage = 0 every rank keeps its optimizer"
+            " whole and on its device. Use learner.zero_stage = 2 or 3",
+        )
+    if set(learner.freeze) == set(get_args(Part)):
+        yield (
+            ("learner.freeze",),
+            "learner.freeze names every part of the model: nothing is left to train. Leave one out",
+        )
+    for number, stage in enumerate(config.stages):
+        if learner.warmup_steps >= stage.steps:
+            yield (
+                ("learner.warmup_steps", f"stages.{number}.steps"),
+                f"learner.warmup_steps = {learner.warmup_steps}: stages.{number}.steps ="
+                f" {stage.steps} end before the schedule begins. Lower the first",
             )
 
 

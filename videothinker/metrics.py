@@ -18,6 +18,24 @@ GROUP_STALENESS = Histogram(
 ROLLOUT_WORKERS = Gauge("videothinker_rollout_workers", "Rollout workers that take prompts")
 REWARD = Gauge("videothinker_reward", "Mean total reward of the last step")
 KL = Gauge("videothinker_kl", "Mean divergence from the anchor in the last step")
+STEP_GAUGES = {
+    "entropy": Gauge("videothinker_entropy", "Of the next token, nats; mean of the last step"),
+    "completion_length": Gauge("videothinker_completion_length", "Mean tokens of a completion"),
+    "truncated_share": Gauge("videothinker_truncated_share", "Completions cut off at max_tokens"),
+    "duplicate_share": Gauge(
+        "videothinker_duplicate_share", "Completions that repeat another of their group"
+    ),
+    "equal_reward_groups": Gauge(
+        "videothinker_equal_reward_groups", "Share of groups without reward signal"
+    ),
+    "bound_share": Gauge("videothinker_bound_share", "Tokens whose log-ratio is at its bound"),
+    "repulsion_ratio": Gauge(
+        "videothinker_repulsion_ratio", "Gradient norm of the divergence over that of the reward"
+    ),
+    "coefficient": Gauge("videothinker_coefficient", "Of the divergence, in the last step"),
+}
+"""Key of metrics.jsonl -> the same figure of the last step; 0 where a stage has no such figure."""
+GUARD_LOWERED = Counter("videothinker_guard_lowered", "Times the guard halved the coefficient")
 PHASE_SECONDS = Histogram("videothinker_phase_seconds", "Time of one phase of a step", ["phase"])
 
 

@@ -52,6 +52,22 @@ MORE_CURVES = (
     Curve("grad_norm", "Gradient norm", "before clipping", "norm"),
     Curve("clip_share", "Clipped tokens", "outside the ratio's bounds", "share"),
     Curve("bound_share", "Bounded tokens", "log-ratio to the anchor at its bound", "share"),
+    Curve(
+        "repulsion_ratio",
+        "Divergence against reward",
+        "gradient norm of the divergence over that of the reward",
+        "ratio",
+    ),
+    Curve("coefficient", "Coefficient", "of the divergence", "coefficient"),
+    Curve(
+        "duplicate_share",
+        "Duplicates",
+        "completions that repeat another of their group",
+        "share",
+        share=True,
+    ),
+    Curve("truncated_share", "Cut off", "completions at max_tokens", "share", share=True),
+    Curve("equal_reward_groups", "Without signal", "groups of equal rewards", "share", share=True),
     Curve("tokens", "Tokens", "generated in the step", "tokens"),
 )
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from videothinker.config import KLConfig
 from videothinker.rewards import score
-from videothinker.types import RolloutGroup, ScoredGroup
+from videothinker.types import Completion, RolloutGroup, ScoredGroup
+
+ANSWER_TAG = "<answer>"
 
 
 def score_group(
     group: RolloutGroup,
     reward_names: Sequence[str],
     anchor_logprobs: Sequence[np.ndarray] | None,
+    kl: KLConfig | None = None,
 ) -> ScoredGroup:
-    """Scores one whole group; anchor_logprobs holds G arrays of [T], or None without a KL term."""
+    """Scores one whole group; anchor_logprobs holds G arrays of [T], or None without a KL term.
+
+    `kl` says which tokens feel that term; without it all do.
+    """
     import torch  # here, so that whoever only passes ScoredGroups on needs no torch
 
     from videothinker.objective import group_advantages
@@ -33,4 +41,46 @@ def score_group(
         rewards=rewards,
         advantages=advantages.astype(np.float32),
         anchor_logprobs=None if anchor_logprobs is None else tuple(anchor_logprobs),
+        divergence_mask=None if kl is None else divergence_mask(group.completions, advantages, kl),
     )
+
+
+def divergence_mask(
+    completions: Sequence[Completion], advantages: np.ndarray, kl: KLConfig
+) -> tuple[np.ndarray, ...] | None:
+    """Which tokens of a group feel the divergence; None where all do.
+
+    The answer is everything from its tag on, the thinking everything before; a completion without
+    the tag is thinking to its end.
+    """
+    if kl.direction == "none":
+        return None
+    if kl.skip_equal_groups and not advantages.any():
+        return tuple(np.zeros(len(one.token_ids), bool) for one in completions)
+    if kl.applies_to == "all":
+        return None
+    masks = []
+    for one in completions:
+        place = np.arange(len(one.token_ids))
+        start = len(place) if one.answer_start is None else one.answer_start
+        masks.append(place >= start if kl.applies_to == "answer" else place < start)
+    return tuple(masks)
+
+
+def answer_start(token_ids: Sequence[int], decode: Callable[[Sequence[int]], str]) -> int | None:
+    """Index of the token in which the first <answer> tag begins, None without one.
+
+    Found by decoding ever smaller parts: a tag may share a token with what stands beside it.
+    """
+    if ANSWER_TAG not in decode(token_ids):
+        return None
+
+    def complete(count: int) -> bool:
+        return ANSWER_TAG in decode(token_ids[:count])
+
+    def cut_into(start: int) -> bool:
+        return ANSWER_TAG not in decode(token_ids[start:end])
+
+    end = bisect_left(range(len(token_ids)), True, key=complete)
+    first = max(0, end - len(ANSWER_TAG))  # a token holds at least one of its characters
+    return first + bisect_left(range(first, end), True, key=cut_into) - 1

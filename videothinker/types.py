@@ -70,6 +70,8 @@ class Completion:
     """[T] float32, of the distribution that was sampled from."""
     text: str
     finish_reason: FinishReason
+    answer_start: int | None = None
+    """Index of the token at which the first <answer> tag begins; None where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,6 +101,8 @@ class ScoredGroup:
     """[G] float32."""
     anchor_logprobs: tuple[np.ndarray, ...] | None
     """G arrays of [T] float32 under the frozen anchor; None without a KL term."""
+    divergence_mask: tuple[np.ndarray, ...] | None = None
+    """G arrays of [T] bool, the tokens that feel the divergence; None where all do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -72,7 +72,7 @@ def gaps(fleet: Fleet, run_config: RunConfig, prepared: list[Prepared]) -> list[
         scored = [
             (with_made_up_rewards(g, version + n), item) for n, (g, item) in enumerate(groups)
         ]
-        report = fleet.learner.step(version, scored)
+        report = fleet.learner.step(version, 0.0, scored)
         assert report.stats["grad_norm"] > 0
         gaps.append(report.stats["logprob_gap_max"])
     publish(fleet, UPDATES + 2)
@@ -170,7 +170,7 @@ def test_a_step_that_cannot_be_trusted_is_refused_before_the_update(
         anchor_logprobs=None,
     )
     with pytest.raises(DivergenceError, match=message):
-        fleet.learner.step(1, [(scored, item)])
+        fleet.learner.step(1, 0.0, [(scored, item)])
     assert ray.get(fleet.learner.publish(2)).digest == before.digest
 
 

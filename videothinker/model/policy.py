@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from videothinker import cpu_torch
+from videothinker.model.attention import Layout, share_prefix
 from videothinker.types import Prompt
 
 LOGITS_AT_ONCE = 2**24
@@ -26,7 +27,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def load_model(path: Path, dtype: str) -> Any:
-    """Qwen2.5-VL from a folder, with the attention that takes a mask of any shape."""
+    """Qwen2.5-VL from a folder."""
     cpu_torch.install()
     from transformers import Qwen2_5_VLForConditionalGeneration
 
@@ -46,6 +47,7 @@ class Policy(nn.Module):
 
     def __init__(self, model: Any) -> None:
         super().__init__()
+        share_prefix(model)
         self.model: Any = model
         self._forbidden = forbidden_tokens(model.config)
 
@@ -61,29 +63,42 @@ class Policy(nn.Module):
         hidden = self.model.model(
             input_ids=row.token_ids,
             position_ids=row.positions,
-            attention_mask=row.mask,
+            attention_mask=row.layout,
             pixel_values_videos=row.pixel_values,
             video_grid_thw=row.grid,
             use_cache=False,
         ).last_hidden_state[0, row.predicting]
-        rows = max(1, LOGITS_AT_ONCE // self.model.config.text_config.vocab_size)
-        # Recomputed in the backward pass: what is kept does not grow with the vocabulary.
-        chunks = [
-            checkpoint(self._score, *chunk, temperature, use_reentrant=False)
-            for chunk in zip(hidden.split(rows), row.predicted.split(rows), strict=True)
-        ]
-        chosen, entropy = (torch.cat(parts) for parts in zip(*chunks, strict=True))
+        chosen, entropy = token_scores(
+            self.model.lm_head, hidden, row.predicted, temperature, self._forbidden
+        )
         return row.unpack(chosen), row.unpack(entropy)
 
-    def _score(
-        self, hidden: Tensor, predicted: Tensor, temperature: float
-    ) -> tuple[Tensor, Tensor]:
-        """Hidden states [n, H] and the tokens after them [n] -> log-probs and entropies [n]."""
-        logits = self.model.lm_head(hidden).float() / temperature
-        forbidden = torch.tensor(self._forbidden, device=logits.device)
-        everything = logits.index_fill(1, forbidden, -torch.inf).log_softmax(dim=1)
+
+def token_scores(
+    head: nn.Linear, hidden: Tensor, predicted: Tensor, temperature: float, forbidden: list[int]
+) -> tuple[Tensor, Tensor]:
+    """Hidden states [n, H] and the tokens after them [n] -> log-probs and entropies [n].
+
+    A chunk's scores over the vocabulary are computed again in the backward pass: what is kept does
+    not grow with the vocabulary, and what exists at one time is a few times LOGITS_AT_ONCE.
+    """
+    out = torch.tensor(forbidden, device=hidden.device)
+
+    def score(hidden: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
+        logits = head(hidden).float().div_(temperature).index_fill_(1, out, -torch.inf)
+        everything = logits.log_softmax(dim=1)
         chosen = everything.gather(1, predicted[:, None]).squeeze(1)
-        return chosen, torch.special.entr(everything.detach().exp()).sum(1)
+        everything = everything.detach()
+        parts = everything.exp().mul_(everything).index_fill_(1, out, 0.0)  # not 0 * -inf
+        return chosen, -parts.sum(1)
+
+    rows = max(1, LOGITS_AT_ONCE // head.out_features)
+    chunks = [
+        checkpoint(score, *chunk, use_reentrant=False)
+        for chunk in zip(hidden.split(rows), predicted.split(rows), strict=True)
+    ]
+    chosen, entropy = (torch.cat(parts) for parts in zip(*chunks, strict=True))
+    return chosen, entropy
 
 
 class PackedRow:
@@ -102,11 +117,8 @@ class PackedRow:
         counted = np.concatenate(steps) + prompt.next_position
         positions = np.concatenate([prompt.positions, np.tile(counted, (3, 1))], axis=1)
         self.positions = self._tensor(positions)[:, None]
-        # segment 0 is the prompt, which everyone sees
-        segment = self._tensor(np.repeat(np.arange(len(starts) + 1), [prefix, *self._lengths]))
-        causal = torch.ones(len(segment), len(segment), dtype=torch.bool, device=device).tril()
-        same = segment[:, None] == segment[None, :]
-        self.mask = (causal & (same | (segment == 0)[None, :]))[None, None]
+        # by layer type, as transformers wants ready-made masks
+        self.layout = {"full_attention": Layout.of(prefix, tuple(self._lengths), device)}
         self.pixel_values = self._tensor(prompt.pixel_values)
         self.grid = self._tensor(np.array([prompt.grid]))
         # the prompt's last token predicts a completion's first, each of those predicts its next

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from naive import naive_logprobs
 
 from videothinker.config import VideoConfig
 from videothinker.errors import InputError
-from videothinker.model.policy import Policy, completion_mask, load_model
+from videothinker.model.policy import Policy, completion_mask, load_model, token_scores
 from videothinker.model.processing import ClipSource, PromptBuilder
 from videothinker.prompts import training_text
 from videothinker.types import Prompt, Question
@@ -53,18 +54,19 @@ def test_a_group_in_one_row_equals_each_completion_in_a_row_of_its_own(
     }
 
     policy.zero_grad()
+    plain = naive_logprobs(policy.model, prompt, completions, 1.0) * mask
+    torch.testing.assert_close(packed, plain, atol=1e-5, rtol=0)
+    plain.sum().backward()
     for row, completion in enumerate(completions):
-        alone, entropy = policy(prompt, [completion], 1.0)
-        torch.testing.assert_close(packed[row, : len(completion)], alone[0], atol=1e-5, rtol=0)
+        _, entropy = policy(prompt, [completion], 1.0)
         torch.testing.assert_close(
             packed_entropy[row, : len(completion)], entropy[0], atol=1e-5, rtol=1e-5
         )
-        alone.sum().backward()
     assert not packed[mask == 0].any()
     for name, parameter in policy.named_parameters():
         if parameter.grad is not None:
-            scale = parameter.grad.abs().max().clamp(min=1e-6)
-            assert (gradients[name] - parameter.grad).abs().max() / scale < 1e-4, name
+            apart = (gradients[name] - parameter.grad).norm() / parameter.grad.norm()
+            assert apart < 1e-5, name
 
 
 def test_a_completion_equals_the_model_run_plainly_on_prompt_and_completion(
@@ -86,6 +88,31 @@ def test_a_completion_equals_the_model_run_plainly_on_prompt_and_completion(
         plain = logits.log_softmax(1)[range(len(completion)), completion]
         packed, _ = policy(prompt, [completion], 1.0)
     torch.testing.assert_close(packed[0], plain, atol=1e-5, rtol=0)
+
+
+def test_scores_of_a_head_that_knows_nothing_are_those_of_a_fair_die() -> None:
+    head = torch.nn.Linear(3, 10, bias=False)
+    torch.nn.init.zeros_(head.weight)
+    hidden, tokens = torch.ones(2, 3), torch.tensor([0, 9])
+    logp, entropy = token_scores(head, hidden, tokens, 1.0, forbidden=[4, 5, 6, 7])
+    # six of the ten tokens are left: log 6
+    torch.testing.assert_close(logp, torch.tensor([-1.791759, -1.791759]))
+    torch.testing.assert_close(entropy, torch.tensor([1.791759, 1.791759]))
+
+
+def test_chunks_change_neither_scores_nor_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    head, hidden = torch.nn.Linear(3, 10, bias=False), torch.randn(7, 3, requires_grad=True)
+    tokens = torch.tensor([0, 1, 2, 3, 8, 9, 0])
+
+    def results() -> list[torch.Tensor]:
+        logp, entropy = token_scores(head, hidden, tokens, 0.7, forbidden=[4])
+        return [logp, entropy, *torch.autograd.grad(logp.sum(), [hidden, head.weight])]
+
+    whole = results()
+    monkeypatch.setattr("videothinker.model.policy.LOGITS_AT_ONCE", 20)  # two tokens at a time
+    for here, there in zip(whole, results(), strict=True):
+        torch.testing.assert_close(here, there)
 
 
 def test_log_probs_are_of_the_distribution_at_the_sampling_temperature(

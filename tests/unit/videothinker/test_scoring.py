@@ -1,9 +1,12 @@
-"""A group's rewards and advantages."""
+"""A group's rewards and advantages, and the tokens that feel the divergence."""
+
+from typing import Any
 
 import numpy as np
 import pytest
 
-from videothinker.scoring import score_group
+from videothinker.config import KLConfig
+from videothinker.scoring import answer_start, divergence_mask, score_group
 from videothinker.types import Completion, Question, RolloutGroup
 
 pytest.importorskip("torch")  # here, because importing it takes longer than a test may
@@ -54,3 +57,61 @@ def test_anchor_logprobs_must_fit_the_sampled_tokens() -> None:
     assert len(score_group(group(RIGHT, WRONG), ["format"], fitting).anchor_logprobs or ()) == 2
     with pytest.raises(AssertionError, match="anchor scored"):
         score_group(group(RIGHT, WRONG), ["format"], fitting[:1])
+
+
+def starts(*pieces: str) -> int | None:
+    return answer_start(range(len(pieces)), lambda ids: "".join(pieces[place] for place in ids))
+
+
+def test_the_answer_starts_at_the_token_that_holds_the_beginning_of_its_tag() -> None:
+    assert starts("<think>", "x", "</think>", "<answer>", "A", "</answer>") == 3
+    assert starts("x", "y", "><", "answer", ">A", "<", "/answer>") == 2
+    assert starts(*"ab<answer>C</answer>") == 2
+    assert starts("<answer>A") == 0
+    assert starts("", "<answer>", "A", "</answer>", "<answer>", "B") == 1
+
+
+def test_a_completion_without_a_whole_tag_has_no_answer() -> None:
+    assert starts("A", "<", "answer") is None
+    assert starts() is None
+
+
+def felt(starting: int | None, advantages: tuple[float, ...] = (1.0, -1.0), **kl: Any) -> Any:
+    config = KLConfig.model_validate({"direction": "repel", **kl})
+    completion = Completion(
+        token_ids=np.arange(4),
+        logprobs=np.zeros(4, np.float32),
+        text="",
+        finish_reason="stop",
+        answer_start=starting,
+    )
+    mask = divergence_mask([completion], np.array(advantages), config)
+    return None if mask is None else mask[0].tolist()
+
+
+def test_answer_and_thinking_share_the_tokens_out() -> None:
+    assert felt(3, applies_to="answer") == [False, False, False, True]
+    assert felt(3, applies_to="thinking") == [True, True, True, False]
+
+
+def test_a_completion_without_an_answer_is_all_thinking() -> None:
+    assert felt(None, applies_to="answer") == [False] * 4
+    assert felt(None, applies_to="thinking") == [True] * 4
+
+
+def test_without_a_choice_all_tokens_feel_the_divergence() -> None:
+    assert felt(3) is None
+    assert felt(3, direction="none") is None
+
+
+def test_groups_without_signal_are_left_out_only_where_asked() -> None:
+    assert felt(3, advantages=(0.0, 0.0), skip_equal_groups=True) == [False] * 4
+    assert felt(3, advantages=(0.0, 0.0)) is None
+    assert felt(3, skip_equal_groups=True) is None
+
+
+def test_a_scored_group_carries_its_mask() -> None:
+    kl = KLConfig(direction="repel", skip_equal_groups=True)
+    scored = score_group(group(WRONG, WRONG), ["format"], [np.ones(3, np.float32)] * 2, kl)
+    assert scored.divergence_mask is not None
+    assert [mask.tolist() for mask in scored.divergence_mask] == [[False] * 3] * 2

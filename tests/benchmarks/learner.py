@@ -1,0 +1,284 @@
+"""The learner's forward and backward pass of one group: shared prefix against plain rows.
+
+    python tests/benchmarks/learner.py --out results.json
+
+One thread, float32, a Qwen2.5-VL of the 3B model's proportions at a sixteenth of its width, a group
+of the paper's shape; then the memory of the log-probs alone, at three vocabularies, in a process
+each. Linux only. Progress goes to stderr, one line of JSON to stdout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a bare checkout will do
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import torch
+from naive import naive_logprobs
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop, sdpa_flop
+
+from videothinker import cpu_torch
+from videothinker.model import policy as policy_module
+from videothinker.model.policy import Policy, completion_mask
+from videothinker.model.positions import VideoGeometry, mrope_positions
+from videothinker.objective import policy_loss
+from videothinker.types import Prompt, Question
+
+GRID = (5, 22, 34)
+"""CLEVRER's ten frames of 308 x 476 pixels: 935 visual tokens."""
+WORDS_BEFORE, WORDS_AFTER = 15, 102
+LENGTHS = (150, 131, 166, 144, 159, 138, 172, 140)
+VOCABULARIES = (2_000, 20_000, 150_000)
+SCORED, HIDDEN = sum(LENGTHS), 64
+
+
+def paper_like_model() -> Any:
+    """Random weights; a sixteenth of the 3B model's width, a ninth of its layers."""
+    cpu_torch.install()
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+    text = {
+        "vocab_size": 2_432,
+        "hidden_size": 128,
+        "intermediate_size": 688,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 1,
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 1e6,
+            "mrope_section": [4, 6, 6],
+        },
+        "tie_word_embeddings": True,
+    }
+    vision = {
+        "depth": 4,
+        "hidden_size": 80,
+        "intermediate_size": 214,
+        "num_heads": 2,
+        "fullatt_block_indexes": [3],
+        "out_hidden_size": 128,
+    }
+    tokens = ("image", "video", "vision_start", "vision_end")
+    config = Qwen2_5_VLConfig(
+        text_config=text,
+        vision_config=vision,
+        tie_word_embeddings=True,
+        **{f"{name}_token_id": number for number, name in enumerate(tokens)},
+    )
+    config._attn_implementation = "sdpa"
+    torch.manual_seed(0)
+    return Qwen2_5_VLForConditionalGeneration(config).train()
+
+
+def paper_like_group(model: Any) -> tuple[Prompt, list[np.ndarray]]:
+    """A prompt of 1,052 tokens, 935 of them visual, and eight completions of about 150."""
+    random = np.random.default_rng(0)
+    config, vision = model.config, model.config.vision_config
+    merged = int(np.prod(GRID)) // vision.spatial_merge_size**2
+
+    def words(number: int) -> np.ndarray:
+        return random.integers(4, config.text_config.vocab_size, size=number)
+
+    token_ids = np.concatenate(
+        [words(WORDS_BEFORE), np.full(merged, config.video_token_id), words(WORDS_AFTER)]
+    )
+    geometry = VideoGeometry(
+        video_token=config.video_token_id,
+        merge=vision.spatial_merge_size,
+        tokens_per_second=vision.tokens_per_second,
+    )
+    positions, following = mrope_positions(token_ids, GRID, 1.0, geometry)
+    patch = 3 * vision.temporal_patch_size * vision.patch_size**2
+    prompt = Prompt(
+        question=Question(id="made/up", video="", text="", options=(), answer="A"),
+        token_ids=token_ids,
+        positions=positions,
+        next_position=following,
+        pixel_values=random.normal(size=(int(np.prod(GRID)), patch)).astype(np.float32),
+        grid=GRID,
+        seconds_per_grid=1.0,
+        digest="",
+    )
+    return prompt, [words(length) for length in LENGTHS]
+
+
+def loss_of(logp: Tensor) -> Tensor:
+    """The objective with an anchor, on made-up advantages."""
+    mask = completion_mask(LENGTHS, logp.device)
+    anchor = logp.detach() - 0.1
+    advantages = torch.linspace(-1, 1, len(LENGTHS))
+    loss, _ = policy_loss(
+        logp, logp.detach(), anchor, advantages, mask, direction="repel", coefficient=0.01
+    )
+    return loss
+
+
+def passes(model: Any) -> dict[str, Callable[[], None]]:
+    """Forward and backward over the group, both ways."""
+    policy = Policy(model)
+    prompt, completions = paper_like_group(model)
+
+    def shared() -> None:
+        loss_of(policy(prompt, completions, 1.0)[0]).backward()
+
+    def naive() -> None:
+        loss_of(naive_logprobs(model, prompt, completions, 1.0)).backward()
+
+    return {"naive": naive, "shared": shared}
+
+
+def flops(step: Callable[[], None]) -> int:
+    """Counted by torch; its counter knows attention kernels of GPUs only, so the CPU's is added."""
+    aten = torch.ops.aten
+    counter = FlopCounterMode(
+        display=False,
+        custom_mapping={
+            aten._scaled_dot_product_flash_attention_for_cpu: attention_flops,
+            aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward_flops,
+        },
+    )
+    with counter:
+        step()
+    return int(counter.get_total_flops())
+
+
+def attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    """Of every query with every key: a mask saves this kernel nothing."""
+    return int(sdpa_flop(query, key, value))
+
+
+def attention_backward_flops(
+    gradient: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any
+) -> int:
+    """The same of the backward pass."""
+    return int(sdpa_backward_flop(gradient, query, key, value))
+
+
+def seconds(step: Callable[[], None]) -> tuple[float, float]:
+    """Wall and processor time of one pass."""
+    gc.collect()
+    wall, processor = time.perf_counter(), time.process_time()
+    step()
+    return time.perf_counter() - wall, time.process_time() - processor
+
+
+def compare(rounds: int, *, checkpointing: bool) -> dict[str, Any]:
+    """Both ways, one after the other in every round, so that a busy machine slows both."""
+    model = paper_like_model()
+    if checkpointing:
+        model.gradient_checkpointing_enable()
+    steps = passes(model)
+    counted = {name: flops(step) for name, step in steps.items()}  # also warms up
+    took: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
+    for number in range(1, rounds + 1):
+        for name, step in steps.items():
+            took[name].append(seconds(step))
+        now = ", ".join(f"{name} {times[-1][0]:.2f} s" for name, times in took.items())
+        note(f"checkpointing {checkpointing}, round {number} of {rounds}: {now}")
+    wall, processor = (
+        [naive[kind] / shared[kind] for naive, shared in zip(*took.values(), strict=True)]
+        for kind in range(2)
+    )
+    return {
+        "flops_ratio": counted["naive"] / counted["shared"],
+        "time_ratio": statistics.median(wall),
+        "time_spread": [min(wall), max(wall)],
+        "processor_time_ratio": statistics.median(processor),
+        "gflop": {name: count / 1e9 for name, count in counted.items()},
+        "seconds": {
+            name: statistics.median(wall for wall, _ in times) for name, times in took.items()
+        },
+    }
+
+
+def peak_memory(vocabulary: int, *, chunked: bool) -> float:
+    """MiB that log-probs, forward and backward, need at most beside the head and its gradient.
+
+    The head's gradient is there before the measurement, but the pass computes it once more before
+    adding it: one more copy of the head is part of the figure.
+    """
+    head = nn.Linear(HIDDEN, vocabulary, bias=False)
+    head.weight.grad = torch.ones_like(head.weight)
+    hidden = torch.randn(SCORED, HIDDEN, requires_grad=True)
+    predicted = torch.randint(vocabulary, (SCORED,))
+    if not chunked:
+        policy_module.LOGITS_AT_ONCE = SCORED * vocabulary
+    score_and_back(head, hidden[:2], predicted[:2])  # libraries take what they keep
+    before = memory("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts again from here
+    score_and_back(head, hidden, predicted)
+    return memory("VmHWM") - before
+
+
+def score_and_back(head: nn.Linear, hidden: Tensor, predicted: Tensor) -> None:
+    """Log-probs as the policy computes them, and their gradients."""
+    logp, _ = policy_module.token_scores(head, hidden, predicted, 1.0, forbidden=[0, 1, 2, 3])
+    logp.sum().backward()
+
+
+def memory(kind: str) -> float:
+    """MiB of this process: VmRSS, in use now; VmHWM, the most so far."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split(f"{kind}:")[1].split()[0]) / 1024
+
+
+def memory_by_vocabulary() -> dict[str, dict[str, float]]:
+    """`peak_memory` in a fresh process each, in chunks and at once."""
+    figures: dict[str, dict[str, float]] = {"chunked": {}, "at_once": {}}
+    for name, sizes in figures.items():
+        for vocabulary in VOCABULARIES:
+            command = [sys.executable, __file__, "--memory", name, str(vocabulary)]
+            # what is freed goes back at once, or the peak would be that of the heap's holes
+            environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
+            finished = subprocess.run(
+                command, env=environment, stdout=subprocess.PIPE, text=True, check=True
+            )
+            sizes[str(vocabulary)] = json.loads(finished.stdout)
+            note(f"log-probs of {vocabulary} words, {name}: {sizes[str(vocabulary)]:.0f} MiB")
+    return figures
+
+
+def note(text: str) -> None:
+    """Progress."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description="Shared prefix against plain rows.")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, help="also write the JSON here")
+    parser.add_argument("--memory", nargs=2, metavar=("HOW", "VOCABULARY"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.memory:
+        how, vocabulary = given.memory
+        print(json.dumps(peak_memory(int(vocabulary), chunked=how == "chunked")))
+        return
+    result = {
+        **compare(given.rounds, checkpointing=False),
+        "checkpointing": compare(given.rounds, checkpointing=True),
+        "memory_mib": memory_by_vocabulary(),
+    }
+    text = json.dumps(result)
+    print(text)
+    if given.out:
+        given.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,341 @@
+"""Real DeepSpeed on the tiny model: states, settings, refusals; no Ray and no sampler."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import torch
+from learner_ranks import Ranks
+
+from cluster.state import newest_state, save_state
+from learner.actor import Assignment
+from learner.deepspeed_engine import part_of
+from videothinker.budget import Budget
+from videothinker.config import KLConfig, LearnerConfig, VideoConfig
+from videothinker.errors import DivergenceError, InputError
+from videothinker.model.processing import ClipSource, PromptBuilder
+from videothinker.objective import group_advantages
+from videothinker.prompts import training_text
+from videothinker.types import Completion, Prompt, Question, RolloutGroup, ScoredGroup
+
+Batch = list[tuple[ScoredGroup, Prompt]]
+SETTINGS = {"learning_rate": 1e-3, "max_grad_norm": 1.0}
+
+
+@pytest.fixture(scope="module")
+def prompts(
+    mini_base: Path,
+    mini_world: Path,
+    mini_video: VideoConfig,
+    mini_questions: list[Question],
+    read_here: Callable[[VideoConfig], ClipSource],
+) -> list[Prompt]:
+    builder = PromptBuilder(mini_base, mini_world / "raw" / "videos", read_here(mini_video))
+    return [builder.build(question, training_text(question)) for question in mini_questions[:2]]
+
+
+@pytest.fixture(scope="module")
+def alone() -> Iterator[Ranks]:
+    ranks = Ranks(1)
+    yield ranks
+    ranks.close()
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Ranks]:
+    ranks = Ranks(2)
+    yield ranks
+    ranks.close()
+
+
+@pytest.fixture
+def begin(mini_base: Path, mini_video: VideoConfig) -> Callable[..., None]:
+    """Load the base into the ranks, under these settings."""
+
+    def begin(
+        ranks: Ranks,
+        dtype: str = "float32",
+        kl: KLConfig | None = None,
+        temperature: float = 1.0,
+        **settings: Any,
+    ) -> None:
+        ranks.all(
+            "start_stage",
+            Assignment(
+                model=mini_base,
+                dtype=dtype,
+                learner=LearnerConfig(**(SETTINGS | settings)),
+                kl=kl or KLConfig(),
+                temperature=temperature,
+                steps=10,
+                budget=Budget(video=mini_video, dtype=dtype, max_tokens=24, max_model_len=512),
+                logprob_tolerance=1e6,
+            ),
+        )
+
+    return begin
+
+
+def made_up(prompts: list[Prompt], step: int, lengths: tuple[int, ...] = (5, 9, 3)) -> Batch:
+    """Two groups of completions that nobody sampled."""
+    generator = np.random.default_rng(step)
+    return [(group(prompt, generator, lengths), prompt) for prompt in prompts]
+
+
+def group(
+    prompt: Prompt,
+    generator: np.random.Generator,
+    lengths: tuple[int, ...],
+    finished: tuple[str, ...] = ("stop", "stop", "length"),
+    advantages: np.ndarray | None = None,
+) -> ScoredGroup:
+    completions = tuple(
+        Completion(
+            token_ids=generator.integers(5, 90, size=length),
+            logprobs=np.full(length, -4.0, np.float32),
+            text="",
+            finish_reason=reason,  # type: ignore[arg-type]
+        )
+        for length, reason in zip(lengths, finished, strict=True)
+    )
+    rewards = generator.random(len(lengths), dtype=np.float32)
+    if advantages is None:
+        advantages = group_advantages(torch.from_numpy(rewards)[None])[0].numpy()
+    return ScoredGroup(
+        group=RolloutGroup(
+            question=prompt.question,
+            completions=completions,
+            weights_version=0,
+            worker="none",
+            seconds=0.0,
+            prompt_tokens=len(prompt.token_ids),
+        ),
+        rewards={"made_up": rewards},
+        advantages=advantages,
+        anchor_logprobs=None,
+    )
+
+
+def train(ranks: Ranks, prompts: list[Prompt], steps: range) -> list[float]:
+    return [ranks.step(step, made_up(prompts, step)).stats["loss"] for step in steps]
+
+
+def largest_difference(ours: bytes, theirs: bytes) -> float:
+    first, second = safetensors.numpy.load(ours), safetensors.numpy.load(theirs)
+    return max(float(np.abs(first[name] - second[name]).max()) for name in first)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "settings"),
+    [
+        ("float32", {"zero_stage": 2, "warmup_steps": 4}),
+        ("float32", {"zero_stage": 0}),
+        ("bfloat16", {"zero_stage": 2}),
+        ("float32", {"zero_stage": 3, "freeze": ("vision", "embeddings")}),
+    ],
+)
+def test_going_on_from_a_state_is_going_on_bit_for_bit(
+    alone: Ranks,
+    begin: Callable[..., None],
+    prompts: list[Prompt],
+    tmp_path: Path,
+    dtype: str,
+    settings: dict[str, Any],
+) -> None:
+    begin(alone, dtype, **settings)
+    train(alone, prompts, range(1, 4))
+    save_state(alone, tmp_path, 3, 2)  # type: ignore[arg-type]
+    expected = train(alone, prompts, range(4, 7)), alone.weights()
+
+    begin(alone, dtype, **settings)
+    step, state = newest_state(tmp_path)
+    alone.all("load_state", state)
+    assert (train(alone, prompts, range(step + 1, 7)), alone.weights()) == expected
+
+
+def test_two_ranks_go_on_from_a_state_within_a_millionth(
+    pair: Ranks, begin: Callable[..., None], prompts: list[Prompt], tmp_path: Path
+) -> None:
+    begin(pair, zero_stage=3)
+    train(pair, prompts, range(1, 3))
+    save_state(pair, tmp_path, 2, 2)  # type: ignore[arg-type]
+    losses, weights = train(pair, prompts, range(3, 5)), pair.weights()
+
+    begin(pair, zero_stage=3)
+    pair.all("load_state", newest_state(tmp_path)[1])
+    assert train(pair, prompts, range(3, 5)) == pytest.approx(losses, abs=1e-6)
+    assert largest_difference(pair.weights(), weights) < 1e-6
+
+
+@pytest.mark.parametrize(("name", "before", "after"), [("ranks", 2, 1), ("zero_stage", 2, 3)])
+def test_a_state_of_another_layout_is_refused_in_one_line(
+    alone: Ranks, begin: Callable[..., None], tmp_path: Path, name: str, before: int, after: int
+) -> None:
+    begin(alone, zero_stage=3 if name == "zero_stage" else 2)
+    saved = {"ranks": 1, "zero_stage": 2} | {name: before}
+    (tmp_path / "progress.json").write_text(json.dumps(saved))
+    message = f"saved with learner.{name} = {before}, resumed with {after}"
+    with pytest.raises(InputError, match=message) as refused:
+        alone.all("load_state", tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("stage", [0, 2, 3])
+def test_a_gradient_that_is_not_finite_changes_no_weight(
+    alone: Ranks, begin: Callable[..., None], prompts: list[Prompt], stage: int
+) -> None:
+    begin(alone, zero_stage=stage, temperature=1e-4)  # slopes times 10,000
+    before = alone.weights()
+    huge = np.array([1e36, -1e36, 1e36], np.float32)  # the loss is finite
+    scored = group(prompts[0], np.random.default_rng(0), (5, 9, 3), advantages=huge)
+    with pytest.raises(DivergenceError, match="step 1: the gradient is not finite"):
+        alone.step(1, [(scored, prompts[0])])
+    assert alone.weights() == before
+
+
+def uneven(prompts: list[Prompt]) -> Batch:
+    """Two groups of 17 and 6 tokens; in each, the last completion is cut off."""
+    generator = np.random.default_rng(5)
+    long = group(prompts[0], generator, (5, 9, 3), advantages=np.array([1.0, 2.0, -3.0], "f"))
+    short = group(prompts[1], generator, (1, 2, 3), advantages=np.array([4.0, -2.0, -2.0], "f"))
+    return [(long, prompts[0]), (short, prompts[1])]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, 0.0),  # advantages of a group sum to zero
+        ({"aggregation": "token"}, -((5 + 18 - 9) + (4 - 4 - 6)) / 23),
+        ({"mask_truncated": True}, -((1 + 2) / 3 + (4 - 2) / 3) / 2),
+        ({"aggregation": "token", "mask_truncated": True}, -((5 + 18) + (4 - 4)) / 17),
+    ],
+)
+def test_the_loss_is_the_mean_that_was_asked_for(
+    alone: Ranks,
+    begin: Callable[..., None],
+    prompts: list[Prompt],
+    settings: dict[str, Any],
+    expected: float,
+) -> None:
+    begin(alone, **settings)
+    report = alone.step(1, uneven(prompts))
+    assert report.stats["loss"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_two_ranks_take_the_mean_over_all_tokens_that_one_takes(
+    alone: Ranks, pair: Ranks, begin: Callable[..., None], prompts: list[Prompt]
+) -> None:
+    reports = []
+    for ranks in (alone, pair):
+        begin(ranks, aggregation="token")
+        reports.append(ranks.step(1, uneven(prompts)).stats)
+    for name in ("loss", "grad_norm", "entropy"):
+        assert reports[1][name] == pytest.approx(reports[0][name], rel=1e-5)
+
+
+def test_a_step_of_truncated_completions_alone_moves_nothing(
+    alone: Ranks, begin: Callable[..., None], prompts: list[Prompt]
+) -> None:
+    begin(alone, mask_truncated=True)
+    before = alone.weights()
+    cut = group(prompts[0], np.random.default_rng(0), (5, 9), ("length", "length"))
+    report = alone.step(1, [(cut, prompts[0])])
+    assert report.stats["grad_norm"] == 0
+    assert alone.weights() == before
+
+
+def test_frozen_parts_keep_their_weights_and_the_others_move(
+    alone: Ranks, begin: Callable[..., None], prompts: list[Prompt]
+) -> None:
+    begin(alone, freeze=("vision", "embeddings"))
+    before = safetensors.numpy.load(alone.weights())
+    alone.step(1, uneven(prompts))
+    after = safetensors.numpy.load(alone.weights())
+    moved = {part_of(name) for name in before if (before[name] != after[name]).any()}
+    assert moved == {"merger", "layers"}
+
+
+def test_the_coefficient_is_that_of_the_step_not_that_of_the_settings(
+    alone: Ranks, begin: Callable[..., None], prompts: list[Prompt]
+) -> None:
+    anchors = tuple(np.full(length, -9.0, np.float32) for length in (5, 9, 3))
+    batch = [(replace(s, anchor_logprobs=anchors), p) for s, p in uneven(prompts)[:1]]
+    ratios = []
+    for coefficient in (0.0, 0.1, 0.2):
+        begin(alone, kl=KLConfig(direction="repel", anchor="base", coefficient=5.0))
+        ratios.append(alone.step(1, batch, coefficient).stats["repulsion_ratio"])
+    assert ratios[0] == 0
+    assert ratios[2] == pytest.approx(2 * ratios[1], rel=1e-4)
+
+
+def test_the_estimator_decides_the_force(
+    alone: Ranks, begin: Callable[..., None], prompts: list[Prompt]
+) -> None:
+    anchors = tuple(np.full(length, -9.0, np.float32) for length in (5, 9, 3))
+    batch = [(replace(s, anchor_logprobs=anchors), p) for s, p in uneven(prompts)[:1]]
+    forces = set()
+    for estimator in ("k1", "k2", "k3", "policy"):
+        begin(alone, kl=KLConfig(direction="repel", anchor="base", estimator=estimator))
+        forces.add(round(alone.step(1, batch, 0.1).stats["divergence_gradient"], 5))
+    assert len(forces) == 4
+
+
+def test_a_sampler_that_disagrees_is_measured_and_with_a_cap_corrected_for(
+    alone: Ranks, begin: Callable[..., None], prompts: list[Prompt]
+) -> None:
+    reports = []
+    for cap in (None, 1.0):
+        begin(alone, importance_cap=cap)
+        batch = uneven(prompts)
+        for scored, _ in batch:
+            for completion in scored.group.completions:
+                completion.logprobs[:] = -9.0  # the policy finds each token likelier than that
+            scored.group.completions[0].logprobs[:] = -1.0  # but these
+        reports.append(alone.step(1, batch).stats)
+    assert reports[0]["importance_mean"] > 1
+    assert reports[0]["loss"] == pytest.approx(0, abs=1e-6)
+    assert reports[1]["importance_mean"] < 1
+    assert reports[1]["importance_truncated"] > 0.5
+    assert abs(reports[1]["loss"]) > 0.1
+
+
+def test_tokens_outside_the_divergence_mask_do_not_feel_it(
+    alone: Ranks, begin: Callable[..., None], prompts: list[Prompt]
+) -> None:
+    anchors = tuple(np.full(length, -9.0, np.float32) for length in (5, 9, 3))
+    scored, prompt = uneven(prompts)[0]
+    forces = []
+    for felt in (True, False):
+        begin(alone, kl=KLConfig(direction="repel", anchor="base"))
+        masks = tuple(np.full(length, felt) for length in (5, 9, 3))
+        masked = replace(scored, anchor_logprobs=anchors, divergence_mask=masks)
+        forces.append(alone.step(1, [(masked, prompt)], 0.1).stats["divergence_gradient"])
+    assert forces[0] > 0
+    assert forces[1] == 0
+
+
+@pytest.mark.slow
+def test_an_offloaded_optimizer_trains_alike_and_goes_on_bit_for_bit(
+    alone: Ranks, begin: Callable[..., None], prompts: list[Prompt], tmp_path: Path
+) -> None:
+    begin(alone)
+    train(alone, prompts, range(1, 3))
+    on_the_device = alone.weights()
+    begin(alone, offload=True)  # compiles DeepSpeed's Adam the first time
+    train(alone, prompts, range(1, 3))
+    offloaded = alone.weights()
+    assert offloaded != on_the_device  # another implementation rounds differently
+    assert largest_difference(offloaded, on_the_device) < 1e-4
+
+    save_state(alone, tmp_path, 2, 2)  # type: ignore[arg-type]
+    expected = train(alone, prompts, range(3, 5)), alone.weights()
+    begin(alone, offload=True)
+    alone.all("load_state", newest_state(tmp_path)[1])
+    assert (train(alone, prompts, range(3, 5)), alone.weights()) == expected

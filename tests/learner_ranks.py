@@ -1,0 +1,88 @@
+"""Learner ranks in processes of their own, called together, without Ray."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from videothinker.types import LearnerReport, Prompt, ScoredGroup
+
+
+class Ranks:
+    """Some ranks, connected; what one raises is raised here."""
+
+    def __init__(self, count: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipes, self._processes = [], []
+        for _ in range(count):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs,), daemon=True)
+            process.start()
+            self._pipes.append(ours)
+            self._processes.append(process)
+        _, port = self.all("meeting_point")
+        self.everywhere("connect", lambda rank: (rank, count, "127.0.0.1", port))
+
+    def everywhere(self, method: str, arguments: Callable[[int], tuple[Any, ...]]) -> list[Any]:
+        for rank, pipe in enumerate(self._pipes):
+            pipe.send((method, arguments(rank)))
+        answers = [pipe.recv() for pipe in self._pipes]
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
+    def all(self, method: str, *arguments: Any) -> Any:
+        """The same call everywhere; rank 0's answer."""
+        return self.everywhere(method, lambda _: arguments)[0]
+
+    def step(
+        self, step: int, batch: list[tuple[ScoredGroup, Prompt]], coefficient: float = 0.0
+    ) -> LearnerReport:
+        """Groups dealt in turn; the batch divides evenly."""
+        count = len(self._pipes)
+
+        def arguments(rank: int) -> tuple[Any, ...]:
+            mine = batch[rank::count]
+            share = [(scored, 1 / len(batch)) for scored, _ in mine]
+            return (step, coefficient, share, *[prompt for _, prompt in mine])
+
+        return self.everywhere("step", arguments)[0]
+
+    def save_state(self, folder: Path) -> None:
+        """As cluster.fleet.Learner has it."""
+        self.all("save_state", folder)
+
+    def weights(self) -> bytes:
+        """The policy as published."""
+        return self.all("publish", 1).payload.tobytes()
+
+    def close(self) -> None:
+        for pipe in self._pipes:
+            pipe.send(None)
+        for process in self._processes:
+            process.join(30)
+            process.kill()
+
+
+def _serve(pipe: Connection) -> None:
+    from videothinker import cpu_torch
+
+    cpu_torch.install()
+    import torch
+
+    from learner.actor import LearnerRank
+
+    torch.set_num_threads(1)
+    rank = LearnerRank("cpu")
+    while (call := pipe.recv()) is not None:
+        method, arguments = call
+        try:
+            pipe.send(getattr(rank, method)(*arguments))
+        except Exception as error:  # it is raised again on the other side
+            pipe.send(error)
+            if type(error).__module__ != "videothinker.errors":
+                raise

@@ -1,0 +1,133 @@
+"""States on the disk, with a learner that writes two small files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cluster.state import damage, newest_state, save_state
+from learner.actor import file_digest
+
+
+class TwoRanks:
+    """Writes what two ranks would, each its own account of its own file."""
+
+    def save_state(self, folder: Path) -> None:
+        for rank in (0, 1):
+            shard = folder / "shards" / f"rank_{rank}.pt"
+            shard.parent.mkdir(exist_ok=True)
+            shard.write_bytes(b"shard" * (rank + 1))
+            account = {
+                "ranks": 2,
+                "zero_stage": 3,
+                "weights_version": 7,
+                "digests": {f"shards/{shard.name}": file_digest(shard)},
+            }
+            (folder / f"rank_{rank}.json").write_text(json.dumps(account))
+
+
+class DiesWhileSaving(TwoRanks):
+    def save_state(self, folder: Path) -> None:
+        super().save_state(folder)
+        raise KeyboardInterrupt
+
+
+def saved(stage: Path, *steps: int, keep: int = 2) -> list[str]:
+    for step in steps:
+        save_state(TwoRanks(), stage, step, keep)  # type: ignore[arg-type]
+    return sorted(folder.name for folder in (stage / "state").iterdir())
+
+
+def test_a_state_says_what_it_holds_and_what_it_fits(tmp_path: Path) -> None:
+    saved(tmp_path, 50)
+    content = json.loads((tmp_path / "state/step_000050/progress.json").read_text())
+    assert content.keys() == {"step", "ranks", "zero_stage", "weights_version", "digests"}
+    assert (content["step"], content["ranks"], content["zero_stage"]) == (50, 2, 3)
+    assert content["weights_version"] == 7
+    assert sorted(content["digests"]) == ["shards/rank_0.pt", "shards/rank_1.pt"]
+
+
+def test_a_stage_without_states_starts_from_nothing(tmp_path: Path) -> None:
+    assert newest_state(tmp_path) == (0, None)
+
+
+def test_the_newest_state_is_taken(tmp_path: Path) -> None:
+    saved(tmp_path, 50, 100)
+    assert newest_state(tmp_path) == (100, tmp_path / "state/step_000100")
+
+
+@pytest.mark.parametrize("keep", [1, 3])
+def test_as_many_states_are_kept_as_were_asked_for(tmp_path: Path, keep: int) -> None:
+    expected = ["step_000010", "step_000020", "step_000030", "step_000040"][-keep:]
+    assert saved(tmp_path, 10, 20, 30, 40, keep=keep) == expected
+
+
+def test_a_process_that_dies_while_saving_leaves_no_state(tmp_path: Path) -> None:
+    saved(tmp_path, 10)
+    with pytest.raises(KeyboardInterrupt):
+        save_state(DiesWhileSaving(), tmp_path, 20, 2)  # type: ignore[arg-type]
+    assert newest_state(tmp_path)[0] == 10
+
+
+def test_the_next_state_sweeps_up_what_an_earlier_attempt_left(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        save_state(DiesWhileSaving(), tmp_path, 20, 2)  # type: ignore[arg-type]
+    assert saved(tmp_path, 30) == ["step_000030"]
+
+
+def flip_a_byte(state: Path) -> None:
+    shard = state / "shards/rank_1.pt"
+    content = bytearray(shard.read_bytes())
+    content[3] ^= 1
+    shard.write_bytes(content)
+
+
+def cut_short(state: Path) -> None:
+    (state / "progress.json").write_text('{"step": 2')
+
+
+DAMAGE: list[tuple[Callable[[Path], None], str]] = [
+    (flip_a_byte, "shards/rank_1.pt is not as it was written"),
+    (lambda state: (state / "shards/rank_0.pt").unlink(), "shards/rank_0.pt is missing"),
+    (lambda state: (state / "progress.json").unlink(), "progress.json is missing"),
+    (cut_short, "progress.json is damaged"),
+    (lambda state: (state / "progress.json").write_text('{"step": 20}'), "progress.json is dam"),
+]
+
+
+@pytest.mark.parametrize(("harm", "message"), DAMAGE)
+def test_a_damaged_state_is_passed_over_for_an_older_one_and_named(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    harm: Callable[[Path], None],
+    message: str,
+) -> None:
+    saved(tmp_path, 10, 20)
+    harm(tmp_path / "state/step_000020")
+    assert newest_state(tmp_path) == (10, tmp_path / "state/step_000010")
+    assert f"{tmp_path}/state/step_000020 is passed over: {message}" in caplog.text
+
+
+def test_an_undamaged_state_is_taken_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    saved(tmp_path, 10)
+    assert damage(tmp_path / "state/step_000010") is None
+    newest_state(tmp_path)
+    assert not caplog.text
+
+
+def test_damaged_states_do_not_push_good_ones_out(tmp_path: Path) -> None:
+    saved(tmp_path, 10, 20)
+    flip_a_byte(tmp_path / "state/step_000020")
+    assert saved(tmp_path, 15) == ["step_000010", "step_000015"]
+
+
+def test_a_step_saved_again_replaces_its_damaged_state(tmp_path: Path) -> None:
+    saved(tmp_path, 10, 20)
+    flip_a_byte(tmp_path / "state/step_000020")
+    saved(tmp_path, 20)
+    assert newest_state(tmp_path)[0] == 20
