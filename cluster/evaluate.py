@@ -52,6 +52,20 @@ class Evaluation:
             return own
         return own.model_copy(update={"video": VideoConfig.model_validate(self.budget)})
 
+    def identity(self, questions: list[Question]) -> dict[str, Any]:
+        """What answers depend on, and where it lay."""
+        video = self.resolved_budget().video
+        return {
+            "model": str(self.model),
+            "digest": model_digest(self.model),
+            "benchmark": self.benchmark,
+            "data": str(self.data),
+            "questions": digest_of(questions),
+            "wording": self.resolved_wording(),
+            "video": video.model_dump(),
+            "frames": video.max_frames,
+        }
+
 
 def run(this: Evaluation) -> dict[str, Any]:
     """Answer what is not answered yet, then score everything; safe to interrupt and repeat."""
@@ -59,16 +73,7 @@ def run(this: Evaluation) -> dict[str, Any]:
     questions = loaded.questions
     check_videos(questions, this.videos)
     budget, wording = this.resolved_budget(), this.resolved_wording()
-    identity = {
-        "model": str(this.model),
-        "digest": model_digest(this.model),
-        "benchmark": this.benchmark,
-        "data": str(this.data),
-        "questions": digest_of(questions),
-        "wording": wording,
-        "video": budget.video.model_dump(),
-        "frames": budget.video.max_frames,
-    }
+    identity = this.identity(questions)
     answers = Answers(this.out, identity)
     waiting = [question for question in questions if question.id not in answers.known]
     if waiting:

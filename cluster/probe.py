@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.answering import answering
-from cluster.evaluate import Answers, Evaluation, check_videos, digest_of
+from cluster.evaluate import Answers, Evaluation, check_videos
 from videothinker import evaluation, shortcuts
 from videothinker.data.clevrer import without_clause
 from videothinker.data.store import write_questions
@@ -20,7 +20,6 @@ from videothinker.prompts import asked
 from videothinker.run import atomic_write
 from videothinker.shortcuts import PROBES, Probe
 from videothinker.types import Question
-from videothinker.weights import model_digest
 
 VIEWS: dict[Probe, View] = {
     "blind": "blind",
@@ -53,14 +52,7 @@ def run(this: Evaluation, probes: Sequence[Probe] = PROBES) -> dict[str, Any]:
     questions = evaluation.load(this.benchmark, this.data)
     check_videos(questions, this.videos)
     budget, wording = this.resolved_budget(), this.resolved_wording()
-    identity = {
-        "model": str(this.model),
-        "digest": model_digest(this.model),
-        "benchmark": this.benchmark,
-        "questions": digest_of(questions),
-        "wording": wording,
-        "video": budget.video.model_dump(),
-    }
+    identity = this.identity(questions)
     passes = [
         Pass(
             probe=probe,

@@ -153,6 +153,7 @@ class Session:
         answers: dict[str, str] = {}
         with ProgressLine(f"evaluate {name}") as progress:
             usable = self.left_out.sort(f"evaluate {name}", 0, self.fleet.loader.prepare(questions))
+            progress(0, len(usable))
             finished = self.fleet.rollouts.generate(
                 usable, range(len(usable)), 1, self.config.sampling.temperature
             )
