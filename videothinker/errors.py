@@ -6,7 +6,7 @@ VideoThinkerError          exit 1: the run failed, and the message says what to 
 ├── NotBuilt               exit 1: a verb that this version does not have yet
 ├── PlacementError         exit 1: the machine is too small for the configuration
 ├── WeightsError           exit 1: an engine does not hold the weights that were published
-└── DivergenceError        exit 1: a number stopped being finite, or sampler and learner disagree
+└── DivergenceError        exit 1: collapse, a number not finite, or sampler and learner disagree
 
 Each takes one message argument, because an exception that needs more loses its class on its way
 through Ray.
@@ -42,4 +42,4 @@ class WeightsError(VideoThinkerError):
 
 
 class DivergenceError(VideoThinkerError):
-    """A number stopped being finite, or sampler and learner disagree."""
+    """The policy collapses, a number is not finite, or sampler and learner disagree."""
