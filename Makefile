@@ -15,7 +15,8 @@ help:
 	@echo "make test         install, then the whole test suite (PYTEST='-k name' for a part)"
 	@echo "make setup        only the environment, in .venv"
 	@echo "make check        format, lint, types, import rules, unit tests"
-	@echo "make soak, make bench, make study: long measurements"
+	@echo "make bench        what is measured of speed and memory, in tests/benchmarks/results.json"
+	@echo "make soak, make study: not built yet"
 
 setup:
 	@bash .ci/setup.sh
@@ -40,5 +41,8 @@ unit: setup
 	make the slow ones faster or mark them integration (UNIT_BUDGET=120 for a slower machine)" >&2; \
 		exit $$code; }
 
-soak bench study:
+bench: setup
+	@$(BIN)/python tests/benchmarks/run.py
+
+soak study:
 	@echo "make $@: not built yet" >&2; exit 1

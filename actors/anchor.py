@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from videothinker.config import Device
 from videothinker.metrics import serve
 from videothinker.model.policy import Policy, load_model
-from videothinker.types import Prompt, RolloutGroup
+from videothinker.types import AnchorScores, Prompt, RolloutGroup
 
 
 class AnchorScorer:
@@ -30,10 +29,17 @@ class AnchorScorer:
         frozen = load_model(model, self._dtype).to(self._device).eval().requires_grad_(False)
         self._policy = Policy(frozen)
 
-    def logprobs(self, group: RolloutGroup, prompt: Prompt) -> tuple[np.ndarray, ...]:
-        """Per completion its token log-probs [T]."""
+    def logprobs(self, group: RolloutGroup, prompt: Prompt) -> AnchorScores:
+        """Per completion its token log-probs; its final hidden states where the group asks."""
         token_ids = [completion.token_ids for completion in group.completions]
         with torch.inference_mode():
-            logp, _ = self._policy(prompt, token_ids, self._temperature)
-        rows = logp.cpu().numpy()
-        return tuple(row[: len(tokens)].copy() for row, tokens in zip(rows, token_ids, strict=True))
+            row = self._policy.row(prompt, token_ids)
+            hidden = self._policy.hidden(row)
+            logp, _ = self._policy.scores(row, hidden, self._temperature)
+        lengths = [len(tokens) for tokens in token_ids]
+        rows = zip(logp.cpu().numpy(), lengths, strict=True)
+        states = hidden.float().cpu().split(lengths) if group.with_hidden else None
+        return AnchorScores(
+            logprobs=tuple(values[:length].copy() for values, length in rows),
+            hidden=None if states is None else tuple(part.numpy() for part in states),
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cluster.fleet import Fleet, publish
@@ -49,8 +50,9 @@ class Session:
             steps=stage.steps,
             budget=budget_of(config),
             logprob_tolerance=config.cluster.logprob_tolerance,
+            anchor=self.lineage.anchor(stage) if stage.kl.estimator == "exact" else None,
         )
-        done, state = newest_state(self.run.stage(stage.name))
+        done, state = self._newest_state(stage)
         self.run.status(state="loading", stage=stage.name, step=done, steps=stage.steps)
         self.run.forget_after(stage.name, done)
         self.fleet.learner.start_stage(assignment)
@@ -62,6 +64,19 @@ class Session:
         if done == 0 and not self.lineage.finished("base"):
             self.lineage.add_model("base", config.model.path, self.evaluate("base"))
         return done
+
+    def _newest_state(self, stage: StageConfig) -> tuple[int, Path | None]:
+        """Where a stage goes on from; status.json names the damaged states it could not."""
+        damaged: list[dict[str, str]] = []
+
+        def passed_over(state: Path, reason: str) -> None:
+            place = state.relative_to(self.run.path)
+            damaged.append({"state": str(place), "reason": reason})
+
+        newest = newest_state(self.run.stage(stage.name), passed_over)
+        if damaged:
+            self.run.status(passed_over=damaged)
+        return newest
 
     def version(self, stage: StageConfig, step: int) -> int:
         """Weights version after a step, from the place in the run alone, so resuming keeps it."""

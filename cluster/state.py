@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,20 @@ def save_state(learner: Learner, stage: Path, step: int, keep: int) -> None:
         shutil.rmtree(old)
 
 
-def newest_state(stage: Path) -> tuple[int, Path | None]:
-    """The steps done and their folder, undamaged; (0, None) where there is none."""
+def newest_state(
+    stage: Path, passed_over: Callable[[Path, str], None] | None = None
+) -> tuple[int, Path | None]:
+    """The steps done and their folder, undamaged; (0, None) where there is none.
+
+    `passed_over` is told of every newer state that is damaged, and what is wrong with it.
+    """
     for folder in reversed(_states(stage)):
         flaw = damage(folder)
         if flaw is None:
             return int(_read(folder / PROGRESS)["step"]), folder
         logger.warning("%s is passed over: %s", folder, flaw)
+        if passed_over is not None:
+            passed_over(folder, flaw)
     return 0, None
 
 

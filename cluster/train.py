@@ -12,6 +12,7 @@ Nothing here touches a pixel or a weight: prompts and weights are references, gr
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,8 @@ def generate(
     for group, item in finished:
         groups.append((group, item))
         if stage.kl.direction != "none":
-            anchored.append(session.fleet.anchor.submit(group, item))
+            asked = replace(group, with_hidden=stage.kl.estimator == "exact")
+            anchored.append(session.fleet.anchor.submit(asked, item))
     return groups, anchored
 
 
@@ -137,9 +139,9 @@ def score(
     anchored: list[Any],
 ) -> list[tuple[ScoredGroup, Prepared]]:
     """Rewards, advantages, the anchor's log-probs; in an order that does not depend on timing."""
-    logprobs = fetch(anchored, "anchor scorer, log-probs") or [None] * len(groups)
+    scores = fetch(anchored, "anchor scorer, log-probs") or [None] * len(groups)
     scored = [
         (score_group(group, session.config.rewards, anchor, stage.kl), item)
-        for (group, item), anchor in zip(groups, logprobs, strict=True)
+        for (group, item), anchor in zip(groups, scores, strict=True)
     ]
     return sorted(scored, key=lambda pair: pair[0].group.sort_key())

@@ -27,7 +27,7 @@ from videothinker.budget import Budget
 from videothinker.config import Device, KLConfig, LearnerConfig
 from videothinker.errors import DivergenceError, InputError
 from videothinker.metrics import LEARNER_STEPS, SAMPLES_TRAINED, WEIGHT_VERSION, serve
-from videothinker.model.policy import completion_mask
+from videothinker.model.policy import Anchored, completion_mask, load_head
 from videothinker.model_card import ModelLineage
 from videothinker.objective import policy_loss, repulsion_ratio
 from videothinker.run import disk_errors
@@ -54,6 +54,8 @@ class Assignment:
     steps: int
     budget: Budget
     logprob_tolerance: float
+    anchor: Path | None = None
+    """The checkpoint whose output head the estimator exact needs."""
 
 
 class LearnerRank:
@@ -84,8 +86,12 @@ class LearnerRank:
     def start_stage(self, assignment: Assignment) -> None:
         """Load the stage's initial model; whatever an earlier stage held is released first."""
         self._trainee: Trainee | None = None
+        self._anchor_head: Tensor | None = None
         gc.collect()
         self._task = assignment
+        if assignment.anchor is not None:
+            head = load_head(assignment.anchor, assignment.dtype)
+            self._anchor_head = head.to(self._device)
         self._trainee = Trainee(assignment.model, assignment.dtype, assignment.learner)
 
     def step(
@@ -207,7 +213,10 @@ class LearnerRank:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         completions = scored.group.completions
         token_ids = [completion.token_ids for completion in completions]
-        logp, entropy = trainee(prompt, token_ids, self._task.temperature)
+        scores: tuple[Tensor, ...] = trainee(
+            prompt, token_ids, self._task.temperature, self._anchored(scored)
+        )
+        logp, entropy, *divergence = scores
         mask = completion_mask([len(tokens) for tokens in token_ids], logp.device)
         sees_loss = torch.tensor(self._counted(scored.group), device=logp.device) > 0
         sampled = padded([completion.logprobs for completion in completions], logp)
@@ -226,6 +235,7 @@ class LearnerRank:
             estimator=kl.estimator,
             bound=kl.bound,
             aggregation=learner.aggregation,
+            divergence=divergence[0] if divergence else None,
             divergence_mask=None if felt is None else padded(felt, logp),
             sampler_logp=sampled,
             importance_cap=learner.importance_cap,
@@ -238,6 +248,15 @@ class LearnerRank:
             "logprob_gap_max": gap.max(),
         }
         return loss, stats
+
+    def _anchored(self, scored: ScoredGroup) -> Anchored | None:
+        """What the exact divergence is computed from; None for the other estimators."""
+        head = self._anchor_head
+        if head is None:
+            return None
+        assert scored.anchor_hidden is not None, "the anchor was not asked for its hidden states"
+        hidden = torch.from_numpy(np.concatenate(scored.anchor_hidden))
+        return Anchored(head=head, hidden=hidden.to(head))
 
     def _require_trainee(self) -> Trainee:
         assert self._trainee is not None, "start_stage comes first"

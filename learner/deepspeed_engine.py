@@ -57,9 +57,9 @@ class Trainee:
         self._model = module
         self._sharded = config.zero_stage == 3
 
-    def __call__(self, *inputs: Any) -> tuple[Tensor, Tensor]:
+    def __call__(self, *inputs: Any) -> tuple[Tensor, ...]:
         """The policy's forward pass."""
-        outputs: tuple[Tensor, Tensor] = self._engine(*inputs)
+        outputs: tuple[Tensor, ...] = self._engine(*inputs)
         return outputs
 
     def backward(self, loss: Tensor, *, last: bool) -> None:

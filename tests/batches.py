@@ -1,13 +1,20 @@
-"""What the tests of the loss share: batches of log-probs, and what a loss does to them."""
+"""What the tests of loss and learner share.
+
+Batches of log-probs, and what a loss does to them; groups of completions that nobody sampled.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from videothinker.objective import policy_loss
+from videothinker.objective import group_advantages, policy_loss
+from videothinker.types import Completion, Prompt, RolloutGroup, ScoredGroup
+
+Batch = list[tuple[ScoredGroup, Prompt]]
 
 
 def random_batch(seed: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, ...]:
@@ -40,3 +47,51 @@ def without_reward(
 def slope(loss: Tensor, by: Tensor) -> Tensor:
     """Gradient, with the graph left in place."""
     return torch.autograd.grad(loss, by, retain_graph=True)[0]
+
+
+def made_up(prompts: list[Prompt], step: int, lengths: tuple[int, ...] = (5, 9, 3)) -> Batch:
+    """Two groups of completions that nobody sampled."""
+    generator = np.random.default_rng(step)
+    return [(group(prompt, generator, lengths), prompt) for prompt in prompts]
+
+
+def group(
+    prompt: Prompt,
+    generator: np.random.Generator,
+    lengths: tuple[int, ...],
+    finished: tuple[str, ...] = ("stop", "stop", "length"),
+    advantages: np.ndarray | None = None,
+) -> ScoredGroup:
+    completions = tuple(
+        Completion(
+            token_ids=generator.integers(5, 90, size=length),
+            logprobs=np.full(length, -4.0, np.float32),
+            text="",
+            finish_reason=reason,  # type: ignore[arg-type]
+        )
+        for length, reason in zip(lengths, finished, strict=True)
+    )
+    rewards = generator.random(len(lengths), dtype=np.float32)
+    if advantages is None:
+        advantages = group_advantages(torch.from_numpy(rewards)[None])[0].numpy()
+    return ScoredGroup(
+        group=RolloutGroup(
+            question=prompt.question,
+            completions=completions,
+            weights_version=0,
+            worker="none",
+            seconds=0.0,
+            prompt_tokens=len(prompt.token_ids),
+        ),
+        rewards={"made_up": rewards},
+        advantages=advantages,
+        anchor_logprobs=None,
+    )
+
+
+def uneven(prompts: list[Prompt]) -> Batch:
+    """Two groups of 17 and 6 tokens; in each, the last completion is cut off."""
+    generator = np.random.default_rng(5)
+    long = group(prompts[0], generator, (5, 9, 3), advantages=np.array([1.0, 2.0, -3.0], "f"))
+    short = group(prompts[1], generator, (1, 2, 3), advantages=np.array([4.0, -2.0, -2.0], "f"))
+    return [(long, prompts[0]), (short, prompts[1])]

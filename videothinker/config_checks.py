@@ -102,13 +102,6 @@ def _check_kl(where: str, stage: StageConfig, earlier: list[str]) -> Iterator[Pr
                 f" {where}='{{direction: none}}')",
             )
         return
-    if kl.estimator == "exact":
-        yield (
-            (f"{where}.estimator",),
-            f"{where}.estimator = 'exact': it needs the anchor's scores of every token of the"
-            " vocabulary, and the anchor scorer sends those of the sampled tokens only. Use k2,"
-            " whose expected gradient is the same",
-        )
     if kl.anchor == "base" or os.sep in kl.anchor or Path(kl.anchor).is_dir():
         return
     if kl.anchor == "bias":

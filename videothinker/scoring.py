@@ -9,7 +9,7 @@ import numpy as np
 
 from videothinker.config import KLConfig
 from videothinker.rewards import score
-from videothinker.types import Completion, RolloutGroup, ScoredGroup
+from videothinker.types import AnchorScores, Completion, RolloutGroup, ScoredGroup
 
 ANSWER_TAG = "<answer>"
 
@@ -17,10 +17,10 @@ ANSWER_TAG = "<answer>"
 def score_group(
     group: RolloutGroup,
     reward_names: Sequence[str],
-    anchor_logprobs: Sequence[np.ndarray] | None,
+    anchor: AnchorScores | None,
     kl: KLConfig | None = None,
 ) -> ScoredGroup:
-    """Scores one whole group; anchor_logprobs holds G arrays of [T], or None without a KL term.
+    """Scores one whole group; without a KL term there is no anchor.
 
     `kl` says which tokens feel that term; without it all do.
     """
@@ -28,9 +28,9 @@ def score_group(
 
     from videothinker.objective import group_advantages
 
-    if anchor_logprobs is not None:
+    if anchor is not None:
         lengths = [len(completion.token_ids) for completion in group.completions]
-        anchored = [len(logprobs) for logprobs in anchor_logprobs]
+        anchored = [len(logprobs) for logprobs in anchor.logprobs]
         assert anchored == lengths, f"anchor scored {anchored} tokens, sampled were {lengths}"
     texts = [completion.text for completion in group.completions]
     rewards = score(reward_names, texts, group.question.answer)
@@ -40,8 +40,9 @@ def score_group(
         group=group,
         rewards=rewards,
         advantages=advantages.astype(np.float32),
-        anchor_logprobs=None if anchor_logprobs is None else tuple(anchor_logprobs),
+        anchor_logprobs=None if anchor is None else anchor.logprobs,
         divergence_mask=None if kl is None else divergence_mask(group.completions, advantages, kl),
+        anchor_hidden=None if anchor is None else anchor.hidden,
     )
 
 

@@ -84,10 +84,23 @@ class RolloutGroup:
     worker: str
     seconds: float
     prompt_tokens: int
+    with_hidden: bool = False
+    """Asks the anchor for its hidden states beside its log-probs."""
 
     def sort_key(self) -> tuple[str, list[int]]:
         """Orders groups the same however their workers were timed, repeated questions included."""
         return self.question.id, self.completions[0].token_ids.tolist()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnchorScores:
+    """What the frozen anchor says of one group's completions."""
+
+    logprobs: tuple[np.ndarray, ...]
+    """G arrays of [T] float32."""
+    hidden: tuple[np.ndarray, ...] | None = None
+    """G arrays of [T, H] float32, which holds bfloat16 exactly: what the anchor's output head turns
+    into its scores of every token; None unless the estimator needs them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +116,8 @@ class ScoredGroup:
     """G arrays of [T] float32 under the frozen anchor; None without a KL term."""
     divergence_mask: tuple[np.ndarray, ...] | None = None
     """G arrays of [T] bool, the tokens that feel the divergence; None where all do."""
+    anchor_hidden: tuple[np.ndarray, ...] | None = None
+    """As in AnchorScores."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

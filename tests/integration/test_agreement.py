@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import ray
 import torch
@@ -15,12 +16,19 @@ import torch
 from actors.rollout import RolloutWorker
 from cluster.fleet import Fleet, Prepared, Rollouts, publish
 from cluster.launch import actor
+from cluster.left_out import LeftOut
+from cluster.lineage import Lineage
+from cluster.session import Session
+from cluster.train import train_step
 from learner.actor import Assignment
 from videothinker.budget import budget_of, read_budget
-from videothinker.config import KLConfig, RunConfig
+from videothinker.config import KLConfig, RunConfig, StageConfig
+from videothinker.data.store import read_questions
+from videothinker.data.stream import QuestionStream
 from videothinker.errors import DivergenceError, VideoThinkerError
 from videothinker.model.policy import Policy, load_model
 from videothinker.objective import group_advantages
+from videothinker.run import RunDirectory
 from videothinker.types import Question, RolloutGroup, ScoredGroup
 
 TOLERANCE = 1e-4
@@ -123,15 +131,51 @@ def test_transformers_and_the_anchor_score_the_export_as_the_engine_sampled_it(
     policy = Policy(load_model(exported, "float32"))
     for group, item in fleet.rollouts.generate(prepared[:2], [5, 6], 8, 1.0):
         anchor = ray.get(fleet.anchor.submit(group, item))
+        assert anchor.hidden is None  # nobody asked
         tokens = [completion.token_ids for completion in group.completions]
         with torch.no_grad():
             loaded, _ = policy(ray.get(item.prompt), tokens, 1.0)
         for row, completion in enumerate(group.completions):
             length = len(completion.token_ids)
-            np.testing.assert_allclose(anchor[row], completion.logprobs, atol=TOLERANCE)
+            np.testing.assert_allclose(anchor.logprobs[row], completion.logprobs, atol=TOLERANCE)
             np.testing.assert_allclose(
                 loaded[row, :length].numpy(), completion.logprobs, atol=TOLERANCE
             )
+
+
+def test_the_exact_divergence_of_a_step_is_none_from_itself_and_some_from_another_model(
+    fleet: Fleet, run_config: RunConfig, exported: Path, tmp_path: Path
+) -> None:
+    stages = tuple(
+        StageConfig(
+            name=name,
+            questions=run_config.stages[1].questions,
+            steps=1,
+            prompts_per_step=2,
+            kl=KLConfig(direction="repel", anchor=anchor, estimator="exact", bound=1e3),
+        )
+        for name, anchor in (("itself", "base"), ("another", str(exported)))
+    )
+    data = run_config.data.model_copy(update={"validation": None})
+    config = run_config.model_copy(update={"stages": stages, "data": data})
+    run = RunDirectory.create(tmp_path / "run", "")
+    session = Session(
+        config=config,
+        fleet=fleet,
+        run=run,
+        lineage=Lineage(run, config),
+        left_out=LeftOut(run, 0.0),
+    )
+    found = {}
+    for stage in stages:
+        session.begin(stage)
+        stream = QuestionStream(read_questions(stage.questions), config.seed)
+        found[stage.name] = train_step(session, stage, 1, stream, session.steering(stage))
+    assert found["itself"]["kl"] == pytest.approx(0, abs=1e-6)
+    assert found["another"]["kl"] > 1e-3
+    on_disk = [pq.read_schema(file).names for file in run.path.glob("rollouts/*.parquet")]
+    assert len(on_disk) == 2
+    assert "anchor_hidden" not in on_disk[0]
 
 
 def test_an_export_carries_the_budget_it_was_trained_under(

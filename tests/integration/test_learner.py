@@ -12,20 +12,23 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import torch
+from batches import Batch, group, made_up, uneven
 from learner_ranks import Ranks
 
+from actors.anchor import AnchorScorer
 from cluster.state import newest_state, save_state
 from learner.actor import Assignment
 from learner.deepspeed_engine import part_of
 from videothinker.budget import Budget
 from videothinker.config import KLConfig, LearnerConfig, VideoConfig
+from videothinker.divergence import exact_divergence
 from videothinker.errors import DivergenceError, InputError
+from videothinker.mini.base import random_base
+from videothinker.model.policy import forbidden_tokens, load_model
 from videothinker.model.processing import ClipSource, PromptBuilder
-from videothinker.objective import group_advantages
 from videothinker.prompts import training_text
-from videothinker.types import Completion, Prompt, Question, RolloutGroup, ScoredGroup
+from videothinker.types import Prompt, Question
 
-Batch = list[tuple[ScoredGroup, Prompt]]
 SETTINGS = {"learning_rate": 1e-3, "max_grad_norm": 1.0}
 
 
@@ -64,6 +67,7 @@ def begin(mini_base: Path, mini_video: VideoConfig) -> Callable[..., None]:
         dtype: str = "float32",
         kl: KLConfig | None = None,
         temperature: float = 1.0,
+        anchor: Path | None = None,
         **settings: Any,
     ) -> None:
         ranks.all(
@@ -77,50 +81,11 @@ def begin(mini_base: Path, mini_video: VideoConfig) -> Callable[..., None]:
                 steps=10,
                 budget=Budget(video=mini_video, dtype=dtype, max_tokens=24, max_model_len=512),
                 logprob_tolerance=1e6,
+                anchor=anchor,
             ),
         )
 
     return begin
-
-
-def made_up(prompts: list[Prompt], step: int, lengths: tuple[int, ...] = (5, 9, 3)) -> Batch:
-    """Two groups of completions that nobody sampled."""
-    generator = np.random.default_rng(step)
-    return [(group(prompt, generator, lengths), prompt) for prompt in prompts]
-
-
-def group(
-    prompt: Prompt,
-    generator: np.random.Generator,
-    lengths: tuple[int, ...],
-    finished: tuple[str, ...] = ("stop", "stop", "length"),
-    advantages: np.ndarray | None = None,
-) -> ScoredGroup:
-    completions = tuple(
-        Completion(
-            token_ids=generator.integers(5, 90, size=length),
-            logprobs=np.full(length, -4.0, np.float32),
-            text="",
-            finish_reason=reason,  # type: ignore[arg-type]
-        )
-        for length, reason in zip(lengths, finished, strict=True)
-    )
-    rewards = generator.random(len(lengths), dtype=np.float32)
-    if advantages is None:
-        advantages = group_advantages(torch.from_numpy(rewards)[None])[0].numpy()
-    return ScoredGroup(
-        group=RolloutGroup(
-            question=prompt.question,
-            completions=completions,
-            weights_version=0,
-            worker="none",
-            seconds=0.0,
-            prompt_tokens=len(prompt.token_ids),
-        ),
-        rewards={"made_up": rewards},
-        advantages=advantages,
-        anchor_logprobs=None,
-    )
 
 
 def train(ranks: Ranks, prompts: list[Prompt], steps: range) -> list[float]:
@@ -198,14 +163,6 @@ def test_a_gradient_that_is_not_finite_changes_no_weight(
     with pytest.raises(DivergenceError, match="step 1: the gradient is not finite"):
         alone.step(1, [(scored, prompts[0])])
     assert alone.weights() == before
-
-
-def uneven(prompts: list[Prompt]) -> Batch:
-    """Two groups of 17 and 6 tokens; in each, the last completion is cut off."""
-    generator = np.random.default_rng(5)
-    long = group(prompts[0], generator, (5, 9, 3), advantages=np.array([1.0, 2.0, -3.0], "f"))
-    short = group(prompts[1], generator, (1, 2, 3), advantages=np.array([4.0, -2.0, -2.0], "f"))
-    return [(long, prompts[0]), (short, prompts[1])]
 
 
 @pytest.mark.parametrize(
@@ -319,6 +276,79 @@ def test_tokens_outside_the_divergence_mask_do_not_feel_it(
         forces.append(alone.step(1, [(masked, prompt)], 0.1).stats["divergence_gradient"])
     assert forces[0] > 0
     assert forces[1] == 0
+
+
+EXACT = KLConfig(direction="repel", anchor="base", estimator="exact")
+
+
+def anchored(batch: Batch, anchor: Path, temperature: float, dtype: str = "float32") -> Batch:
+    """What the anchor scorer says of a batch, its hidden states included."""
+    scorer = AnchorScorer(dtype, temperature, "cpu")
+    scorer.load(anchor)
+    answered = []
+    for scored, prompt in batch:
+        scores = scorer.logprobs(replace(scored.group, with_hidden=True), prompt)
+        known = replace(scored, anchor_logprobs=scores.logprobs, anchor_hidden=scores.hidden)
+        answered.append((known, prompt))
+    return answered
+
+
+def all_scores(model: Any, prompt: Prompt, tokens: np.ndarray, temperature: float) -> torch.Tensor:
+    """Scores of every token that may be sampled [T, V], as transformers computes them."""
+    counted = np.tile(prompt.next_position + np.arange(len(tokens)), (3, 1))
+    logits = model(
+        input_ids=torch.from_numpy(np.concatenate([prompt.token_ids, tokens]))[None],
+        position_ids=torch.from_numpy(np.concatenate([prompt.positions, counted], axis=1))[:, None],
+        pixel_values_videos=torch.from_numpy(prompt.pixel_values),
+        video_grid_thw=torch.tensor([prompt.grid]),
+    ).logits[0, len(prompt.token_ids) - 1 : -1]
+    allowed = torch.ones(logits.shape[1], dtype=torch.bool)
+    allowed[forbidden_tokens(model.config)] = False
+    scores: torch.Tensor = logits[:, allowed] / temperature
+    return scores
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_policy_that_is_its_own_anchor_feels_no_exact_divergence(
+    alone: Ranks, begin: Callable[..., None], prompts: list[Prompt], mini_base: Path, dtype: str
+) -> None:
+    begin(alone, dtype, kl=EXACT, anchor=mini_base)
+    stats = alone.step(1, anchored(uneven(prompts), mini_base, 1.0, dtype), 0.1).stats
+    assert stats["kl"] == pytest.approx(0, abs=1e-6)
+    assert stats["divergence_gradient"] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_an_exact_divergence_has_the_value_and_gradient_of_all_scores_at_once(
+    alone: Ranks,
+    begin: Callable[..., None],
+    prompts: list[Prompt],
+    mini_base: Path,
+    tmp_path: Path,
+    stage: int,
+) -> None:
+    random_base(tmp_path / "other", seed=4)
+    batch = anchored(uneven(prompts)[:1], tmp_path / "other", 0.7)
+    [(scored, prompt)] = batch
+    equal = replace(scored, advantages=np.zeros(3, np.float32))  # the divergence decides alone
+    begin(alone, kl=EXACT, anchor=tmp_path / "other", temperature=0.7, zero_stage=stage)
+    report = alone.step(1, [(equal, prompt)], 0.1)
+
+    model, anchor = (load_model(path, "float32") for path in (mini_base, tmp_path / "other"))
+    divergences = []
+    for completion in scored.group.completions:
+        with torch.no_grad():
+            theirs = all_scores(anchor, prompt, completion.token_ids, 0.7)
+        ours = all_scores(model, prompt, completion.token_ids, 0.7)
+        divergences.append(exact_divergence(ours, theirs))
+    mean = torch.stack([divergence.mean() for divergence in divergences]).mean()
+    (0.1 * mean).backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert mean.item() > 0.01
+    assert report.stats["loss"] == pytest.approx(-0.1 * mean.item(), rel=1e-5)
+    assert report.stats["kl"] == pytest.approx(torch.cat(divergences).mean().item(), rel=1e-5)
+    norm = float(torch.nn.utils.get_total_norm(gradients))
+    assert report.stats["grad_norm"] == pytest.approx(norm, rel=1e-4)
 
 
 @pytest.mark.slow

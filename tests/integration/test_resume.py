@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from cli_process import Command
+from safetensors.torch import load_file
 
 from videothinker.config import RunConfig
 from videothinker.config_file import to_yaml
@@ -19,22 +21,37 @@ from videothinker.run import read_lines
 
 TIMED = ("seconds",)
 """What of a step's line no two runs share."""
+TOLERANCE = 1e-6
 
 
 @pytest.fixture(scope="module")
-def config_file(
-    run_config: RunConfig, taught_base: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def settings(run_config: RunConfig, taught_base: Path) -> RunConfig:
     """Two steps of stage 1, five of stage 2, a state every second step."""
     bias, cdpo = run_config.stages
     stages = (bias.model_copy(update={"steps": 2}), cdpo.model_copy(update={"steps": 5}))
     model = run_config.model.model_copy(update={"path": taught_base})
     data = run_config.data.model_copy(update={"validation": None})
-    file = tmp_path_factory.mktemp("config") / "config.yaml"
-    file.write_text(
-        to_yaml(run_config.model_copy(update={"stages": stages, "model": model, "data": data}))
-    )
-    return file
+    return run_config.model_copy(update={"stages": stages, "model": model, "data": data})
+
+
+@pytest.fixture(scope="module")
+def on_two_ranks(settings: RunConfig) -> RunConfig:
+    """Stage 2 alone; ZeRO 3, where a rank has only its part of the parameters too."""
+    cdpo = settings.stages[1]
+    from_base = cdpo.model_copy(update={"kl": cdpo.kl.model_copy(update={"anchor": "base"})})
+    learner = settings.learner.model_copy(update={"ranks": 2, "zero_stage": 3})
+    return settings.model_copy(update={"stages": (from_base,), "learner": learner})
+
+
+def whole_and_killed(config: RunConfig, folder: Path, earliest: int) -> tuple[Path, Path]:
+    """The same run undisturbed, and killed somewhere from that many steps on, then resumed."""
+    steps = sum(stage.steps for stage in config.stages)
+    config_file, whole, killed = (folder / name for name in ("config.yaml", "whole", "killed"))
+    config_file.write_text(to_yaml(config))
+    finish("train", config_file, f"out={whole}")
+    kill_at(killed, random.randint(earliest, steps - 1), config_file)
+    finish("train", "--resume", killed)
+    return whole, killed
 
 
 def finish(*arguments: str | Path) -> None:
@@ -61,15 +78,36 @@ def numbers(run: Path) -> list[dict[str, Any]]:
     return [{key: line[key] for key in line if key not in TIMED} for line in lines]
 
 
+def about(line: dict[str, Any]) -> dict[str, Any]:
+    """Equal to every line whose floats are within the tolerance and whose rest is the same."""
+    return {
+        key: pytest.approx(value, rel=TOLERANCE, abs=TOLERANCE)
+        if isinstance(value, float)
+        else value
+        for key, value in line.items()
+    }
+
+
+def digests(run: Path) -> dict[str, str]:
+    models = json.loads((run / "summary.json").read_text())["models"]
+    return {model["name"]: model["digest"] for model in models}
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "stages" / "cdpo" / "model" / "model.safetensors")
+
+
 def test_a_killed_and_resumed_run_equals_an_undisturbed_one(
-    config_file: Path, tmp_path: Path
+    settings: RunConfig, tmp_path: Path
 ) -> None:
-    finish("train", config_file, f"out={tmp_path / 'whole'}")
-    kill_at(tmp_path / "killed", random.randint(3, 6), config_file)
-    finish("train", "--resume", tmp_path / "killed")
-    assert numbers(tmp_path / "killed") == numbers(tmp_path / "whole")
-    digests = [
-        {model["name"]: model["digest"] for model in json.loads(file.read_text())["models"]}
-        for file in (tmp_path / "whole" / "summary.json", tmp_path / "killed" / "summary.json")
-    ]
-    assert digests[0] == digests[1]
+    whole, killed = whole_and_killed(settings, tmp_path, earliest=3)
+    assert numbers(killed) == numbers(whole)
+    assert digests(killed) == digests(whole)
+
+
+def test_on_two_ranks_it_does_so_within_a_millionth(
+    on_two_ranks: RunConfig, tmp_path: Path
+) -> None:
+    whole, killed = whole_and_killed(on_two_ranks, tmp_path, earliest=2)
+    assert numbers(killed) == [about(line) for line in numbers(whole)]
+    torch.testing.assert_close(weights(killed), weights(whole), rtol=TOLERANCE, atol=TOLERANCE)

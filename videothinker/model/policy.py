@@ -9,15 +9,19 @@ a few at a time.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint
 
 from videothinker import cpu_torch
+from videothinker.divergence import exact_divergence
+from videothinker.errors import InputError
 from videothinker.model.attention import Layout, share_prefix
 from videothinker.types import Prompt
 
@@ -36,10 +40,37 @@ def load_model(path: Path, dtype: str) -> Any:
     )
 
 
+def load_head(path: Path, dtype: str) -> Tensor:
+    """The output head [V, H] of a checkpoint: its own tensor, or the embeddings that it shares."""
+    from safetensors import safe_open
+
+    for name in ("lm_head.weight", "embed_tokens.weight"):
+        for file in sorted(path.glob("*.safetensors")):
+            with safe_open(file, "pt") as tensors:
+                for key in tensors.keys():  # noqa: SIM118 - a reader, not a dict
+                    if key.endswith(name):
+                        head: Tensor = tensors.get_tensor(key)
+                        return head.to(DTYPES[dtype])
+    raise InputError(
+        f"{path}: no lm_head.weight and no embed_tokens.weight in its *.safetensors; give a Hugging"
+        " Face model folder"
+    )
+
+
 def forbidden_tokens(config: Any) -> list[int]:
     """Tokens a policy must never emit: each stands for pixels that are not there."""
     names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
     return sorted({getattr(config, name) for name in names})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Anchored:
+    """The frozen anchor's view of a group's completions, short of its scores of every token."""
+
+    head: Tensor
+    """[V, H], the anchor's own."""
+    hidden: Tensor
+    """[sum of lengths, H], of the same type, at the positions that predict a token."""
 
 
 class Policy(nn.Module):
@@ -52,15 +83,27 @@ class Policy(nn.Module):
         self._forbidden = forbidden_tokens(model.config)
 
     def forward(
-        self, prompt: Prompt, completions: Sequence[np.ndarray], temperature: float
-    ) -> tuple[Tensor, Tensor]:
+        self,
+        prompt: Prompt,
+        completions: Sequence[np.ndarray],
+        temperature: float,
+        anchor: Anchored | None = None,
+    ) -> tuple[Tensor, ...]:
         """Token log-probs and entropies [G, T], zero beyond each completion's end.
 
-        Both are of the distribution that was sampled from: at the sampling temperature, without the
-        forbidden tokens.
+        With an anchor also KL(policy || anchor) at each token. All are of the distributions that
+        are sampled from: at the sampling temperature, without the forbidden tokens.
         """
-        row = PackedRow(prompt, completions, next(self.parameters()).device)
-        hidden = self.model.model(
+        row = self.row(prompt, completions)
+        return self.scores(row, self.hidden(row), temperature, anchor)
+
+    def row(self, prompt: Prompt, completions: Sequence[np.ndarray]) -> PackedRow:
+        """The group where the model is."""
+        return PackedRow(prompt, completions, next(self.parameters()).device)
+
+    def hidden(self, row: PackedRow) -> Tensor:
+        """Final hidden states [sum of lengths, H] at the positions that predict a token."""
+        states: Tensor = self.model.model(
             input_ids=row.token_ids,
             position_ids=row.positions,
             attention_mask=row.layout,
@@ -68,37 +111,55 @@ class Policy(nn.Module):
             video_grid_thw=row.grid,
             use_cache=False,
         ).last_hidden_state[0, row.predicting]
-        chosen, entropy = token_scores(
-            self.model.lm_head, hidden, row.predicted, temperature, self._forbidden
-        )
-        return row.unpack(chosen), row.unpack(entropy)
+        return states
+
+    def scores(
+        self, row: PackedRow, hidden: Tensor, temperature: float, anchor: Anchored | None = None
+    ) -> tuple[Tensor, ...]:
+        """What `forward` returns, from the states that `hidden` returned."""
+        head = self.model.lm_head
+        scores = token_scores(head, hidden, row.predicted, temperature, self._forbidden, anchor)
+        return tuple(row.unpack(values) for values in scores)
 
 
 def token_scores(
-    head: nn.Linear, hidden: Tensor, predicted: Tensor, temperature: float, forbidden: list[int]
-) -> tuple[Tensor, Tensor]:
+    head: nn.Linear,
+    hidden: Tensor,
+    predicted: Tensor,
+    temperature: float,
+    forbidden: list[int],
+    anchor: Anchored | None = None,
+) -> tuple[Tensor, ...]:
     """Hidden states [n, H] and the tokens after them [n] -> log-probs and entropies [n].
 
+    With an anchor also KL(policy || anchor) over the vocabulary [n]; the anchor gets no gradient.
     A chunk's scores over the vocabulary are computed again in the backward pass: what is kept does
     not grow with the vocabulary, and what exists at one time is a few times LOGITS_AT_ONCE.
     """
     out = torch.tensor(forbidden, device=hidden.device)
 
-    def score(hidden: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
-        logits = head(hidden).float().div_(temperature).index_fill_(1, out, -torch.inf)
+    def sampled_from(logits: Tensor) -> Tensor:
+        return logits.float().div_(temperature).index_fill_(1, out, -torch.inf)
+
+    def score(hidden: Tensor, predicted: Tensor, *anchor_hidden: Tensor) -> tuple[Tensor, ...]:
+        logits = sampled_from(head(hidden))
         everything = logits.log_softmax(dim=1)
         chosen = everything.gather(1, predicted[:, None]).squeeze(1)
         everything = everything.detach()
         parts = everything.exp().mul_(everything).index_fill_(1, out, 0.0)  # not 0 * -inf
-        return chosen, -parts.sum(1)
+        if anchor is None:
+            return chosen, -parts.sum(1)
+        (states,) = anchor_hidden
+        anchor_logits = sampled_from(linear(states, anchor.head))
+        return chosen, -parts.sum(1), exact_divergence(logits, anchor_logits, rows)
 
     rows = max(1, LOGITS_AT_ONCE // head.out_features)
+    known = (hidden, predicted) if anchor is None else (hidden, predicted, anchor.hidden)
     chunks = [
         checkpoint(score, *chunk, use_reentrant=False)
-        for chunk in zip(hidden.split(rows), predicted.split(rows), strict=True)
+        for chunk in zip(*(values.split(rows) for values in known), strict=True)
     ]
-    chosen, entropy = (torch.cat(parts) for parts in zip(*chunks, strict=True))
-    return chosen, entropy
+    return tuple(torch.cat(parts) for parts in zip(*chunks, strict=True))
 
 
 class PackedRow:

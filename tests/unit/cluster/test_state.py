@@ -1,15 +1,22 @@
-"""States on the disk, with a learner that writes two small files."""
+"""States on the disk, with a learner that writes two small files; how a run goes on from them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cluster.fleet import Fleet
+from cluster.left_out import LeftOut
+from cluster.lineage import Lineage
+from cluster.session import Session
 from cluster.state import damage, newest_state, save_state
 from learner.actor import file_digest
+from videothinker.config import DataConfig, ModelConfig, RunConfig, StageConfig
+from videothinker.run import RunDirectory
 
 
 class TwoRanks:
@@ -131,3 +138,75 @@ def test_a_step_saved_again_replaces_its_damaged_state(tmp_path: Path) -> None:
     flip_a_byte(tmp_path / "state/step_000020")
     saved(tmp_path, 20)
     assert newest_state(tmp_path)[0] == 20
+
+
+class Everybody:
+    """Learner and rollout workers that take everything in; keeps the state they went on from."""
+
+    def __init__(self) -> None:
+        self.loaded: list[Path] = []
+
+    def start_stage(self, assignment: object) -> None: ...
+
+    def publish(self, version: int) -> None: ...
+
+    def load(self, weights: object, version: int) -> None: ...
+
+    def load_state(self, folder: Path) -> None:
+        self.loaded.append(folder)
+
+
+def begin(run: RunDirectory) -> tuple[list[Path], dict[str, Any]]:
+    """Begin the stage `grpo` of a run again: the states loaded, and what status.json then says."""
+    stage = StageConfig(name="grpo", questions=run.path / "none.parquet")
+    config = RunConfig(
+        name="test",
+        out=run.path,
+        model=ModelConfig(path=run.path),
+        data=DataConfig(videos=run.path),
+        stages=(stage,),
+    )
+    (run.path / "summary.json").write_text('{"models": [{"name": "base"}]}')
+    fakes = Everybody()
+    Session(
+        config=config,
+        fleet=Fleet(loader=fakes, rollouts=fakes, anchor=fakes, learner=fakes),  # type: ignore[arg-type]
+        run=run,
+        lineage=Lineage(run, config),
+        left_out=LeftOut(run, 0.1),
+    ).begin(stage)
+    return fakes.loaded, json.loads((run.path / "status.json").read_text())
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    """A run that was stopped with two states of its stage."""
+    run = RunDirectory.create(tmp_path / "run", "")
+    saved(run.stage("grpo"), 10, 20)
+    return run
+
+
+def test_status_names_the_states_that_a_resumed_run_passed_over(run: RunDirectory) -> None:
+    flip_a_byte(run.path / "stages/grpo/state/step_000020")
+    loaded, status = begin(run)
+    assert loaded == [run.path / "stages/grpo/state/step_000010"]
+    assert status["passed_over"] == [
+        {
+            "state": "stages/grpo/state/step_000020",
+            "reason": "shards/rank_1.pt is not as it was written",
+        }
+    ]
+
+
+def test_a_stage_whose_states_are_all_damaged_starts_again_and_says_so(run: RunDirectory) -> None:
+    for state in (run.path / "stages/grpo/state").iterdir():
+        cut_short(state)
+    loaded, status = begin(run)
+    assert (loaded, status["step"]) == ([], 0)
+    assert [entry["state"][-6:] for entry in status["passed_over"]] == ["000020", "000010"]
+
+
+def test_a_run_that_resumes_from_its_newest_state_mentions_no_other(run: RunDirectory) -> None:
+    loaded, status = begin(run)
+    assert loaded == [run.path / "stages/grpo/state/step_000020"]
+    assert "passed_over" not in status

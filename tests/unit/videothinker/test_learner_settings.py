@@ -11,7 +11,7 @@ from videothinker.config import RunConfig
 from videothinker.config_checks import cross_checks
 
 
-def problems(out: Path, kl: dict[str, Any] | None = None, **learner: Any) -> list[str]:
+def problems(out: Path, **learner: Any) -> list[str]:
     config = RunConfig.model_validate(
         {
             "name": "x",
@@ -19,7 +19,7 @@ def problems(out: Path, kl: dict[str, Any] | None = None, **learner: Any) -> lis
             "model": {"path": "m"},
             "data": {"videos": "v"},
             "learner": learner,
-            "stages": [{"name": "only", "questions": "q.parquet", "steps": 10, "kl": kl or {}}],
+            "stages": [{"name": "only", "questions": "q.parquet", "steps": 10}],
         }
     )
     return [sentence for _, sentence in cross_checks(config)]
@@ -49,15 +49,3 @@ def test_a_setting_that_cannot_take_effect_is_refused(
 )
 def test_its_neighbour_that_can_is_not(tmp_path: Path, settings: dict[str, Any]) -> None:
     assert problems(tmp_path, **settings) == []
-
-
-def test_the_exact_estimator_is_refused_and_the_one_to_use_named(tmp_path: Path) -> None:
-    (found,) = problems(tmp_path, {"direction": "repel", "anchor": "base", "estimator": "exact"})
-    assert "kl.estimator = 'exact'" in found
-    assert "Use k2" in found
-
-
-@pytest.mark.parametrize("estimator", ["k1", "k2", "k3", "policy"])
-def test_estimators_of_sampled_tokens_are_not(tmp_path: Path, estimator: str) -> None:
-    kl = {"direction": "repel", "anchor": "base", "estimator": estimator}
-    assert problems(tmp_path, kl) == []

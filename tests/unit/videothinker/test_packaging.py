@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import shlex
@@ -174,7 +175,7 @@ def test_a_failed_install_leaves_no_stamp(checkout: Path) -> None:
     assert not (checkout / ".venv" / "setup.stamp").exists()
 
 
-@pytest.mark.parametrize("target", ["soak", "bench", "study"])
+@pytest.mark.parametrize("target", ["soak", "study"])
 def test_an_unbuilt_target_says_so_and_fails(target: str) -> None:
     finished = subprocess.run(
         ["make", "--no-print-directory", target],
@@ -185,6 +186,35 @@ def test_an_unbuilt_target_says_so_and_fails(target: str) -> None:
     )
     assert finished.returncode != 0
     assert f"make {target}: not built yet" in finished.stderr
+
+
+def run_benchmarks(folder: Path, **scripts: str) -> subprocess.CompletedProcess[str]:
+    """What `make bench` runs, on benchmarks of our own."""
+    shutil.copy(ROOT / "tests/benchmarks/run.py", folder)
+    for name, body in scripts.items():
+        (folder / f"{name}.py").write_text(body)
+    command = [sys.executable, folder / "run.py"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_make_bench_runs_the_benchmarks() -> None:
+    command = ["make", "--dry-run", "--no-print-directory", "bench"]
+    planned = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert ".venv/bin/python tests/benchmarks/run.py" in planned
+    assert "not built" not in planned
+
+
+def test_every_benchmarks_figures_stand_under_its_name(tmp_path: Path) -> None:
+    finished = run_benchmarks(tmp_path, learner="print('{\"flops_ratio\": 5}')", sync="print(3)")
+    assert finished.returncode == 0, finished.stderr
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results == {"learner": {"flops_ratio": 5}, "sync": 3}
+
+
+def test_a_benchmark_that_fails_writes_no_results(tmp_path: Path) -> None:
+    finished = run_benchmarks(tmp_path, learner="raise SystemExit(3)", sync="print(3)")
+    assert finished.returncode == 3
+    assert not (tmp_path / "results.json").exists()
 
 
 @pytest.mark.integration

@@ -7,7 +7,7 @@ import pytest
 
 from videothinker.config import KLConfig
 from videothinker.scoring import answer_start, divergence_mask, score_group
-from videothinker.types import Completion, Question, RolloutGroup
+from videothinker.types import AnchorScores, Completion, Question, RolloutGroup
 
 pytest.importorskip("torch")  # here, because importing it takes longer than a test may
 
@@ -53,10 +53,18 @@ def test_equal_rewards_give_no_advantage() -> None:
 
 
 def test_anchor_logprobs_must_fit_the_sampled_tokens() -> None:
-    fitting = [np.ones(3, np.float32)] * 2
-    assert len(score_group(group(RIGHT, WRONG), ["format"], fitting).anchor_logprobs or ()) == 2
+    fitting = AnchorScores(logprobs=(np.ones(3, np.float32),) * 2)
+    assert score_group(group(RIGHT, WRONG), ["format"], fitting).anchor_logprobs == fitting.logprobs
     with pytest.raises(AssertionError, match="anchor scored"):
-        score_group(group(RIGHT, WRONG), ["format"], fitting[:1])
+        score_group(group(RIGHT, WRONG), ["format"], AnchorScores(logprobs=fitting.logprobs[:1]))
+
+
+def test_a_scored_group_carries_the_anchors_hidden_states_where_there_are_any() -> None:
+    logprobs = (np.ones(3, np.float32),) * 2
+    with_states = AnchorScores(logprobs=logprobs, hidden=(np.ones((3, 8), np.float32),) * 2)
+    texts = group(RIGHT, WRONG)
+    assert score_group(texts, ["format"], with_states).anchor_hidden is with_states.hidden
+    assert score_group(texts, ["format"], AnchorScores(logprobs=logprobs)).anchor_hidden is None
 
 
 def starts(*pieces: str) -> int | None:
@@ -112,6 +120,7 @@ def test_groups_without_signal_are_left_out_only_where_asked() -> None:
 
 def test_a_scored_group_carries_its_mask() -> None:
     kl = KLConfig(direction="repel", skip_equal_groups=True)
-    scored = score_group(group(WRONG, WRONG), ["format"], [np.ones(3, np.float32)] * 2, kl)
+    anchor = AnchorScores(logprobs=(np.ones(3, np.float32),) * 2)
+    scored = score_group(group(WRONG, WRONG), ["format"], anchor, kl)
     assert scored.divergence_mask is not None
     assert [mask.tolist() for mask in scored.divergence_mask] == [[False] * 3] * 2

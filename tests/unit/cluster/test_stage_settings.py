@@ -1,0 +1,162 @@
+"""Every key of a stage's `kl` and `guard` changes what its run does, or is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from cluster.lineage import Lineage
+from learner.actor import Assignment, LearnerRank
+from videothinker.budget import budget_of
+from videothinker.config import KLConfig, RunConfig
+from videothinker.config_checks import cross_checks
+from videothinker.config_file import dotted_keys
+from videothinker.guard import Steering
+from videothinker.run import RunDirectory
+from videothinker.scoring import score_group
+from videothinker.types import AnchorScores, Completion, Question, RolloutGroup
+
+REPEL = {"kl.direction": "repel", "kl.anchor": "base"}
+LOWER = {**REPEL, "guard.action": "lower", "guard.lowerings": 1}
+TABLE: list[tuple[dict[str, Any], str, Any, set[str]]] = [
+    (REPEL, "kl.direction", "attract", {"update"}),
+    (REPEL, "kl.anchor", "bias", {"anchor"}),
+    (REPEL, "kl.anchor", "/models/other", {"anchor"}),
+    (REPEL, "kl.coefficient", 0.02, {"update", "coefficients"}),
+    (REPEL, "kl.target", 0.3, {"coefficients"}),
+    (REPEL, "kl.estimator", "k1", {"update"}),
+    (REPEL, "kl.estimator", "k2", {"update"}),
+    (REPEL, "kl.estimator", "policy", {"update"}),
+    (REPEL, "kl.estimator", "exact", {"update"}),
+    (REPEL, "kl.bound", 0.5, {"update"}),
+    (REPEL, "kl.applies_to", "answer", {"update"}),
+    (REPEL, "kl.applies_to", "thinking", {"update"}),
+    (REPEL, "kl.skip_equal_groups", True, {"update"}),
+    (REPEL, "guard.action", "off", {"verdicts"}),
+    (REPEL, "guard.action", "lower", {"verdicts", "coefficients"}),
+    (REPEL, "guard.window", 6, {"verdicts"}),
+    (LOWER, "guard.lowerings", 2, {"verdicts", "coefficients"}),
+]
+"""Settings, one of them changed, and which parts of the run that changes, no others."""
+
+RIGHT, WRONG = "<think>x</think><answer>A</answer>", "<think>x</think><answer>B</answer>"
+SAMPLED = np.full(4, -1.0, np.float32)
+ANCHORED = np.array([-1.1, -3.0, -0.8, -1.9], np.float32)
+
+
+def run_of(out: Path, settings: dict[str, Any]) -> RunConfig:
+    """A bias stage and the stage with these settings."""
+    parts: dict[str, dict[str, Any]] = {"kl": {}, "guard": {}}
+    for key, value in settings.items():
+        section, name = key.split(".")
+        parts[section][name] = value
+    stages = [{"name": "bias", "questions": "q"}, {"name": "cdpo", "questions": "q", **parts}]
+    given = {"name": "x", "out": out, "model": {"path": "m"}, "data": {"videos": "v"}}
+    return RunConfig.model_validate({**given, "stages": stages})
+
+
+class FixedPolicy:
+    """A policy whose log-probs are the parameters."""
+
+    def __init__(self) -> None:
+        self.logp = torch.full((2, 4), -1.0, requires_grad=True)
+
+    def __call__(self, prompt: Any, tokens: Any, temperature: float, anchored: Any) -> Any:
+        scores = (self.logp, torch.zeros(2, 4))
+        return scores if anchored is None else (*scores, self.logp.square() / 4)
+
+
+def update(config: RunConfig, *texts: str) -> list[float]:
+    """The loss's slopes by log-probs, for a group of two completions."""
+    kl = config.stages[-1].kl
+    exact = kl.estimator == "exact"
+    completions = tuple(
+        Completion(
+            token_ids=np.arange(4),
+            logprobs=SAMPLED,
+            text=text,
+            finish_reason="stop",
+            answer_start=2,
+        )
+        for text in texts
+    )
+    question = Question(id="q", video="v", text="?", options=(("A", "x"),), answer="A")
+    group = RolloutGroup(
+        question=question,
+        completions=completions,
+        weights_version=1,
+        worker="w",
+        seconds=0.0,
+        prompt_tokens=4,
+    )
+    states = (np.zeros((4, 1), np.float32),) * 2 if exact else None
+    scored = score_group(
+        group, config.rewards, AnchorScores(logprobs=(ANCHORED, ANCHORED), hidden=states), kl
+    )
+    rank, policy = LearnerRank("cpu"), FixedPolicy()
+    rank._anchor_head = torch.zeros(1, 1) if exact else None
+    rank._task = Assignment(
+        model=Path("m"),
+        dtype="float32",
+        learner=config.learner,
+        kl=kl,
+        temperature=1.0,
+        steps=9,
+        budget=budget_of(config),
+        logprob_tolerance=1.0,
+    )
+    coefficient = Steering(config.stages[-1]).coefficient
+    loss, _ = rank._group_loss(policy, coefficient, scored, None)  # type: ignore[arg-type]
+    slopes: Tensor = torch.autograd.grad(loss, policy.logp)[0]
+    return slopes.flatten().tolist()
+
+
+def effects(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """What a run under these settings does, part by part; it ends in a collapse."""
+    config = run_of(out, settings)
+    assert [problem for _, problem in cross_checks(config)] == []
+    steering = Steering(config.stages[-1])
+    rewards = [1.6, 1.5, 1.7] * 5 + [0.1] * 30
+    verdicts, coefficients = [], []
+    for step, reward in enumerate(rewards, start=1):
+        verdicts.append(steering.watch({"step": step, "reward": reward, "kl": 0.2}).action)
+        coefficients.append(steering.coefficient)
+    return {
+        "anchor": Lineage(RunDirectory(out), config).anchor(config.stages[-1]),
+        "update": update(config, RIGHT, WRONG) + update(config, WRONG, WRONG),
+        "coefficients": coefficients,
+        "verdicts": verdicts,
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "key", "value", "changed"), TABLE, ids=[f"{row[1]}={row[2]}" for row in TABLE]
+)
+def test_a_key_changes_its_part_of_the_run_and_no_other(
+    tmp_path: Path, settings: dict[str, Any], key: str, value: Any, changed: set[str]
+) -> None:
+    before, after = effects(tmp_path, settings), effects(tmp_path, {**settings, key: value})
+    assert {part for part in before if before[part] != after[part]} == changed
+
+
+def test_no_key_is_without_a_row() -> None:
+    prefix = "stages.N."
+    keys = {key.removeprefix(prefix) for key in dotted_keys()}
+    assert {key for _, key, _, _ in TABLE} == {
+        key for key in keys if key.startswith(("kl.", "guard."))
+    }
+
+
+@pytest.mark.parametrize("key", sorted(KLConfig.model_fields.keys() - {"direction"}))
+def test_without_a_direction_no_other_key_of_the_divergence_is_accepted(
+    tmp_path: Path, key: str
+) -> None:
+    value = next(value for _, name, value, _ in TABLE if name == f"kl.{key}")
+    for given in ({f"kl.{key}": value}, {"kl.direction": "none", f"kl.{key}": value}):
+        [(_, sentence)] = cross_checks(run_of(tmp_path, given))
+        assert f"{key} = {value!r} would have no effect" in sentence
