@@ -117,7 +117,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
     parser, verbs = _build_parser()
     _refuse_unknown_verb(words, verbs)
     arguments, rest = parser.parse_known_args(words)
-    if rest and arguments.verb == "train" and not any(word.startswith("-") for word in rest):
+    if rest and "words" in arguments and not any(word.startswith("-") for word in rest):
         # argparse stops collecting positional words at the first option.
         arguments.words += rest
     elif rest:
@@ -362,14 +362,15 @@ def _add_looking(verb: Verb) -> None:
 
     it = verb(
         "plan",
-        commands.not_built,
+        commands.plan,
         "memory by device and predicted step time, before anything starts",
-        "videothinker plan configs/paper.yaml --gpus 2 --gpu-memory 48",
+        "videothinker plan configs/cdpo_2xa6000.yaml --gpus 2 --gpu-memory 48 --host-memory 128",
     )
-    it.add_argument("config", type=Path, metavar="CONFIG")
-    it.add_argument("--gpus", type=int, required=True, metavar="N")
-    it.add_argument("--gpu-memory", type=float, required=True, metavar="GB")
-    it.add_argument("--host-memory", type=float, metavar="GB")
+    it.add_argument("words", nargs="+", metavar="CONFIG [dotted.key=value]")
+    it.add_argument("--gpus", type=int, default=0, metavar="N", help="of each machine")
+    it.add_argument("--gpu-memory", type=float, default=0.0, metavar="GB", help="of each GPU")
+    it.add_argument("--host-memory", type=float, metavar="GB", help="of each machine, if limited")
+    it.add_argument("--nodes", type=int, default=1, metavar="N", help="machines (default 1)")
 
 
 def _add_steering(verb: Verb) -> None:

@@ -174,6 +174,20 @@ def doctor(arguments: Namespace) -> Outcome:
     )
 
 
+def plan(arguments: Namespace) -> Outcome:
+    """Who would run where, in how much memory, how fast; nothing is loaded or started."""
+    from videothinker import planning
+
+    text, result = planning.run(
+        arguments.words,
+        nodes=arguments.nodes,
+        gpus=arguments.gpus,
+        gpu_gb=arguments.gpu_memory,
+        host_gb=arguments.host_memory,
+    )
+    return Outcome(text=text, result=result)
+
+
 def status(arguments: Namespace) -> Outcome:
     """A run's own account of itself."""
     path = arguments.run / "status.json"

@@ -40,7 +40,6 @@ VERBS = [
 ]
 NOT_BUILT = {
     "study": ["c.yaml"],
-    "plan": ["c.yaml", "--gpus", "2", "--gpu-memory", "48"],
     "scale": ["run", "--rollouts", "2"],
     "stop": ["run"],
     "submit": ["c.yaml", "--address", "http://127.0.0.1:8265"],

@@ -59,8 +59,9 @@ def test_resolved_configuration_reads_back_equal(path: Path, tmp_path: Path) -> 
     assert load_config(resolved) == config
 
 
-def test_the_five_promised_configurations_are_shipped() -> None:
-    assert [path.stem for path in SHIPPED] == ["bias", "cdpo", "grpo", "paper", "quickstart"]
+def test_the_promised_configurations_are_shipped() -> None:
+    paper = {"bias", "cdpo", "cdpo_2xa6000", "grpo", "paper"}
+    assert {path.stem for path in SHIPPED} == paper | {"quickstart", "scale_out"}
 
 
 @pytest.mark.parametrize("name", ["bias", "cdpo", "grpo", "paper"])
@@ -75,7 +76,20 @@ def test_paper_configurations_have_the_papers_values(name: str) -> None:
         assert (stage.steps, stage.prompts_per_step) == (500, 2)
 
 
-@pytest.mark.parametrize("name", ["cdpo", "paper"])
+def test_two_a6000_train_what_the_paper_does_on_another_layout() -> None:
+    """All that differs is who sits where."""
+    there, paper = (load_config(CONFIGS / f"{name}.yaml") for name in ("cdpo_2xa6000", "paper"))
+    layout = {"ranks": there.learner.ranks, "zero_stage": there.learner.zero_stage}
+    moved = {
+        "name": there.name,
+        "out": there.out,
+        "learner": paper.learner.model_copy(update=layout),
+        "rollout": paper.rollout.model_copy(update={"workers": there.rollout.workers}),
+    }
+    assert there == paper.model_copy(update=moved)
+
+
+@pytest.mark.parametrize("name", ["cdpo", "cdpo_2xa6000", "paper", "scale_out"])
 def test_cdpo_repels_from_the_bias_model(name: str) -> None:
     kl = load_config(CONFIGS / f"{name}.yaml").stages[-1].kl
     assert (kl.direction, kl.coefficient, kl.estimator, kl.bound) == ("repel", 0.01, "k3", 11.0)

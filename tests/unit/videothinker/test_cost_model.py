@@ -1,0 +1,131 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from videothinker.config import RunConfig
+from videothinker.config_file import load_config
+from videothinker.cost_model import (
+    CONSTANTS,
+    Crew,
+    adam_seconds,
+    chip_of,
+    generate_seconds,
+    learn_seconds,
+    predict,
+    prompt_flops,
+    row_flops,
+    usual,
+)
+from videothinker.model_shape import KNOWN
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+SHAPE = KNOWN["Qwen2.5-VL-3B-Instruct"]
+TWO_A6000 = Crew(
+    ranks=1,
+    engines=1,
+    anchors=1,
+    engines_per_device=1,
+    apart=True,
+    anchors_apart=False,
+    machines_of_ranks=1,
+    sleep=False,
+    gpu_gb=48,
+)
+
+
+def config(*overrides: str) -> RunConfig:
+    return load_config(CONFIGS / "cdpo_2xa6000.yaml", overrides)
+
+
+def test_a_clevrer_prompts_vision_and_prefill_are_about_11_teraflop() -> None:
+    """935 visual tokens and 115 of text: 4.9 of the tower, 5.9 of the language model."""
+    load = replace(usual(config(), SHAPE), visual=935, patches=3740, prompt=1050)
+    assert prompt_flops(SHAPE, load) / 1e12 == pytest.approx(10.8, rel=0.03)
+
+
+def test_a_forward_pass_over_1600_completion_tokens_is_about_22_teraflop() -> None:
+    """Prompt 11.8; completions 1,600 x 2 x (2.77 + 0.31) billion = 9.9; attention 0.6."""
+    assert row_flops(config(), SHAPE) / 1e12 == pytest.approx(22.2, rel=0.01)
+
+
+def test_decoding_reads_the_weights_once_for_each_position() -> None:
+    """6.17 GB of weights and 0.67 of cache at 80% of 768 GB/s, 2 ms beside it: 12.4 ms; 350 of
+    them, and two prompts of 11.8 TFLOP at half of 155 TFLOP/s."""
+    seconds = generate_seconds(config(), SHAPE, TWO_A6000, prompts=2)
+    assert seconds == pytest.approx(350 * 0.01238 + 2 * 0.1518, rel=0.02)
+
+
+def test_a_cache_that_holds_half_the_sequences_doubles_the_positions() -> None:
+    small = generate_seconds(config("rollout.cache_gb=0.18"), SHAPE, TWO_A6000, prompts=2)
+    assert small > 1.8 * generate_seconds(config(), SHAPE, TWO_A6000, prompts=2)
+
+
+def test_recomputation_costs_a_quarter_of_the_passes() -> None:
+    kept = learn_seconds(config("learner.gradient_checkpointing=false"), SHAPE, TWO_A6000, 2)
+    again = learn_seconds(config(), SHAPE, TWO_A6000, 2)
+    adam = adam_seconds(config(), SHAPE, TWO_A6000)
+    assert (again - adam) / (kept - adam) == pytest.approx(4 / 3)
+
+
+def test_adam_on_the_host_is_slower_than_on_the_gpu() -> None:
+    """3.75e9 at 1.5e9 a second and 15 GB over the bus; 28 bytes each at 614 GB/s."""
+    assert adam_seconds(config(), SHAPE, TWO_A6000) == pytest.approx(2.503 + 0.601, rel=0.01)
+    on_gpu = adam_seconds(config("learner.offload=false"), SHAPE, TWO_A6000)
+    assert on_gpu == pytest.approx(0.1711, rel=0.01)
+
+
+def test_phases_add_up_when_nothing_overlaps() -> None:
+    times = predict(config(), SHAPE, TWO_A6000)
+    parts = times.generate + times.score + times.learn + times.sync
+    assert times.on_policy == pytest.approx(parts)
+
+
+def test_overlapped_the_slower_side_counts() -> None:
+    times = predict(config(), SHAPE, TWO_A6000)
+    assert times.overlapped == pytest.approx(times.learn + times.sync)
+    together = predict(config(), SHAPE, replace(TWO_A6000, apart=False))
+    assert together.overlapped == together.on_policy, "one device does one thing at a time"
+
+
+def test_engines_that_share_a_device_take_turns() -> None:
+    alone = generate_seconds(config(), SHAPE, TWO_A6000, 2)
+    crowded = replace(TWO_A6000, engines_per_device=2)
+    assert generate_seconds(config(), SHAPE, crowded, 2) == pytest.approx(2 * alone)
+
+
+def test_a_stage_without_a_divergence_scores_nothing() -> None:
+    bias_only = config("stages.1.kl={direction: none}")
+    assert predict(bias_only, SHAPE, TWO_A6000).score == 0
+
+
+def test_a_quickstart_step_on_two_cores_takes_about_two_seconds(mini_base: Path) -> None:
+    """Measured, medians of 40 steps: generate 1.06, score 0.28, learn 1.01."""
+    from videothinker.model_shape import shape_of
+
+    quickstart = load_config(CONFIGS / "quickstart.yaml")
+    times = predict(quickstart, shape_of(mini_base), replace(TWO_A6000, gpu_gb=0.0))
+    assert times.generate == pytest.approx(1.06, rel=0.3)
+    assert times.score == pytest.approx(0.28, rel=0.3)
+    assert times.learn == pytest.approx(1.01, rel=0.3)
+
+
+def test_more_frames_never_take_less_time() -> None:
+    roomy = f"video.total_pixels={60 * 100352}"
+    times = [
+        predict(config(roomy, f"video.max_frames={frames}"), SHAPE, TWO_A6000).on_policy
+        for frames in (4, 8, 16, 32, 60)
+    ]
+    assert times[0] < times[-1]
+    assert times == sorted(times)
+
+
+def test_a_gpus_speed_is_told_from_its_memory() -> None:
+    names = [chip_of(size).name for size in (0.0, 24, 48, 80, 141)]
+    assert names == ["a CPU core", "an A6000", "an A6000", "an A100", "an H200"]
+
+
+def test_every_constant_says_where_it_comes_from() -> None:
+    for name, constant in CONSTANTS.items():
+        assert constant.source.startswith(("measured", "assumed", "estimated")), name
+        assert constant.value > 0, name

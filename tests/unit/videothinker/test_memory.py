@@ -1,0 +1,148 @@
+"""Constants computed by hand from the 3B model's 3,754,622,976 parameters and its config.json."""
+
+from pathlib import Path
+
+import pytest
+
+from videothinker.config import RunConfig
+from videothinker.config_file import load_config
+from videothinker.memory import (
+    LOGITS_AT_ONCE,
+    activations,
+    anchor_need,
+    engine_need,
+    host_need,
+    largest,
+    learner_need,
+)
+from videothinker.model.policy import LOGITS_AT_ONCE as REAL_LOGITS_AT_ONCE
+from videothinker.model_shape import KNOWN, ModelShape
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+SHAPE: ModelShape = KNOWN["Qwen2.5-VL-3B-Instruct"]
+
+
+def config(*overrides: str, name: str = "cdpo_2xa6000") -> RunConfig:
+    return load_config(CONFIGS / f"{name}.yaml", overrides)
+
+
+def test_the_largest_prompt_is_the_whole_video_budget_and_a_question() -> None:
+    load = largest(config(), SHAPE)
+    assert (load.visual, load.patches, load.prompt) == (16 * 128 // 2, 4 * 1024, 1024 + 256)
+    assert load.row == 1280 + 8 * 768
+
+
+def test_no_prompt_is_longer_than_the_loader_lets_through() -> None:
+    load = largest(config("video.max_frames=62", f"video.total_pixels={62 * 100352}"), SHAPE)
+    assert (load.visual, load.prompt) == (62 * 64, 4864 - 768)
+
+
+@pytest.mark.parametrize(
+    ("override", "optimizer"),
+    [
+        ("learner.offload=true", 0.0),
+        ("learner.offload=false", 3.754622976 * 12),
+        ("learner={zero_stage: 2, ranks: 2}", 3.754622976 * 6),
+        ("learner={zero_stage: 0, ranks: 2}", 3.754622976 * 12),
+        ("learner={freeze: [vision, merger, embeddings]}", 2.77477376 * 12),
+    ],
+)
+def test_a_rank_holds_its_part_of_the_optimizer(override: str, optimizer: float) -> None:
+    assert learner_need(config(override), SHAPE).resident["optimizer"] == pytest.approx(optimizer)
+
+
+def test_an_offloaded_rank_holds_weights_and_gradients() -> None:
+    parts = learner_need(config(), SHAPE).parts()
+    assert parts["weights"] == parts["gradients"] == pytest.approx(7.509245952)
+    assert "optimizer" not in parts
+
+
+def test_without_offload_the_optimizers_arithmetic_is_the_peak() -> None:
+    parts = learner_need(config("learner.offload=false"), SHAPE).parts()
+    assert parts["arithmetic"] == pytest.approx(3.754622976 * 8)
+    assert "gradients" not in parts
+
+
+def test_zero_3_shares_the_weights_and_gathers_some() -> None:
+    need = learner_need(config("learner={zero_stage: 3, ranks: 2, offload: true}"), SHAPE)
+    assert need.resident["weights"] == pytest.approx(7.509245952 / 2)
+    assert [phase.get("gathered", 0.0) for phase in need.phases] == pytest.approx(
+        [2.0, 0, 7.509246]
+    )
+
+
+def test_checkpointed_activations_are_one_hidden_state_a_layer_and_twice_one_layer() -> None:
+    kept = activations(config(), SHAPE)
+    row, one_layer = 7424, (15 * 2048 + 4 * 11008) * 2
+    assert kept["activations"] == pytest.approx(row * (36 * 2048 * 2 + 2 * one_layer) / 1e9)
+    assert kept["logits"] == pytest.approx(4 * 64 * 2**20 / 1e9)
+
+
+def test_without_checkpointing_every_layer_is_kept() -> None:
+    plain = activations(config("learner.gradient_checkpointing=false"), SHAPE)["activations"]
+    assert plain == pytest.approx(37 * 7424 * (15 * 2048 + 4 * 11008) * 2 / 1e9)
+
+
+def test_a_frozen_vision_tower_keeps_no_layer_of_its_own() -> None:
+    frozen = activations(config("learner.freeze=[vision]"), SHAPE)["vision"]
+    assert frozen < activations(config(), SHAPE)["vision"]
+
+
+def test_an_exact_divergence_needs_the_anchors_head_as_well() -> None:
+    exact = RunConfig.model_validate(
+        config().model_dump() | {"stages": [stage_with_kl({"estimator": "exact"})]}
+    )
+    more = activations(exact, SHAPE)["logits"] - activations(config(), SHAPE)["logits"]
+    assert more == pytest.approx((151_936 * 2048 * 2 + 4 * 64 * 2**20) / 1e9)
+
+
+def stage_with_kl(kl: dict[str, str]) -> dict[str, object]:
+    return {"name": "only", "questions": "q", "kl": {"direction": "repel", "anchor": "base"} | kl}
+
+
+def test_the_cache_counts_in_powers_of_two() -> None:
+    assert engine_need(config(), SHAPE).resident["cache"] == pytest.approx(4 * 1.073741824)
+
+
+def test_an_anchor_holds_no_gradient_and_no_optimizer() -> None:
+    assert set(anchor_need(config(), SHAPE).parts()) == {
+        "weights",
+        "activations",
+        "logits",
+        "context",
+    }
+
+
+def test_the_host_holds_what_is_offloaded_and_three_copies_of_what_is_published() -> None:
+    parts = host_need(config(), SHAPE, ranks=1, engines=1, anchors=1, first=True)
+    assert parts["optimizer"] == pytest.approx(3.754622976 * 18)
+    assert parts["published"] == pytest.approx(3 * 7.509245952)
+    assert parts["prompts"] == pytest.approx(2 * 2 * 4096 * 1176 * 4 / 1e9)
+
+
+def test_a_machine_without_ranks_holds_the_object_stores_copy_only() -> None:
+    parts = host_need(config(), SHAPE, ranks=0, engines=1, anchors=0, first=False)
+    assert parts.get("optimizer", 0) == 0
+    assert parts["published"] == pytest.approx(7.509245952)
+    assert "clips" not in parts
+
+
+def test_a_cpu_has_no_context_and_no_graphs() -> None:
+    on_cpu = engine_need(config(name="quickstart"), SHAPE).resident
+    assert on_cpu["context"] == 0
+
+
+def test_as_many_logits_exist_at_once_as_the_policy_makes() -> None:
+    assert LOGITS_AT_ONCE == REAL_LOGITS_AT_ONCE
+
+
+@pytest.mark.parametrize("stage", [0, 2, 3])
+def test_more_frames_never_take_less(stage: int) -> None:
+    zero = f"learner={{zero_stage: {stage}, ranks: 2, offload: false}}"
+    roomy = f"video.total_pixels={60 * 100352}"
+    totals = [
+        sum(learner_need(config(zero, roomy, f"video.max_frames={n}"), SHAPE).phases[0].values())
+        for n in (4, 8, 16, 32, 60)
+    ]
+    assert totals[0] < totals[-1]
+    assert totals == sorted(totals)

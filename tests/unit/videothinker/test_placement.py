@@ -1,0 +1,176 @@
+from pathlib import Path
+
+import pytest
+
+from videothinker.config import RolloutConfig, RunConfig
+from videothinker.config_checks import cross_checks
+from videothinker.config_file import load_config
+from videothinker.errors import PlacementError
+from videothinker.layout import Machine
+from videothinker.model_shape import KNOWN
+from videothinker.placement import Change, fastest, gains, plan, remedies
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+SHAPE = KNOWN["Qwen2.5-VL-3B-Instruct"]
+LARGE = KNOWN["Qwen2.5-VL-7B-Instruct"]
+TWO_A6000 = [Machine(gpus=2, gpu_gb=48, host_gb=128)]
+
+
+def config(*overrides: str, name: str = "cdpo_2xa6000") -> RunConfig:
+    return load_config(CONFIGS / f"{name}.yaml", overrides)
+
+
+def refused(config: RunConfig, machines: list[Machine]) -> str:
+    with pytest.raises(PlacementError) as caught:
+        plan(config, SHAPE, machines)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_papers_stages_fit_two_a6000_with_the_learner_apart() -> None:
+    layout = plan(config(), SHAPE, TWO_A6000)
+    assert layout.kind == "split"
+    assert layout.places == {"learner": (0,), "rollout": (1,), "anchor": (1,)}
+
+
+@pytest.mark.parametrize("name", ["bias", "cdpo", "grpo", "paper"])
+def test_the_papers_configurations_fit_two_a6000_sharing_them(name: str) -> None:
+    assert plan(config(name=name), SHAPE, TWO_A6000).kind == "colocated"
+
+
+def test_the_scale_out_configuration_fits_two_machines_of_four() -> None:
+    machines = [Machine(gpus=4, gpu_gb=48, host_gb=128)] * 2
+    assert plan(config(name="scale_out"), SHAPE, machines).kind == "scale_out"
+
+
+def test_one_gpu_is_shared_asleep_where_it_must_and_awake_where_it_can() -> None:
+    small, large = (plan(config(), SHAPE, [Machine(gpus=1, gpu_gb=gb)]) for gb in (40, 80))
+    assert (small.kind, small.sleep) == (large.kind, not large.sleep) == ("colocated", True)
+
+
+REFUSED = {
+    "no offload": (["learner.offload=false"], [Machine(gpus=2, gpu_gb=48)]),
+    "small GPUs": ([], [Machine(gpus=2, gpu_gb=16)]),
+    "one small GPU": ([], [Machine(gpus=1, gpu_gb=24, host_gb=128)]),
+    "small host": ([], [Machine(gpus=2, gpu_gb=48, host_gb=32)]),
+    "everything small": ([], [Machine(gpus=1, gpu_gb=16, host_gb=16)]),
+    "too many ranks": (["learner.ranks=2"], [Machine(gpus=1, gpu_gb=80)]),
+    "no GPU": ([], [Machine()]),
+    "small cache": (["rollout.cache_gb=0.1"], TWO_A6000),
+    "large cache": (["rollout.cache_gb=60"], TWO_A6000),
+    "many engines": (["rollout.workers=5"], TWO_A6000),
+    "all activations": (["learner.gradient_checkpointing=false"], TWO_A6000),
+    "ZeRO 0": (["learner={zero_stage: 0, offload: false}"], TWO_A6000),
+}
+
+
+@pytest.mark.parametrize(("overrides", "machines"), REFUSED.values(), ids=REFUSED)
+def test_what_a_refusal_names_does_fit(overrides: list[str], machines: list[Machine]) -> None:
+    asked = config(*overrides)
+    said = refused(asked, machines)
+    found = remedies(asked, SHAPE, machines)
+    assert found
+    for change in found:
+        changed, other = change.apply(asked, machines)
+        assert fastest(changed, SHAPE, other) is not None, change
+        assert list(cross_checks(changed)) == [], change
+        assert str(change) in said
+
+
+def test_settings_of_a_remedy_are_what_the_command_line_takes() -> None:
+    asked = config("learner.offload=false")
+    (offload, *_) = remedies(asked, SHAPE, TWO_A6000)
+    assert str(offload) == "learner.offload=true"
+    assert plan(config("learner.offload=false", str(offload)), SHAPE, TWO_A6000)
+
+
+def test_the_smallest_change_of_a_kind_is_named() -> None:
+    found = [str(change) for change in remedies(config("rollout.cache_gb=60"), SHAPE, TWO_A6000)]
+    assert found == ["rollout.cache_gb=30.0", "GPUs of 80 GB"]
+
+
+def test_a_refusal_says_what_is_too_large_by_how_much() -> None:
+    said = refused(config("learner.offload=false"), TWO_A6000)
+    assert "GPU 0 would hold 83.2 GB and has 45.6" in said
+    assert "optimizer 45.1, arithmetic 30.0, weights 7.5" in said
+
+
+def test_both_changes_are_named_where_neither_does_alone() -> None:
+    (pair, *_) = remedies(config(), SHAPE, [Machine(gpus=1, gpu_gb=16, host_gb=16)])
+    assert " and " in str(pair)
+
+
+def test_unequal_machines_are_each_named() -> None:
+    said = refused(config(), [Machine(gpus=1, gpu_gb=16), Machine(gpus=2, gpu_gb=12)])
+    assert "does not fit 1 GPU of 16 GB beside 2 GPUs of 12 GB" in said
+
+
+def test_hopeless_cases_say_so() -> None:
+    huge = config("rollout.cache_gb=8000", "learner.offload=false")
+    assert "No single change" in refused(huge, [Machine(gpus=1, gpu_gb=1, host_gb=1)])
+
+
+def test_more_memory_never_refuses_what_fitted() -> None:
+    for overrides in ([], ["learner.offload=false"], ["rollout.workers=3"]):
+        asked = config(*overrides)
+        for gpus in (1, 2, 3):
+            fitted = [
+                fastest(asked, SHAPE, [Machine(gpus=gpus, gpu_gb=gb, host_gb=128)]) is not None
+                for gb in range(8, 200, 4)
+            ]
+            assert fitted == sorted(fitted)
+        on_host = [
+            fastest(asked, SHAPE, [Machine(gpus=2, gpu_gb=141, host_gb=gb)]) is not None
+            for gb in range(8, 200, 8)
+        ]
+        assert on_host == sorted(on_host)
+
+
+def test_another_gpu_never_refuses_what_fitted() -> None:
+    for gb in (24, 32, 40, 48):
+        fitted = [
+            fastest(config(), SHAPE, [Machine(gpus=gpus, gpu_gb=gb)]) is not None
+            for gpus in range(9)
+        ]
+        assert fitted == sorted(fitted)
+
+
+def test_a_larger_model_never_fits_where_a_smaller_does_not() -> None:
+    for gb in range(8, 200, 8):
+        machines = [Machine(gpus=2, gpu_gb=gb)]
+        if fastest(config(), LARGE, machines):
+            assert fastest(config(), SHAPE, machines)
+
+
+def test_gains_fit_and_are_faster() -> None:
+    machines = [Machine(gpus=2, gpu_gb=141, host_gb=128)]
+    now = plan(config(), SHAPE, machines).step_seconds
+    found = gains(config(), SHAPE, machines)
+    assert found
+    for gain in found:
+        layout = fastest(gain.change.apply(config(), machines)[0], SHAPE, machines)
+        assert layout is not None
+        assert layout.step_seconds == gain.step_seconds < now
+
+
+@pytest.mark.skipif(
+    "max_staleness" not in RolloutConfig.model_fields, reason="this version samples on-policy only"
+)
+def test_sampling_ahead_is_proposed_where_it_gains() -> None:
+    assert "rollout.max_staleness=1" in [
+        str(gain.change) for gain in gains(config(), SHAPE, TWO_A6000)
+    ]
+    already = config("rollout.max_staleness=1")
+    assert plan(already, SHAPE, TWO_A6000).overlapped
+    assert gains(already, SHAPE, TWO_A6000) == []
+
+
+def test_a_change_leaves_what_it_was_made_from_alone() -> None:
+    asked = config()
+    changed, machines = Change(settings={"learner.ranks": 2}, more_gpus=1).apply(asked, TWO_A6000)
+    assert (changed.learner.ranks, asked.learner.ranks) == (2, 1)
+    assert (machines[0].gpus, TWO_A6000[0].gpus) == (3, 2)
+
+
+def test_the_same_question_has_the_same_answer() -> None:
+    assert plan(config(), SHAPE, TWO_A6000) == plan(config(), SHAPE, TWO_A6000)

@@ -1,0 +1,145 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from videothinker.cli import main
+from videothinker.config_file import load_config
+from videothinker.cost_model import CONSTANTS
+from videothinker.layout import Load
+from videothinker.planning import bar, machines_of
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+TWO_A6000 = ["--gpus", "2", "--gpu-memory", "48", "--host-memory", "128"]
+PLANS = {
+    "cdpo_2xa6000": TWO_A6000,
+    "paper": TWO_A6000,
+    "scale_out": ["--nodes", "2", "--gpus", "4", "--gpu-memory", "48", "--host-memory", "128"],
+}
+
+Capture = pytest.CaptureFixture[str]
+
+
+def words(name: str, *more: str) -> list[str]:
+    return ["plan", str(CONFIGS / f"{name}.yaml"), *more]
+
+
+@pytest.mark.parametrize(("name", "machine"), PLANS.items(), ids=PLANS)
+def test_shipped_configurations_pass(name: str, machine: list[str], capsys: Capture) -> None:
+    assert main(words(name, *machine)) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "learner 0" in said.out
+    assert "a step, predicted with the speed of an A6000" in said.out
+
+
+def test_the_plan_is_json_too(capsys: Capture) -> None:
+    assert main(words("cdpo_2xa6000", *TWO_A6000, "--json")) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["kind"] == "split"
+    assert result["devices"][0]["parts"]["learner 0"]["weights"] == pytest.approx(7.509245952)
+    assert result["hours"] == pytest.approx(1000 * result["step_seconds"] / 3600)
+    assert result["constants"]["bus"]["source"].startswith("assumed")
+
+
+def test_what_cannot_fit_is_one_line_with_remedies(capsys: Capture) -> None:
+    assert main(words("cdpo_2xa6000", *TWO_A6000, "learner.offload=false")) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert "What would fit: learner.offload=true" in said.err
+
+
+def test_settings_may_stand_before_and_after_the_options(capsys: Capture) -> None:
+    assert main(words("paper", "learner.ranks=1", *TWO_A6000, "rollout.workers=1")) == 0
+    assert "split" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ([], "this configuration runs on GPUs"),
+        (["--gpus", "2"], "--gpu-memory 0"),
+        (["--gpus", "-1", "--gpu-memory", "48"], "--gpus -1"),
+        (["--gpus", "1", "--gpu-memory", "nan"], "--gpu-memory nan"),
+        ([*TWO_A6000, "--nodes", "0"], "--nodes 0"),
+        (["--gpus", "2", "--gpu-memory", "48", "--host-memory", "-3"], "--host-memory -3"),
+        ([*TWO_A6000, "learner.rank=1"], "Did you mean 'ranks'"),
+        ([*TWO_A6000, "model.path=nowhere"], "model.path=DIR"),
+        ([*TWO_A6000, "--fast"], "does not know --fast"),
+    ],
+)
+def test_bad_input_is_exit_2(more: list[str], said: str, capsys: Capture) -> None:
+    assert main(words("paper", *more)) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_configuration_for_cpus_is_planned_over_this_machine(
+    mini_base: Path, capsys: Capture
+) -> None:
+    assert main(words("quickstart", f"model.path={mini_base}", "--host-memory", "16")) == 0
+    assert capsys.readouterr().out.startswith("cpu: ")
+    assert main(words("quickstart", f"model.path={mini_base}", "--host-memory", "1")) == 1
+    assert "8 GB of host memory" in capsys.readouterr().err
+
+
+def test_this_machines_memory_is_taken_where_none_is_given() -> None:
+    (machine,) = machines_of(load_config(CONFIGS / "quickstart.yaml"), 1, 0, 0.0, None)
+    assert machine.host_gb is not None
+    assert machine.host_gb > 1
+
+
+@pytest.mark.parametrize(
+    ("used", "drawn"),
+    [(0.0, "." * 38), (50.0, "#" * 20 + "." * 18), (94.9, "#" * 38), (100.0, "#" * 38)],
+)
+def test_a_bar_shows_what_may_be_used(used: float, drawn: str) -> None:
+    load = Load(name="GPU 0", parts={"learner 0": {"weights": used}}, limit_gb=100)
+    assert bar(load).startswith(f"[{drawn}|")
+    assert len(bar(load)) == 43
+
+
+def test_planning_needs_none_of_the_large_packages() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from videothinker.cli import main\n"
+        f"assert main({words('paper', *TWO_A6000)!r}) == 0\n"
+        "print({'torch', 'ray', 'vllm', 'deepspeed', 'transformers'} & set(sys.modules))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=CONFIGS.parent,
+    )
+    assert finished.stdout.splitlines()[-1] == "set()"
+
+
+DOCUMENT = (CONFIGS.parent / "docs" / "placement.md").read_text()
+DOCUMENTED = re.findall(
+    r"^\| `(\S+\.yaml .*?)` \| (.*?) \| (.*?) \| (.*?) \| (.*?) \| (.*?) \|$", DOCUMENT, re.M
+)
+
+
+@pytest.mark.parametrize("row", DOCUMENTED, ids=[row[0] for row in DOCUMENTED])
+def test_the_documents_machines_are_what_the_command_says(
+    row: tuple[str, ...], capsys: Capture
+) -> None:
+    command, layout, gpu, host, seconds, overlapped = row
+    assert main(["plan", f"{CONFIGS}/{command.split()[0]}", *command.split()[1:], "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["kind"] + ", sleep" * result["sleep"] == layout
+    assert f"{max(device['total_gb'] for device in result['devices']):.1f}" == gpu
+    assert f"{max(machine['total_gb'] for machine in result['hosts']):.0f}" == host
+    assert f"{result['seconds']['on_policy']:.1f}" == seconds
+    assert f"{result['seconds']['overlapped']:.1f}" == overlapped
+
+
+def test_the_document_lists_every_constant() -> None:
+    assert len(DOCUMENTED) >= 8
+    for name, constant in CONSTANTS.items():
+        assert f"| `{name}` | {constant.value:g} {constant.unit} | {constant.source} |" in DOCUMENT

@@ -1,0 +1,236 @@
+"""What every role of a run holds, by part, in GB (1e9 bytes); formulas and their constants.
+
+Each number is the most that the configuration allows: the whole video budget, completions that all
+reach `sampling.max_tokens`. docs/placement.md says which constants were measured and which assumed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from videothinker.config import RunConfig, StageConfig
+from videothinker.model_shape import BYTES, ModelShape
+
+GB = 1e9
+TEXT_TOKENS = 256
+"""Of a question with its options: assumed, twice what CLEVRER's have."""
+OPTIMIZER_BYTES = 12
+"""A trained parameter: float32 copy and Adam's two moments. Measured, ZeRO 2 and 3."""
+UNCOPIED_OPTIMIZER_BYTES = 8
+"""Without the copy, which float32 under ZeRO 0 needs not. Measured."""
+HOST_OPTIMIZER_BYTES = 18
+"""The same on the host, with a float32 gradient and a bfloat16 copy. Measured."""
+UPDATE_BYTES = 8
+"""More of a parameter during Adam's arithmetic on a GPU: float32 gradient, denominator. Assumed."""
+BUCKET_NUMBERS = 5e8
+"""DeepSpeed's default bucket, which exists whole however small the model. Measured, ZeRO 3."""
+LIVE_NUMBERS = 1e9
+"""ZeRO 3's default of parameters that are gathered at one time."""
+SAVED_PER_HIDDEN = 15
+SAVED_PER_INNER = 4
+"""Numbers that a layer keeps of each token for its backward pass, for each of its hidden and of its
+MLP's inner features; a layer under checkpointing keeps one of its hidden. Measured."""
+LOGITS_AT_ONCE = 2**24
+"""As in model/policy.py: scores over the vocabulary that exist at one time, of 4 bytes."""
+LOGITS_COPIES = 4
+"""Of these in one forward and backward pass: 191 MiB of 64 MiB were measured, rounded up."""
+PREFILL_TOKENS = 8192
+DECODING = 256
+"""What vLLM takes for one step by default: tokens, and sequences."""
+GRAPHS_GB = 1.0
+"""vLLM's CUDA graphs: assumed."""
+CONTEXT_GB = 0.6
+"""A process's CUDA context, cuBLAS and NCCL: assumed."""
+PROCESS_GB = {"cuda": 3.0, "cpu": 0.8}
+"""Resident memory of one process's libraries: assumed for CUDA, measured on a CPU (0.5 to 0.8)."""
+CLIPS_GB = 0.27
+"""Clips that a loader keeps in memory: data/clips.py."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workload:
+    """The largest group that a configuration allows."""
+
+    visual: int
+    """Tokens of the video."""
+    patches: int
+    prompt: int
+    """Tokens before a completion, the video's included."""
+    completion: int
+    group: int
+
+    @property
+    def row(self) -> int:
+        """Tokens of the learner's packed row."""
+        return self.prompt + self.group * self.completion
+
+
+def largest(config: RunConfig, shape: ModelShape, text_tokens: int = TEXT_TOKENS) -> Workload:
+    """The workload of a configuration; no prompt is longer than the loader lets through."""
+    video = config.video
+    pixels = min(video.max_pixels * video.max_frames, video.total_pixels)
+    pixels = max(pixels, video.min_pixels * video.min_frames)
+    cell = (shape.patch * shape.merge) ** 2 * shape.temporal_patch
+    longest = max(1, config.rollout.max_model_len - config.sampling.max_tokens)
+    visual = min(pixels // cell, longest)
+    return Workload(
+        visual=visual,
+        patches=visual * shape.merge**2,
+        prompt=min(visual + text_tokens, longest),
+        completion=config.sampling.max_tokens,
+        group=config.sampling.group_size,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Need:
+    """What one process holds, in GB by part."""
+
+    resident: dict[str, float]
+    """Held all the time."""
+    phases: tuple[dict[str, float], ...] = field(default=({},))
+    """Held one after the other."""
+
+    def parts(self) -> dict[str, float]:
+        """At its most."""
+        worst = max(self.phases, key=lambda phase: sum(phase.values()))
+        return {part: size for part, size in (self.resident | worst).items() if size}
+
+
+def learner_need(config: RunConfig, shape: ModelShape) -> Need:
+    """One learner rank: what DeepSpeed keeps, and the larger of a backward pass, the optimizer's
+    arithmetic and the gathering of the weights."""
+    learner, size = config.learner, BYTES[config.model.dtype] / GB
+    trained = shape.trained(learner.freeze)
+    shards = learner.ranks if learner.zero_stage else 1
+    resident = {
+        "weights": shape.parameters * size / (shards if learner.zero_stage == 3 else 1),
+        "optimizer": trained * optimizer_bytes(config) / shards / GB,
+        "context": context(config),
+    }
+    backward = {"gradients": trained * size / shards} | activations(config, shape)
+    if learner.zero_stage:
+        room = BUCKET_NUMBERS if config.cluster.device == "cuda" else min(BUCKET_NUMBERS, trained)
+        backward["buckets"] = room * size
+    update = {} if learner.offload else {"arithmetic": trained * UPDATE_BYTES / shards / GB}
+    phases = [backward, update]
+    if learner.zero_stage == 3:
+        backward["gathered"] = min(LIVE_NUMBERS, shape.parameters) * size
+        phases.append({"gathered": shape.parameters * size})  # to publish or to save
+    return Need(resident=resident, phases=tuple(phases))
+
+
+def optimizer_bytes(config: RunConfig) -> int:
+    """A trained parameter's, on the learner's device."""
+    if config.learner.offload:
+        return 0
+    plain = config.model.dtype == "float32" and config.learner.zero_stage == 0
+    return UNCOPIED_OPTIMIZER_BYTES if plain else OPTIMIZER_BYTES
+
+
+def activations(config: RunConfig, shape: ModelShape) -> dict[str, float]:
+    """Of one group's forward and backward pass."""
+    load, size = largest(config, shape), BYTES[config.model.dtype] / GB
+    checkpointed = config.learner.gradient_checkpointing
+
+    def kept(tokens: int, layers: int, hidden: int, inner: int) -> float:
+        one = tokens * (SAVED_PER_HIDDEN * hidden + SAVED_PER_INNER * inner) * size
+        # one layer is computed again, and as much again are the gradients on their way
+        return 2 * one + layers * tokens * hidden * size if checkpointed else (layers + 1) * one
+
+    blocks = 0 if "vision" in config.learner.freeze else shape.vision_layers
+    exact = any(stage.kl.estimator == "exact" for stage in anchored_stages(config))
+    logits = LOGITS_COPIES * LOGITS_AT_ONCE * 4 / GB
+    return {
+        "activations": kept(load.row, shape.layers, shape.hidden, shape.intermediate),
+        "vision": kept(load.patches, blocks, shape.vision_hidden, shape.vision_intermediate),
+        "logits": 2 * logits + shape.vocabulary * shape.hidden * size if exact else logits,
+    }
+
+
+def engine_need(config: RunConfig, shape: ModelShape) -> Need:
+    """One rollout worker: weights, key-value cache, and room for its largest step."""
+    size = BYTES[config.model.dtype] / GB
+    tokens = PREFILL_TOKENS * (4 * shape.hidden + 3 * shape.intermediate)
+    patches = config.rollout.max_model_len * shape.merge**2
+    vision = patches * (4 * shape.vision_hidden + 3 * shape.vision_intermediate)
+    sampling = 3 * DECODING * shape.vocabulary * 4 / GB  # scores, log-probs, sorted
+    graphs = GRAPHS_GB if config.cluster.device == "cuda" else 0.0
+    return Need(
+        resident={
+            "weights": shape.parameters * size,
+            "cache": cache_gb(config),
+            "workspace": max(tokens, vision) * size + sampling + graphs,
+            "context": context(config),
+        }
+    )
+
+
+def cache_gb(config: RunConfig) -> float:
+    """`rollout.cache_gb` counts in powers of two, as vLLM does."""
+    return config.rollout.cache_gb * 2**30 / GB
+
+
+def anchor_need(config: RunConfig, shape: ModelShape) -> Need:
+    """One anchor scorer: weights, and a forward pass that keeps nothing."""
+    load, size = largest(config, shape), BYTES[config.model.dtype] / GB
+    language = load.row * (SAVED_PER_HIDDEN * shape.hidden + SAVED_PER_INNER * shape.intermediate)
+    vision = load.patches * (
+        SAVED_PER_HIDDEN * shape.vision_hidden + SAVED_PER_INNER * shape.vision_intermediate
+    )
+    return Need(
+        resident={
+            "weights": shape.parameters * size,
+            "activations": max(language, vision) * size,
+            "logits": LOGITS_COPIES * LOGITS_AT_ONCE * 4 / GB,
+            "context": context(config),
+        }
+    )
+
+
+def staleness(config: RunConfig) -> int:
+    """Updates by which sampling may be ahead; 0 where there is no such setting."""
+    return int(getattr(config.rollout, "max_staleness", 0))
+
+
+def scorers(config: RunConfig) -> int:
+    """Processes that hold the anchor; 1 where there is no such setting."""
+    return int(getattr(config.cluster, "scorers", 1)) if anchored_stages(config) else 0
+
+
+def context(config: RunConfig) -> float:
+    """What a device holds for a process that does nothing."""
+    return CONTEXT_GB if config.cluster.device == "cuda" else 0.0
+
+
+def anchored_stages(config: RunConfig) -> list[StageConfig]:
+    """The stages with a divergence term."""
+    return [stage for stage in config.stages if stage.kl.direction != "none"]
+
+
+def host_need(
+    config: RunConfig, shape: ModelShape, *, ranks: int, engines: int, anchors: int, first: bool
+) -> dict[str, float]:
+    """One machine's memory by part, for its share of the roles.
+
+    The first machine also has the driver, the loaders and the learner's rank 0, which publishes.
+    """
+    load, size = largest(config, shape), BYTES[config.model.dtype] / GB
+    learner, weights = config.learner, shape.parameters * size
+    parts: dict[str, float] = {}
+    if learner.offload:
+        states = shape.trained(learner.freeze) * HOST_OPTIMIZER_BYTES / GB
+        parts["optimizer"] = states * ranks / learner.ranks
+    # a copy of the weights, the block made of it, and the block in the object store; before that,
+    # every rank reads the checkpoint
+    parts["published"] = weights * max(3 if first else 1, ranks)
+    ahead = staleness(config) + 2  # this step's, those sampled ahead, those prefetched
+    prompts = max(stage.prompts_per_step for stage in config.stages) * ahead
+    parts["prompts"] = prompts * load.patches * shape.pixels_per_patch * 4 / GB
+    loaders = config.data.loaders if first else 0
+    if loaders:
+        parts["clips"] = CLIPS_GB * loaders
+    processes = ranks + engines + anchors
+    parts["processes"] = processes * PROCESS_GB[config.cluster.device]
+    parts["processes"] += (2 * loaders + first) * PROCESS_GB["cpu"]
+    return parts

@@ -1,0 +1,137 @@
+"""`videothinker plan`: machines from numbers, and a layout as text.
+
+The text has each device with a bar, its processes with their memory, and the step's seconds.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from videothinker.config import RunConfig
+from videothinker.config_file import load_config
+from videothinker.cost_model import CONSTANTS
+from videothinker.errors import InputError
+from videothinker.layout import ROLES, Layout, Load, Machine
+from videothinker.model_shape import shape_of
+from videothinker.placement import Gain, gains, plan
+
+BAR = 40
+PROCESS = {"learner": "learner rank", "rollout": "rollout worker", "anchor": "anchor scorer"}
+MEANING = {
+    "split": "the learner on its own GPUs, rollouts on others",
+    "colocated": "the learner shares GPUs with rollouts",
+    "scale_out": "the learner on its own GPUs, rollouts on others, over several machines",
+    "cpu": "everything on this machine's CPUs",
+}
+
+
+def run(
+    words: Sequence[str], *, nodes: int, gpus: int, gpu_gb: float, host_gb: float | None
+) -> tuple[str, dict[str, Any]]:
+    """The plan of a configuration, its file first and then overrides, as text and for JSON."""
+    config = load_config(Path(words[0]), words[1:])
+    machines = machines_of(config, nodes, gpus, gpu_gb, host_gb)
+    shape = shape_of(config.model.path)
+    layout = plan(config, shape, machines)
+    faster = gains(config, shape, machines)
+    result = layout.as_dict() | {
+        "hours": hours(layout, config),
+        "faster": {str(gain.change): gain.step_seconds for gain in faster},
+        "constants": {name: asdict(constant) for name, constant in CONSTANTS.items()},
+    }
+    return table(layout, config, faster), result
+
+
+def machines_of(
+    config: RunConfig, nodes: int, gpus: int, gpu_gb: float, host_gb: float | None
+) -> list[Machine]:
+    """So many equal machines; for a configuration without GPUs this one, unless told otherwise."""
+    if nodes < 1:
+        raise InputError(f"--nodes {nodes}: at least one machine is needed")
+    if host_gb is not None and not 0 < host_gb < math.inf:
+        raise InputError(f"--host-memory {host_gb:g}: give GB of memory, such as 128")
+    if config.cluster.device == "cpu":
+        here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+        return [Machine(host_gb=host_gb or here, cpus=os.cpu_count())] * nodes
+    if gpus < 1 or not 0 < gpu_gb < math.inf:
+        raise InputError(
+            f"--gpus {gpus} --gpu-memory {gpu_gb:g}: this configuration runs on GPUs"
+            " (cluster.device=cuda); say how many a machine has, and the GB of each:"
+            " --gpus 2 --gpu-memory 48"
+        )
+    return [Machine(gpus=gpus, gpu_gb=gpu_gb, host_gb=host_gb)] * nodes
+
+
+def table(layout: Layout, config: RunConfig, gains: Sequence[Gain]) -> str:
+    """All of a layout that a person wants to know before starting the run."""
+    lines = [f"{layout.kind}: {MEANING[layout.kind]}"]
+    if layout.sleep:
+        lines.append("  engines sleep while the learner works, or both would not fit")
+    counts = [(len(layout.places[role]), PROCESS[role]) for role in ROLES if layout.places[role]]
+    lines += ["  " + ", ".join(f"{n} {name}{'s' * (n > 1)}" for n, name in counts), ""]
+    for load in (*layout.devices, *layout.hosts):
+        lines += load_lines(load)
+    return "\n".join([*lines, "", *time_lines(layout, config), *gain_lines(gains)])
+
+
+def load_lines(load: Load) -> list[str]:
+    """A device or a machine's memory: its bar, then a line for each process."""
+    used = f"{load.total_gb:6.1f}"
+    if math.isinf(load.limit_gb):
+        head = f"{load.name:<18}{used} GB"
+    else:
+        head = f"{load.name:<18}{used} of {load.limit_gb:.4g} GB  {bar(load)}"
+    width = max((len(name) for name in load.parts), default=0)
+    return [head] + [
+        f"  {name:<{width}} {sum(parts.values()):6.1f}  "
+        + ", ".join(f"{part} {size:.1f}" for part, size in parts.items() if size >= 0.05)
+        for name, parts in load.parts.items()
+    ]
+
+
+def bar(load: Load) -> str:
+    """# is used, . is free, ! would be beyond what may be planned for, | ends that."""
+    cells = min(BAR, math.ceil(BAR * load.total_gb / load.limit_gb))
+    end = int(BAR * load.usable / load.limit_gb)
+    marks = "#" * min(cells, end) + "." * (end - cells)
+    return f"[{marks}|{'!' * (cells - end):.<{BAR - end}}]"
+
+
+def time_lines(layout: Layout, config: RunConfig) -> list[str]:
+    """A step by phase, and the run."""
+    times = layout.seconds
+    phases = {"generate": times.generate, "score": times.score, "learn": times.learn}
+    phases["sync"] = times.sync
+    chosen = "overlapped" if layout.overlapped else "one after the other"
+    return [
+        f"a step, predicted with the speed of {layout.chip} (docs/placement.md):",
+        "  " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in phases.items()),
+        f"  one after the other {times.on_policy:.1f} s; overlapped {times.overlapped:.1f} s",
+        f"  {steps_of(config)} steps {chosen}: {hours(layout, config):.1f} h",
+    ]
+
+
+def steps_of(config: RunConfig) -> int:
+    """Of all stages."""
+    return sum(stage.steps for stage in config.stages)
+
+
+def hours(layout: Layout, config: RunConfig) -> float:
+    """Predicted for all stages, without their evaluation."""
+    return steps_of(config) * layout.step_seconds / 3600
+
+
+def gain_lines(gains: Sequence[Gain]) -> list[str]:
+    """What would fit as well and be faster."""
+    if not gains:
+        return []
+    return ["", "would fit and save time:"] + [
+        f"  {gain.change}: {gain.step_seconds:.1f} s a step"
+        + " (no longer exactly on-policy)" * ("rollout.max_staleness" in gain.change.settings)
+        for gain in gains
+    ]
