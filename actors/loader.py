@@ -10,11 +10,12 @@ from videothinker.data.views import View
 from videothinker.errors import InputError
 from videothinker.metrics import VIDEOS, serve
 from videothinker.model.processing import PromptBuilder
+from videothinker.pulse import Pulse
 from videothinker.types import Prompt, Question
 
 
-class PromptLoader:
-    """Question -> (None, Prompt), or (the reason it is left out, None)."""
+class PromptLoader(Pulse):
+    """Question -> Prompt, or the reason it is left out."""
 
     def __init__(self, model: Path, data: DataConfig, video: VideoConfig, longest: int) -> None:
         self._clips = ClipStore(data.cache, data.cache_gb, video, data.decode_seconds)
@@ -31,17 +32,24 @@ class PromptLoader:
 
     def prepare(
         self, question: Question, text: str, view: View = "video"
-    ) -> tuple[str | None, Prompt | None]:
-        """Two results, so that the driver can fetch the small one and pass the large one on."""
+    ) -> tuple[tuple[str | None, dict[str, int]], Prompt | None]:
+        """Two results, so that the driver can fetch the small one and pass the large one on: the
+        reason why there is no prompt, with the counts so far, and the prompt.
+        """
         before = self.counts()
+        with self.doing(f"preparing {question.id}"):
+            prompt, failure = self._build(question, text, view)
+        counts = self.counts()
+        for outcome, count in counts.items():
+            VIDEOS.labels(outcome).inc(count - before[outcome])
+        return (failure, counts), prompt
+
+    def _build(self, question: Question, text: str, view: View) -> tuple[Prompt | None, str | None]:
         try:
             prompt = self._builder.build(question, text, view)
         except InputError as error:
-            return str(error), None
-        finally:
-            for outcome, count in self.counts().items():
-                VIDEOS.labels(outcome).inc(count - before[outcome])
+            return None, str(error)
         tokens = len(prompt.token_ids)
         if tokens > self._longest:
-            return f"the prompt has {tokens} tokens, room is for {self._longest}", None
-        return None, prompt
+            return None, f"the prompt has {tokens} tokens, room is for {self._longest}"
+        return prompt, None

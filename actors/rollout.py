@@ -10,10 +10,11 @@ from actors.vllm_engine import VllmEngine
 from videothinker.config import Device, RolloutConfig
 from videothinker.errors import WeightsError
 from videothinker.metrics import ROLLOUT_GROUPS, ROLLOUT_TOKENS, WEIGHT_VERSION, serve
+from videothinker.pulse import Pulse
 from videothinker.types import INITIAL_VERSION, Prompt, RolloutGroup, Weights
 
 
-class RolloutWorker:
+class RolloutWorker(Pulse):
     """Generates only with the weights version that the caller asks for."""
 
     def __init__(
@@ -36,7 +37,8 @@ class RolloutWorker:
 
     def load(self, weights: Weights) -> int:
         """Replace the weights; returns the version now held."""
-        self._engine.load(weights)
+        with self.doing(f"loading weights version {weights.version}"):
+            self._engine.load(weights)
         self._version = weights.version
         WEIGHT_VERSION.set(weights.version)
         return self._version
@@ -48,29 +50,34 @@ class RolloutWorker:
         temperature: float,
         seeds: Sequence[int],
         *prompts: Prompt,
-    ) -> Iterator[RolloutGroup]:
-        """A group per prompt, each as soon as it is complete."""
+    ) -> Iterator[tuple[int, RolloutGroup]]:
+        """A group per prompt, with the prompt's number, each as soon as it is complete."""
         if version != self._version:
             raise WeightsError(
                 f"{self._name} holds weights version {self._version}, asked for {version}; "
                 "publish again before generating"
             )
-        started = time.monotonic()
-        finished = self._engine.sample(
-            prompts,
-            samples=samples,
-            temperature=temperature,
-            max_tokens=self._max_tokens,
-            seeds=seeds,
-        )
-        for index, completions in finished:
-            ROLLOUT_GROUPS.inc()
-            ROLLOUT_TOKENS.inc(sum(len(completion.token_ids) for completion in completions))
-            yield RolloutGroup(
-                question=prompts[index].question,
-                completions=completions,
-                weights_version=version,
-                worker=self._name,
-                seconds=time.monotonic() - started,
-                prompt_tokens=len(prompts[index].token_ids),
+        with self.doing(f"sampling {len(prompts)} prompts with weights version {version}"):
+            started = time.monotonic()
+            self._engine.forget()  # what it still knows of other prompts must not change these
+            finished = self._engine.sample(
+                prompts,
+                samples=samples,
+                temperature=temperature,
+                max_tokens=self._max_tokens,
+                seeds=seeds,
             )
+            for index, completions in finished:
+                ROLLOUT_GROUPS.inc()
+                ROLLOUT_TOKENS.inc(sum(len(completion.token_ids) for completion in completions))
+                yield (
+                    index,
+                    RolloutGroup(
+                        question=prompts[index].question,
+                        completions=completions,
+                        weights_version=version,
+                        worker=self._name,
+                        seconds=time.monotonic() - started,
+                        prompt_tokens=len(prompts[index].token_ids),
+                    ),
+                )

@@ -6,15 +6,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from actors.rollout import RolloutWorker
-from cluster.fleet import Loader, Rollouts, fetch
-from cluster.launch import actor, ray_running, start_loaders
+from cluster.fleet import Loader, Rollouts
+from cluster.launch import hiring, ray_running
+from cluster.work import chunks, units
 from videothinker.budget import Budget
-from videothinker.config import ClusterConfig, DataConfig, Device, RolloutConfig, VideoConfig
+from videothinker.config import (
+    ClusterConfig,
+    DataConfig,
+    Device,
+    FaultsConfig,
+    RolloutConfig,
+    VideoConfig,
+)
 from videothinker.data.views import View
 from videothinker.types import Question
 
@@ -36,10 +42,11 @@ class Answered:
 class Answerer:
     """Asks a model; the most likely completion of each question, in the order they are finished."""
 
-    def __init__(self, loaders: Sequence[Any], rollouts: Rollouts, batch: int) -> None:
-        self._loaders = loaders
+    def __init__(self, loader: Loader, rollouts: Rollouts, batch: int, workers: int) -> None:
+        self._loader = loader
         self._rollouts = rollouts
         self._batch = batch
+        self._workers = workers
 
     def answer(
         self,
@@ -48,39 +55,41 @@ class Answerer:
         view: View = "video",
     ) -> Iterator[Answered]:
         """Every question once; the next ones are prepared while these are answered."""
-        loader = Loader(self._loaders, wording, view)
-        for start in range(0, len(questions), self._batch):
-            prepared = loader.prepare(questions[start : start + self._batch])
-            loader.prefetch(questions[start + self._batch : start + 2 * self._batch])
+        loader = self._loader.asking(wording, view)
+        batches = chunks(questions, self._batch)
+        coming = loader.begin_all(batches[0]) if batches else None
+        for number, _ in enumerate(batches, start=1):
+            assert coming is not None
+            prepared = coming.result()
+            coming = loader.begin_all(batches[number]) if number < len(batches) else None
             for item in prepared:
                 if item.failure is not None:
                     yield Answered(question=item.question, completion="", failure=item.failure)
-            usable = [item for item in prepared if item.failure is None]
-            seeds = [0] * len(usable)  # of no effect: the most likely completion is taken
-            for group, item in self._rollouts.generate(usable, seeds, samples=1, temperature=0.0):
-                text = group.completions[0].text
-                yield Answered(question=item.question, completion=text, failure=None)
+            exam = units(
+                prepared,
+                [0] * len(prepared),  # of no effect: the most likely completion is taken
+                samples=1,
+                temperature=0.0,
+                together=max(1, -(-len(prepared) // self._workers)),
+            )
+            for item, group in self._rollouts.generate(exam):
+                if isinstance(group, str):
+                    yield Answered(question=item.question, completion="", failure=group)
+                else:
+                    text = group.completions[0].text
+                    yield Answered(question=item.question, completion=text, failure=None)
 
 
 @contextmanager
 def answering(model: Path, videos: Path, budget: Budget, workers: int = 1) -> Iterator[Answerer]:
     """A private Ray with a model on it, for as long as the block runs."""
     device: Device = "cuda" if torch.cuda.is_available() else "cpu"
-    with ray_running(ClusterConfig(device=device)):
-        loaders = start_loaders(model, DataConfig(videos=videos), budget, device)
-        engines = [
-            actor(RolloutWorker, device, "rollout").remote(
-                f"answering-{index}",
-                model,
-                budget.dtype,
-                RolloutConfig(max_model_len=budget.max_model_len),
-                budget.max_tokens,
-                device,
-            )
-            for index in range(workers)
-        ]
-        fetch([engine.__ray_ready__.remote() for engine in engines], "rollout workers, starting")
-        yield Answerer(loaders, Rollouts(engines), batch_size(budget.video))
+    data, faults = DataConfig(videos=videos), FaultsConfig()
+    rollout = RolloutConfig(workers=workers, max_model_len=budget.max_model_len)
+    with ray_running(ClusterConfig(device=device)), hiring(faults, device) as crew:
+        loader = crew.loader(model, data, budget)
+        rollouts = crew.rollouts(model, budget.dtype, rollout, budget.max_tokens, workers)
+        yield Answerer(loader, rollouts, batch_size(budget.video), workers)
 
 
 def batch_size(video: VideoConfig) -> int:

@@ -1,275 +1,226 @@
-"""Clients of the actors: what the training loop talks to. They hold references, never pixels.
+"""The processes of a run as the training loop speaks to them: no pixel and no weight passes here.
 
-Every wait here has a limit and names the role and the call that did not come back.
+A role is a pool: whoever is lost is replaced, and what it was doing is done again. Only the
+learner, whose ranks hold parts of one policy, is something else (`cluster/learner_group.py`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
-import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
-
-from learner.actor import Assignment
+from cluster.background import Background
+from cluster.learner_group import Learner
+from cluster.pool import Pool
+from cluster.process import Process
+from cluster.work import Order, Prepared, Unit
+from videothinker.config import FaultsConfig
 from videothinker.data.views import View
-from videothinker.errors import VideoThinkerError
-from videothinker.model_card import ModelLineage
+from videothinker.errors import GivenUp, Lost, VideoThinkerError
+from videothinker.metrics import WEIGHT_SYNC_SECONDS
 from videothinker.prompts import training_text
-from videothinker.types import INITIAL_VERSION, LearnerReport, Question, RolloutGroup, ScoredGroup
-
-CALL_LIMIT_SECONDS = 1800.0
-"""Longest that any single call to an actor may take."""
-
-
-def fetch(reference: Any, what: str) -> Any:
-    """The result of an actor call, or an error that says whose call it was."""
-    try:
-        return ray.get(reference, timeout=CALL_LIMIT_SECONDS)
-    except RayTaskError as error:
-        cause = error.cause
-        raise (cause if isinstance(cause, VideoThinkerError) else error) from None
-    except RayActorError as error:
-        raise VideoThinkerError(
-            f"{what}: the process died ({last_line(error)}). "
-            "Go on with `videothinker train --resume RUN`"
-        ) from error
-    except GetTimeoutError as error:
-        raise VideoThinkerError(
-            f"{what}: no answer within {CALL_LIMIT_SECONDS:.0f} s. Look at the process, then go on "
-            "with `videothinker train --resume RUN`"
-        ) from error
-
-
-def last_line(error: Exception) -> str:
-    """Where Ray puts the reason: it quotes the traceback of a process that never came up."""
-    return [line for line in str(error).splitlines() if line.strip()][-1].strip()[:300]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Prepared:
-    """A question whose prompt lies in the object store, or the reason why not."""
-
-    question: Question
-    prompt: Any
-    """Reference to the Prompt; it goes from actor to actor and is never fetched here."""
-    failure: str | None
+from videothinker.types import INITIAL_VERSION, AnchorScores, Question, RolloutGroup
 
 
 class Loader:
-    """Turns questions into prompts, ahead of time where it is told what comes next."""
+    """Turns questions into prompts. All questions about a video go to the same process."""
 
     def __init__(
         self,
-        actors: Sequence[Any],
+        background: Background,
+        pools: Sequence[Pool],
+        faults: FaultsConfig,
         wording: Callable[[Question], str] = training_text,
         view: View = "video",
     ) -> None:
-        self._actors = actors
+        self._background = background
+        self._pools = pools
+        self._faults = faults
         self._wording = wording
         self._view = view
-        self._submitted: dict[Question, tuple[Any, Any]] = {}
+        self._counts: dict[Any, dict[str, int]] = {}
 
-    def prefetch(self, questions: Sequence[Question]) -> None:
-        """Start on questions that will be asked for soon."""
-        for question in questions:
-            if question not in self._submitted:
-                # all questions about a video to one process, so that it is decoded once
-                actor = self._actors[zlib.crc32(question.video.encode()) % len(self._actors)]
-                self._submitted[question] = tuple(
-                    actor.prepare.options(num_returns=2).remote(
-                        question, self._wording(question), self._view
-                    )
-                )
+    def asking(self, wording: Callable[[Question], str], view: View) -> Loader:
+        """The same processes, asked for other texts or less of the video."""
+        return Loader(self._background, self._pools, self._faults, wording, view)
 
-    def prepare(self, questions: Sequence[Question]) -> list[Prepared]:
-        """Wait for the prompts of these questions."""
-        self.prefetch(questions)
-        submitted = [self._submitted[question] for question in questions]
-        for question in set(questions):
-            del self._submitted[question]
-        failures = fetch([failure for failure, _ in submitted], "prompt loader, preparing prompts")
-        return [
-            Prepared(question=question, prompt=prompt, failure=failure)
-            for question, (_, prompt), failure in zip(questions, submitted, failures, strict=True)
-        ]
+    async def prepare(self, question: Question, order: Order) -> Prepared:
+        """One prompt, or the reason why there is none."""
+
+        async def ask(process: Process) -> Prepared:
+            (failure, self._counts[process]), prompt = await process.divided(
+                "preparing a prompt",
+                self._faults.prepare_seconds,
+                "prepare",
+                *(question, self._wording(question), self._view),
+            )
+            return Prepared(question=question, prompt=prompt, failure=failure)
+
+        pool = self._pools[zlib.crc32(question.video.encode()) % len(self._pools)]
+        try:
+            return await pool.do(ask, order)
+        except GivenUp as error:
+            return Prepared(question=question, prompt=None, failure=str(error))
+
+    def begin_all(self, questions: Sequence[Question]) -> Future[list[Prepared]]:
+        """Start on many."""
+
+        async def everything() -> list[Prepared]:
+            return list(await asyncio.gather(*[self.prepare(q, (0,)) for q in questions]))
+
+        return self._background.start(everything())
+
+    def prepare_all(self, questions: Sequence[Question]) -> list[Prepared]:
+        """Wait for many."""
+        return self.begin_all(questions).result()
 
     def counts(self) -> dict[str, int]:
         """Videos decoded, reused and failed so far, over all processes."""
         total: Counter[str] = Counter()
-        for counts in fetch([actor.counts.remote() for actor in self._actors], "prompt loader"):
+        for counts in self._counts.values():
             total.update(counts)
         return dict(total)
 
 
 class Rollouts:
-    """The rollout workers as one: prompts are dealt out, groups come back as they are finished."""
+    """The rollout workers as one."""
 
-    def __init__(self, workers: Sequence[Any]) -> None:
-        self._workers = workers
+    def __init__(self, background: Background, pool: Pool, faults: FaultsConfig) -> None:
+        self._background = background
+        self._faults = faults
         self._version = INITIAL_VERSION
+        self.pool = pool
 
     def load(self, weights: Any, version: int) -> None:
-        """Give every worker the new weights; none works before it has confirmed them."""
-        held = fetch(
-            [worker.load.remote(weights) for worker in self._workers],
-            f"rollout workers, loading weights version {version}",
-        )
-        assert held == [version] * len(self._workers), f"confirmed {held}, published {version}"
-        self._version = version
+        """From now on nobody samples with other weights than these."""
 
-    def generate(
-        self, prepared: Sequence[Prepared], seeds: Sequence[int], samples: int, temperature: float
-    ) -> Iterator[tuple[RolloutGroup, Prepared]]:
-        """Groups in the order they are finished, each with its prompt."""
-        count = len(self._workers)
-        streams = [
-            worker.generate.options(num_returns="streaming").remote(
-                self._version,
-                samples,
-                temperature,
-                seeds[offset::count],
-                *[item.prompt for item in prepared[offset::count]],
+        async def update(process: Process) -> None:
+            with WEIGHT_SYNC_SECONDS.time():
+                await self._load(process, weights, version)
+
+        async def require() -> None:
+            self._version = version
+            self.pool.require(update)
+
+        self._background.run(require())
+
+    async def _load(self, process: Process, weights: Any, version: int) -> None:
+        what = f"loading weights version {version}"
+        try:
+            held = await process.call(what, self._faults.sync_seconds, "load", weights)
+        except Lost:
+            raise
+        except VideoThinkerError as error:  # a failed update leaves an engine in no known state
+            process.give_up(str(error))
+            raise Lost(f"{process.name}, {what}: {error}") from error
+        if held != version:
+            process.give_up(f"it holds weights version {held}")
+            raise Lost(f"{process.name}, {what}: it confirmed version {held}")
+
+    async def sample(self, unit: Unit, deliver: Callable[[int, RolloutGroup], None]) -> str | None:
+        """Deliver each prompt's group once, as soon as it is finished, with its number in the unit.
+
+        Returns why the rest was left out, where workers were lost over it again and again.
+        """
+        delivered: set[int] = set()
+
+        async def work(process: Process) -> None:
+            groups = process.stream(
+                f"sampling with weights version {self._version}",
+                self._faults.generate_seconds,
+                "generate",
+                *(self._version, unit.samples, unit.temperature, unit.seeds),
+                *[item.prompt for item in unit.prepared],
             )
-            for offset, worker in enumerate(self._workers[: len(prepared)])
-        ]
-        return self._collect(streams, prepared, "rollout workers, generating")
+            async for index, group in groups:
+                if index not in delivered:  # a worker before may have got so far
+                    delivered.add(index)
+                    deliver(index, group)
 
-    def _collect(
-        self, streams: list[Any], prepared: Sequence[Prepared], what: str
-    ) -> Iterator[tuple[RolloutGroup, Prepared]]:
-        by_question = {item.question.id: item for item in prepared}
-        while streams:
-            ready, _ = ray.wait(streams, num_returns=1, timeout=CALL_LIMIT_SECONDS)
-            if not ready:
-                raise VideoThinkerError(f"{what}: no group within {CALL_LIMIT_SECONDS:.0f} s")
-            try:
-                group = fetch(next(ready[0]), what)
-            except StopIteration:
-                streams.remove(ready[0])
-                continue
-            yield group, by_question[group.question.id]
+        try:
+            await self.pool.do(work, unit.order)
+        except GivenUp as error:
+            return str(error)
+        return None
+
+    def generate(self, units: Sequence[Unit]) -> Iterator[tuple[Prepared, RolloutGroup | str]]:
+        """Every prompt with its group, or with the reason why it has none, as they are finished."""
+        finished: SimpleQueue[tuple[Prepared, RolloutGroup | str] | None] = SimpleQueue()
+
+        async def one(unit: Unit) -> None:
+            left = dict(enumerate(unit.prepared))
+            reason = await self.sample(unit, lambda i, group: finished.put((left.pop(i), group)))
+            for item in left.values():
+                finished.put((item, str(reason)))
+
+        async def everything() -> None:
+            await asyncio.gather(*[one(unit) for unit in units])
+
+        future = self._background.start(everything())
+        future.add_done_callback(lambda _: finished.put(None))
+        try:
+            while (pair := finished.get()) is not None:
+                yield pair
+            future.result()
+        finally:
+            future.cancel()
 
 
 class Anchor:
-    """The frozen scorer; silent in stages without a divergence term."""
+    """The frozen scorers as one; without workers in a run that needs none."""
 
-    def __init__(self, actor: Any | None) -> None:
-        self._actor = actor
+    def __init__(self, background: Background, pool: Pool, faults: FaultsConfig) -> None:
+        self._background = background
+        self._faults = faults
+        self.pool = pool
 
     def load(self, model: Path) -> None:
-        """Freeze a checkpoint as the anchor of what follows."""
-        assert self._actor is not None
-        fetch(self._actor.load.remote(model), f"anchor scorer, loading {model}")
+        """From now on this checkpoint is the anchor."""
 
-    def submit(self, group: RolloutGroup, prepared: Prepared) -> Any:
-        """Start scoring one group; the reference is fetched when all are under way."""
-        assert self._actor is not None
-        return self._actor.logprobs.remote(group, prepared.prompt)
+        async def update(process: Process) -> None:
+            await process.call(f"loading {model}", self._faults.save_seconds, "load", model)
 
+        async def require() -> None:
+            self.pool.require(update)
 
-class Learner:
-    """The learner's ranks as one."""
+        self._background.run(require())
 
-    def __init__(self, ranks: Sequence[Any]) -> None:
-        self._ranks = ranks
+    async def score(
+        self, group: RolloutGroup, prepared: Prepared, with_hidden: bool, order: Order
+    ) -> AnchorScores:
+        """What the anchor says of one group."""
 
-    def connect(self) -> None:
-        """Let the ranks find each other."""
-        host, port = fetch(self._ranks[0].meeting_point.remote(), "learner, meeting point")
-        world = len(self._ranks)
-        self._everywhere("joining", "connect", lambda rank: (rank, world, host, port))
+        async def work(process: Process) -> AnchorScores:
+            scores: AnchorScores = await process.call(
+                "scoring",
+                self._faults.score_seconds,
+                "logprobs",
+                *(group, prepared.prompt, with_hidden),
+            )
+            return scores
 
-    def start_stage(self, assignment: Assignment) -> None:
-        """Load a stage's initial model."""
-        self._everywhere("loading the model", "start_stage", lambda _: (assignment,))
-
-    def step(
-        self, step: int, coefficient: float, scored: Sequence[tuple[ScoredGroup, Prepared]]
-    ) -> LearnerReport:
-        """One update on all groups, with this coefficient of the divergence."""
-        shares = split([cost(group.group) for group, _ in scored], len(self._ranks))
-
-        def arguments(rank: int) -> tuple[Any, ...]:
-            share = [(scored[index][0], weight) for index, weight in shares[rank]]
-            prompts = [scored[index][1].prompt for index, _ in shares[rank]]
-            return (step, coefficient, share, *prompts)
-
-        reports: list[LearnerReport] = self._everywhere(f"step {step}", "step", arguments)
-        return reports[0]
-
-    def publish(self, version: int) -> Any:
-        """Reference to the current weights in the object store."""
-        references = [rank.publish.remote(version) for rank in self._ranks]
-        fetch(references[1:], f"learner, publishing weights version {version}")
-        return references[0]
-
-    def save_model(self, folder: Path, base: Path, lineage: ModelLineage | None = None) -> str:
-        """Export the policy; returns its digest."""
-        digests: list[str] = self._everywhere(
-            "exporting", "save_model", lambda _: (folder, base, lineage)
-        )
-        return digests[0]
-
-    def save_state(self, folder: Path) -> None:
-        """Write what resuming needs."""
-        self._everywhere("saving", "save_state", lambda _: (folder,))
-
-    def load_state(self, folder: Path) -> None:
-        """Read what `save_state` wrote."""
-        self._everywhere("resuming", "load_state", lambda _: (folder,))
-
-    def _everywhere(self, what: str, method: str, arguments: Any) -> Any:
-        calls = [
-            getattr(actor, method).remote(*arguments(rank))
-            for rank, actor in enumerate(self._ranks)
-        ]
-        return fetch(calls, f"learner, {what}")
-
-
-def cost(group: RolloutGroup) -> int:
-    """What a group costs the learner, in tokens of the language model.
-
-    Prompt tokens count twice: nearly all of them are visual, and the vision tower's work on the
-    patches of one is about the language model's work on it.
-    """
-    return 2 * group.prompt_tokens + sum(len(c.token_ids) for c in group.completions)
-
-
-def split(costs: Sequence[float], ranks: int) -> list[list[tuple[int, float]]]:
-    """Deal group indices out to ranks by cost, each with its weight in the overall mean.
-
-    The most expensive first, each to the rank with the least to do: so ranks take about equally
-    long, and at each forward pass too. Ranks must run equally many of those (their collectives wait
-    for each other), so a rank that comes short repeats the cheapest group with weight 0.
-    """
-    longest = -(-len(costs) // ranks)
-    dearest_first = sorted(range(len(costs)), key=lambda index: (-costs[index], index))
-    shares: list[list[tuple[int, float]]] = [[] for _ in range(ranks)]
-    work = [0.0] * ranks
-    for index in dearest_first:
-        open_ranks = [rank for rank in range(ranks) if len(shares[rank]) < longest]
-        rank = min(open_ranks, key=lambda rank: (work[rank], rank))
-        shares[rank].append((index, 1 / len(costs)))
-        work[rank] += costs[index]
-    padding = [(dearest_first[-1], 0.0)]
-    return [share + padding * (longest - len(share)) for share in shares]
+        return await self.pool.do(work, order)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fleet:
     """Every role of a run."""
 
+    background: Background
     loader: Loader
     rollouts: Rollouts
     anchor: Anchor
     learner: Learner
+    require_room: Callable[[int, int], None]
+    """Raises PlacementError where the cluster has no place for so many rollouts and scorers."""
 
-
-def publish(fleet: Fleet, version: int) -> None:
-    """The learner's weights into every rollout worker."""
-    fleet.rollouts.load(fleet.learner.publish(version), version)
+    def publish(self, version: int) -> None:
+        """The learner's weights, for every rollout worker to take before it samples again."""
+        self.rollouts.load(self.learner.publish(version), version)

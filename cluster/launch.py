@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,26 @@ import ray
 from actors.anchor import AnchorScorer
 from actors.loader import PromptLoader
 from actors.rollout import RolloutWorker
-from cluster.fleet import Anchor, Fleet, Learner, Loader, Rollouts, fetch
+from cluster.background import Background
+from cluster.fleet import Anchor, Fleet, Loader, Rollouts
+from cluster.learner_group import Learner
+from cluster.pool import Notice, Pool
+from cluster.process import PULSE, Process
+from cluster.roster import Roster
+from cluster.steering import Steering
 from learner.actor import LearnerRank
-from videothinker import cpu_torch, metrics
+from videothinker import cpu_torch
 from videothinker.budget import Budget, budget_of
-from videothinker.config import ClusterConfig, DataConfig, Device, RunConfig
+from videothinker.config import (
+    ClusterConfig,
+    DataConfig,
+    Device,
+    FaultsConfig,
+    RolloutConfig,
+    RunConfig,
+)
 from videothinker.errors import PlacementError
-from videothinker.run import RunDirectory, atomic_write
+from videothinker.run import RunDirectory
 
 ROOT = Path(__file__).parents[1]
 GPU_SHARE = {"learner": 0.5, "rollout": 0.4, "anchor": 0.1}
@@ -30,10 +43,25 @@ GPU_SHARE = {"learner": 0.5, "rollout": 0.4, "anchor": 0.1}
 
 @contextmanager
 def launch(config: RunConfig, run: RunDirectory) -> Iterator[Fleet]:
-    """Start Ray if no cluster is named, then every actor; stop what was started at the end."""
-    with ray_running(config.cluster):
-        require_gpus(config)
-        yield start_fleet(config, run)
+    """Start Ray if no cluster is named, then every role; stop what was started at the end."""
+    with (
+        ray_running(config.cluster),
+        hiring(config.faults, config.cluster.device, Roster(run)) as crew,
+    ):
+        steering = Steering(config, run)
+        fleet = crew.fleet(config, **steering.counts())
+        steering.follow(fleet)
+        yield fleet
+
+
+@contextmanager
+def hiring(faults: FaultsConfig, device: Device, roster: Roster | None = None) -> Iterator[Crew]:
+    """Whoever is hired inside the block is dismissed at its end."""
+    crew = Crew(faults, device, roster)
+    try:
+        yield crew
+    finally:
+        crew.close()
 
 
 @contextmanager
@@ -53,6 +81,8 @@ def start_ray(cluster: ClusterConfig) -> None:
         "log_to_driver": False,
         "logging_level": "ERROR",
     }
+    # Ray prints what it says of lost processes to stdout, which is for results; we say it ourselves
+    ray._private.worker.print_to_stdstream = lambda *_, **__: None
     address = cluster.address or os.environ.get("RAY_ADDRESS")  # set inside a Ray job
     if address:
         ray.init(address=address, **options)
@@ -79,79 +109,121 @@ def worker_environment(device: Device) -> dict[str, str]:
     }
 
 
-def require_gpus(config: RunConfig) -> None:
-    """Refuse before anything is loaded what could only hang."""
+def require_gpus(config: RunConfig, rollouts: int, scorers: int) -> None:
+    """Refuse before anything is loaded what could only wait for ever."""
     if config.cluster.device == "cpu":
         return
     needed = config.learner.ranks * GPU_SHARE["learner"]
-    needed += config.rollout.workers * GPU_SHARE["rollout"] + GPU_SHARE["anchor"]
+    needed += rollouts * GPU_SHARE["rollout"] + scorers * GPU_SHARE["anchor"]
     found = ray.cluster_resources().get("GPU", 0)
     if found < needed:
         raise PlacementError(
-            f"this run needs {needed:.1f} GPUs ({config.learner.ranks} learner ranks, "
-            f"{config.rollout.workers} rollout workers, one anchor scorer) and the cluster has "
-            f"{found:g}. Lower learner.ranks or rollout.workers, or set cluster.device=cpu"
+            f"this run needs {needed:.1f} GPUs ({config.learner.ranks} learner ranks, {rollouts}"
+            f" rollout workers, {scorers} anchor scorers) and the cluster has {found:g}. Use fewer"
+            " of them, or set cluster.device=cpu"
         )
 
 
-def start_fleet(config: RunConfig, run: RunDirectory) -> Fleet:
-    """All actors at once, since each takes seconds to start."""
-    device, dtype = config.cluster.device, config.model.dtype
-    loaders = start_loaders(config.model.path, config.data, budget_of(config), device)
-    workers = [
-        actor(RolloutWorker, device, "rollout").remote(
-            f"rollout-{index}",
-            config.model.path,
-            dtype,
-            config.rollout,
-            config.sampling.max_tokens,
-            device,
+class Crew:
+    """Starts the processes of a run, and replaces them for as long as it is open."""
+
+    def __init__(self, faults: FaultsConfig, device: Device, roster: Roster | None) -> None:
+        self._faults = faults
+        self._device = device
+        self._roster = roster
+        self._background = Background()
+        self._pools: list[Pool] = []
+        self._learner: Learner | None = None
+
+    def fleet(self, config: RunConfig, rollouts: int, scorers: int) -> Fleet:
+        """All roles at once, since each takes seconds to start."""
+        require_gpus(config, rollouts, scorers)
+        dtype, temperature = config.model.dtype, config.sampling.temperature
+        fleet = Fleet(
+            background=self._background,
+            loader=self.loader(config.model.path, config.data, budget_of(config)),
+            rollouts=self.rollouts(
+                config.model.path, dtype, config.rollout, config.sampling.max_tokens, rollouts
+            ),
+            anchor=self.anchor(dtype, temperature, scorers),
+            learner=self.learner(config.learner.ranks),
+            require_room=partial(require_gpus, config),
         )
-        for index in range(config.rollout.workers)
-    ]
-    ranks = [
-        actor(LearnerRank, device, "learner").remote(device) for _ in range(config.learner.ranks)
-    ]
-    anchored = any(stage.kl.direction != "none" for stage in config.stages)
-    scorers = [
-        actor(AnchorScorer, device, "anchor").remote(dtype, config.sampling.temperature, device)
-    ] * anchored
-    roles = [("loader", loaders), ("rollout", workers), ("anchor", scorers), ("learner", ranks)]
-    write_targets(run, roles)
-    learner = Learner(ranks)
-    learner.connect()
-    return Fleet(
-        loader=Loader(loaders),
-        rollouts=Rollouts(workers),
-        anchor=Anchor(scorers[0] if scorers else None),
-        learner=learner,
-    )
+        fleet.learner.start()
+        return fleet
+
+    def loader(self, model: Path, data: DataConfig, budget: Budget) -> Loader:
+        """The processes that decode and preprocess for a model."""
+        start = self._starter(
+            PromptLoader, "loader", model, data, budget.video, budget.longest_prompt
+        )
+        pools = [self._pool(f"loader{index}", start, 1) for index in range(data.loaders)]
+        return Loader(self._background, pools, self._faults)
+
+    def rollouts(
+        self, model: Path, dtype: str, rollout: RolloutConfig, max_tokens: int, count: int
+    ) -> Rollouts:
+        """The engines."""
+        start = self._starter(
+            RolloutWorker, "rollout", model, dtype, rollout, max_tokens, self._device, named=True
+        )
+        pool = self._pool("rollout", start, count)
+        return Rollouts(self._background, pool, self._faults)
+
+    def anchor(self, dtype: str, temperature: float, count: int) -> Anchor:
+        """The frozen scorers."""
+        start = self._starter(AnchorScorer, "anchor", dtype, temperature, self._device)
+        return Anchor(self._background, self._pool("anchor", start, count), self._faults)
+
+    def learner(self, ranks: int) -> Learner:
+        """The learner, not started yet."""
+        start = self._starter(LearnerRank, "learner", self._device)
+        self._learner = Learner(self._background, start, ranks, self._faults, self._notice)
+        return self._learner
+
+    def close(self) -> None:
+        """Dismiss everybody."""
+
+        async def everybody() -> None:
+            for pool in self._pools:
+                await pool.close()
+
+        self._background.run(everybody())
+        if self._learner is not None:
+            self._learner.close()
+        self._background.close()
+
+    def _pool(self, role: str, start: Callable[[str], Awaitable[Process]], count: int) -> Pool:
+        async def open_pool() -> Pool:
+            pool = Pool(role, start, self._faults, self._notice)
+            pool.resize(count)
+            return pool
+
+        self._pools.append(self._background.run(open_pool()))
+        return self._pools[-1]
+
+    def _starter(
+        self, cls: type, role: str, *arguments: Any, named: bool = False
+    ) -> Callable[[str], Awaitable[Process]]:
+        async def start(name: str) -> Process:
+            own = (name, *arguments) if named else arguments
+            process = Process(name, actor(cls, self._device, role).remote(*own))
+            limit = self._faults.start_seconds
+            port = await process.call("starting", limit, "serve_metrics")
+            if self._roster is not None:
+                self._roster.joined(name, port)
+            return process
+
+        return start
+
+    def _notice(self, notice: Notice) -> None:
+        if self._roster is not None:
+            self._roster.notice(notice)
 
 
-def start_loaders(model: Path, data: DataConfig, budget: Budget, device: Device) -> list[Any]:
-    """The processes that decode and preprocess for a model."""
-    return [
-        actor(PromptLoader, device).remote(model, data, budget.video, budget.longest_prompt)
-        for _ in range(data.loaders)
-    ]
-
-
-def actor(cls: type, device: Device, role: str | None = None) -> Any:
+def actor(cls: type, device: Device, role: str) -> Any:
     """A plain class as a Ray actor with its share of a device."""
-    share = GPU_SHARE[role] if role and device == "cuda" else 0
-    return ray.remote(cls).options(num_cpus=0, num_gpus=share)
-
-
-def write_targets(run: RunDirectory, roles: Sequence[tuple[str, Sequence[Any]]]) -> None:
-    """Wait until every role serves metrics and list their addresses for Prometheus."""
-    metrics.ROLLOUT_WORKERS.set(len(dict(roles)["rollout"]))
-    targets = [target("driver", 0, metrics.serve())]
-    for role, members in roles:
-        ports = fetch([member.serve_metrics.remote() for member in members], f"{role}, starting")
-        targets += [target(role, index, port) for index, port in enumerate(ports)]
-    atomic_write(run.path / "prometheus_targets.json", json.dumps(targets, indent=2) + "\n")
-
-
-def target(role: str, index: int, port: int) -> dict[str, Any]:
-    """One entry of Prometheus's file_sd format."""
-    return {"targets": [f"127.0.0.1:{port}"], "labels": {"role": role, "index": str(index)}}
+    share = GPU_SHARE.get(role, 0) if device == "cuda" else 0
+    return ray.remote(
+        num_cpus=0, num_gpus=share, concurrency_groups={PULSE: 1}, scheduling_strategy="SPREAD"
+    )(cls)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cluster.fleet import Prepared
+from cluster.work import Prepared
 from videothinker.errors import VideoThinkerError
 from videothinker.run import RunDirectory
+from videothinker.types import Question
 
 JUDGED_FROM = 20
 """Questions asked before a share means anything."""
@@ -23,14 +24,24 @@ class LeftOut:
 
     def sort(self, stage: str, step: int, prepared: Sequence[Prepared]) -> list[Prepared]:
         """Those that can be asked; the others are in skipped.jsonl, each with its reason."""
-        usable = []
-        for item in prepared:
-            if item.failure is None:
-                usable.append(item)
-            else:
-                self._run.skip(stage, step, item.question.id, item.failure)
         self._asked += len(prepared)
-        self._count += len(prepared) - len(usable)
+        broken = [item for item in prepared if item.failure is not None]
+        for item in broken:
+            self.note(stage, step, item.question, str(item.failure))
+        self._judge(len(broken))
+        return [item for item in prepared if item.failure is None]
+
+    def add(self, stage: str, step: int, question: Question, reason: str) -> None:
+        """One more that was left out after all."""
+        self.note(stage, step, question, reason)
+        self._judge(1)
+
+    def note(self, stage: str, step: int, question: Question, reason: str) -> None:
+        """Into the ledger, though the question will be asked again."""
+        self._run.skip(stage, step, question.id, reason)
+
+    def _judge(self, more: int) -> None:
+        self._count += more
         if self._asked >= JUDGED_FROM and self._count > self._allowed * self._asked:
             raise VideoThinkerError(
                 f"{self._count} of {self._asked} questions had to be left out, more than"
@@ -38,4 +49,3 @@ class LeftOut:
                 f" {self._run.path / 'skipped.jsonl'} has the reason of each. Mend or remove the"
                 " videos it names, or allow a larger share"
             )
-        return usable

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster.fleet import Fleet, publish
+from cluster.fleet import Fleet
 from cluster.left_out import LeftOut
 from cluster.lineage import Lineage
 from cluster.state import newest_state, save_state
 from cluster.step import StepClock, step_metrics
+from cluster.supply import Supply
+from cluster.work import units
 from learner.actor import Assignment
 from videothinker.budget import budget_of
 from videothinker.config import RunConfig, StageConfig
 from videothinker.data.store import read_questions
+from videothinker.data.stream import QuestionStream, select
 from videothinker.errors import DivergenceError
 from videothinker.evaluation import diagnose
 from videothinker.guard import Steering, stop_message
@@ -26,6 +29,9 @@ from videothinker.run import RunDirectory, plain, read_lines
 from videothinker.types import INITIAL_VERSION, LearnerReport, ScoredGroup
 
 logger = logging.getLogger(__name__)
+
+ANSWERED_TOGETHER = 32
+"""Validation questions that an engine answers side by side."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +91,20 @@ class Session:
 
     def sync(self, stage: StageConfig, step: int) -> None:
         """The learner's weights into every engine."""
-        publish(self.fleet, self.version(stage, step))
+        self.fleet.publish(self.version(stage, step))
+
+    def supply(self, stage: StageConfig) -> Supply:
+        """The groups of a stage that has begun."""
+        seed = self.config.seed
+        stream = QuestionStream(select(read_questions(stage.questions), stage.limit, seed), seed)
+        return Supply(
+            self.fleet,
+            self.config,
+            stage,
+            stream,
+            self.left_out,
+            lambda step: self.version(stage, step),
+        )
 
     def steering(self, stage: StageConfig) -> Steering:
         """The guard and the coefficient of the step that comes next in a stage that has begun."""
@@ -128,7 +147,6 @@ class Session:
             step=report.step,
             steps=stage.steps,
             weights_version=self.version(stage, report.step),
-            rollout_workers=self.config.rollout.workers,
             coefficient=steering.coefficient,
         )
         if verdict.action != "healthy":
@@ -167,12 +185,20 @@ class Session:
         self.run.status(state="evaluating", model=name)
         answers: dict[str, str] = {}
         with ProgressLine(f"evaluate {name}") as progress:
-            usable = self.left_out.sort(f"evaluate {name}", 0, self.fleet.loader.prepare(questions))
-            progress(0, len(usable))
-            finished = self.fleet.rollouts.generate(
-                usable, range(len(usable)), 1, self.config.sampling.temperature
+            asked = self.fleet.loader.prepare_all(questions)
+            usable = self.left_out.sort(f"evaluate {name}", 0, asked)
+            exam = units(
+                usable,
+                range(len(usable)),
+                samples=1,
+                temperature=self.config.sampling.temperature,
+                together=ANSWERED_TOGETHER,
             )
-            for group, item in finished:
-                answers[item.question.id] = group.completions[0].text
+            progress(0, len(usable))
+            for item, group in self.fleet.rollouts.generate(exam):
+                if isinstance(group, str):
+                    self.left_out.add(f"evaluate {name}", 0, item.question, group)
+                else:
+                    answers[item.question.id] = group.completions[0].text
                 progress(len(answers), len(usable))
         return diagnose(questions, [answers.get(question.id, "") for question in questions])

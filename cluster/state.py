@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cluster.fleet import Learner
+from cluster.learner_group import Learner
 from videothinker.weights import file_digest
 
 logger = logging.getLogger(__name__)

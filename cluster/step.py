@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,8 +33,12 @@ class StepClock:
         yield
         self._phases[name] = time.monotonic() - started
         metrics.PHASE_SECONDS.labels(name).observe(self._phases[name])
-        if name == "sync":
-            metrics.WEIGHT_SYNC_SECONDS.observe(self._phases[name])
+
+    def add(self, seconds: Mapping[str, float]) -> None:
+        """Phases that were timed elsewhere, beside others."""
+        self._phases |= seconds
+        for name, took in seconds.items():
+            metrics.PHASE_SECONDS.labels(name).observe(took)
 
     def seconds(self) -> dict[str, float]:
         """Seconds by phase and in total."""

@@ -1,40 +1,40 @@
-"""Training, read from here: a run is stages, a stage is steps, a step is five verbs.
+"""Training, read from here: a run is stages, a stage is steps, a step is four verbs.
 
-    prepare   questions -> prompts    decoded and preprocessed once, kept in the object store
-    generate  prompts -> groups       G completions each, by engines that hold these very weights
-    score     groups -> advantages    rewards; the anchor's log-probs, while others still generate
+    take      questions -> groups     prompts made once, G completions each by engines that hold the
+                                      newest weights, the anchor's opinion (`cluster/supply.py`)
+    score     groups -> advantages    rewards, each against its own group
     learn     groups -> new policy    away from the anchor, where the stage says so
-    sync      new policy -> engines   confirmed by every worker before the next step
+    sync      new policy -> engines   no engine samples again before it has confirmed them
 
 Nothing here touches a pixel or a weight: prompts and weights are references, groups are small.
 """
 
 from __future__ import annotations
 
+import logging
 import time
-from dataclasses import replace
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from cluster.fleet import Prepared, fetch
 from cluster.launch import launch
 from cluster.left_out import LeftOut
 from cluster.lineage import Lineage
 from cluster.session import Session
 from cluster.step import StepClock
+from cluster.supply import Batch, Supply
+from cluster.work import Prepared
 from videothinker.config import RunConfig, StageConfig
 from videothinker.config_file import to_yaml
-from videothinker.data.store import read_questions
-from videothinker.data.stream import QuestionStream, select
-from videothinker.errors import VideoThinkerError
+from videothinker.errors import Lost, VideoThinkerError
 from videothinker.guard import Steering
 from videothinker.progress import ProgressLine
 from videothinker.report import write_report
 from videothinker.run import RunDirectory
 from videothinker.scoring import score_group
-from videothinker.types import RolloutGroup, ScoredGroup
+from videothinker.types import ScoredGroup
+
+logger = logging.getLogger(__name__)
 
 EMPTY_STEPS_ALLOWED = 10
 
@@ -70,15 +70,31 @@ def run(config: RunConfig, resume: Path | None = None) -> dict[str, Any]:
 
 
 def train_stage(session: Session, stage: StageConfig) -> None:
-    """Train one stage from the run's initial model, evaluate it, export it."""
-    done = session.begin(stage)
-    steering = session.steering(stage)
-    seed = session.config.seed
-    stream = QuestionStream(select(read_questions(stage.questions), stage.limit, seed), seed)
-    started, empty = time.monotonic(), 0
+    """Train one stage from the run's initial model, evaluate it, export it.
+
+    Whoever else is lost is replaced where it is missed; without the learner there is no policy, so
+    the stage goes back to its last state.
+    """
+    started = time.monotonic()
     with ProgressLine(stage.name) as progress:
+        while True:
+            try:
+                train_steps(session, stage, progress)
+                session.finish(stage, time.monotonic() - started)
+                return
+            except Lost as lost:
+                logger.warning("stage %s goes back to its last state: %s", stage.name, lost)
+
+
+def train_steps(session: Session, stage: StageConfig, progress: ProgressLine) -> None:
+    """The steps of a stage that are not done yet."""
+    done = session.begin(stage)
+    steering, empty = session.steering(stage), 0
+    with closing(session.supply(stage)) as supply:
+        supply.published(done)
+        progress(0, stage.steps - done)
         for step in range(done + 1, stage.steps + 1):
-            metrics = train_step(session, stage, step, stream, steering)
+            metrics = train_step(session, stage, step, supply, steering)
             empty = 0 if metrics else empty + 1
             if empty >= EMPTY_STEPS_ALLOWED:
                 raise VideoThinkerError(
@@ -87,61 +103,32 @@ def train_stage(session: Session, stage: StageConfig) -> None:
                 )
             session.keep_state(stage, step, steering)
             progress(step - done, stage.steps - done, f"reward {metrics.get('reward', 0):.2f}")
-    session.finish(stage, time.monotonic() - started)
 
 
 def train_step(
-    session: Session, stage: StageConfig, step: int, stream: QuestionStream, steering: Steering
+    session: Session, stage: StageConfig, step: int, supply: Supply, steering: Steering
 ) -> dict[str, Any]:
     """One step; returns its metrics, or nothing when no group was left to train on."""
     clock = StepClock()
-    with clock.phase("prepare"):
-        asked = session.fleet.loader.prepare(stream.batch(step, stage.prompts_per_step))
-        prepared = session.left_out.sort(stage.name, step, asked)
-        if step < stage.steps:
-            session.fleet.loader.prefetch(stream.batch(step + 1, stage.prompts_per_step))
-    with clock.phase("generate"):
-        groups, anchored = generate(session, stage, step, prepared)
-    with clock.phase("score"):
-        scored = score(session, stage, groups, anchored)
-    if not scored:
-        return {}
-    with clock.phase("learn"):
-        report = session.fleet.learner.step(step, steering.coefficient, scored)
+    with clock.phase("wait"):
+        batch = supply.take(step)
+    scored = score(session, stage, batch)
+    if scored:
+        with clock.phase("learn"):
+            report = session.fleet.learner.step(step, steering.coefficient, scored)
     with clock.phase("sync"):
         session.sync(stage, step)
+    supply.published(step)
+    if not scored:
+        return {}
+    clock.add(batch.seconds)
     return session.record(stage, report, [group for group, _ in scored], clock, steering)
 
 
-def generate(
-    session: Session, stage: StageConfig, step: int, prepared: list[Prepared]
-) -> tuple[list[tuple[RolloutGroup, Prepared]], list[Any]]:
-    """Groups as they come; the anchor scores each while the next is still being sampled."""
-    place = [session.config.seed, session.config.stages.index(stage), step]
-    seeds = np.random.default_rng(place).integers(2**31, size=len(prepared)).tolist()
-    groups, anchored = [], []
-    sampling = session.config.sampling
-    finished = session.fleet.rollouts.generate(
-        prepared, seeds, sampling.group_size, sampling.temperature
-    )
-    for group, item in finished:
-        groups.append((group, item))
-        if stage.kl.direction != "none":
-            asked = replace(group, with_hidden=stage.kl.estimator == "exact")
-            anchored.append(session.fleet.anchor.submit(asked, item))
-    return groups, anchored
-
-
-def score(
-    session: Session,
-    stage: StageConfig,
-    groups: list[tuple[RolloutGroup, Prepared]],
-    anchored: list[Any],
-) -> list[tuple[ScoredGroup, Prepared]]:
-    """Rewards, advantages, the anchor's log-probs; in an order that does not depend on timing."""
-    scores = fetch(anchored, "anchor scorer, log-probs") or [None] * len(groups)
-    scored = [
-        (score_group(group, session.config.rewards, anchor, stage.kl), item)
-        for (group, item), anchor in zip(groups, scores, strict=True)
+def score(session: Session, stage: StageConfig, batch: Batch) -> list[tuple[ScoredGroup, Prepared]]:
+    """Rewards, and advantages of each completion against its group."""
+    rewards = session.config.rewards
+    return [
+        (score_group(sampled.group, rewards, sampled.anchor, stage.kl), sampled.prepared)
+        for sampled in batch.samples
     ]
-    return sorted(scored, key=lambda pair: pair[0].group.sort_key())

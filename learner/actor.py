@@ -30,6 +30,7 @@ from videothinker.metrics import LEARNER_STEPS, SAMPLES_TRAINED, WEIGHT_VERSION,
 from videothinker.model.policy import Anchored, completion_mask, load_head
 from videothinker.model_card import ModelLineage
 from videothinker.objective import policy_loss, repulsion_ratio
+from videothinker.pulse import Pulse
 from videothinker.run import disk_errors
 from videothinker.types import (
     INITIAL_VERSION,
@@ -58,7 +59,7 @@ class Assignment:
     """The checkpoint whose output head the estimator exact needs."""
 
 
-class LearnerRank:
+class LearnerRank(Pulse):
     """Holds one rank of the policy; all ranks make the same calls in the same order."""
 
     def __init__(self, device: Device) -> None:
@@ -77,7 +78,8 @@ class LearnerRank:
     def connect(self, rank: int, world: int, host: str, port: int) -> None:
         """Join the other ranks."""
         self._rank, self._world = rank, world
-        connect(rank, world, host, port, self._device)
+        with self.doing("joining the other ranks"):
+            connect(rank, world, host, port, self._device)
 
     def serve_metrics(self) -> int:
         """Start this rank's Prometheus endpoint; returns its port."""
@@ -89,10 +91,11 @@ class LearnerRank:
         self._anchor_head: Tensor | None = None
         gc.collect()
         self._task = assignment
-        if assignment.anchor is not None:
-            head = load_head(assignment.anchor, assignment.dtype)
-            self._anchor_head = head.to(self._device)
-        self._trainee = Trainee(assignment.model, assignment.dtype, assignment.learner)
+        with self.doing("loading the model"):
+            if assignment.anchor is not None:
+                head = load_head(assignment.anchor, assignment.dtype)
+                self._anchor_head = head.to(self._device)
+            self._trainee = Trainee(assignment.model, assignment.dtype, assignment.learner)
 
     def step(
         self,
@@ -113,15 +116,19 @@ class LearnerRank:
         totals = StepTotals()
         weighted = zip(share, self._loss_weights(share), prompts, strict=True)
         for index, ((group, _), weight, prompt) in enumerate(weighted):
-            loss, stats = self._group_loss(trainee, coefficient, group, prompt)
-            if has_non_finite(loss.detach()):
-                raise DivergenceError(
-                    f"step {step}: the loss of {group.group.question.id} is not finite; nothing "
-                    "was updated. Resume from the last state with a lower learning rate or KL bound"
-                )
-            trainee.backward(loss * weight * self._world, last=index == len(share) - 1)
+            with self.doing(f"step {step}, group {index + 1} of {len(share)}"):
+                loss, stats = self._group_loss(trainee, coefficient, group, prompt)
+                if has_non_finite(loss.detach()):
+                    raise DivergenceError(
+                        f"step {step}: the loss of {group.group.question.id} is not finite; nothing"
+                        " was updated. Resume from the last state with a lower learning rate or KL"
+                        " bound"
+                    )
+                trainee.backward(loss * weight * self._world, last=index == len(share) - 1)
             totals.add(stats, weight * self._world)
-        report = totals.over_ranks()
+        with self.doing(f"step {step}, averaging over the ranks"):
+            report = totals.over_ranks()
+        report["logprob_gap"] /= report["fresh_share"] or 1.0
         if report["logprob_gap"] > self._task.logprob_tolerance:
             raise DivergenceError(
                 f"step {step}: sampler and learner disagree by {report['logprob_gap']:.3g} a token "
@@ -129,7 +136,8 @@ class LearnerRank:
             )
         report["repulsion_ratio"] = repulsion_ratio(report)
         report["learning_rate"] = learning_rate(self._task.learner, step, self._task.steps)
-        report["grad_norm"] = trainee.step(report["learning_rate"])
+        with self.doing(f"step {step}, updating"):
+            report["grad_norm"] = trainee.step(report["learning_rate"])
         if not np.isfinite(report["grad_norm"]):
             raise DivergenceError(
                 f"step {step}: the gradient is not finite; nothing was updated. Resume from the "
@@ -139,19 +147,21 @@ class LearnerRank:
         SAMPLES_TRAINED.inc(sum(len(g.group.completions) for g, weight in share if weight))
         return LearnerReport(step=step, stats=report, seconds=time.monotonic() - started)
 
-    def publish(self, version: int) -> Weights | None:
-        """The current policy as one block; only rank 0 returns it."""
+    def publish(self, version: int) -> tuple[int, Weights | None]:
+        """The version, for the driver, and from rank 0 the current policy as one block."""
         self._version = version
-        with self._require_trainee().whole() as model:
+        whole = self._require_trainee().whole()
+        with self.doing(f"gathering weights version {version}"), whole as model:
             if self._rank != 0:
-                return None
+                return version, None
             block = weights_block(model)
         WEIGHT_VERSION.set(version)
-        return Weights(
+        weights = Weights(
             version=version,
             digest=hashlib.sha256(block).hexdigest(),
             payload=np.frombuffer(block, np.uint8),
         )
+        return version, weights
 
     def save_model(self, folder: Path, base: Path, lineage: ModelLineage | None = None) -> str:
         """Export a Hugging Face checkpoint, processor and all; returns its digest."""
@@ -164,7 +174,7 @@ class LearnerRank:
 
     def save_state(self, folder: Path) -> None:
         """What resuming needs of this rank, and `rank_N.json`: what that fits and its checksums."""
-        with disk_errors(folder):
+        with self.doing("saving its state"), disk_errors(folder):
             self._require_trainee().save_shards(folder)
             torch.save(random_state(), folder / f"random_{self._rank}.pt")
             barrier()  # whatever the others write is on the disk
@@ -240,12 +250,14 @@ class LearnerRank:
             sampler_logp=sampled,
             importance_cap=learner.importance_cap,
         )
-        gap = (logp.detach() - sampled).abs() * mask
+        fresh = scored.group.weights_version >= self._version  # older weights differ, and may
+        gap = (logp.detach() - sampled).abs() * mask * fresh
         stats |= {
             "loss": loss.detach(),
             "entropy": (entropy * mask).sum() / mask.sum(),
             "logprob_gap": gap.sum() / mask.sum(),
             "logprob_gap_max": gap.max(),
+            "fresh_share": torch.tensor(float(fresh), device=logp.device),
         }
         return loss, stats
 

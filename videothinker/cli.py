@@ -383,12 +383,13 @@ def _add_steering(verb: Verb) -> None:
     it.add_argument("run", type=Path, metavar="RUN")
     it = verb(
         "scale",
-        commands.not_built,
-        "change the number of rollout workers of a live run",
+        commands.scale,
+        "change the number of workers of a live run, from any shell; those who leave finish first",
         "videothinker scale runs/cdpo --rollouts 4",
     )
     it.add_argument("run", type=Path, metavar="RUN")
-    it.add_argument("--rollouts", type=int, required=True, metavar="N")
+    it.add_argument("--rollouts", type=int, metavar="N", help="rollout workers")
+    it.add_argument("--scorers", type=int, metavar="N", help="processes that hold the anchor")
     it = verb(
         "stop",
         commands.not_built,

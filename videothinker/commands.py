@@ -204,6 +204,18 @@ def status(arguments: Namespace) -> Outcome:
     return Outcome(text="\n".join(lines), result=result)
 
 
+def scale(arguments: Namespace) -> Outcome:
+    """Other numbers of workers for a live run."""
+    from videothinker import control
+
+    answer = control.scale(arguments.run, arguments.rollouts, arguments.scorers)
+    text = "\n".join(
+        f"{role}: {answer[role]} wanted, {answer[f'{role}_live']} at work now"
+        for role in ("rollouts", "scorers")
+    )
+    return Outcome(text=text, result=answer)
+
+
 def not_built(arguments: Namespace) -> Outcome:
     """A verb that is promised and does not exist yet."""
     raise NotBuilt("not built yet")

@@ -178,9 +178,21 @@ class RolloutConfig(Section):
     """The rollout workers: one vLLM engine each."""
 
     workers: Positive = 1
+    """When the run starts; `videothinker scale` changes it while it runs."""
     max_model_len: Positive = 8192
     cache_gb: float = Field(default=4.0, gt=0)
     """Memory of one engine's key-value cache."""
+    prompts_together: Positive | None = None
+    """Groups that an engine samples side by side, as one unit of work. With a number what is
+    sampled does not depend on `workers`, to the last bit; None shares a step out over them."""
+    units_at_once: Positive = 1
+    """Units that an engine works on at the same time. With more than one it is never half idle, and
+    what shares a batch, so the last bits, depends on timing."""
+    max_staleness: int = Field(default=0, ge=0)
+    """Updates by which a group's weights may be older than the policy that is trained on it: 0 is
+    exactly on-policy; with more, sampling goes on while the learner computes."""
+    in_flight: bool = False
+    """New weights replace the old in the middle of completions instead of between units."""
 
 
 class ClusterConfig(Section):
@@ -190,8 +202,35 @@ class ClusterConfig(Section):
     """An existing cluster ("auto" or host:port); None is the cluster of the surrounding Ray job,
     and outside of one a private cluster on this machine."""
     device: Device = "cuda"
+    scorers: Positive = 1
+    """Processes that hold the anchor."""
     logprob_tolerance: float = Field(default=0.05, gt=0)
     """Largest mean gap between sampler and learner log-probs that a step may show."""
+
+
+class FaultsConfig(Section):
+    """When a process counts as lost, and what is done then. All times in seconds."""
+
+    heartbeat_seconds: float = Field(default=5.0, gt=0)
+    """Between two signs of life that each process is asked for."""
+    silent_seconds: float = Field(default=60.0, gt=0)
+    """A process that gives none for so long is killed and replaced."""
+    start_seconds: float = Field(default=900.0, gt=0)
+    prepare_seconds: float = Field(default=600.0, gt=0)
+    generate_seconds: float = Field(default=1800.0, gt=0)
+    """Until the next group."""
+    score_seconds: float = Field(default=600.0, gt=0)
+    learn_seconds: float = Field(default=1800.0, gt=0)
+    sync_seconds: float = Field(default=300.0, gt=0)
+    save_seconds: float = Field(default=1800.0, gt=0)
+    """Saving or loading a state, loading or exporting a model."""
+    restarts: int = Field(default=5, ge=0)
+    """How often a process may be lost in a row, without having done any work, before the run
+    stops."""
+    attempts: Positive = 3
+    """A question during which so many processes were lost is left out."""
+    backoff_seconds: float = Field(default=1.0, ge=0)
+    """Pause before a replacement; doubled with each loss in a row."""
 
 
 class StageConfig(Section):
@@ -221,4 +260,5 @@ class RunConfig(Section):
     learner: LearnerConfig = LearnerConfig()
     rollout: RolloutConfig = RolloutConfig()
     cluster: ClusterConfig = ClusterConfig()
+    faults: FaultsConfig = FaultsConfig()
     stages: tuple[StageConfig, ...] = Field(min_length=1)

@@ -6,6 +6,9 @@ VideoThinkerError          exit 1: the run failed, and the message says what to 
 ├── NotBuilt               exit 1: a verb that this version does not have yet
 ├── PlacementError         exit 1: the machine is too small for the configuration
 ├── WeightsError           exit 1: an engine does not hold the weights that were published
+├── Lost                   exit 1: a process died, hangs or cannot be trusted
+├── InputLost              exit 1: what a call was given went down with the machine it lay on
+├── GivenUp                exit 1: what was tried by several processes that were all lost
 └── DivergenceError        exit 1: collapse, a number not finite, or sampler and learner disagree
 
 Each takes one message argument, because an exception that needs more loses its class on its way
@@ -39,6 +42,18 @@ class PlacementError(VideoThinkerError):
 
 class WeightsError(VideoThinkerError):
     """An engine does not hold the weights that were published."""
+
+
+class Lost(VideoThinkerError):
+    """A process died, hangs or cannot be trusted; another must do what it was doing."""
+
+
+class InputLost(VideoThinkerError):
+    """What a call was given went down with the machine it lay on, and must be made again."""
+
+
+class GivenUp(VideoThinkerError):
+    """A piece of work was tried by several processes, and all of them were lost."""
 
 
 class DivergenceError(VideoThinkerError):

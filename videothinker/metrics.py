@@ -16,6 +16,7 @@ GROUP_STALENESS = Histogram(
     "videothinker_group_staleness", "Updates between sampling and training", buckets=(0, 1, 2, 4, 8)
 )
 ROLLOUT_WORKERS = Gauge("videothinker_rollout_workers", "Rollout workers that take prompts")
+RESTARTS = Counter("videothinker_restarts", "Processes that were lost", ["role"])
 REWARD = Gauge("videothinker_reward", "Mean total reward of the last step")
 KL = Gauge("videothinker_kl", "Mean divergence from the anchor in the last step")
 STEP_GAUGES = {

@@ -9,6 +9,7 @@ import errno
 import io
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -75,11 +76,12 @@ def plain(value: Any) -> Any:
 
 
 class RunDirectory:
-    """One run on disk, laid out as INTERFACE promises."""
+    """One run on disk, laid out as INTERFACE promises; any thread of one process may write."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._status: dict[str, Any] = {}
+        self._lock = threading.Lock()
 
     @classmethod
     def create(cls, path: Path | str, config_yaml: str) -> RunDirectory:
@@ -111,7 +113,7 @@ class RunDirectory:
                 "`videothinker train` wrote."
             )
         run = cls(path)
-        for name in ("metrics.jsonl", "skipped.jsonl"):
+        for name in ("metrics.jsonl", "skipped.jsonl", "events.jsonl"):
             _cut_torn_line(path / name)
         status = path / "status.json"
         if status.is_file():
@@ -125,9 +127,10 @@ class RunDirectory:
 
     def status(self, **fields: object) -> dict[str, Any]:
         """Updates the named fields of status.json, keeps the others, and returns them all."""
-        self._status = {**self._status, **plain(fields), "updated": time.time()}
-        atomic_write(self.path / "status.json", json.dumps(self._status, indent=2) + "\n")
-        return dict(self._status)
+        with self._lock:
+            self._status = {**self._status, **plain(fields), "updated": time.time()}
+            atomic_write(self.path / "status.json", json.dumps(self._status, indent=2) + "\n")
+            return dict(self._status)
 
     def record(self, step_report: dict[str, Any]) -> None:
         """Appends one step to metrics.jsonl."""
@@ -137,6 +140,10 @@ class RunDirectory:
         """Appends one sample that was left out to skipped.jsonl."""
         entry = {"stage": stage, "step": step, "question_id": question_id, "reason": reason}
         self._append("skipped.jsonl", entry)
+
+    def event(self, event: dict[str, Any]) -> None:
+        """Appends to events.jsonl what happened to a process, and when."""
+        self._append("events.jsonl", {"time": time.time(), **event})
 
     def rollouts(self, stage: str, step: int, groups: Sequence[ScoredGroup]) -> Path:
         """Keeps every group of a step, one row each, and returns the file.
@@ -152,11 +159,12 @@ class RunDirectory:
 
     def forget_after(self, stage: str, step: int) -> None:
         """Drop what a stage recorded after a step that it now goes back to."""
-        for name in ("metrics.jsonl", "skipped.jsonl"):
-            entries = read_lines(self.path / name)
-            kept = [e for e in entries if e["stage"] != stage or e["step"] <= step]
-            if len(kept) < len(entries):
-                atomic_write(self.path / name, "".join(json.dumps(e) + "\n" for e in kept))
+        with self._lock:
+            for name in ("metrics.jsonl", "skipped.jsonl"):
+                entries = read_lines(self.path / name)
+                kept = [e for e in entries if e["stage"] != stage or e["step"] <= step]
+                if len(kept) < len(entries):
+                    atomic_write(self.path / name, "".join(json.dumps(e) + "\n" for e in kept))
         for file in (self.path / "rollouts").glob(f"{stage}-*.parquet"):
             if int(file.stem.rpartition("-")[2]) > step:
                 file.unlink()
@@ -174,7 +182,7 @@ class RunDirectory:
 
     def _append(self, name: str, entry: dict[str, Any]) -> None:
         path = self.path / name
-        with disk_errors(path), path.open("a") as file:
+        with self._lock, disk_errors(path), path.open("a") as file:
             file.write(json.dumps(plain(entry)) + "\n")
 
 

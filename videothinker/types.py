@@ -84,12 +84,6 @@ class RolloutGroup:
     worker: str
     seconds: float
     prompt_tokens: int
-    with_hidden: bool = False
-    """Asks the anchor for its hidden states beside its log-probs."""
-
-    def sort_key(self) -> tuple[str, list[int]]:
-        """Orders groups the same however their workers were timed, repeated questions included."""
-        return self.question.id, self.completions[0].token_ids.tolist()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

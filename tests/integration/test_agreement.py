@@ -5,6 +5,8 @@ The same prompts are used again after every update, so that a cache that survive
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -14,22 +16,21 @@ import ray
 import torch
 
 from actors.rollout import RolloutWorker
-from cluster.fleet import Fleet, Prepared, Rollouts, publish
+from cluster.fleet import Fleet
 from cluster.launch import actor
 from cluster.left_out import LeftOut
 from cluster.lineage import Lineage
 from cluster.session import Session
 from cluster.train import train_step
+from cluster.work import Prepared, units
 from learner.actor import Assignment
 from videothinker.budget import budget_of, read_budget
 from videothinker.config import KLConfig, RunConfig, StageConfig
-from videothinker.data.store import read_questions
-from videothinker.data.stream import QuestionStream
-from videothinker.errors import DivergenceError, VideoThinkerError
+from videothinker.errors import DivergenceError
 from videothinker.model.policy import Policy, load_model
 from videothinker.objective import group_advantages
 from videothinker.run import RunDirectory
-from videothinker.types import Question, RolloutGroup, ScoredGroup
+from videothinker.types import INITIAL_VERSION, Question, RolloutGroup, ScoredGroup
 
 TOLERANCE = 1e-4
 UPDATES = 5
@@ -60,9 +61,18 @@ def assignment(run_config: RunConfig, tolerance: float) -> Assignment:
 
 @pytest.fixture(scope="module")
 def prepared(fleet: Fleet, mini_questions: list[Question]) -> list[Prepared]:
-    items = fleet.loader.prepare(mini_questions[:8])
+    items = fleet.loader.prepare_all(mini_questions[:8])
     assert all(item.failure is None for item in items)
     return items
+
+
+def sampled(
+    fleet: Fleet, prepared: Sequence[Prepared], seeds: Sequence[int]
+) -> list[tuple[RolloutGroup, Prepared]]:
+    """A group of each prompt, in the order of the questions."""
+    drawn = units(prepared, seeds, samples=8, temperature=1.0, together=8)
+    groups = [(group, item) for item, group in fleet.rollouts.generate(drawn)]
+    return sorted(groups, key=lambda pair: pair[0].question.id)  # type: ignore[union-attr,arg-type,return-value]
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +81,8 @@ def gaps(fleet: Fleet, run_config: RunConfig, prepared: list[Prepared]) -> list[
     fleet.learner.start_stage(assignment(run_config, 100.0))  # these tests do the judging
     gaps = []
     for version in range(1, UPDATES + 2):
-        publish(fleet, version)
-        groups = sorted(
-            fleet.rollouts.generate(prepared, range(8), 8, 1.0),
-            key=lambda pair: pair[0].question.id,
-        )
+        fleet.publish(version)
+        groups = sampled(fleet, prepared, range(8))
         assert sum(len(group.completions) for group, _ in groups) == 64
         scored = [
             (with_made_up_rewards(g, version + n), item) for n, (g, item) in enumerate(groups)
@@ -83,7 +90,7 @@ def gaps(fleet: Fleet, run_config: RunConfig, prepared: list[Prepared]) -> list[
         report = fleet.learner.step(version, 0.0, scored)
         assert report.stats["grad_norm"] > 0
         gaps.append(report.stats["logprob_gap_max"])
-    publish(fleet, UPDATES + 2)
+    fleet.publish(UPDATES + 2)
     return gaps
 
 
@@ -111,15 +118,21 @@ def exported(
 def test_an_updated_engine_answers_as_one_freshly_loaded_from_the_export(
     fleet: Fleet, run_config: RunConfig, prepared: list[Prepared], exported: Path
 ) -> None:
-    fresh = actor(RolloutWorker, "cpu").remote(
+    fresh = actor(RolloutWorker, "cpu", "rollout").remote(
         "fresh", exported, "float32", run_config.rollout, 24, "cpu"
     )
+    prompts = [item.prompt for item in prepared]
     try:
-        expected = dict(by_id(Rollouts([fresh]).generate(prepared, range(8), 8, 1.0)))
+        stream = fresh.generate.options(num_returns="streaming").remote(
+            INITIAL_VERSION, 8, 1.0, list(range(8)), *prompts
+        )
+        expected = dict(ray.get(reference) for reference in stream)
     finally:
         ray.kill(fresh)
-    for identity, group in by_id(fleet.rollouts.generate(prepared, range(8), 8, 1.0)):
-        for ours, theirs in zip(group.completions, expected[identity].completions, strict=True):
+    groups = {group.question.id: group for group, _ in sampled(fleet, prepared, range(8))}
+    for other in expected.values():
+        completions = groups[other.question.id].completions
+        for ours, theirs in zip(completions, other.completions, strict=True):
             np.testing.assert_array_equal(ours.token_ids, theirs.token_ids)
             np.testing.assert_array_equal(ours.logprobs, theirs.logprobs)
 
@@ -129,8 +142,8 @@ def test_transformers_and_the_anchor_score_the_export_as_the_engine_sampled_it(
 ) -> None:
     fleet.anchor.load(exported)
     policy = Policy(load_model(exported, "float32"))
-    for group, item in fleet.rollouts.generate(prepared[:2], [5, 6], 8, 1.0):
-        anchor = ray.get(fleet.anchor.submit(group, item))
+    for group, item in sampled(fleet, prepared[:2], [5, 6]):
+        anchor = fleet.background.run(fleet.anchor.score(group, item, False, ()))
         assert anchor.hidden is None  # nobody asked
         tokens = [completion.token_ids for completion in group.completions]
         with torch.no_grad():
@@ -169,8 +182,9 @@ def test_the_exact_divergence_of_a_step_is_none_from_itself_and_some_from_anothe
     found = {}
     for stage in stages:
         session.begin(stage)
-        stream = QuestionStream(read_questions(stage.questions), config.seed)
-        found[stage.name] = train_step(session, stage, 1, stream, session.steering(stage))
+        with closing(session.supply(stage)) as supply:
+            supply.published(0)
+            found[stage.name] = train_step(session, stage, 1, supply, session.steering(stage))
     assert found["itself"]["kl"] == pytest.approx(0, abs=1e-6)
     assert found["another"]["kl"] > 1e-3
     on_disk = [pq.read_schema(file).names for file in run.path.glob("rollouts/*.parquet")]
@@ -182,13 +196,6 @@ def test_an_export_carries_the_budget_it_was_trained_under(
     run_config: RunConfig, exported: Path
 ) -> None:
     assert read_budget(exported) == budget_of(run_config)
-
-
-def by_id(groups: object) -> list[tuple[str, RolloutGroup]]:
-    return sorted(
-        ((group.question.id, group) for group, _ in groups),  # type: ignore[attr-defined]
-        key=lambda pair: pair[0],
-    )
 
 
 @pytest.mark.parametrize(
@@ -205,8 +212,8 @@ def test_a_step_that_cannot_be_trusted_is_refused_before_the_update(
 ) -> None:
     fleet.learner.start_stage(assignment(run_config, tolerance))
     before = ray.get(fleet.learner.publish(1))
-    publish(fleet, 1)
-    [(group, item)] = fleet.rollouts.generate(prepared[:1], [0], 8, 1.0)
+    fleet.publish(1)
+    [(group, item)] = sampled(fleet, prepared[:1], [0])
     scored = ScoredGroup(
         group=group,
         rewards={},
@@ -218,10 +225,14 @@ def test_a_step_that_cannot_be_trusted_is_refused_before_the_update(
     assert ray.get(fleet.learner.publish(2)).digest == before.digest
 
 
-def test_a_worker_that_dies_ends_the_run_with_its_role_and_the_remedy(
+def test_a_worker_that_dies_is_replaced_and_its_successor_says_the_same(
     fleet: Fleet, prepared: list[Prepared]
 ) -> None:
-    """Last in this file: the fleet is of no use afterwards."""
-    ray.kill(fleet.rollouts._workers[0])
-    with pytest.raises(VideoThinkerError, match=r"rollout workers, .*died.*--resume"):
-        list(fleet.rollouts.generate(prepared[:1], [0], 8, 1.0))
+    before = sampled(fleet, prepared[:2], [5, 6])
+    [worker] = fleet.rollouts.pool.workers
+    ray.kill(worker.actor)  # type: ignore[attr-defined]
+    for (was, _), (now, _) in zip(before, sampled(fleet, prepared[:2], [5, 6]), strict=True):
+        assert now.weights_version == was.weights_version
+        for ours, theirs in zip(now.completions, was.completions, strict=True):
+            np.testing.assert_array_equal(ours.token_ids, theirs.token_ids)
+            np.testing.assert_array_equal(ours.logprobs, theirs.logprobs)

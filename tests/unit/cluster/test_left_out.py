@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.fleet import Prepared
 from cluster.left_out import LeftOut
+from cluster.work import Prepared
 from videothinker.errors import VideoThinkerError
 from videothinker.run import RunDirectory, read_lines
 from videothinker.types import Question

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from cluster.fleet import Fleet
 from cluster.left_out import LeftOut
 from cluster.lineage import Lineage
 from cluster.session import Session
@@ -141,16 +140,15 @@ def test_a_step_saved_again_replaces_its_damaged_state(tmp_path: Path) -> None:
 
 
 class Everybody:
-    """Learner and rollout workers that take everything in; keeps the state they went on from."""
+    """A fleet, and each role of it, that takes everything in; keeps the state it went on from."""
 
     def __init__(self) -> None:
         self.loaded: list[Path] = []
+        self.learner = self.rollouts = self.anchor = self
 
     def start_stage(self, assignment: object) -> None: ...
 
     def publish(self, version: int) -> None: ...
-
-    def load(self, weights: object, version: int) -> None: ...
 
     def load_state(self, folder: Path) -> None:
         self.loaded.append(folder)
@@ -170,7 +168,7 @@ def begin(run: RunDirectory) -> tuple[list[Path], dict[str, Any]]:
     fakes = Everybody()
     Session(
         config=config,
-        fleet=Fleet(loader=fakes, rollouts=fakes, anchor=fakes, learner=fakes),  # type: ignore[arg-type]
+        fleet=fakes,  # type: ignore[arg-type]
         run=run,
         lineage=Lineage(run, config),
         left_out=LeftOut(run, 0.1),

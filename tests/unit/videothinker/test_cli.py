@@ -40,7 +40,6 @@ VERBS = [
 ]
 NOT_BUILT = {
     "study": ["c.yaml"],
-    "scale": ["run", "--rollouts", "2"],
     "stop": ["run"],
     "submit": ["c.yaml", "--address", "http://127.0.0.1:8265"],
 }

@@ -1,0 +1,226 @@
+"""The learner's ranks as one. They live and die together: each holds a part of the same policy."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from cluster.background import Background
+from cluster.pool import Notice
+from cluster.process import Process
+from cluster.work import Prepared
+from learner.actor import Assignment
+from videothinker.config import FaultsConfig
+from videothinker.errors import InputLost, Lost, VideoThinkerError
+from videothinker.model_card import ModelLineage
+from videothinker.types import INITIAL_VERSION, LearnerReport, RolloutGroup, ScoredGroup
+
+GRACE_SECONDS = 10.0
+"""How long to wait, after one rank failed, for the news that another one was lost."""
+
+
+class Learner:
+    """Calls go to all ranks at once. When one is lost all are ended, and the caller gets Lost."""
+
+    def __init__(
+        self,
+        background: Background,
+        start: Callable[[str], Awaitable[Process]],
+        count: int,
+        faults: FaultsConfig,
+        notice: Callable[[Notice], None],
+    ) -> None:
+        self._background = background
+        self._start = start
+        self._count = count
+        self._faults = faults
+        self._notice = notice
+        self._ranks: list[Process] = []
+        self._watching: list[asyncio.Task[None]] = []
+        self._version = INITIAL_VERSION
+        self._strikes: list[str] = []
+        self._lost_at: float | None = None
+
+    def start(self) -> None:
+        """Start every rank and let them find each other."""
+        self._background.run(self._build())
+
+    def start_stage(self, assignment: Assignment) -> None:
+        """Load a stage's initial model; on new ranks where the old ones were lost."""
+        if not self._ranks:
+            self.start()
+        limit = self._faults.save_seconds
+        self._everywhere("loading the model", limit, "start_stage", lambda _: (assignment,))
+
+    def step(
+        self, step: int, coefficient: float, scored: Sequence[tuple[ScoredGroup, Prepared]]
+    ) -> LearnerReport:
+        """One update on all groups, with this coefficient of the divergence."""
+        shares = split([cost(group.group) for group, _ in scored], self._count)
+
+        def arguments(rank: int) -> tuple[Any, ...]:
+            share = [(scored[index][0], weight) for index, weight in shares[rank]]
+            prompts = [scored[index][1].prompt for index, _ in shares[rank]]
+            return (step, coefficient, share, *prompts)
+
+        what, limit = (
+            f"step {step} from weights version {self._version}",
+            self._faults.learn_seconds,
+        )
+        reports: list[LearnerReport] = self._everywhere(what, limit, "step", arguments)
+        self._strikes.clear()
+        if self._lost_at is not None:
+            took, self._lost_at = time.monotonic() - self._lost_at, None
+            self._notice(Notice(role="learner", worker="learner", event="served", seconds=took))
+        return reports[0]
+
+    def publish(self, version: int) -> Any:
+        """Reference to the current weights in the object store."""
+        self._version = version
+
+        async def ask(process: Process, _: int) -> Any:
+            what = f"publishing weights version {version}"
+            _held, weights = await process.divided(
+                what, self._faults.sync_seconds, "publish", version
+            )
+            return weights
+
+        return self._background.run(self._all(ask))[0]
+
+    def save_model(self, folder: Path, base: Path, lineage: ModelLineage | None = None) -> str:
+        """Export the policy; returns its digest."""
+        limit = self._faults.save_seconds
+        digests: list[str] = self._everywhere(
+            "exporting", limit, "save_model", lambda _: (folder, base, lineage)
+        )
+        return digests[0]
+
+    def save_state(self, folder: Path) -> None:
+        """Write what resuming needs."""
+        self._everywhere("saving", self._faults.save_seconds, "save_state", lambda _: (folder,))
+
+    def load_state(self, folder: Path) -> None:
+        """Read what `save_state` wrote."""
+        self._everywhere("resuming", self._faults.save_seconds, "load_state", lambda _: (folder,))
+
+    def close(self) -> None:
+        """End every rank."""
+        self._background.run(self._end("it is not wanted any more"))
+
+    async def _build(self) -> None:
+        started = time.monotonic()
+        try:
+            await self._join(await self._started())
+        except Lost as lost:
+            await self._lose(lost)
+            raise
+        took = time.monotonic() - started
+        for rank in self._ranks:
+            self._notice(Notice(role="learner", worker=rank.name, event="started", seconds=took))
+
+    async def _started(self) -> list[Process]:
+        names = [f"learner-{rank}" for rank in range(self._count)]
+        self._ranks = list(await asyncio.gather(*[self._start(name) for name in names]))
+        self._watching = [asyncio.create_task(rank.watch(self._faults)) for rank in self._ranks]
+        for task in self._watching:
+            task.add_done_callback(_seen)
+        return self._ranks
+
+    async def _join(self, ranks: list[Process]) -> None:
+        limit = self._faults.start_seconds
+        host, port = await ranks[0].call("finding a meeting point", limit, "meeting_point")
+
+        async def join(process: Process, rank: int) -> None:
+            await process.call("joining the others", limit, "connect", rank, len(ranks), host, port)
+
+        await self._all(join)
+
+    def _everywhere(
+        self, what: str, limit: float, method: str, arguments: Callable[[int], tuple[Any, ...]]
+    ) -> Any:
+        async def ask(process: Process, rank: int) -> Any:
+            return await process.call(what, limit, method, *arguments(rank))
+
+        return self._background.run(self._all(ask))
+
+    async def _all(self, ask: Callable[[Process, int], Coroutine[Any, Any, Any]]) -> list[Any]:
+        calls = [asyncio.create_task(ask(rank, i)) for i, rank in enumerate(self._ranks)]
+        for call in calls:
+            call.add_done_callback(_seen)
+        await asyncio.wait(calls, return_when=asyncio.FIRST_EXCEPTION)
+        errors = _errors(calls)
+        if errors and not isinstance(errors[0], VideoThinkerError):
+            # what one rank says of a broken connection is less than why it broke
+            waiting = [*self._watching, *[call for call in calls if not call.done()]]
+            await asyncio.wait(waiting, timeout=GRACE_SECONDS, return_when=asyncio.FIRST_EXCEPTION)
+            errors = _errors([*self._watching, *calls])
+        for error in errors:
+            if isinstance(error, Lost | InputLost):
+                await self._lose(error)
+                raise Lost(str(error)) from error
+        for error in errors:
+            raise error
+        return [call.result() for call in calls]
+
+    async def _lose(self, lost: VideoThinkerError) -> None:
+        """Ranks that wait for a lost one in a collective would wait for ever."""
+        self._lost_at = self._lost_at or time.monotonic()
+        self._strikes.append(str(lost))
+        for rank in self._ranks:
+            self._notice(Notice(role="learner", worker=rank.name, event="lost", reason=str(lost)))
+        await self._end(str(lost))
+        if len(self._strikes) > self._faults.restarts:
+            raise VideoThinkerError(
+                f"the learner was lost {len(self._strikes)} times in a row without having made a"
+                f" step (faults.restarts = {self._faults.restarts}): {lost}. Mend the cause, then"
+                " go on with `videothinker train --resume RUN`"
+            ) from lost
+
+    async def _end(self, reason: str) -> None:
+        for rank in self._ranks:
+            rank.give_up(reason)
+        await asyncio.gather(*self._watching, return_exceptions=True)
+        self._ranks, self._watching = [], []
+
+
+def _seen(task: asyncio.Task[Any]) -> None:
+    """An error that nobody waits for any more is no news."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _errors(tasks: Sequence[asyncio.Task[Any]]) -> list[BaseException]:
+    ended = [task.exception() for task in tasks if task.done() and not task.cancelled()]
+    return [error for error in ended if error is not None]
+
+
+def cost(group: RolloutGroup) -> int:
+    """What a group costs the learner, in tokens of the language model.
+
+    Prompt tokens count twice: nearly all of them are visual, and the vision tower's work on the
+    patches of one is about the language model's work on it.
+    """
+    return 2 * group.prompt_tokens + sum(len(c.token_ids) for c in group.completions)
+
+
+def split(costs: Sequence[float], ranks: int) -> list[list[tuple[int, float]]]:
+    """Deal group indices out to ranks by cost, each with its weight in the overall mean.
+
+    The most expensive first, each to the rank with the least to do: so ranks take about equally
+    long, and at each forward pass too. Ranks must run equally many of those (their collectives wait
+    for each other), so a rank that comes short repeats the cheapest group with weight 0.
+    """
+    longest = -(-len(costs) // ranks)
+    dearest_first = sorted(range(len(costs)), key=lambda index: (-costs[index], index))
+    shares: list[list[tuple[int, float]]] = [[] for _ in range(ranks)]
+    work = [0.0] * ranks
+    for index in dearest_first:
+        open_ranks = [rank for rank in range(ranks) if len(shares[rank]) < longest]
+        rank = min(open_ranks, key=lambda rank: (work[rank], rank))
+        shares[rank].append((index, 1 / len(costs)))
+        work[rank] += costs[index]
+    padding = [(dearest_first[-1], 0.0)]
+    return [share + padding * (longest - len(share)) for share in shares]

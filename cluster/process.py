@@ -1,0 +1,112 @@
+"""One process of the run, as the driver sees it: each call ends with its result, or with Lost.
+
+Ray tells when a process dies. That one hangs nobody tells, so each is asked for a sign of life
+every few seconds, on a thread that its work does not block, and each call has a limit of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import ray
+from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
+
+from videothinker.config import FaultsConfig
+from videothinker.errors import InputLost, Lost, VideoThinkerError
+
+PULSE = "pulse"
+"""Name of the method, and of the thread it runs on."""
+
+
+class Process:
+    """An actor with a name. Everything here runs on the event loop's thread."""
+
+    def __init__(self, name: str, actor: Any) -> None:
+        self.name = name
+        self.actor = actor
+        self.phase = "starting"
+        """What it said last that it was doing."""
+        self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def call(self, what: str, limit: float, method: str, *arguments: Any) -> Any:
+        """The result of a method; `what` names the call to a person."""
+        return await self._answer(getattr(self.actor, method).remote(*arguments), what, limit)
+
+    async def divided(
+        self, what: str, limit: float, method: str, *arguments: Any
+    ) -> tuple[Any, Any]:
+        """Of a method with two results the first, and a reference to the second, a large one."""
+        calls = getattr(self.actor, method).options(num_returns=2)
+        small, large = calls.remote(*arguments)
+        return await self._answer(small, what, limit), large
+
+    async def stream(
+        self, what: str, limit: float, method: str, *arguments: Any
+    ) -> AsyncIterator[Any]:
+        """What a generator method yields; the limit counts for each item anew."""
+        calls = getattr(self.actor, method).options(num_returns="streaming")
+        references = calls.remote(*arguments)
+        while True:
+            try:
+                reference = await self._answer(anext(references), what, limit)
+            except StopAsyncIteration:
+                return
+            yield await self._answer(reference, what, limit)
+
+    async def _answer(self, awaitable: Any, what: str, limit: float) -> Any:
+        answer = asyncio.ensure_future(_one(awaitable))
+        first = asyncio.FIRST_COMPLETED
+        await asyncio.wait({answer, self._lost}, timeout=limit, return_when=first)
+        if not answer.done():
+            answer.cancel()
+            if not self._lost.done():
+                self.give_up(f"no answer within {limit:g} s")
+            raise Lost(f"{self.name}, {what}: {self._lost.result()}")
+        try:
+            return answer.result()
+        except ObjectLostError as error:
+            raise InputLost(f"{self.name}, {what}: {last_line(error)}") from error
+        except RayTaskError as error:
+            if isinstance(error.cause, ObjectLostError):
+                raise InputLost(f"{self.name}, {what}: {last_line(error)}") from error
+            raise (error.cause if isinstance(error.cause, VideoThinkerError) else error) from None
+        except RayActorError as error:
+            if error.actor_init_failed:
+                raise VideoThinkerError(f"{self.name}, {what}: {last_line(error)}") from error
+            self.give_up(f"the process died ({last_line(error)})")
+            raise Lost(f"{self.name}, {what}: {self._lost.result()}") from error
+
+    async def watch(self, faults: FaultsConfig) -> None:
+        """Ask for signs of life until one fails to come, and raise Lost."""
+        pulse = getattr(self.actor, PULSE).options(concurrency_group=PULSE)
+        while not self._lost.done():
+            self.phase = await self._answer(
+                pulse.remote(), f"sign of life ({self.phase})", faults.silent_seconds
+            )
+            await asyncio.wait({self._lost}, timeout=faults.heartbeat_seconds)
+        raise Lost(f"{self.name}: {self._lost.result()}")
+
+    def give_up(self, reason: str) -> None:
+        """No longer count on it: all that waits for it gets Lost, and it is ended."""
+        if not self._lost.done():
+            self._lost.set_result(f"{reason}; it was last heard of {self.phase}")
+        self.end()
+
+    def end(self) -> None:
+        """Kill it, stopped or not."""
+        ray.kill(self.actor)
+
+
+async def _one(awaitable: Any) -> Any:
+    return await awaitable
+
+
+def last_line(error: BaseException) -> str:
+    """Where Ray puts the reason: it quotes the traceback of a process that never came up.
+
+    What it adds after a kill is a list of all that may ever have happened.
+    """
+    last = [line for line in str(error).splitlines() if line.strip()][-1].strip()
+    return last.partition(" Worker exit detail:")[0][:300]

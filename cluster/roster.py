@@ -1,0 +1,67 @@
+"""Who works for a run at the moment, kept where people and Prometheus look.
+
+RUN/prometheus_targets.json lists every process that serves metrics, RUN/events.jsonl tells who came
+and went and why, RUN/status.json has the counts.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from typing import Any
+
+from cluster.pool import Notice
+from videothinker import metrics
+from videothinker.run import RunDirectory, atomic_write
+
+
+class Roster:
+    """Told of every process that starts or ends; may be told from any thread."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._run = run
+        self._lock = threading.Lock()
+        self._targets = {"driver-0": target("driver", "0", metrics.serve())}
+        self._restarts: Counter[str] = Counter()
+        self._write()
+
+    def joined(self, name: str, port: int) -> None:
+        """A process serves its metrics."""
+        role, _, index = name.rpartition("-")
+        with self._lock:
+            self._targets[name] = target(role, index, port)
+            self._write()
+
+    def notice(self, notice: Notice) -> None:
+        """Something happened to a process."""
+        entry: dict[str, Any] = {
+            "event": notice.event,
+            "role": notice.role,
+            "process": notice.worker,
+        }
+        entry |= {"reason": notice.reason} if notice.reason else {}
+        entry |= {"seconds": round(notice.seconds, 3)} if notice.seconds is not None else {}
+        self._run.event(entry)
+        with self._lock:
+            if notice.event in ("lost", "left"):
+                self._targets.pop(notice.worker, None)
+                self._write()
+            if notice.event == "lost":
+                self._restarts[notice.role] += 1
+                metrics.RESTARTS.labels(notice.role).inc()
+            present = self._present()
+            metrics.ROLLOUT_WORKERS.set(present["rollout"])
+            self._run.status(rollout_workers=present["rollout"], restarts=dict(self._restarts))
+
+    def _present(self) -> Counter[str]:
+        return Counter(name.rpartition("-")[0] for name in self._targets)
+
+    def _write(self) -> None:
+        content = json.dumps(list(self._targets.values()), indent=2) + "\n"
+        atomic_write(self._run.path / "prometheus_targets.json", content)
+
+
+def target(role: str, index: str, port: int) -> dict[str, Any]:
+    """One entry of Prometheus's file_sd format."""
+    return {"targets": [f"127.0.0.1:{port}"], "labels": {"role": role, "index": index}}
