@@ -157,7 +157,7 @@ class Crew:
         start = self._starter(
             PromptLoader, "loader", model, data, budget.video, budget.longest_prompt
         )
-        pools = [self._pool(f"loader{index}", start, 1) for index in range(data.loaders)]
+        pools = [self._pool("loader", start, 1, first=index) for index in range(data.loaders)]
         return Loader(self._background, pools, self._faults)
 
     def rollouts(
@@ -193,9 +193,11 @@ class Crew:
             self._learner.close()
         self._background.close()
 
-    def _pool(self, role: str, start: Callable[[str], Awaitable[Process]], count: int) -> Pool:
+    def _pool(
+        self, role: str, start: Callable[[str], Awaitable[Process]], count: int, **options: Any
+    ) -> Pool:
         async def open_pool() -> Pool:
-            pool = Pool(role, start, self._faults, self._notice)
+            pool = Pool(role, start, self._faults, self._notice, **options)
             pool.resize(count)
             return pool
 

@@ -85,17 +85,19 @@ class Pool:
         faults: FaultsConfig,
         notice: Callable[[Notice], None],
         *,
+        first: int = 0,
         at_once: int = 1,
         interrupting: bool = False,
     ) -> None:
-        """`at_once`: jobs that a worker does side by side. `interrupting`: it meets a new
-        requirement in the middle of them instead of between them.
+        """`first`: number of the first worker, in names. `at_once`: jobs that a worker does side by
+        side. `interrupting`: it meets a new requirement in their middle instead of between them.
         """
         self.role = role
         self.target = 0
         self._start = start
         self._faults = faults
         self._notice = notice
+        self._first = first
         self._at_once = at_once
         self._interrupting = interrupting
         self._requirement: tuple[int, Callable[[Any], Awaitable[None]]] | None = None
@@ -318,7 +320,7 @@ class Pool:
                     place.worker.give_up(str(outcome))
 
     def _name(self, place: Place) -> str:
-        return f"{self.role}-{place.number}"
+        return f"{self.role}-{self._first + place.number}"
 
     def _about(
         self, place: Place, event: str, reason: str = "", seconds: float | None = None
