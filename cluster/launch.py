@@ -37,6 +37,9 @@ from videothinker.errors import PlacementError
 from videothinker.run import RunDirectory
 
 ROOT = Path(__file__).parents[1]
+START_ATTEMPTS = 3
+SLOW_START = "timed out during startup"
+"""What Ray says when a busy machine needs more than its 30 seconds, which cannot be set."""
 GPU_SHARE = {"learner": 0.5, "rollout": 0.4, "anchor": 0.1}
 """How roles share a device; untried on a GPU so far."""
 
@@ -88,12 +91,19 @@ def start_ray(cluster: ClusterConfig) -> None:
         ray.init(address=address, **options)
         return
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    ray.init(
-        address="local",
-        _node_ip_address="127.0.0.1",
-        include_dashboard=False,
-        **options,
-    )
+    for attempt in range(1, START_ATTEMPTS + 1):
+        try:
+            ray.init(
+                address="local",
+                _node_ip_address="127.0.0.1",
+                include_dashboard=False,
+                **options,
+            )
+            return
+        except Exception as error:  # noqa: BLE001 Ray has no narrower one for a node that is slow
+            if attempt == START_ATTEMPTS or SLOW_START not in str(error):
+                raise
+            ray.shutdown()
 
 
 def worker_environment(device: Device) -> dict[str, str]:
