@@ -100,7 +100,7 @@ def start_ray(cluster: ClusterConfig) -> None:
                 **options,
             )
             return
-        except Exception as error:  # noqa: BLE001 Ray has no narrower one for a node that is slow
+        except Exception as error:  # Ray has no narrower one for a node that is slow to start
             if attempt == START_ATTEMPTS or SLOW_START not in str(error):
                 raise
             ray.shutdown()
