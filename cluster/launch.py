@@ -18,6 +18,7 @@ from actors.rollout import RolloutWorker
 from cluster.background import Background
 from cluster.fleet import Anchor, Fleet, Loader, Rollouts
 from cluster.learner_group import Learner
+from cluster.orphan import end_with_parent
 from cluster.pool import Notice, Pool
 from cluster.process import PULSE, Process
 from cluster.roster import Roster
@@ -80,7 +81,10 @@ def ray_running(cluster: ClusterConfig) -> Iterator[None]:
 def start_ray(cluster: ClusterConfig) -> None:
     """Connect, or start what can be connected to."""
     options: dict[str, Any] = {
-        "runtime_env": {"env_vars": worker_environment(cluster.device)},
+        "runtime_env": {
+            "env_vars": worker_environment(cluster.device),
+            "worker_process_setup_hook": f"{end_with_parent.__module__}.{end_with_parent.__name__}",
+        },
         "log_to_driver": False,
         "logging_level": "ERROR",
     }
