@@ -16,7 +16,8 @@ help:
 	@echo "make setup        only the environment, in .venv"
 	@echo "make check        format, lint, types, import rules, unit tests"
 	@echo "make bench        what is measured of speed and memory, in tests/benchmarks/results.json"
-	@echo "make soak, make study: not built yet"
+	@echo "make soak         200 steps while workers and driver are killed, in runs/soak/result.json"
+	@echo "make study: not built yet"
 
 setup:
 	@bash .ci/setup.sh
@@ -44,5 +45,8 @@ unit: setup
 bench: setup
 	@$(BIN)/python tests/benchmarks/run.py
 
-soak study:
+soak: setup
+	@$(BIN)/python tests/soak.py $(SOAK)
+
+study:
 	@echo "make $@: not built yet" >&2; exit 1

@@ -1,0 +1,259 @@
+"""A run that is attacked from all sides, and one that is left alone: they must train the same.
+
+    make soak
+    python tests/soak.py --steps 40 --seed 3 --out runs/soak
+
+At seeded moments workers of every role are killed or stopped, others are added and sent away, and
+the driver is killed and resumed. Then the same configuration runs undisturbed, and what both leave
+behind is compared. The last line on stdout, and OUT/result.json, say what was found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from attack import GONE_SECONDS, Attack, Blow, Fault, SoakError, drawn_plan, follow_up
+from same_training import asked_order, largest_difference, missing, trained_order, untimed
+
+from videothinker import cpu_torch
+from videothinker.config import (
+    ClusterConfig,
+    DataConfig,
+    FaultsConfig,
+    GuardConfig,
+    KLConfig,
+    LearnerConfig,
+    ModelConfig,
+    RolloutConfig,
+    RunConfig,
+    SamplingConfig,
+    StageConfig,
+    VideoConfig,
+)
+from videothinker.config_file import to_yaml
+from videothinker.progress import ProgressLine
+from videothinker.run import read_lines
+
+STAGE = "cdpo"
+
+
+def soak_config(
+    base: Path, world: Path, cache: Path, video: VideoConfig, steps: int, workers: int
+) -> RunConfig:
+    """On-policy, in fixed units of one prompt; the rate is low enough that nothing collapses."""
+    return RunConfig(
+        name="soak",
+        out=cache.parent / "unused",
+        seed=5,
+        model=ModelConfig(path=base, dtype="float32"),
+        data=DataConfig(videos=world / "raw" / "videos", cache=cache),
+        video=video,
+        sampling=SamplingConfig(max_tokens=24),
+        learner=LearnerConfig(
+            learning_rate=2e-5, max_grad_norm=1.0, gradient_checkpointing=False, save_every=5
+        ),
+        rollout=RolloutConfig(
+            workers=workers, max_model_len=512, cache_gb=0.25, prompts_together=1, max_staleness=0
+        ),
+        cluster=ClusterConfig(device="cpu", logprob_tolerance=1e-4),
+        # no question is to blame for what happens here, so none is left out for it
+        faults=FaultsConfig(
+            heartbeat_seconds=1, silent_seconds=10, backoff_seconds=0.2, attempts=20, restarts=10
+        ),
+        stages=(
+            StageConfig(
+                name=STAGE,
+                questions=world / "questions.parquet",
+                steps=steps,
+                prompts_per_step=4,
+                kl=KLConfig(direction="repel", anchor="base", coefficient=0.01),
+                guard=GuardConfig(action="off"),
+            ),
+        ),
+    )
+
+
+@dataclass(kw_only=True)
+class Verdict:
+    """What result.json says."""
+
+    steps: int
+    seed: int
+    kills: dict[str, int]
+    stops: dict[str, int]
+    scaled: list[int]
+    prompts: int
+    questions: int
+    lost: int
+    repeated: int
+    in_order: bool
+    weights_equal: bool
+    weights_moved: float
+    """Largest change of a weight from the base."""
+    metrics_equal: bool
+    left_behind: int
+    """Processes of a killed driver that outlived it."""
+    seconds: dict[str, float]
+    faults: list[dict[str, Any]] = field(default_factory=list)
+    recovery_seconds: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def failures(self) -> Iterator[str]:
+        """What was to be proved and is not so."""
+        if self.lost or self.repeated or not self.in_order:
+            yield f"{self.lost} prompts lost, {self.repeated} repeated, in order: {self.in_order}"
+        if not self.weights_equal:
+            yield "the final weights are not those of the undisturbed run"
+        if not self.weights_moved:
+            yield "nothing was learned: the final weights are the base's"
+        if not self.metrics_equal:
+            yield "the steps' figures are not those of the undisturbed run"
+        if self.left_behind:
+            yield f"{self.left_behind} processes outlived their driver by {GONE_SECONDS:g} s"
+
+
+def judge(
+    config: RunConfig, attacked: Path, quiet: Path, attack: Attack, seconds: dict[str, float]
+) -> Verdict:
+    """Compare what two runs have left behind."""
+    [stage] = config.stages
+    asked = asked_order(stage.questions, config.seed, stage.steps, stage.prompts_per_step)
+    trained = trained_order(attacked, stage.steps)
+    model = Path("stages") / STAGE / "model"
+    blows = attack.blows
+    return Verdict(
+        steps=len(untimed(attacked)),
+        seed=config.seed,
+        kills=dict(Counter(blow.role for blow in blows if blow.what == "kill")),
+        stops=dict(Counter(blow.role for blow in blows if blow.what == "stop")),
+        scaled=[fault.workers for fault in attack.plan if fault.what == "scale"],
+        prompts=sum(map(len, trained)),
+        questions=len(set(itertools.chain(*asked))),
+        lost=missing(asked, trained),
+        repeated=missing(trained, asked),
+        in_order=asked == trained,
+        weights_equal=largest_difference(attacked / model, quiet / model) == 0,
+        weights_moved=largest_difference(attacked / model, config.model.path),
+        metrics_equal=untimed(attacked) == untimed(quiet),
+        left_behind=attack.left_behind,
+        seconds={name: round(took, 1) for name, took in seconds.items()},
+        faults=[rounded(asdict(blow)) for blow in blows],
+        recovery_seconds=by_role(blows),
+    )
+
+
+def by_role(blows: Sequence[Blow]) -> dict[str, dict[str, float]]:
+    """Shortest and longest time from a blow to the first work of a replacement."""
+    found: dict[str, list[float]] = {}
+    for blow in blows:
+        if blow.recovered is not None:
+            name = blow.role if blow.what == "kill" else f"{blow.role} (stopped)"
+            found.setdefault(name, []).append(round(blow.recovered, 2))
+    return {
+        name: {"count": len(times), "least": min(times), "most": max(times)}
+        for name, times in found.items()
+    }
+
+
+def rounded(entry: dict[str, Any]) -> dict[str, Any]:
+    """For people to read."""
+    return {k: round(v, 2) if isinstance(v, float) else v for k, v in entry.items()}
+
+
+def soak(config: RunConfig, out: Path, plan: Sequence[Fault]) -> Verdict:
+    """Both runs, and the verdict on them, which is in OUT/result.json too."""
+    [stage] = config.stages
+    seconds: dict[str, float] = {}
+    file, attacked, quiet = out / "config.yaml", out / "attacked", out / "quiet"
+    file.write_text(to_yaml(config))
+    attack = Attack(file, attacked, stage.steps, plan)
+    with timed(seconds, "attacked"), ProgressLine("attacked") as progress:
+        watch = attack.carry_out(lambda done, note: progress(done, stage.steps, note))
+    follow_up(attack.blows, read_lines(attacked / "events.jsonl"), watch)
+    calm = Attack(file, quiet, stage.steps, ())
+    with timed(seconds, "quiet"), ProgressLine("quiet") as progress:
+        calm.carry_out(lambda done, _: progress(done, stage.steps))
+    verdict = judge(config, attacked, quiet, attack, seconds)
+    (out / "result.json").write_text(json.dumps(asdict(verdict), indent=2) + "\n")
+    return verdict
+
+
+@contextmanager
+def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    """How long the block takes."""
+    started = time.monotonic()
+    yield
+    seconds[name] = time.monotonic() - started
+
+
+KILLS = {"rollout": 6, "scorer": 1, "learner": 1, "loader": 1, "driver": 1}
+STOPS = 3
+SCALES = (1, 3, 1, 4, 2)
+
+
+def prepared(out: Path, steps: int) -> RunConfig:
+    """A world of 24 videos and a base taught just enough that rewards differ."""
+    from videothinker.data.clevrer import prepare
+    from videothinker.mini.base import build_base
+    from videothinker.mini.warmstart import WarmStart
+    from videothinker.mini.write import write_world
+
+    world, base, raw = out / "world", out / "base", out / "world" / "raw"
+    write_world(raw, videos=24, seed=7)
+    prepare(raw / "questions.json", raw / "annotations", raw / "videos", world)
+    with ProgressLine("base") as progress:
+        build_base(base, seed=0, settings=WarmStart(looking_steps=0, steps=60), progress=progress)
+    cells = 84 * 140  # so that a cell of the mini world is one visual token
+    video = VideoConfig(
+        fps=2.0,
+        min_frames=6,
+        max_frames=6,
+        min_pixels=cells,
+        max_pixels=cells,
+        total_pixels=6 * cells,
+    )
+    return soak_config(base, world, out / "clips", video, steps, workers=2)
+
+
+def main() -> int:
+    """The long form; 1 when a proof fails."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1, help="of what is done to the run, and when")
+    parser.add_argument("--out", type=Path, default=Path("runs/soak"), help="replaced if it exists")
+    arguments = parser.parse_args()
+    cpu_torch.install()
+    out = arguments.out.absolute()
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    plan = drawn_plan(arguments.steps, arguments.seed, KILLS, STOPS, SCALES)
+    say(f"soak: {arguments.steps} steps, seed {arguments.seed}", *map(str, plan))
+    try:
+        verdict = soak(prepared(out, arguments.steps), out, plan)
+    except SoakError as error:
+        say(f"soak: {error}")
+        return 1
+    failures = list(verdict.failures())
+    say(*[f"soak: {failure}" for failure in failures])
+    print(json.dumps(asdict(verdict)))
+    return 1 if failures else 0
+
+
+def say(*lines: str) -> None:
+    """To stderr: stdout is for the result."""
+    for line in lines:
+        print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
