@@ -11,7 +11,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import ray
-from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
+from ray.exceptions import (
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    RayTaskError,
+)
 
 from videothinker.config import FaultsConfig
 from videothinker.errors import InputLost, Lost, VideoThinkerError
@@ -72,8 +78,8 @@ class Process:
             if isinstance(error.cause, ObjectLostError):
                 raise InputLost(f"{self.name}, {what}: {last_line(error)}") from error
             raise (error.cause if isinstance(error.cause, VideoThinkerError) else error) from None
-        except RayActorError as error:
-            if error.actor_init_failed:
+        except (RayActorError, OutOfMemoryError, NodeDiedError) as error:
+            if isinstance(error, RayActorError) and error.actor_init_failed:
                 raise VideoThinkerError(f"{self.name}, {what}: {last_line(error)}") from error
             self.give_up(f"the process died ({last_line(error)})")
             raise Lost(f"{self.name}, {what}: {self._lost.result()}") from error
