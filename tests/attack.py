@@ -27,9 +27,9 @@ CLASSES = {
     "loader": "PromptLoader",
 }
 """What Ray calls the processes of a role."""
-NAMES = {"rollout": "rollout", "scorer": "anchor", "learner": "learner", "loader": "loader0"}
+NAMES = {"rollout": "rollout", "scorer": "anchor", "learner": "learner", "loader": "loader"}
 """What events.jsonl calls the role."""
-GONE_SECONDS = 60.0
+GONE_SECONDS = 120.0
 """Nothing of a killed driver may be left after this."""
 
 
@@ -130,10 +130,8 @@ class Watch:
 
     def _look(self) -> None:
         while not self._over.wait(0.3):
-            files = list((self._run / "rollouts").glob("*.parquet"))
-            times = [changed(file) for file in files]
             self.samples.append(
-                Sample(at=time.time(), last_step=max(times, default=0.0), groups=self._groups())
+                Sample(at=time.time(), last_step=newest_step(self._run), groups=self._groups())
             )
 
     def _groups(self) -> dict[str, float]:
@@ -142,6 +140,11 @@ class Watch:
         addresses = [e["targets"][0] for e in entries if e["labels"]["role"] == "rollout"]
         found = {address: groups_at(address) for address in addresses}
         return {address: count for address, count in found.items() if count is not None}
+
+
+def newest_step(run: Path) -> float:
+    """When a step was recorded last."""
+    return max(map(changed, (run / "rollouts").glob("*.parquet")), default=0.0)
 
 
 def changed(file: Path) -> float:
@@ -200,11 +203,18 @@ class Attack:
         self._end = self._hands.submit(self._command.finish, 3600)
 
     def _wait_for(self, steps: int, say: Callable[[int], None]) -> None:
-        while (done := len(read_lines(self._run / "metrics.jsonl"))) < steps:
+        def there() -> bool:
+            done = len(read_lines(self._run / "metrics.jsonl"))
             say(done)
+            return done >= steps
+
+        self._wait_until(there)
+
+    def _wait_until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
             if self._end.done():
                 require_success(self._end.result())
-                raise SoakError(f"{self._run}: over after {done} of {self._steps} steps")
+                assert condition(), f"{self._run}: over too early"
             time.sleep(0.05)
 
     def _strike(self, fault: Fault) -> None:
@@ -221,6 +231,7 @@ class Attack:
             self._end.result()
             self._hands.submit(self._count_left, self._command)
             self._start("train", "--resume", self._run)
+            self._wait_until(lambda: newest_step(self._run) > self.blows[-1].at)
 
     def _victim(self, role: str) -> int:
         deadline = time.monotonic() + 120
