@@ -196,6 +196,7 @@ class Attack:
             watch.end()
             for pid in self._command.living():
                 os.kill(pid, signal.SIGKILL)
+            self._hands.shutdown()
         return watch
 
     def _start(self, *arguments: str | Path) -> None:

@@ -30,8 +30,8 @@ def verdict(
 def test_it_was_attacked_in_every_way_and_recovered_each_time(verdict: Verdict) -> None:
     assert verdict.kills == KILLS
     assert verdict.stops == {"rollout": 1}
-    attacks = [fault for fault in verdict.faults if fault["what"] != "scale"]
-    assert [fault for fault in attacks if fault["recovered"] is None] == []
+    assert verdict.scaled == [2, 1]
+    assert {"scorer", "learner", "driver", "rollout"} <= verdict.recovery_seconds.keys()
 
 
 def test_every_prompt_was_trained_once_an_epoch_and_in_order(verdict: Verdict) -> None:
