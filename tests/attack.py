@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -87,7 +88,7 @@ class Blow:
     recovered: float | None = None
     """Until a replacement had done its first work."""
     groups_meanwhile: int | None = None
-    """Finished by other rollout workers until then."""
+    """Finished by other rollout workers until then, as far as they were seen."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,12 +118,15 @@ class Watch:
         self._thread.join()
 
     def groups_between(self, start: float, end: float) -> int:
-        """Finished by rollout workers that lived all the time from `start` to `end`."""
-        inside = [sample for sample in self.samples if start <= sample.at <= end]
-        if not inside:
-            return 0
-        first, last = inside[0].groups, inside[-1].groups
-        return int(sum(last[name] - first[name] for name in first.keys() & last.keys()))
+        """Finished by any rollout worker."""
+        inside = [sample.groups for sample in self.samples if start <= sample.at <= end]
+        return int(
+            sum(
+                later[name] - earlier[name]
+                for earlier, later in itertools.pairwise(inside)
+                for name in earlier.keys() & later.keys()
+            )
+        )
 
     def first_step_after(self, moment: float) -> float | None:
         """When the first step after a moment was recorded."""
