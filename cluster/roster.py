@@ -23,7 +23,9 @@ class Roster:
         self._run = run
         self._lock = threading.Lock()
         self._targets = {"driver-0": target("driver", "0", metrics.serve())}
-        self._restarts: Counter[str] = Counter()
+        self._restarts = Counter(
+            run.status().get("restarts") or {}
+        )  # a resumed run goes on counting
         self._write()
 
     def joined(self, name: str, port: int) -> None:
