@@ -49,7 +49,14 @@ STAGE = "cdpo"
 
 
 def soak_config(
-    base: Path, world: Path, cache: Path, video: VideoConfig, steps: int, workers: int
+    base: Path,
+    world: Path,
+    cache: Path,
+    video: VideoConfig,
+    *,
+    steps: int,
+    prompts_per_step: int,
+    workers: int,
 ) -> RunConfig:
     """On-policy, in fixed units of one prompt; the rate is low enough that nothing collapses."""
     return RunConfig(
@@ -69,14 +76,14 @@ def soak_config(
         cluster=ClusterConfig(device="cpu", logprob_tolerance=1e-4),
         # no question is to blame for what happens here, so none is left out for it
         faults=FaultsConfig(
-            heartbeat_seconds=1, silent_seconds=10, backoff_seconds=0.2, attempts=20, restarts=10
+            heartbeat_seconds=1, silent_seconds=8, backoff_seconds=0.2, attempts=20, restarts=10
         ),
         stages=(
             StageConfig(
                 name=STAGE,
                 questions=world / "questions.parquet",
                 steps=steps,
-                prompts_per_step=4,
+                prompts_per_step=prompts_per_step,
                 kl=KLConfig(direction="repel", anchor="base", coefficient=0.01),
                 guard=GuardConfig(action="off"),
             ),
@@ -222,7 +229,9 @@ def prepared(out: Path, steps: int) -> RunConfig:
         max_pixels=cells,
         total_pixels=6 * cells,
     )
-    return soak_config(base, world, out / "clips", video, steps, workers=2)
+    return soak_config(
+        base, world, out / "clips", video, steps=steps, prompts_per_step=4, workers=2
+    )
 
 
 def main() -> int:

@@ -23,7 +23,15 @@ def verdict(
 ) -> Verdict:
     """One worker, for a while two; killed, stopped, resumed, and compared with a quiet run."""
     out = tmp_path_factory.mktemp("soak")
-    config = soak_config(taught_base, mini_world, out / "clips", mini_video, STEPS, workers=1)
+    config = soak_config(
+        taught_base,
+        mini_world,
+        out / "clips",
+        mini_video,
+        steps=STEPS,
+        prompts_per_step=2,
+        workers=1,
+    )
     return soak(config, out, drawn_plan(STEPS, seed=3, kills=KILLS, stops=1, scales=(2, 1)))
 
 

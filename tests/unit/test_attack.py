@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from collections import Counter
+
+from attack import Blow, Sample, Watch, drawn_plan, follow_up
+
+KILLS = {"rollout": 3, "driver": 1}
+
+
+def test_a_plan_is_drawn_from_its_seed_and_leaves_the_end_in_peace() -> None:
+    plan = drawn_plan(100, 7, KILLS, stops=2, scales=(1, 3, 1))
+    assert plan == drawn_plan(100, 7, KILLS, stops=2, scales=(1, 3, 1))
+    assert plan != drawn_plan(100, 8, KILLS, stops=2, scales=(1, 3, 1))
+    assert Counter(fault.role for fault in plan if fault.what == "kill") == KILLS
+    assert [fault.workers for fault in plan if fault.what == "scale"] == [1, 3, 1]
+    steps = [fault.step for fault in plan]
+    assert steps == sorted(steps)
+    assert steps[-1] <= 86
+
+
+class Watched(Watch):
+    """Samples that were taken before."""
+
+    def __init__(self, *samples: Sample) -> None:
+        self.samples = list(samples)
+
+
+def test_a_recovery_is_counted_from_the_blow_to_the_first_work_of_the_same_place() -> None:
+    def event(time: float, kind: str, process: str) -> dict[str, object]:
+        return {"time": time, "event": kind, "role": "rollout", "process": process}
+
+    events = [
+        event(11.0, "lost", "rollout-1"),
+        event(12.0, "served", "rollout-0"),
+        event(20.0, "served", "rollout-1"),
+    ]
+    watch = Watched(
+        Sample(at=10.5, last_step=9.0, groups={"a": 4.0, "b": 7.0}),
+        Sample(at=15.0, last_step=9.0, groups={"a": 6.0}),
+        Sample(at=19.0, last_step=9.0, groups={"a": 7.0, "c": 0.0}),
+        Sample(at=25.0, last_step=9.0, groups={"a": 9.0, "c": 5.0}),
+    )
+    blow = Blow(at=10.0, what="kill", role="rollout")
+    follow_up([blow], events, watch)
+    assert (blow.noticed, blow.recovered, blow.groups_meanwhile) == (1.0, 10.0, 3)
+
+
+def test_a_driver_has_recovered_with_the_first_step_after_its_death() -> None:
+    watch = Watched(
+        Sample(at=9.0, last_step=8.5, groups={}),
+        Sample(at=30.0, last_step=29.0, groups={}),
+    )
+    blow = Blow(at=10.0, what="kill", role="driver")
+    follow_up([blow], [], watch)
+    assert blow.recovered == 19.0
