@@ -91,7 +91,6 @@ class Crew:
     anchors_apart: bool
     """Whether the anchors have, so that they can score one group while the next is sampled."""
     machines_of_ranks: int
-    sleep: bool
     gpu_gb: float
     """Of the smallest device; 0 on CPUs."""
 
@@ -130,8 +129,6 @@ def predict(config: RunConfig, shape: ModelShape, crew: Crew) -> StepSeconds:
     learn = learn_seconds(config, shape, crew, prompts)
     block = shape.parameters * BYTES[config.model.dtype]
     sync = block / constant("publish")
-    if crew.sleep:
-        sync += 2 * block / constant("bus")
     total = generate + score + learn + sync
     sampling = max(generate, score) if crew.anchors_apart else generate + score
     sampling += block / constant("bus")

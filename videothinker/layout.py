@@ -17,18 +17,18 @@ from videothinker.memory import (
     GB,
     Need,
     anchor_need,
+    anchored_stages,
     cache_gb,
     engine_need,
     host_need,
     learner_need,
-    scorers,
-    staleness,
 )
 from videothinker.model_shape import ModelShape
 
 Role = Literal["learner", "rollout", "anchor"]
 Kind = Literal["split", "colocated", "scale_out", "cpu"]
 Parts = dict[str, float]
+Places = dict[Role, tuple[int, ...]]
 ROLES: tuple[Role, ...] = ("learner", "rollout", "anchor")
 MARGIN = 0.05
 """Of a device or a machine: never planned for, since allocators leave gaps. Assumed."""
@@ -77,13 +77,8 @@ class Load:
 class Layout:
     """Who runs where."""
 
-    kind: Kind
-    sleep: bool
-    """Whether engines must give their device up (vLLM's sleep level 1) while the learner works."""
-    places: dict[Role, tuple[int, ...]]
+    places: Places
     """The device of each process, as an index into `devices`; on CPUs the machine's."""
-    shares: dict[Role, float]
-    """The fraction of a device that Ray is asked for, for one process; 0 on CPUs."""
     engine_share: float
     """The largest part of its device that an engine takes: vLLM's gpu_memory_utilization, without
     which it refuses to start beside others. 0 on CPUs."""
@@ -99,6 +94,18 @@ class Layout:
     """What its speed was taken for."""
 
     @property
+    def kind(self) -> Kind:
+        """In a word."""
+        if not self.devices:
+            return "cpu"
+        ranks, others = set(self.places["learner"]), others_of(self.places)
+        if ranks & others:
+            return "colocated"
+        return (
+            "split" if len({self.owners[index] for index in ranks | others}) == 1 else "scale_out"
+        )
+
+    @property
     def step_seconds(self) -> float:
         """Predicted, as configured."""
         return self.seconds.overlapped if self.overlapped else self.seconds.on_policy
@@ -109,19 +116,15 @@ class Layout:
         return max(load.excess for load in (*self.devices, *self.hosts))
 
     @property
-    def bundles(self) -> dict[int, dict[str, float]]:
-        """One of Ray's bundles for each device in use: Ray by itself would fill one device after
-        another, and so put two learner ranks on one."""
-        used = sorted({place for places in self.places.values() for place in places})
-        return {index: {"GPU": 1.0} for index in used if self.devices}
+    def used(self) -> list[int]:
+        """The devices that somebody sits on."""
+        return sorted({*self.places["learner"], *others_of(self.places)}) if self.devices else []
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
             "kind": self.kind,
-            "sleep": self.sleep,
             "places": self.places,
-            "shares": self.shares,
             "engine_share": self.engine_share,
             "devices": [load_dict(load) for load in self.devices],
             "hosts": [load_dict(load) for load in self.hosts],
@@ -146,33 +149,32 @@ def layouts(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -
     """Every layout that there are devices for, fitting or not, the simplest first."""
     if config.cluster.device == "cpu":
         return [on_cpus(config, shape, machines)]
-    owners = [
+    count = len(owners_of(machines))
+    return [on_gpus(config, shape, machines, places) for places in seatings(config, count)]
+
+
+def owners_of(machines: Sequence[Machine]) -> tuple[int, ...]:
+    """The machine of each device."""
+    return tuple(
         number
         for number, machine in enumerate(machines)
         for _ in range(machine.gpus if machine.gpu_gb else 0)
-    ]
-    return [
-        on_gpus(config, shape, machines, owners, kind, places, sleep)
-        for kind, places in seatings(config, owners)
-        for sleep in ((False, True) if kind == "colocated" else (False,))
-    ]
+    )
 
 
 def crew_sizes(config: RunConfig) -> dict[Role, int]:
     """Processes of each role."""
-    learner, rollout = config.learner, config.rollout
-    return {"learner": learner.ranks, "rollout": rollout.workers, "anchor": scorers(config)}
+    anchors = config.cluster.scorers if anchored_stages(config) else 0
+    return {"learner": config.learner.ranks, "rollout": config.rollout.workers, "anchor": anchors}
 
 
-def seatings(
-    config: RunConfig, owners: Sequence[int]
-) -> Iterator[tuple[Kind, dict[Role, tuple[int, ...]]]]:
-    """Where each process may sit, as indices of devices, given the machine of each device.
+def seatings(config: RunConfig, count: int) -> Iterator[Places]:
+    """Where each process may sit, as indices of so many devices.
 
     NCCL takes one rank a device. Engines go to devices without one, and back to the first of those
-    when they run out; anchors go on from there. Colocated, engines start from the last device.
+    when they run out; anchors go on from there. Sharing, engines start from the last device.
     """
-    sizes, count = crew_sizes(config), len(owners)
+    sizes = crew_sizes(config)
     ranks, engines, anchors = sizes["learner"], sizes["rollout"], sizes["anchor"]
     if not 0 < ranks <= count:
         return
@@ -180,44 +182,36 @@ def seatings(
     rest = range(ranks, count)
     if rest:
         others = [rest[number % len(rest)] for number in range(engines + anchors)]
-        kind: Kind = (
-            "scale_out" if len({owners[index] for index in (*first, *others)}) > 1 else "split"
-        )
-        yield kind, seats(first, others, engines)
+        yield seats(first, others, engines)
     others = [count - 1 - number % count for number in range(engines + anchors)]
-    yield "colocated", seats(first, others, engines)
+    yield seats(first, others, engines)
 
 
-def seats(
-    ranks: tuple[int, ...], others: Sequence[int], engines: int
-) -> dict[Role, tuple[int, ...]]:
+def seats(ranks: tuple[int, ...], others: Sequence[int], engines: int) -> Places:
     """Devices by role: ranks, then engines, then anchors."""
     return {"learner": ranks, "rollout": tuple(others[:engines]), "anchor": tuple(others[engines:])}
 
 
+def others_of(places: Places) -> set[int]:
+    """Devices of whoever is not the learner."""
+    return {*places["rollout"], *places["anchor"]}
+
+
 def on_gpus(
-    config: RunConfig,
-    shape: ModelShape,
-    machines: Sequence[Machine],
-    owners: Sequence[int],
-    kind: Kind,
-    places: dict[Role, tuple[int, ...]],
-    sleep: bool,
+    config: RunConfig, shape: ModelShape, machines: Sequence[Machine], places: Places
 ) -> Layout:
     """One way to seat the processes, with its memory and its time."""
-    needs = needs_of(config, shape)
+    needs, owners = needs_of(config, shape), owners_of(machines)
     devices = tuple(
         Load(
             name=device_name(machines, owners, index),
-            parts=device_parts(
-                {name: needs[role] for role, name in processes(places, index)}, sleep
-            ),
+            parts={name: needs[role].parts() for role, name in processes(places, index)},
             limit_gb=machines[owner].gpu_gb,
         )
         for index, owner in enumerate(owners)
     )
     hosts = tuple(
-        host_load(config, shape, machine, number, places_on(places, owners, number), sleep)
+        host_load(config, shape, machine, number, places_on(places, owners, number))
         for number, machine in enumerate(machines)
     )
     crowds = Counter(places["rollout"])
@@ -226,26 +220,22 @@ def on_gpus(
         engines=len(places["rollout"]),
         anchors=max(1, len(places["anchor"])),
         engines_per_device=max(crowds.values()),
-        apart=not set(places["learner"]) & {*places["rollout"], *places["anchor"]},
+        apart=not set(places["learner"]) & others_of(places),
         anchors_apart=not set(places["anchor"]) & {*places["learner"], *places["rollout"]},
         machines_of_ranks=len({owners[index] for index in places["learner"]}),
-        sleep=sleep,
         gpu_gb=min(machines[owner].gpu_gb for owner in owners),
     )
     return Layout(
-        kind=kind,
-        sleep=sleep,
         places=places,
-        shares=shares_of(places, {role: total(need.parts()) for role, need in needs.items()}),
         engine_share=rounded_up(
             total(needs["rollout"].parts())
             / min(machines[owners[index]].gpu_gb for index in places["rollout"])
         ),
         devices=devices,
-        owners=tuple(owners),
+        owners=owners,
         hosts=hosts,
         seconds=predict(config, shape, crew),
-        overlapped=staleness(config) > 0,
+        overlapped=config.rollout.max_staleness > 0,
         chip=chip_of(crew.gpu_gb).name,
     )
 
@@ -261,7 +251,7 @@ def on_cpus(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -
     """Everything in the first machine's memory."""
     sizes = crew_sizes(config)
     places = {role: (0,) * size for role, size in sizes.items()}
-    host = host_load(config, shape, machines[0], 0, sizes, sleep=False)
+    host = host_load(config, shape, machines[0], 0, sizes)
     needs = needs_of(config, shape)
     parts = {name: needs[role].parts() for role, name in processes(places, 0)}
     cpus = machines[0].cpus or sum(sizes.values())
@@ -273,20 +263,16 @@ def on_cpus(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -
         apart=cpus >= sizes["learner"] + sizes["rollout"],
         anchors_apart=cpus >= sum(sizes.values()),
         machines_of_ranks=1,
-        sleep=False,
         gpu_gb=0.0,
     )
     return Layout(
-        kind="cpu",
-        sleep=False,
         places=places,
-        shares=dict.fromkeys(sizes, 0.0),
         engine_share=0.0,
         devices=(),
         owners=(),
         hosts=(Load(name=host.name, parts=parts | host.parts, limit_gb=host.limit_gb),),
         seconds=predict(config, shape, crew),
-        overlapped=staleness(config) > 0,
+        overlapped=config.rollout.max_staleness > 0,
         chip=chip_of(0.0).name,
     )
 
@@ -300,7 +286,7 @@ def needs_of(config: RunConfig, shape: ModelShape) -> dict[Role, Need]:
     }
 
 
-def processes(places: dict[Role, tuple[int, ...]], index: int) -> Iterator[tuple[Role, str]]:
+def processes(places: Places, index: int) -> Iterator[tuple[Role, str]]:
     """The processes on one device, with names such as `rollout 1`."""
     for role in ROLES:
         for number, place in enumerate(places[role]):
@@ -308,29 +294,7 @@ def processes(places: dict[Role, tuple[int, ...]], index: int) -> Iterator[tuple
                 yield role, f"{role} {number}"
 
 
-def device_parts(needs: dict[str, Need], sleep: bool) -> dict[str, Parts]:
-    """What a device's processes hold at its fullest.
-
-    Without sleep everybody's most at once, because no allocator gives back what it once took. With
-    it, the worse of two times: the engine sleeps, or the learner has emptied its allocator.
-    """
-    everything = {name: need.parts() for name, need in needs.items()}
-    if not sleep:
-        return everything
-    asleep = {
-        name: {"context": need.resident["context"]} if name.startswith("rollout") else need.parts()
-        for name, need in needs.items()
-    }
-    idle = {
-        name: need.resident if name.startswith("learner") else need.parts()
-        for name, need in needs.items()
-    }
-    return max(asleep, idle, key=lambda parts: sum(map(total, parts.values())))
-
-
-def places_on(
-    places: dict[Role, tuple[int, ...]], owners: Sequence[int], machine: int
-) -> dict[Role, int]:
+def places_on(places: Places, owners: Sequence[int], machine: int) -> dict[Role, int]:
     """How many processes of each role one machine has."""
     return {role: sum(owners[index] == machine for index in places[role]) for role in ROLES}
 
@@ -341,7 +305,6 @@ def host_load(
     machine: Machine,
     number: int,
     sizes: dict[Role, int],
-    sleep: bool,
 ) -> Load:
     """One machine's own memory."""
     parts = host_need(
@@ -352,25 +315,8 @@ def host_load(
         anchors=sizes["anchor"],
         first=number == 0,
     )
-    if sleep:
-        parts["asleep"] = engine_need(config, shape).resident["weights"] * sizes["rollout"]
     limit = math.inf if machine.host_gb is None else machine.host_gb
     return Load(name=f"machine {number} memory", parts={"host": parts}, limit_gb=limit)
-
-
-def shares_of(
-    places: dict[Role, tuple[int, ...]], gigabytes: dict[Role, float]
-) -> dict[Role, float]:
-    """Each role's part of what its fullest device holds, rounded down: the processes of a device
-    never ask for more than the whole of it."""
-    shares: dict[Role, float] = {}
-    for role in ROLES:
-        parts = [
-            gigabytes[role] / sum(gigabytes[other] for other, _ in processes(places, index))
-            for index in places[role]
-        ]
-        shares[role] = math.floor(min(parts, default=0.0) * 100 + 1e-9) / 100
-    return shares
 
 
 def rounded_up(share: float) -> float:

@@ -188,16 +188,6 @@ def anchor_need(config: RunConfig, shape: ModelShape) -> Need:
     )
 
 
-def staleness(config: RunConfig) -> int:
-    """Updates by which sampling may be ahead; 0 where there is no such setting."""
-    return int(getattr(config.rollout, "max_staleness", 0))
-
-
-def scorers(config: RunConfig) -> int:
-    """Processes that hold the anchor; 1 where there is no such setting."""
-    return int(getattr(config.cluster, "scorers", 1)) if anchored_stages(config) else 0
-
-
 def context(config: RunConfig) -> float:
     """What a device holds for a process that does nothing."""
     return CONTEXT_GB if config.cluster.device == "cuda" else 0.0
@@ -224,7 +214,7 @@ def host_need(
     # a copy of the weights, the block made of it, and the block in the object store; before that,
     # every rank reads the checkpoint
     parts["published"] = weights * max(3 if first else 1, ranks)
-    ahead = staleness(config) + 2  # this step's, those sampled ahead, those prefetched
+    ahead = config.rollout.max_staleness + 2  # this step's, those sampled ahead, those prefetched
     prompts = max(stage.prompts_per_step for stage in config.stages) * ahead
     parts["prompts"] = prompts * load.patches * shape.pixels_per_patch * 4 / GB
     loaders = config.data.loaders if first else 0

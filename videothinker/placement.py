@@ -17,7 +17,6 @@ from typing import Any
 from videothinker.config import RunConfig
 from videothinker.errors import PlacementError
 from videothinker.layout import MARGIN, Layout, Machine, cache_too_small, layouts
-from videothinker.memory import staleness
 from videothinker.model_shape import ModelShape
 
 GPU_SIZES = (16, 24, 32, 40, 48, 80, 96, 141, 180)
@@ -218,13 +217,12 @@ def faster_ways(config: RunConfig, machines: Sequence[Machine]) -> list[Change]:
     """Changes of settings that could save time."""
     learner, rollout = config.learner, config.rollout
     gpus = sum(machine.gpus for machine in machines)
-    can_lag = "max_staleness" in type(rollout).model_fields
     ways = [
         _settings("learner.offload", [False] * learner.offload),
         _settings("learner.gradient_checkpointing", [False] * learner.gradient_checkpointing),
         _settings("rollout.workers", range(rollout.workers + 1, gpus + 1)),
         _settings("learner.ranks", [n for n in _ranks(config) if learner.ranks < n <= gpus]),
-        _settings("rollout.max_staleness", [1] * (can_lag and not staleness(config))),
+        _settings("rollout.max_staleness", [1] * (not rollout.max_staleness)),
     ]
     return [change for way in ways for change in way]
 

@@ -70,8 +70,6 @@ def machines_of(
 def table(layout: Layout, config: RunConfig, gains: Sequence[Gain]) -> str:
     """All of a layout that a person wants to know before starting the run."""
     lines = [f"{layout.kind}: {MEANING[layout.kind]}"]
-    if layout.sleep:
-        lines.append("  engines sleep while the learner works, or both would not fit")
     counts = [(len(layout.places[role]), PROCESS[role]) for role in ROLES if layout.places[role]]
     lines += ["  " + ", ".join(f"{n} {name}{'s' * (n > 1)}" for n, name in counts), ""]
     for load in (*layout.devices, *layout.hosts):

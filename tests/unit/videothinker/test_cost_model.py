@@ -29,7 +29,6 @@ TWO_A6000 = Crew(
     apart=True,
     anchors_apart=False,
     machines_of_ranks=1,
-    sleep=False,
     gpu_gb=48,
 )
 
