@@ -25,10 +25,11 @@ class RolloutWorker(Pulse):
         rollout: RolloutConfig,
         max_tokens: int,
         device: Device,
+        engine_share: float = 0.0,
     ) -> None:
         self._name = name
         self._max_tokens = max_tokens
-        self._engine = VllmEngine(model, dtype, rollout, device)
+        self._engine = VllmEngine(model, dtype, rollout, device, engine_share)
         self._version = INITIAL_VERSION
 
     def serve_metrics(self) -> int:

@@ -34,7 +34,9 @@ class VllmEngine:
         dtype: str,
         config: RolloutConfig,
         device: Device,
+        engine_share: float = 0.0,
     ) -> None:
+        """`engine_share` is the part of a GPU that it may take, the rest being others'."""
         cpu_torch.install()
         os.environ.update(ENGINE_ENVIRONMENT)
         options: dict[str, Any] = {}
@@ -47,6 +49,8 @@ class VllmEngine:
                 "enable_chunked_prefill": False,
                 "max_num_batched_tokens": max(config.max_model_len, PREFILL_TOKENS),
             }
+        elif engine_share:
+            options = {"gpu_memory_utilization": engine_share}
         from vllm import LLM, EngineArgs
 
         if hasattr(EngineArgs, "mm_device_do_normalize"):  # vLLM 0.32, not yet 0.26

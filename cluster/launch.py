@@ -6,7 +6,6 @@ import os
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from cluster.orphan import end_with_parent
 from cluster.pool import Notice, Pool
 from cluster.process import PULSE, Process
 from cluster.roster import Roster
+from cluster.seats import Seats, seats_for
 from cluster.steering import Steering
 from learner.actor import LearnerRank
 from videothinker import cpu_torch
@@ -34,15 +34,12 @@ from videothinker.config import (
     RolloutConfig,
     RunConfig,
 )
-from videothinker.errors import PlacementError
 from videothinker.run import RunDirectory
 
 ROOT = Path(__file__).parents[1]
 START_ATTEMPTS = 3
 SLOW_START = "timed out during startup"
 """What Ray says when a busy machine needs more than its 30 seconds, which cannot be set."""
-GPU_SHARE = {"learner": 0.5, "rollout": 0.4, "anchor": 0.1}
-"""How roles share a device; untried on a GPU so far."""
 
 
 @contextmanager
@@ -123,27 +120,13 @@ def worker_environment(device: Device) -> dict[str, str]:
     }
 
 
-def require_gpus(config: RunConfig, rollouts: int, scorers: int) -> None:
-    """Refuse before anything is loaded what could only wait for ever."""
-    if config.cluster.device == "cpu":
-        return
-    needed = config.learner.ranks * GPU_SHARE["learner"]
-    needed += rollouts * GPU_SHARE["rollout"] + scorers * GPU_SHARE["anchor"]
-    found = ray.cluster_resources().get("GPU", 0)
-    if found < needed:
-        raise PlacementError(
-            f"this run needs {needed:.1f} GPUs ({config.learner.ranks} learner ranks, {rollouts}"
-            f" rollout workers, {scorers} anchor scorers) and the cluster has {found:g}. Use fewer"
-            " of them, or set cluster.device=cpu"
-        )
-
-
 class Crew:
     """Starts the processes of a run, and replaces them for as long as it is open."""
 
     def __init__(self, faults: FaultsConfig, device: Device, roster: Roster | None) -> None:
         self._faults = faults
         self._device = device
+        self._seats = Seats(device)
         self._roster = roster
         self._background = Background()
         self._pools: list[Pool] = []
@@ -151,7 +134,8 @@ class Crew:
 
     def fleet(self, config: RunConfig, rollouts: int, scorers: int) -> Fleet:
         """All roles at once, since each takes seconds to start."""
-        require_gpus(config, rollouts, scorers)
+        self._seats = seats_for(config, rollouts, scorers)
+        self._seated()
         dtype, temperature = config.model.dtype, config.sampling.temperature
         fleet = Fleet(
             background=self._background,
@@ -161,16 +145,14 @@ class Crew:
             ),
             anchor=self.anchor(dtype, temperature, scorers),
             learner=self.learner(config.learner.ranks),
-            require_room=partial(require_gpus, config),
+            require_room=self._require_room,
         )
         fleet.learner.start()
         return fleet
 
     def loader(self, model: Path, data: DataConfig, budget: Budget) -> Loader:
         """The processes that decode and preprocess for a model."""
-        start = self._starter(
-            PromptLoader, "loader", model, data, budget.video, budget.longest_prompt
-        )
+        start = self._starter(PromptLoader, model, data, budget.video, budget.longest_prompt)
         pools = [self._pool("loader", start, 1, first=index) for index in range(data.loaders)]
         return Loader(self._background, pools, self._faults)
 
@@ -179,19 +161,21 @@ class Crew:
     ) -> Rollouts:
         """The engines."""
         start = self._starter(
-            RolloutWorker, "rollout", model, dtype, rollout, max_tokens, self._device, named=True
+            RolloutWorker,
+            *(model, dtype, rollout, max_tokens, self._device, self._seats.engine_share),
+            named=True,
         )
         pool = self._pool("rollout", start, count)
         return Rollouts(self._background, pool, self._faults)
 
     def anchor(self, dtype: str, temperature: float, count: int) -> Anchor:
         """The frozen scorers."""
-        start = self._starter(AnchorScorer, "anchor", dtype, temperature, self._device)
+        start = self._starter(AnchorScorer, dtype, temperature, self._device)
         return Anchor(self._background, self._pool("anchor", start, count), self._faults)
 
     def learner(self, ranks: int) -> Learner:
         """The learner, not started yet."""
-        start = self._starter(LearnerRank, "learner", self._device)
+        start = self._starter(LearnerRank, self._device)
         self._learner = Learner(self._background, start, ranks, self._faults, self._notice)
         return self._learner
 
@@ -219,11 +203,11 @@ class Crew:
         return self._pools[-1]
 
     def _starter(
-        self, cls: type, role: str, *arguments: Any, named: bool = False
+        self, cls: type, *arguments: Any, named: bool = False
     ) -> Callable[[str], Awaitable[Process]]:
         async def start(name: str) -> Process:
             own = (name, *arguments) if named else arguments
-            process = Process(name, actor(cls, self._device, role).remote(*own))
+            process = Process(name, actor(cls, **self._seats.options(name)).remote(*own))
             limit = self._faults.start_seconds
             port = await process.call("starting", limit, "serve_metrics")
             if self._roster is not None:
@@ -232,14 +216,19 @@ class Crew:
 
         return start
 
+    def _require_room(self, rollouts: int, scorers: int) -> None:
+        self._seats.require_room(rollouts, scorers)
+        self._seated()
+
+    def _seated(self) -> None:
+        if self._roster is not None:
+            self._roster.seated(self._seats.seating())
+
     def _notice(self, notice: Notice) -> None:
         if self._roster is not None:
             self._roster.notice(notice)
 
 
-def actor(cls: type, device: Device, role: str) -> Any:
-    """A plain class as a Ray actor with its share of a device."""
-    share = GPU_SHARE.get(role, 0) if device == "cuda" else 0
-    return ray.remote(
-        num_cpus=0, num_gpus=share, concurrency_groups={PULSE: 1}, scheduling_strategy="SPREAD"
-    )(cls)
+def actor(cls: type, **seat: Any) -> Any:
+    """A plain class as a Ray actor in its seat."""
+    return ray.remote(num_cpus=0, concurrency_groups={PULSE: 1}, **seat)(cls)

@@ -35,6 +35,10 @@ class Roster:
             self._targets[name] = target(role, index, port)
             self._write()
 
+    def seated(self, seating: dict[str, Any]) -> None:
+        """Everybody has a seat."""
+        self._run.status(layout=seating)
+
     def notice(self, notice: Notice) -> None:
         """Something happened to a process."""
         entry: dict[str, Any] = {

@@ -47,16 +47,16 @@ class Steering:
             wish = read_wish(self._run.path)
             if wish is not None and wish["id"] != answered:
                 answered = wish["id"]
-                self._run.status(control={"id": answered, **self._obey(fleet, wish)})
+                self._run.status(control={"id": answered, **await self._obey(fleet, wish)})
             await asyncio.sleep(LOOK_SECONDS)
 
-    def _obey(self, fleet: Fleet, wish: dict[str, Any]) -> dict[str, Any]:
+    async def _obey(self, fleet: Fleet, wish: dict[str, Any]) -> dict[str, Any]:
         if wish["scorers"] and not self._anchored:
             reason = "no stage of it has an anchor, so there is nothing to score"
             return {"refused": reason, **self.counts()}
         counts = self.counts(wish)
         try:
-            fleet.require_room(counts["rollouts"], counts["scorers"])
+            await asyncio.to_thread(fleet.require_room, counts["rollouts"], counts["scorers"])
         except PlacementError as error:
             return {"refused": str(error), **self.counts()}
         self._granted = counts

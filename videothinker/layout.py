@@ -120,6 +120,18 @@ class Layout:
         """The devices that somebody sits on."""
         return sorted({*self.places["learner"], *others_of(self.places)}) if self.devices else []
 
+    def device(self, name: str) -> int:
+        """Of the process with a name such as `rollout-1`."""
+        role, _, number = name.rpartition("-")
+        return {str(known): places for known, places in self.places.items()}[role][int(number)]
+
+    def seating(self) -> dict[str, Any]:
+        """In a few words: the kind, and the device of each process by role."""
+        names = [load.name for load in self.devices or self.hosts]
+        return {"kind": self.kind} | {
+            role: [names[place] for place in self.places[role]] for role in ROLES
+        }
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
@@ -210,8 +222,9 @@ def on_gpus(
         )
         for index, owner in enumerate(owners)
     )
+    publisher = owners[places["learner"][0]]
     hosts = tuple(
-        host_load(config, shape, machine, number, places_on(places, owners, number))
+        host_load(config, shape, machine, number, places_on(places, owners, number), publisher)
         for number, machine in enumerate(machines)
     )
     crowds = Counter(places["rollout"])
@@ -251,7 +264,7 @@ def on_cpus(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -
     """Everything in the first machine's memory."""
     sizes = crew_sizes(config)
     places = {role: (0,) * size for role, size in sizes.items()}
-    host = host_load(config, shape, machines[0], 0, sizes)
+    host = host_load(config, shape, machines[0], 0, sizes, publisher=0)
     needs = needs_of(config, shape)
     parts = {name: needs[role].parts() for role, name in processes(places, 0)}
     cpus = machines[0].cpus or sum(sizes.values())
@@ -305,6 +318,7 @@ def host_load(
     machine: Machine,
     number: int,
     sizes: dict[Role, int],
+    publisher: int,
 ) -> Load:
     """One machine's own memory."""
     parts = host_need(
@@ -314,6 +328,7 @@ def host_load(
         engines=sizes["rollout"],
         anchors=sizes["anchor"],
         first=number == 0,
+        publishes=number == publisher,
     )
     limit = math.inf if machine.host_gb is None else machine.host_gb
     return Load(name=f"machine {number} memory", parts={"host": parts}, limit_gb=limit)

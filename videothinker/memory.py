@@ -199,11 +199,18 @@ def anchored_stages(config: RunConfig) -> list[StageConfig]:
 
 
 def host_need(
-    config: RunConfig, shape: ModelShape, *, ranks: int, engines: int, anchors: int, first: bool
+    config: RunConfig,
+    shape: ModelShape,
+    *,
+    ranks: int,
+    engines: int,
+    anchors: int,
+    first: bool,
+    publishes: bool,
 ) -> dict[str, float]:
     """One machine's memory by part, for its share of the roles.
 
-    The first machine also has the driver, the loaders and the learner's rank 0, which publishes.
+    The first has the driver and the loaders as well; the learner's rank 0 publishes.
     """
     load, size = largest(config, shape), BYTES[config.model.dtype] / GB
     learner, weights = config.learner, shape.parameters * size
@@ -213,7 +220,7 @@ def host_need(
         parts["optimizer"] = states * ranks / learner.ranks
     # a copy of the weights, the block made of it, and the block in the object store; before that,
     # every rank reads the checkpoint
-    parts["published"] = weights * max(3 if first else 1, ranks)
+    parts["published"] = weights * max(3 if publishes else 1, ranks)
     ahead = config.rollout.max_staleness + 2  # this step's, those sampled ahead, those prefetched
     prompts = max(stage.prompts_per_step for stage in config.stages) * ahead
     parts["prompts"] = prompts * load.patches * shape.pixels_per_patch * 4 / GB

@@ -10,13 +10,23 @@ import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from videothinker.config import RunConfig
 from videothinker.errors import PlacementError
-from videothinker.layout import MARGIN, Layout, Machine, cache_too_small, layouts
+from videothinker.layout import (
+    MARGIN,
+    ROLES,
+    Layout,
+    Machine,
+    cache_too_small,
+    crew_sizes,
+    layouts,
+    on_gpus,
+    owners_of,
+)
 from videothinker.model_shape import ModelShape
 
 GPU_SIZES = (16, 24, 32, 40, 48, 80, 96, 141, 180)
@@ -103,6 +113,45 @@ def fastest(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -
     return min(fitting, key=lambda layout: layout.step_seconds, default=None)
 
 
+def grow(
+    layout: Layout,
+    config: RunConfig,
+    shape: ModelShape,
+    machines: Sequence[Machine],
+    gone: Collection[int] = (),
+) -> Layout:
+    """With the processes that the configuration now names; whoever sits on a GPU stays there.
+
+    Each new one goes where it fits and a step then takes the shortest time, of equals to the
+    emptiest GPU. `machines` begin with the layout's own; nobody new goes to one of `gone`.
+    """
+    sizes = crew_sizes(config)
+    places = {role: layout.places[role][: sizes[role]] for role in ROLES}
+    open_to = [index for index, owner in enumerate(owners_of(machines)) if owner not in gone]
+    grown = on_gpus(config, shape, machines, places)
+    for role in ROLES:
+        for _ in range((sizes[role] - len(places[role])) * bool(open_to)):
+            tried = [
+                (on_gpus(config, shape, machines, places | {role: (*places[role], index)}), index)
+                for index in open_to
+            ]
+            grown, _ = min(tried, key=lambda one: _cost(*one))
+            places = grown.places
+    if grown.excess > 0 or not open_to:
+        raise PlacementError(
+            f"no room for {sizes['rollout']} rollout workers and {sizes['anchor']} anchor scorers"
+            f" beside what runs: {overfull(grown)}. Ask for fewer, or let another machine with GPUs"
+            " join the Ray cluster"
+        )
+    return grown
+
+
+def _cost(layout: Layout, device: int) -> tuple[float, ...]:
+    """Of a layout in which somebody new sits on the device."""
+    times = layout.step_seconds, layout.seconds.overlapped
+    return (layout.excess > 0, *times, layout.devices[device].excess)
+
+
 def refusal(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -> str:
     """Why nothing fits, with numbers, and what would."""
     found = remedies(config, shape, machines)
@@ -122,8 +171,12 @@ def reason(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) ->
     if not possible:
         count = sum(machine.gpus for machine in machines)
         return f"learner.ranks = {config.learner.ranks} take a GPU each and there are {count}"
-    closest = min(possible, key=lambda layout: layout.excess)
-    worst = max((*closest.devices, *closest.hosts), key=lambda load: load.excess)
+    return overfull(min(possible, key=lambda layout: layout.excess))
+
+
+def overfull(layout: Layout) -> str:
+    """What a layout's fullest place would hold."""
+    worst = max((*layout.devices, *layout.hosts), key=lambda load: load.excess)
     processes = "; ".join(
         f"{name} {sum(parts.values()):.1f} ({largest_parts(parts)})"
         for name, parts in worst.parts.items()

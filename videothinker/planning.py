@@ -21,6 +21,7 @@ from videothinker.model_shape import shape_of
 from videothinker.placement import Gain, gains, plan
 
 BAR = 40
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 PROCESS = {"learner": "learner rank", "rollout": "rollout worker", "anchor": "anchor scorer"}
 MEANING = {
     "split": "the learner on its own GPUs, rollouts on others",
@@ -56,8 +57,7 @@ def machines_of(
     if host_gb is not None and not 0 < host_gb < math.inf:
         raise InputError(f"--host-memory {host_gb:g}: give GB of memory, such as 128")
     if config.cluster.device == "cpu":
-        here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-        return [Machine(host_gb=host_gb or here, cpus=os.cpu_count())] * nodes
+        return [Machine(host_gb=host_gb or memory_here(), cpus=os.cpu_count())] * nodes
     if gpus < 1 or not 0 < gpu_gb < math.inf:
         raise InputError(
             f"--gpus {gpus} --gpu-memory {gpu_gb:g}: this configuration runs on GPUs"
@@ -65,6 +65,15 @@ def machines_of(
             " --gpus 2 --gpu-memory 48"
         )
     return [Machine(gpus=gpus, gpu_gb=gpu_gb, host_gb=host_gb)] * nodes
+
+
+def memory_here() -> float:
+    """GB of this machine's memory, or of the part of it that a container may use."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if CONTAINER_LIMIT.is_file():
+        limit = CONTAINER_LIMIT.read_text().strip()
+        memory = min(memory, int(limit)) if limit.isdecimal() else memory
+    return memory / 1e9
 
 
 def table(layout: Layout, config: RunConfig, gains: Sequence[Gain]) -> str:

@@ -114,14 +114,14 @@ def test_an_anchor_holds_no_gradient_and_no_optimizer() -> None:
 
 
 def test_the_host_holds_what_is_offloaded_and_three_copies_of_what_is_published() -> None:
-    parts = host_need(config(), SHAPE, ranks=1, engines=1, anchors=1, first=True)
+    parts = host_need(config(), SHAPE, ranks=1, engines=1, anchors=1, first=True, publishes=True)
     assert parts["optimizer"] == pytest.approx(3.754622976 * 18)
     assert parts["published"] == pytest.approx(3 * 7.509245952)
     assert parts["prompts"] == pytest.approx(2 * 2 * 4096 * 1176 * 4 / 1e9)
 
 
 def test_a_machine_without_ranks_holds_the_object_stores_copy_only() -> None:
-    parts = host_need(config(), SHAPE, ranks=0, engines=1, anchors=0, first=False)
+    parts = host_need(config(), SHAPE, ranks=0, engines=1, anchors=0, first=False, publishes=False)
     assert parts.get("optimizer", 0) == 0
     assert parts["published"] == pytest.approx(7.509245952)
     assert "clips" not in parts

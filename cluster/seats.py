@@ -1,0 +1,216 @@
+"""Where each process of a run sits: the planner's layout, in Ray's words.
+
+Who may share a GPU is decided by memory (`videothinker/placement.py`), which Ray knows nothing of:
+by itself it fills one GPU after another, and so puts two learner ranks on one. So a GPU in use is
+reserved whole, on the machine that the plan says, and who sits there asks for a token part of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import (
+    NodeAffinitySchedulingStrategy,
+    PlacementGroupSchedulingStrategy,
+)
+
+from videothinker.config import Device, RunConfig
+from videothinker.errors import PlacementError
+from videothinker.layout import Machine
+from videothinker.model_shape import shape_of
+from videothinker.placement import Change, grow, plan
+from videothinker.planning import memory_here
+
+logger = logging.getLogger(__name__)
+
+TOKEN_PART = 0.01
+"""Of a reserved GPU: how much of its memory a process takes is the plan's business."""
+WAIT_SECONDS = 60.0
+"""For the GPUs of a plan to be free, and for a machine to say how much memory it has."""
+QUERY = ("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
+NODE = "ray.io/node-id"
+
+
+class Seats:
+    """Without a plan: processes are spread over the machines; on GPUs an engine has one alone."""
+
+    engine_share = 0.0
+    """vLLM's gpu_memory_utilization; 0 leaves it at its default."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+
+    def options(self, name: str) -> dict[str, Any]:
+        """What Ray is told of where a process goes."""
+        alone = self._device == "cuda" and not is_loader(name)
+        return {"num_gpus": int(alone), "scheduling_strategy": "SPREAD"}
+
+    def require_room(self, rollouts: int, scorers: int) -> None:
+        """Make room for so many, or raise PlacementError. Cores are shared, so nothing is refused:
+        what the plan says of a CPU's memory is too rough, and leaves other machines out.
+        """
+
+    def seating(self) -> dict[str, Any]:
+        """For a person."""
+        return {"kind": self._device}
+
+
+class PlannedSeats(Seats):
+    """On GPUs: each process of a run on the one that the plan gives it."""
+
+    def __init__(self, config: RunConfig, rollouts: int, scorers: int) -> None:
+        """Plan over the machines that are there, and reserve their GPUs; PlacementError where the
+        run does not fit, or where others hold them."""
+        super().__init__("cuda")
+        self._config = config
+        self._shape = shape_of(config.model.path)
+        self.machines = machines({})
+        wanted = sized(config, rollouts, scorers)
+        self.layout = plan(wanted, self._shape, list(self.machines.values()))
+        self._strategies: dict[int, PlacementGroupSchedulingStrategy] = {}
+        self._pinned: dict[int, str] = {}
+        self._reserve(self.layout.used, self.layout.owners)
+        self.engine_share = self.layout.engine_share
+        logger.warning("seats: %s", line(self.seating()))
+
+    def options(self, name: str) -> dict[str, Any]:
+        """What Ray is told of where a process goes; where its machine was lost, to any free GPU."""
+        if is_loader(name):
+            return {"num_gpus": 0, "scheduling_strategy": "SPREAD"}
+        strategy = self._strategy(self.layout.device(name))
+        return {"num_gpus": TOKEN_PART, "scheduling_strategy": strategy}
+
+    def require_room(self, rollouts: int, scorers: int) -> None:
+        """Seat so many, on machines that joined since as well, or raise PlacementError."""
+        found = machines(self.machines)
+        alive = living()
+        gone = [number for number, node in enumerate(found) if node not in alive]
+        wanted = sized(self._config, rollouts, scorers)
+        layout = grow(self.layout, wanted, self._shape, list(found.values()), gone)
+        self.machines = found
+        self._reserve([i for i in layout.used if i not in self._strategies], layout.owners)
+        self.layout = layout
+
+    def seating(self) -> dict[str, Any]:
+        """For a person."""
+        return self.layout.seating()
+
+    def _reserve(self, devices: Sequence[int], owners: Sequence[int]) -> None:
+        if not devices:
+            return
+        nodes = [list(self.machines)[owners[index]] for index in devices]
+        bundles = [{"GPU": 1.0} for _ in devices]
+        group = placement_group(bundles, bundle_label_selector=[{NODE: node} for node in nodes])
+        if not group.wait(WAIT_SECONDS):
+            remove_placement_group(group)
+            free, all_of_them = (
+                resources.get("GPU", 0.0)
+                for resources in (ray.available_resources(), ray.cluster_resources())
+            )
+            raise PlacementError(
+                f"the plan takes {len(devices)} GPUs, and after {WAIT_SECONDS:g} s {free:g} of the"
+                f" cluster's {all_of_them:g} are free: other jobs hold the rest. Wait for them"
+                " (`ray status` names what is in use), or use fewer"
+            )
+        for bundle, (index, node) in enumerate(zip(devices, nodes, strict=True)):
+            self._strategies[index] = PlacementGroupSchedulingStrategy(group, bundle)
+            self._pinned[index] = node
+
+    def _strategy(self, device: int) -> PlacementGroupSchedulingStrategy:
+        if device in self._pinned and self._pinned[device] not in living():
+            del self._pinned[device]
+            elsewhere = placement_group([{"GPU": 1.0}])
+            self._strategies[device] = PlacementGroupSchedulingStrategy(elsewhere, 0)
+        return self._strategies[device]
+
+
+def seats_for(config: RunConfig, rollouts: int, scorers: int) -> Seats:
+    """Of a run with so many rollout workers and scorers."""
+    if config.cluster.device == "cpu":
+        return Seats("cpu")
+    return PlannedSeats(config, rollouts, scorers)
+
+
+def is_loader(name: str) -> bool:
+    """The one role that needs no GPU."""
+    return name.startswith("loader-")
+
+
+def sized(config: RunConfig, rollouts: int, scorers: int) -> RunConfig:
+    """The configuration with other numbers of processes."""
+    settings = {"rollout.workers": rollouts, "cluster.scorers": scorers}
+    changed, _ = Change(settings=settings).apply(config, [])
+    return changed
+
+
+def line(seating: Mapping[str, Any]) -> str:
+    """A seating in one line."""
+    roles = [f"{role} {', '.join(on)}" for role, on in seating.items() if role != "kind" and on]
+    return "; ".join([seating["kind"], *roles])
+
+
+def living() -> Collection[str]:
+    """Identifiers of the cluster's machines that are alive, as Ray knows them."""
+    return [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+
+
+def machines(known: Mapping[str, Machine]) -> dict[str, Machine]:
+    """Those known, lost ones included, then those that are new: the driver's, then by GPUs."""
+    here = ray.get_runtime_context().get_node_id()
+    new = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in known]
+    new.sort(key=lambda node: (node["NodeID"] != here, -gpus_of(node)))
+    answers = [ask(node["NodeID"], gpus_of(node)) for node in new]
+    found = dict(known)
+    for node, answer in zip(new, answers, strict=True):
+        address, count = node["NodeManagerAddress"], gpus_of(node)
+        try:
+            said, host_gb = ray.get(answer, timeout=WAIT_SECONDS)
+        except RayError as error:
+            raise PlacementError(
+                f"machine {address} of the Ray cluster does not say how much memory it has"
+                f" ({type(error).__name__}). Take it out of the cluster, or mend it"
+            ) from error
+        gpu_gb = gpu_memory(said, address) if count else 0.0
+        found[node["NodeID"]] = Machine(gpus=count, gpu_gb=gpu_gb, host_gb=host_gb)
+    return found
+
+
+def gpus_of(node: Mapping[str, Any]) -> int:
+    """Of one of Ray's nodes."""
+    return int(node["Resources"].get("GPU", 0))
+
+
+def ask(node: str, gpus: int) -> Any:
+    """A machine's answer: what its nvidia-smi says, and the GB of its own memory."""
+    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    return ray.remote(num_cpus=0, scheduling_strategy=there)(look).remote(bool(gpus))
+
+
+def look(gpus: bool) -> tuple[str, float]:
+    """Runs on the machine that is asked."""
+    host_gb = round(memory_here(), 1)
+    if not gpus:
+        return "", host_gb
+    try:
+        done = subprocess.run(QUERY, capture_output=True, text=True, timeout=WAIT_SECONDS / 2)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error), host_gb
+    return done.stdout or done.stderr, host_gb
+
+
+def gpu_memory(said: str, machine: str) -> float:
+    """GB of the smallest GPU, from nvidia-smi's MiB."""
+    sizes = said.split("\n")
+    if not said.strip() or not all(size.strip().isdecimal() for size in sizes if size.strip()):
+        raise PlacementError(
+            f"machine {machine}: Ray counts GPUs there, and nvidia-smi does not tell their memory:"
+            f" {' '.join(said.split())[:200] or 'no answer'}. Mend the driver there, or start Ray"
+            " there with --num-gpus=0"
+        )
+    return round(min(int(size) for size in sizes if size.strip()) * 2**20 / 1e9, 1)
