@@ -297,11 +297,14 @@ def _missing_files(config: RunConfig) -> list[str]:
 
 def _dry_run(config: RunConfig, source: Path, missing: list[str]) -> Outcome:
     from videothinker.config_file import to_yaml
+    from videothinker.planning import least
 
     notes = [f"warning: {line}" for line in missing]
     steps = ", ".join(f"{stage.name} {stage.steps} steps" for stage in config.stages)
     absent = f"; {len(missing)} things are missing on this machine, see above" if missing else ""
     notes.append(f"{source} is a valid configuration: {steps}{absent}")
+    if needed := least(config):
+        notes.append(f"it takes at least {needed} (`videothinker plan` says what goes where)")
     result = {"config": config.model_dump(mode="json"), "missing": missing}
     return Outcome(text=to_yaml(config).rstrip(), result=result, notes=notes)
 

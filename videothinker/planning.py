@@ -18,7 +18,7 @@ from videothinker.cost_model import CONSTANTS
 from videothinker.errors import InputError
 from videothinker.layout import ROLES, Layout, Load, Machine
 from videothinker.model_shape import shape_of
-from videothinker.placement import Gain, gains, plan
+from videothinker.placement import GPU_SIZES, Gain, fastest, gains, plan
 
 BAR = 40
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
@@ -74,6 +74,25 @@ def memory_here() -> float:
         limit = CONTAINER_LIMIT.read_text().strip()
         memory = min(memory, int(limit)) if limit.isdecimal() else memory
     return memory / 1e9
+
+
+def least(config: RunConfig) -> str:
+    """The smallest GPUs that hold a run, one for each rank of its learner; "" where that cannot be
+    said: on CPUs, of a model that is not here, of settings that fit none."""
+    if config.cluster.device == "cpu":
+        return ""
+    try:
+        shape = shape_of(config.model.path)
+    except InputError:
+        return ""
+    ranks = config.learner.ranks
+    tried = ((size, [Machine(gpus=ranks, gpu_gb=size)]) for size in GPU_SIZES)
+    for size, machines in tried:
+        layout = fastest(config, shape, machines)
+        if layout:
+            gpus = f"{ranks} GPU{'s' * (ranks > 1)} of {size} GB"
+            return f"{gpus} and {layout.hosts[0].total_gb:.0f} GB of host memory"
+    return ""
 
 
 def table(layout: Layout, config: RunConfig, gains: Sequence[Gain]) -> str:

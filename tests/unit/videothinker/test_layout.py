@@ -104,6 +104,21 @@ def test_one_core_overlaps_nothing() -> None:
     assert two.overlapped < two.on_policy
 
 
+def test_a_process_is_found_by_its_name() -> None:
+    machine = Machine(gpus=4, gpu_gb=48)
+    layout = first(config(name="scale_out"), machine, machine)
+    assert layout.device("rollout-2") == 6
+    assert layout.seating()["anchor"] == ["machine 1 GPU 3"]
+    with pytest.raises(LookupError):
+        layout.device("rollout-3")
+
+
+def test_the_machine_of_rank_0_holds_what_is_published() -> None:
+    head, worker = first(config(), Machine(host_gb=64), Machine(gpus=2, gpu_gb=48)).hosts
+    assert worker.parts["host"]["published"] == 3 * head.parts["host"]["published"]
+    assert "clips" in head.parts["host"]
+
+
 def test_unknown_host_memory_is_not_checked() -> None:
     assert first(config(), Machine(gpus=2, gpu_gb=48)).excess < 0
 

@@ -6,9 +6,9 @@ from videothinker.config import RunConfig
 from videothinker.config_checks import cross_checks
 from videothinker.config_file import load_config
 from videothinker.errors import PlacementError
-from videothinker.layout import Machine
+from videothinker.layout import Machine, Role
 from videothinker.model_shape import KNOWN
-from videothinker.placement import Change, fastest, gains, plan, remedies
+from videothinker.placement import Change, fastest, gains, grow, plan, remedies
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 SHAPE = KNOWN["Qwen2.5-VL-3B-Instruct"]
@@ -160,6 +160,48 @@ def test_sampling_ahead_is_proposed_where_it_gains() -> None:
     already = config("rollout.max_staleness=1")
     assert plan(already, SHAPE, TWO_A6000).overlapped
     assert gains(already, SHAPE, TWO_A6000) == []
+
+
+def grown(machines: list[Machine], workers: int, *gone: int) -> dict[Role, tuple[int, ...]]:
+    """Seats of so many workers where there was one, on the first two GPUs."""
+    first = plan(config(), SHAPE, TWO_A6000)
+    return grow(first, config(f"rollout.workers={workers}"), SHAPE, machines, gone).places
+
+
+def test_whoever_has_a_seat_keeps_it_when_more_come() -> None:
+    machines = [*TWO_A6000, Machine(gpus=2, gpu_gb=48, host_gb=128)]
+    assert grown(machines, 3) == {"learner": (0,), "rollout": (1, 2, 3), "anchor": (1,)}
+
+
+def test_fewer_are_the_first_of_them() -> None:
+    two = config("rollout.workers=2")
+    layout = plan(two, SHAPE, TWO_A6000)
+    fewer = grow(layout, config(), SHAPE, TWO_A6000)
+    assert fewer.places["rollout"] == layout.places["rollout"][:1]
+    assert fewer.places["anchor"] == layout.places["anchor"]
+
+
+def test_nobody_new_goes_to_a_machine_that_is_gone() -> None:
+    machines = [*TWO_A6000, *TWO_A6000]
+    assert set(grown(machines, 2, 0)["rollout"]) == {1, 2}
+    with pytest.raises(PlacementError, match="no room for 2 rollout workers"):
+        grown(machines, 2, 0, 1)
+
+
+def test_more_than_memory_holds_are_refused_saying_where() -> None:
+    roomy = [Machine(gpus=2, gpu_gb=48)]
+    assert len(grown(roomy, 3)["rollout"]) == 3
+    with pytest.raises(PlacementError, match=r"no room for 9 .* GPU \d would hold"):
+        grown(roomy, 9)
+
+
+@pytest.mark.parametrize("workers", range(1, 9))
+def test_whatever_grows_fits(workers: int) -> None:
+    first = plan(config(), SHAPE, TWO_A6000)
+    machines = [*TWO_A6000, Machine(gpus=4, gpu_gb=48, host_gb=128)]
+    layout = grow(first, config(f"rollout.workers={workers}"), SHAPE, machines)
+    assert layout.excess <= 0
+    assert len(layout.places["rollout"]) == workers
 
 
 def test_a_change_leaves_what_it_was_made_from_alone() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from videothinker import planning
 from videothinker.cli import main
 from videothinker.config_file import load_config
 from videothinker.cost_model import CONSTANTS
@@ -82,6 +83,31 @@ def test_a_configuration_for_cpus_is_planned_over_this_machine(
     assert capsys.readouterr().out.startswith("cpu: ")
     assert main(words("quickstart", f"model.path={mini_base}", "--host-memory", "1")) == 1
     assert "8 GB of host memory" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_what_the_run_takes_at_least(capsys: Capture) -> None:
+    path = str(CONFIGS / "cdpo_2xa6000.yaml")
+    assert main(["train", path, "--dry-run"]) == 0
+    assert "at least 1 GPU of 48 GB and 102 GB of host memory" in capsys.readouterr().err
+
+
+def test_what_fits_nowhere_or_is_unknown_takes_nothing_that_could_be_said() -> None:
+    for asked in (["rollout.cache_gb=900"], ["model.path=elsewhere"]):
+        assert planning.least(load_config(CONFIGS / "paper.yaml", asked)) == ""
+    assert planning.least(load_config(CONFIGS / "quickstart.yaml")) == ""
+
+
+def test_a_containers_limit_counts_where_it_is_lower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "memory.max"
+    monkeypatch.setattr(planning, "CONTAINER_LIMIT", file)
+    whole = planning.memory_here()
+    file.write_text("500000000\n")
+    assert planning.memory_here() == 0.5
+    for no_limit in ("max\n", f"{2**62}\n"):
+        file.write_text(no_limit)
+        assert planning.memory_here() == whole
 
 
 def test_this_machines_memory_is_taken_where_none_is_given() -> None:
