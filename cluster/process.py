@@ -35,6 +35,7 @@ class Process:
         self.phase = "starting"
         """What it said last that it was doing."""
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._waiting: set[asyncio.Future[Any]] = set()
 
     async def call(self, what: str, limit: float, method: str, *arguments: Any) -> Any:
         """The result of a method; `what` names the call to a person."""
@@ -56,22 +57,25 @@ class Process:
         references = calls.remote(*arguments)
         while True:
             try:
-                reference = await self._answer(anext(references), what, limit)
+                yield await self._answer(_following(references), what, limit)
             except StopAsyncIteration:
                 return
-            yield await self._answer(reference, what, limit)
 
     async def _answer(self, awaitable: Any, what: str, limit: float) -> Any:
+        if self._lost.done():
+            raise self._loss(what)
         answer = asyncio.ensure_future(_one(awaitable))
-        first = asyncio.FIRST_COMPLETED
-        await asyncio.wait({answer, self._lost}, timeout=limit, return_when=first)
-        if not answer.done():
-            answer.cancel()
-            if not self._lost.done():
-                self.give_up(f"no answer within {limit:g} s")
-            raise Lost(f"{self.name}, {what}: {self._lost.result()}")
+        self._waiting.add(answer)
+        late = asyncio.get_running_loop().call_later(
+            limit, self.give_up, f"no answer within {limit:g} s"
+        )
         try:
-            return answer.result()
+            return await answer
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._lost.done() and task is not None and not task.cancelling():
+                raise self._loss(what) from None
+            raise
         except ObjectLostError as error:
             raise InputLost(f"{self.name}, {what}: {last_line(error)}") from error
         except RayTaskError as error:
@@ -82,7 +86,13 @@ class Process:
             if isinstance(error, RayActorError) and error.actor_init_failed:
                 raise VideoThinkerError(f"{self.name}, {what}: {last_line(error)}") from error
             self.give_up(f"the process died ({last_line(error)})")
-            raise Lost(f"{self.name}, {what}: {self._lost.result()}") from error
+            raise self._loss(what) from error
+        finally:
+            late.cancel()
+            self._waiting.discard(answer)
+
+    def _loss(self, what: str) -> Lost:
+        return Lost(f"{self.name}, {what}: {self._lost.result()}")
 
     async def watch(self, faults: FaultsConfig) -> None:
         """Ask for signs of life until one fails to come, and raise Lost."""
@@ -98,6 +108,8 @@ class Process:
         """No longer count on it: all that waits for it gets Lost, and it is ended."""
         if not self._lost.done():
             self._lost.set_result(f"{reason}; it was last heard of {self.phase}")
+            for answer in self._waiting:
+                answer.cancel()
         self.end()
 
     def end(self) -> None:
@@ -107,6 +119,10 @@ class Process:
 
 async def _one(awaitable: Any) -> Any:
     return await awaitable
+
+
+async def _following(references: AsyncIterator[Any]) -> Any:
+    return await (await anext(references))
 
 
 def last_line(error: BaseException) -> str:

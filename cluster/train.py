@@ -31,7 +31,7 @@ from videothinker.guard import Steering
 from videothinker.progress import ProgressLine
 from videothinker.report import write_report
 from videothinker.run import RunDirectory
-from videothinker.scoring import score_group
+from videothinker.scoring import score_groups
 from videothinker.types import ScoredGroup
 
 logger = logging.getLogger(__name__)
@@ -127,8 +127,6 @@ def train_step(
 
 def score(session: Session, stage: StageConfig, batch: Batch) -> list[tuple[ScoredGroup, Prepared]]:
     """Rewards, and advantages of each completion against its group."""
-    rewards = session.config.rewards
-    return [
-        (score_group(sampled.group, rewards, sampled.anchor, stage.kl), sampled.prepared)
-        for sampled in batch.samples
-    ]
+    groups = [(sampled.group, sampled.anchor) for sampled in batch.samples]
+    scored = score_groups(groups, session.config.rewards, stage.kl)
+    return list(zip(scored, [sampled.prepared for sampled in batch.samples], strict=True))

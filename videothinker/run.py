@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from videothinker.data.rollouts import rollout_table
+from videothinker.data.rollouts import TEXT_COLUMNS, rollout_table
 from videothinker.errors import InputError, VideoThinkerError
 from videothinker.types import ScoredGroup
 
@@ -153,7 +153,8 @@ class RunDirectory:
         """
         path = self.path / "rollouts" / f"{stage}-{step:06d}.parquet"
         buffer = io.BytesIO()
-        pq.write_table(rollout_table(stage, step, groups), buffer)
+        table = rollout_table(stage, step, groups)
+        pq.write_table(table, buffer, use_dictionary=list(TEXT_COLUMNS))
         atomic_write(path, buffer.getvalue())
         return path
 

@@ -24,22 +24,49 @@ def score_group(
 
     `kl` says which tokens feel that term; without it all do.
     """
+    return score_groups([(group, anchor)], reward_names, kl)[0]
+
+
+def score_groups(
+    groups: Sequence[tuple[RolloutGroup, AnchorScores | None]],
+    reward_names: Sequence[str],
+    kl: KLConfig | None = None,
+) -> list[ScoredGroup]:
+    """Scores a step's groups, equally many completions each, as `score_group` scores one.
+
+    Together, because each call of torch lets another thread run Python and waits until it pauses.
+    """
     import torch  # here, so that whoever only passes ScoredGroups on needs no torch
 
     from videothinker.objective import group_advantages
 
+    if not groups:
+        return []
+    rewards = [
+        score(reward_names, [one.text for one in group.completions], group.question.answer)
+        for group, _ in groups
+    ]
+    totals = [np.sum(list(parts.values()), axis=0, dtype=np.float32) for parts in rewards]
+    advantages = group_advantages(torch.from_numpy(np.stack(totals))).numpy().astype(np.float32)
+    scored = zip(groups, rewards, advantages, strict=True)
+    return [_scored(group, anchor, parts, own, kl) for (group, anchor), parts, own in scored]
+
+
+def _scored(
+    group: RolloutGroup,
+    anchor: AnchorScores | None,
+    rewards: dict[str, np.ndarray],
+    advantages: np.ndarray,
+    kl: KLConfig | None,
+) -> ScoredGroup:
     if anchor is not None:
         lengths = [len(completion.token_ids) for completion in group.completions]
         anchored = [len(logprobs) for logprobs in anchor.logprobs]
         assert anchored == lengths, f"anchor scored {anchored} tokens, sampled were {lengths}"
-    texts = [completion.text for completion in group.completions]
-    rewards = score(reward_names, texts, group.question.answer)
-    total = np.sum(list(rewards.values()), axis=0, dtype=np.float32)
-    advantages = group_advantages(torch.from_numpy(total)[None])[0].numpy()
     return ScoredGroup(
         group=group,
         rewards=rewards,
-        advantages=advantages.astype(np.float32),
+        advantages=advantages.copy(),  # not a view that keeps the whole step's
         anchor_logprobs=None if anchor is None else anchor.logprobs,
         divergence_mask=None if kl is None else divergence_mask(group.completions, advantages, kl),
         anchor_hidden=None if anchor is None else anchor.hidden,

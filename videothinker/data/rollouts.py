@@ -11,6 +11,13 @@ import pyarrow as pa
 from videothinker.types import ScoredGroup
 
 SCHEMA_VERSION = "1"
+TEXT_COLUMNS = (
+    *("stage", "prompt_id", "video", "text", "answer", "category", "worker"),
+    *("options.list.element.letter", "options.list.element.text"),
+    *("completions.list.element", "finish_reasons.list.element"),
+)
+"""As Parquet names them. Only these repeat themselves enough for a dictionary: one of numbers that
+are nearly all different takes as long as all the rest of the writing, and makes the file larger."""
 
 
 def rollout_table(stage: str, step: int, groups: Sequence[ScoredGroup]) -> pa.Table:
