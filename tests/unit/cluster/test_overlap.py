@@ -1,0 +1,92 @@
+"""What of a step's parts goes on side by side: the real loop, with engines that only take time."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from stand_ins import Stage
+
+from videothinker.config import (
+    ClusterConfig,
+    DataConfig,
+    GuardConfig,
+    ModelConfig,
+    RolloutConfig,
+    RunConfig,
+    StageConfig,
+)
+
+PROMPTS = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """How long the two parts of a step would take alone, in seconds."""
+
+    staleness: int
+    generation: float
+    learning: float
+    workers: int = 1
+
+
+ALIKE = Case(staleness=1, generation=0.5, learning=0.5)
+LONG_GENERATION = Case(staleness=1, generation=0.5, learning=0.35)
+LONG_LEARNING = Case(staleness=1, generation=0.35, learning=0.5)
+FOUR_WORKERS = Case(staleness=1, generation=0.5, learning=0.5, workers=4)
+ON_POLICY = Case(staleness=0, generation=0.4, learning=0.4)
+CASES = (ALIKE, LONG_GENERATION, LONG_LEARNING, FOUR_WORKERS, ON_POLICY)
+
+
+@pytest.fixture(scope="module")
+def seconds(tmp_path_factory: pytest.TempPathFactory) -> dict[Case, float]:
+    """Of a step of each case; all at the same time, since they do nothing but wait."""
+    folders = [tmp_path_factory.mktemp("overlap") for _ in CASES]
+    with ThreadPoolExecutor(len(CASES)) as pool:
+        return dict(zip(CASES, pool.map(step_seconds, CASES, folders), strict=True))
+
+
+def step_seconds(case: Case, folder: Path) -> float:
+    """Of the fastest two in a row: what else the machine does can only make a step longer."""
+    stage = StageConfig(
+        name="bias",
+        questions=folder / "questions.parquet",
+        steps=8,
+        prompts_per_step=PROMPTS,
+        guard=GuardConfig(action="off"),
+    )
+    config = RunConfig(
+        name="overlap",
+        out=folder / "run",
+        model=ModelConfig(path=folder / "model"),
+        data=DataConfig(videos=folder),
+        rollout=RolloutConfig(workers=case.workers, max_staleness=case.staleness),
+        cluster=ClusterConfig(device="cpu"),
+        stages=(stage,),
+    )
+    ends: list[float] = []
+    one = case.generation * case.workers / PROMPTS
+    run = Stage(config, sampling=one, learning=case.learning)
+    try:
+        run.train(lambda *_: ends.append(time.monotonic()))
+    finally:
+        run.close()
+    settled = ends[2:]
+    return min((later - now) / 2 for now, later in zip(settled, settled[2:], strict=False))
+
+
+@pytest.mark.parametrize("case", [ALIKE, LONG_GENERATION, LONG_LEARNING, FOUR_WORKERS])
+def test_with_staleness_1_a_step_takes_as_long_as_its_longer_part(
+    seconds: dict[Case, float], case: Case
+) -> None:
+    assert seconds[case] <= 1.15 * max(case.generation, case.learning)
+
+
+def test_with_staleness_0_a_step_takes_both_parts_and_little_more(
+    seconds: dict[Case, float],
+) -> None:
+    both = ON_POLICY.generation + ON_POLICY.learning
+    assert both <= seconds[ON_POLICY] <= 1.10 * both
