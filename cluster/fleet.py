@@ -56,7 +56,7 @@ class Loader:
 
         async def ask(process: Process) -> Prepared:
             (failure, self._counts[process]), prompt = await process.divided(
-                "preparing a prompt",
+                f"preparing {question.id}",
                 self._faults.prepare_seconds,
                 "prepare",
                 *(question, self._wording(question), self._view),
@@ -199,7 +199,7 @@ class Anchor:
 
         async def work(process: Process) -> AnchorScores:
             scores: AnchorScores = await process.call(
-                "scoring",
+                f"scoring {group.question.id} of weights version {group.weights_version}",
                 self._faults.score_seconds,
                 "logprobs",
                 *(group, prepared.prompt, with_hidden),

@@ -6,10 +6,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cluster.background import Background
-from cluster.pool import Notice
+from cluster.pool import Notice, pause_after
 from cluster.process import Process
 from cluster.work import Prepared
 from learner.actor import Assignment
@@ -18,6 +18,7 @@ from videothinker.errors import InputLost, Lost, VideoThinkerError
 from videothinker.model_card import ModelLineage
 from videothinker.types import INITIAL_VERSION, LearnerReport, RolloutGroup, ScoredGroup
 
+T = TypeVar("T")
 GRACE_SECONDS = 10.0
 """How long to wait, after one rank failed, for the news that another one was lost."""
 
@@ -43,6 +44,7 @@ class Learner:
         self._version = INITIAL_VERSION
         self._strikes: list[str] = []
         self._lost_at: float | None = None
+        self._ever_started = False
 
     def start(self) -> None:
         """Start every rank and let them find each other."""
@@ -53,7 +55,8 @@ class Learner:
         if not self._ranks:
             self.start()
         limit = self._faults.save_seconds
-        self._everywhere("loading the model", limit, "start_stage", lambda _: (assignment,))
+        what = f"loading {assignment.model}"
+        self._everywhere(what, limit, "start_stage", lambda _: (assignment,))
 
     def step(
         self, step: int, coefficient: float, scored: Sequence[tuple[ScoredGroup, Prepared]]
@@ -94,29 +97,46 @@ class Learner:
         """Export the policy; returns its digest."""
         limit = self._faults.save_seconds
         digests: list[str] = self._everywhere(
-            "exporting", limit, "save_model", lambda _: (folder, base, lineage)
+            f"exporting weights version {self._version}",
+            limit,
+            "save_model",
+            lambda _: (folder, base, lineage),
         )
         return digests[0]
 
     def save_state(self, folder: Path) -> None:
         """Write what resuming needs."""
-        self._everywhere("saving", self._faults.save_seconds, "save_state", lambda _: (folder,))
+        what, limit = f"saving weights version {self._version}", self._faults.save_seconds
+        self._everywhere(what, limit, "save_state", lambda _: (folder,))
 
     def load_state(self, folder: Path) -> None:
         """Read what `save_state` wrote."""
-        self._everywhere("resuming", self._faults.save_seconds, "load_state", lambda _: (folder,))
+        what, limit = f"resuming from {folder.name}", self._faults.save_seconds
+        self._everywhere(what, limit, "load_state", lambda _: (folder,))
+
+    async def meanwhile(self, work: Awaitable[T]) -> T:
+        """The result of other work, or Lost as soon as a rank is: then it may never come."""
+        task = asyncio.ensure_future(work)
+        await asyncio.wait({task, *self._watching}, return_when=asyncio.FIRST_COMPLETED)
+        for error in [] if task.done() else _errors(self._watching):
+            raise await self._lost(error) from error
+        return await task
 
     def close(self) -> None:
         """End every rank."""
         self._background.run(self._end("it is not wanted any more"))
 
     async def _build(self) -> None:
+        if self._strikes:
+            await asyncio.sleep(pause_after(len(self._strikes), self._faults))
         started = time.monotonic()
         try:
             await self._join(await self._started())
-        except Lost as lost:
-            await self._lose(lost)
-            raise
+        except VideoThinkerError as error:
+            if not (isinstance(error, Lost) or self._ever_started):
+                raise  # it never could, and trying again will not help
+            raise await self._lost(error) from error
+        self._ever_started = True
         took = time.monotonic() - started
         for rank in self._ranks:
             self._notice(Notice(role="learner", worker=rank.name, event="started", seconds=took))
@@ -159,25 +179,35 @@ class Learner:
             errors = _errors([*self._watching, *calls])
         for error in errors:
             if isinstance(error, Lost | InputLost):
-                await self._lose(error)
-                raise Lost(str(error)) from error
+                raise await self._lost(error) from error
         for error in errors:
             raise error
         return [call.result() for call in calls]
 
-    async def _lose(self, lost: VideoThinkerError) -> None:
-        """Ranks that wait for a lost one in a collective would wait for ever."""
+    async def _lost(self, error: BaseException) -> VideoThinkerError:
+        """End all ranks, since those that wait for a lost one in a collective would wait for ever.
+
+        Returns what to raise: Lost, or the reason to stop when that happens again and again.
+        """
+        others = [rank for rank in self._ranks if not str(error).startswith(f"{rank.name},")]
+        reason = "; ".join(
+            [str(error), *[f"{rank.name} meanwhile: {rank.phase}" for rank in others]]
+        )
         self._lost_at = self._lost_at or time.monotonic()
-        self._strikes.append(str(lost))
+        self._strikes.append(reason)
+        pause = pause_after(len(self._strikes), self._faults)
         for rank in self._ranks:
-            self._notice(Notice(role="learner", worker=rank.name, event="lost", reason=str(lost)))
-        await self._end(str(lost))
-        if len(self._strikes) > self._faults.restarts:
-            raise VideoThinkerError(
-                f"the learner was lost {len(self._strikes)} times in a row without having made a"
-                f" step (faults.restarts = {self._faults.restarts}): {lost}. Mend the cause, then"
-                " go on with `videothinker train --resume RUN`"
-            ) from lost
+            self._notice(
+                Notice(role="learner", worker=rank.name, event="lost", reason=reason, seconds=pause)
+            )
+        await self._end(reason)
+        if len(self._strikes) <= self._faults.restarts:
+            return Lost(reason)
+        return VideoThinkerError(
+            f"the learner was lost {len(self._strikes)} times in a row without having made a step"
+            f" (faults.restarts = {self._faults.restarts}): {reason}. Mend the cause, then go on"
+            " with `videothinker train --resume RUN`"
+        )
 
     async def _end(self, reason: str) -> None:
         for rank in self._ranks:

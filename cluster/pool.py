@@ -46,7 +46,8 @@ class Notice:
     event: str
     reason: str = ""
     seconds: float | None = None
-    """started: how long that took. served: since the worker before it was lost."""
+    """started: how long that took. lost: until its replacement is started. served: since the worker
+    before it was lost."""
 
 
 @dataclass(eq=False, slots=True)
@@ -163,10 +164,11 @@ class Pool:
                 except Lost as lost:
                     place.lost_at = place.lost_at or time.monotonic()
                     place.strikes.append(str(lost))
-                    self._notice(self._about(place, "lost", reason=str(lost)))
+                    pause = pause_after(len(place.strikes), self._faults)
+                    self._notice(self._about(place, "lost", reason=str(lost), seconds=pause))
                     if len(place.strikes) > self._faults.restarts:
                         raise self._given_up(place) from lost
-                    await asyncio.sleep(self._pause(len(place.strikes)))
+                    await asyncio.sleep(pause)
         finally:
             del self._places[place.number], self._tasks[place.number]
 
@@ -211,10 +213,6 @@ class Pool:
         for waiting, number in list(self._idle.items()):
             if whom(number) and not waiting.done():
                 waiting.set_result(None)
-
-    def _pause(self, strikes: int) -> float:
-        pause: float = self._faults.backoff_seconds * 2 ** (strikes - 1)
-        return min(pause, LONGEST_PAUSE)
 
     def _given_up(self, place: Place) -> VideoThinkerError:
         reasons = "; ".join(dict.fromkeys(place.strikes[-3:]))
@@ -328,6 +326,12 @@ class Pool:
         return Notice(
             role=self.role, worker=self._name(place), event=event, reason=reason, seconds=seconds
         )
+
+
+def pause_after(losses: int, faults: FaultsConfig) -> float:
+    """Seconds until a replacement is started, after so many losses in a row."""
+    pause: float = faults.backoff_seconds * 2 ** (losses - 1)
+    return min(pause, LONGEST_PAUSE)
 
 
 async def _outcome(work: Awaitable[T]) -> T | BaseException:

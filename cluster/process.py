@@ -61,13 +61,15 @@ class Process:
             except StopAsyncIteration:
                 return
 
-    async def _answer(self, awaitable: Any, what: str, limit: float) -> Any:
+    async def _answer(
+        self, awaitable: Any, what: str, limit: float, missed: str = "no answer"
+    ) -> Any:
         if self._lost.done():
             raise self._loss(what)
         answer = asyncio.ensure_future(_one(awaitable))
         self._waiting.add(answer)
         late = asyncio.get_running_loop().call_later(
-            limit, self.give_up, f"no answer within {limit:g} s"
+            limit, self.give_up, f"{missed} within {limit:g} s"
         )
         try:
             return await answer
@@ -99,10 +101,10 @@ class Process:
         pulse = getattr(self.actor, PULSE).options(concurrency_group=PULSE)
         while not self._lost.done():
             self.phase = await self._answer(
-                pulse.remote(), f"sign of life ({self.phase})", faults.silent_seconds
+                pulse.remote(), "watched", faults.silent_seconds, "no sign of life"
             )
             await asyncio.wait({self._lost}, timeout=faults.heartbeat_seconds)
-        raise Lost(f"{self.name}: {self._lost.result()}")
+        raise self._loss("watched")
 
     def give_up(self, reason: str) -> None:
         """No longer count on it: all that waits for it gets Lost, and it is ended."""

@@ -87,7 +87,7 @@ class Supply:
             self._prompts_of(step + self._ahead + 1)
 
     async def _finish(self, step: int) -> Batch:
-        batch = await self._batches[step]
+        batch = await self._fleet.learner.meanwhile(self._batches[step])
         del self._batches[step]
         return batch
 
