@@ -224,7 +224,8 @@ def questions(count: int) -> list[Question]:
 class Stage:
     """The first stage of a configuration with pretended engines; a context that ends them.
 
-    The seconds are a group's on one rollout worker, a group's on one scorer, and a step's.
+    The seconds are a group's on one rollout worker, a group's on one scorer, and a step's;
+    `engines` are others than usual, by role.
     """
 
     def __init__(
@@ -235,6 +236,7 @@ class Stage:
         scoring: float = 0.0,
         learning: float = 0.0,
         credit: float = 0.0,
+        **engines: Callable[[str], Engine],
     ) -> None:
         model = config.model.path
         model.mkdir(parents=True, exist_ok=True)
@@ -252,10 +254,13 @@ class Stage:
             ),
             "anchor": (lambda _: Scorer(Pacing(scoring, credit)), config.cluster.scorers),
         }
-        self.pools = {role: self._pool(role, *how) for role, how in pools.items()}
+        self.pools = {
+            role: self._pool(role, engines.get(role, usual), count)
+            for role, (usual, count) in pools.items()
+        }
         learner = Learner(
             self.background,
-            _starting(lambda _: Rank(learning)),
+            _starting(engines.get("learner", lambda _: Rank(learning))),
             config.learner.ranks,
             faults,
             self.notices.append,
