@@ -11,11 +11,11 @@ from videothinker.config import Device, RolloutConfig
 from videothinker.errors import WeightsError
 from videothinker.metrics import ROLLOUT_GROUPS, ROLLOUT_TOKENS, WEIGHT_VERSION, serve
 from videothinker.pulse import Pulse
-from videothinker.types import INITIAL_VERSION, Prompt, RolloutGroup, Weights
+from videothinker.types import Completion, Prompt, RolloutGroup, Weights
 
 
 class RolloutWorker(Pulse):
-    """Generates only with the weights version that the caller asks for."""
+    """Generates only with weights that are not older than the caller asks for."""
 
     def __init__(
         self,
@@ -30,7 +30,6 @@ class RolloutWorker(Pulse):
         self._name = name
         self._max_tokens = max_tokens
         self._engine = VllmEngine(model, dtype, rollout, device, engine_share)
-        self._version = INITIAL_VERSION
 
     def serve_metrics(self) -> int:
         """Start this process's Prometheus endpoint; returns its port."""
@@ -40,9 +39,8 @@ class RolloutWorker(Pulse):
         """Replace the weights; returns the version now held."""
         with self.doing(f"loading weights version {weights.version}"):
             self._engine.load(weights)
-        self._version = weights.version
         WEIGHT_VERSION.set(weights.version)
-        return self._version
+        return weights.version
 
     def generate(
         self,
@@ -53,14 +51,14 @@ class RolloutWorker(Pulse):
         *prompts: Prompt,
     ) -> Iterator[tuple[int, RolloutGroup]]:
         """A group per prompt, with the prompt's number, each as soon as it is complete."""
-        if version != self._version:
+        held = self._engine.version
+        if held < version:
             raise WeightsError(
-                f"{self._name} holds weights version {self._version}, asked for {version}; "
+                f"{self._name} holds weights version {held}, asked for {version} or later; "
                 "publish again before generating"
             )
-        with self.doing(f"sampling {len(prompts)} prompts with weights version {version}"):
+        with self.doing(f"sampling {len(prompts)} prompts with weights version {held}"):
             started = time.monotonic()
-            self._engine.forget()  # what it still knows of other prompts must not change these
             finished = self._engine.sample(
                 prompts,
                 samples=samples,
@@ -76,9 +74,14 @@ class RolloutWorker(Pulse):
                     RolloutGroup(
                         question=prompts[index].question,
                         completions=completions,
-                        weights_version=version,
+                        weights_version=oldest(completions),
                         worker=self._name,
                         seconds=time.monotonic() - started,
                         prompt_tokens=len(prompts[index].token_ids),
                     ),
                 )
+
+
+def oldest(completions: Sequence[Completion]) -> int:
+    """The oldest weights version that sampled any of their tokens."""
+    return min(int(completion.weights_versions.min()) for completion in completions)

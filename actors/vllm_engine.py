@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from actors.engine_thread import EngineThread
 from videothinker import cpu_torch
 from videothinker.config import Device, RolloutConfig
 from videothinker.errors import WeightsError
 from videothinker.model.policy import forbidden_tokens
 from videothinker.scoring import answer_start
-from videothinker.types import Completion, Prompt, Weights
+from videothinker.types import INITIAL_VERSION, Completion, Prompt, Weights
 
 ENGINE_ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine core lives in this process
@@ -23,10 +26,18 @@ ENGINE_ENVIRONMENT = {
 }
 PREFILL_TOKENS = 4096
 CPU_ENVIRONMENT = {"TORCHDYNAMO_DISABLE": "1"}
+History = list[tuple[int, dict[int, int]]]
+"""The weights versions that a request has seen, each with the tokens that its completions had by
+then; a completion that was finished by then is missing."""
 
 
 class VllmEngine:
-    """Samples completions and takes new weights between two calls of `sample`."""
+    """Samples completions and takes new weights, also in the middle of them.
+
+    Its methods may be called from several threads. What an engine remembers, and what shares a step
+    with what, moves the last bits of its log-probs: a call of `sample` that has the engine to
+    itself begins without memory, and depends on nothing but its arguments and the weights.
+    """
 
     def __init__(
         self,
@@ -37,6 +48,21 @@ class VllmEngine:
         engine_share: float = 0.0,
     ) -> None:
         """`engine_share` is the part of a GPU that it may take, the rest being others'."""
+        self.version = INITIAL_VERSION
+        """Of the weights it holds."""
+        self._requests = 0
+        self._histories: dict[str, History] = {}
+        self._thread = EngineThread(self._step, self._abort)
+        self._thread.call(partial(self._start, model, dtype, config, device, engine_share))
+
+    def _start(
+        self,
+        model: Path,
+        dtype: str,
+        config: RolloutConfig,
+        device: Device,
+        engine_share: float,
+    ) -> None:
         cpu_torch.install()
         os.environ.update(ENGINE_ENVIRONMENT)
         options: dict[str, Any] = {}
@@ -55,6 +81,7 @@ class VllmEngine:
 
         if hasattr(EngineArgs, "mm_device_do_normalize"):  # vLLM 0.32, not yet 0.26
             options["mm_device_do_normalize"] = False  # prompts arrive normalised
+        keep_pixels()
         self._llm = LLM(
             model=str(model),
             dtype=dtype,
@@ -75,7 +102,6 @@ class VllmEngine:
         self._video_token = hf_config.video_token_id
         self._end_tokens = end_tokens(model)
         self._bias = dict.fromkeys(forbidden_tokens(hf_config), -100.0)
-        self._requests = 0
 
     def sample(
         self,
@@ -90,34 +116,65 @@ class VllmEngine:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
-        waiting: dict[str, int] = {}
-        for index, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
-            self._requests += 1
-            params = SamplingParams(
-                n=samples,
-                temperature=temperature,
-                max_tokens=max_tokens,
-                seed=seed,
-                logprobs=0,
-                logit_bias=self._bias,
-                stop_token_ids=self._end_tokens,
-                skip_special_tokens=True,
-                spaces_between_special_tokens=False,
-                output_kind=RequestOutputKind.FINAL_ONLY,
+        requests = [
+            (
+                self._input(prompt),
+                SamplingParams(
+                    n=samples,
+                    temperature=temperature,
+                    max_tokens=max_tokens,
+                    seed=seed,
+                    logprobs=0,
+                    logit_bias=self._bias,
+                    stop_token_ids=self._end_tokens,
+                    skip_special_tokens=True,
+                    spaces_between_special_tokens=False,
+                    output_kind=RequestOutputKind.FINAL_ONLY,
+                ),
             )
-            name = str(self._requests)
-            waiting[name] = index
-            self._engine.add_request(name, self._input(prompt), params)
-        while self._engine.has_unfinished_requests():
-            for output in self._engine.step():
-                if output.finished:
-                    completions = [completion(one, self._decode) for one in output.outputs]
-                    yield waiting.pop(output.request_id), tuple(completions)
-        if waiting:
-            raise WeightsError(f"the engine lost {len(waiting)} requests; restart the worker")
+            for prompt, seed in zip(prompts, seeds, strict=True)
+        ]
+        return self._thread.finished(partial(self._add, requests))
 
     def load(self, weights: Weights) -> None:
-        """Replace the weights of the live engine; what is cached of the old ones is forgotten."""
+        """Replace the weights between two steps; running completions go on with the new ones."""
+        self._thread.call(partial(self._load, weights))
+
+    # on the engine's thread
+
+    def _add(self, requests: Sequence[tuple[Any, Any]]) -> list[str]:
+        """All of them or, where vLLM refuses one, none."""
+        if self._thread.idle:
+            self._forget()
+        names: list[str] = []
+        with ExitStack() as on_error:
+            on_error.callback(self._abort, names)
+            for prompt, params in requests:
+                self._requests += 1
+                name = str(self._requests)
+                self._engine.add_request(name, prompt, params)
+                names.append(name)
+                self._histories[name] = [(self.version, {})]
+            on_error.pop_all()
+        return names
+
+    def _abort(self, names: list[str]) -> None:
+        self._engine.abort_request(names)
+        for name in names:
+            del self._histories[name]
+
+    def _step(self) -> Iterator[tuple[str, tuple[Completion, ...]]]:
+        if not self._engine.has_unfinished_requests():
+            raise RuntimeError("it lost its requests")
+        for output in self._engine.step():
+            if output.finished:
+                history = self._histories.pop(output.request_id)
+                yield (
+                    output.request_id,
+                    tuple(completion(one, history, self._decode) for one in output.outputs),
+                )
+
+    def _load(self, weights: Weights) -> None:
         faults = self._llm.collective_rpc("replace_weights", args=(weights.payload, weights.digest))
         for fault in faults:
             if fault is not None:
@@ -125,12 +182,23 @@ class VllmEngine:
                     f"weights version {weights.version} were not loaded: {fault}. Restart the run "
                     "from its last state; the engine still holds the version before"
                 )
-        self.forget()
+        self._forget()
+        self.version = weights.version
+        for history in self._histories.values():
+            history.append((self.version, {}))
+        for running in self._engine.output_processor.request_states.values():
+            _, tokens = self._histories[running.external_req_id][-1]
+            tokens[running.request_index] = running.detokenizer.num_output_tokens()
 
-    def forget(self) -> None:
-        """Drop cached prefixes and vision features."""
-        self._engine.reset_prefix_cache()
+    def _forget(self) -> None:
+        """Drop cached prefixes and vision features; running requests compute theirs again.
+
+        The prefixes first, because that makes running requests give back their vision features.
+        """
+        self._engine.reset_prefix_cache(reset_running_requests=True)
         self._engine.reset_encoder_cache()
+
+    # between vLLM's records and ours
 
     def _decode(self, token_ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(token_ids), skip_special_tokens=True))
@@ -166,6 +234,19 @@ class VllmEngine:
         )
 
 
+def keep_pixels() -> None:
+    """Have vLLM's runner keep the pixels of every request.
+
+    vLLM 0.32 withholds them from a request whose prompt is in the prefix cache when it begins, and
+    then fails when it has to compute that prompt again: after weights that arrived in the middle of
+    it, or where the cache was too small for all that runs.
+    """
+    from vllm.v1.core.sched import output
+
+    if hasattr(output, "strip_covered_mm_data"):  # not yet in 0.26
+        output.strip_covered_mm_data = lambda features, *_, **__: features
+
+
 def video_fields(features: Any) -> dict[str, Any]:
     """How vLLM cuts a batch's video tensors into one item per video."""
     from vllm.multimodal.inputs import MultiModalFieldConfig
@@ -186,7 +267,16 @@ def end_tokens(model: Path) -> list[int]:
     return [declared] if isinstance(declared, int) else list(declared)
 
 
-def completion(output: Any, decode: Callable[[Sequence[int]], str]) -> Completion:
+def versions_of(length: int, index: int, history: History) -> np.ndarray:
+    """[T] int32: under which weights each token of one of a request's completions was sampled."""
+    (first, _), *later = history
+    versions = np.full(length, first, np.int32)
+    for version, tokens in later:
+        versions[tokens.get(index, length) :] = version
+    return versions
+
+
+def completion(output: Any, history: History, decode: Callable[[Sequence[int]], str]) -> Completion:
     """vLLM's record of one sample as ours."""
     chosen = [
         step[token].logprob for step, token in zip(output.logprobs, output.token_ids, strict=True)
@@ -195,6 +285,7 @@ def completion(output: Any, decode: Callable[[Sequence[int]], str]) -> Completio
         token_ids=np.asarray(output.token_ids, dtype=np.int64),
         logprobs=np.asarray(chosen, dtype=np.float32),
         text=output.text,
+        weights_versions=versions_of(len(chosen), output.index, history),
         finish_reason="length" if output.finish_reason == "length" else "stop",
         answer_start=answer_start(output.token_ids, decode),
     )

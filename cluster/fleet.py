@@ -95,7 +95,7 @@ class Rollouts:
     def __init__(self, background: Background, pool: Pool, faults: FaultsConfig) -> None:
         self._background = background
         self._faults = faults
-        self._version = INITIAL_VERSION
+        self._held: dict[str, int] = {}
         self.pool = pool
 
     def load(self, weights: Any, version: int) -> None:
@@ -106,7 +106,6 @@ class Rollouts:
                 await self._load(process, weights, version)
 
         async def require() -> None:
-            self._version = version
             self.pool.require(update)
 
         self._background.run(require())
@@ -123,6 +122,7 @@ class Rollouts:
         if held != version:
             process.give_up(f"it holds weights version {held}")
             raise Lost(f"{process.name}, {what}: it confirmed version {held}")
+        self._held[process.name] = version
 
     async def sample(self, unit: Unit, deliver: Callable[[int, RolloutGroup], None]) -> str | None:
         """Deliver each prompt's group once, as soon as it is finished, with its number in the unit.
@@ -132,11 +132,12 @@ class Rollouts:
         delivered: set[int] = set()
 
         async def work(process: Process) -> None:
+            version = self._held.get(process.name, INITIAL_VERSION)
             groups = process.stream(
-                f"sampling with weights version {self._version}",
+                f"sampling with weights version {version}",
                 self._faults.generate_seconds,
                 "generate",
-                *(self._version, unit.samples, unit.temperature, unit.seeds),
+                *(version, unit.samples, unit.temperature, unit.seeds),
                 *[item.prompt for item in unit.prepared],
             )
             async for index, group in groups:

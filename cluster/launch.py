@@ -164,8 +164,15 @@ class Crew:
             RolloutWorker,
             *(model, dtype, rollout, max_tokens, self._device, self._seats.engine_share),
             named=True,
+            threads=rollout.units_at_once + rollout.in_flight,  # the last for what interrupts
         )
-        pool = self._pool("rollout", start, count)
+        pool = self._pool(
+            "rollout",
+            start,
+            count,
+            at_once=rollout.units_at_once,
+            interrupting=rollout.in_flight,
+        )
         return Rollouts(self._background, pool, self._faults)
 
     def anchor(self, dtype: str, temperature: float, count: int) -> Anchor:
@@ -203,11 +210,11 @@ class Crew:
         return self._pools[-1]
 
     def _starter(
-        self, cls: type, *arguments: Any, named: bool = False
+        self, cls: type, *arguments: Any, named: bool = False, threads: int = 1
     ) -> Callable[[str], Awaitable[Process]]:
         async def start(name: str) -> Process:
             own = (name, *arguments) if named else arguments
-            process = Process(name, actor(cls, **self._seats.options(name)).remote(*own))
+            process = Process(name, actor(cls, threads, **self._seats.options(name)).remote(*own))
             limit = self._faults.start_seconds
             port = await process.call("starting", limit, "serve_metrics")
             if self._roster is not None:
@@ -229,6 +236,11 @@ class Crew:
             self._roster.notice(notice)
 
 
-def actor(cls: type, **seat: Any) -> Any:
-    """A plain class as a Ray actor in its seat."""
-    return ray.remote(num_cpus=0, concurrency_groups={PULSE: 1}, **seat)(cls)
+def actor(cls: type, threads: int = 1, **seat: Any) -> Any:
+    """A plain class as a Ray actor in its seat.
+
+    `threads`: calls that it answers at the same time, its signs of life aside.
+    """
+    return ray.remote(
+        num_cpus=0, max_concurrency=threads, concurrency_groups={PULSE: 1}, **seat
+    )(cls)

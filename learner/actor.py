@@ -129,6 +129,7 @@ class LearnerRank(Pulse):
         with self.doing(f"step {step}, averaging over the ranks"):
             report = totals.over_ranks()
         report["logprob_gap"] /= report["fresh_share"] or 1.0
+        report["logprob_drift"] /= 1 - report["fresh_share"] or 1.0
         if report["logprob_gap"] > self._task.logprob_tolerance:
             raise DivergenceError(
                 f"step {step}: sampler and learner disagree by {report['logprob_gap']:.3g} a token "
@@ -250,14 +251,17 @@ class LearnerRank(Pulse):
             sampler_logp=sampled,
             importance_cap=learner.importance_cap,
         )
-        fresh = scored.group.weights_version >= self._version  # older weights differ, and may
-        gap = (logp.detach() - sampled).abs() * mask * fresh
+        versions = padded([completion.weights_versions for completion in completions], mask)
+        fresh = mask * (versions >= self._version)  # older weights differ, and may
+        gap = (logp.detach() - sampled).abs() * mask
+        tokens = mask.sum()
         stats |= {
             "loss": loss.detach(),
-            "entropy": (entropy * mask).sum() / mask.sum(),
-            "logprob_gap": gap.sum() / mask.sum(),
-            "logprob_gap_max": gap.max(),
-            "fresh_share": torch.tensor(float(fresh), device=logp.device),
+            "entropy": (entropy * mask).sum() / tokens,
+            "logprob_gap": (gap * fresh).sum() / tokens,
+            "logprob_gap_max": (gap * fresh).max(),
+            "logprob_drift": (gap * (mask - fresh)).sum() / tokens,
+            "fresh_share": fresh.sum() / tokens,
         }
         return loss, stats
 

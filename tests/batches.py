@@ -66,6 +66,7 @@ def group(
         Completion(
             token_ids=generator.integers(5, 90, size=length),
             logprobs=np.full(length, -4.0, np.float32),
+            weights_versions=np.zeros(length, np.int32),
             text="",
             finish_reason=reason,  # type: ignore[arg-type]
         )

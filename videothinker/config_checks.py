@@ -34,6 +34,7 @@ def cross_checks(config: RunConfig) -> Iterator[Problem]:
     yield from _check_stages(config)
     yield from _check_ranks(config)
     yield from _check_learner(config)
+    yield from _check_rollout(config)
     yield from _check_video(config)
     yield from _check_out(config)
 
@@ -180,6 +181,33 @@ def _check_learner(config: RunConfig) -> Iterator[Problem]:
                 f"learner.warmup_steps = {learner.warmup_steps}: stages.{number}.steps ="
                 f" {stage.steps} end before the schedule begins. Lower the first",
             )
+
+
+def _check_rollout(config: RunConfig) -> Iterator[Problem]:
+    rollout = config.rollout
+    if rollout.in_flight and rollout.max_staleness == 0:
+        yield (
+            ("rollout.in_flight", "rollout.max_staleness"),
+            "rollout.in_flight = True has no effect with rollout.max_staleness = 0: nothing is"
+            " sampled while new weights arrive. Set rollout.max_staleness to 1 or more, or leave it"
+            " out",
+        )
+    begun = max(units_begun(config, stage) for stage in config.stages)
+    if rollout.units_at_once > 1 and begun <= rollout.workers:
+        yield (
+            ("rollout.units_at_once", "rollout.prompts_together", "rollout.workers"),
+            f"rollout.units_at_once = {rollout.units_at_once} has no effect: no step of this run"
+            f" makes more than {begun} units at a time, and rollout.workers = {rollout.workers}"
+            " take one each. Set rollout.prompts_together to less, or leave it out",
+        )
+
+
+def units_begun(config: RunConfig, stage: StageConfig) -> int:
+    """The most units of a stage that can be under way or waiting at the same time."""
+    rollout = config.rollout
+    together = rollout.prompts_together or -(-stage.prompts_per_step // rollout.workers)
+    units = -(-stage.prompts_per_step // together)
+    return units * (1 + rollout.max_staleness)
 
 
 def _check_video(config: RunConfig) -> Iterator[Problem]:

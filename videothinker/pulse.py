@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 
 class Pulse:
     """Base of everything that runs in a process of its own."""
 
-    _doing = "idle"
+    _doing: tuple[str, ...] = ()
+    _changing = Lock()
 
     def pulse(self) -> str:
-        """Answers on a thread of its own, so it tells a busy process from one that hangs."""
-        return self._doing
+        """What was begun last; answers on a thread of its own, so it tells a busy process from one
+        that hangs.
+        """
+        return self._doing[-1] if self._doing else "idle"
 
     @contextmanager
     def doing(self, what: str) -> Iterator[None]:
-        """Say so for as long as the block runs."""
-        before, self._doing = self._doing, what
+        """Say so for as long as the block runs; several threads may do several things."""
+        with self._changing:
+            self._doing = (*self._doing, what)
         try:
             yield
         finally:
-            self._doing = before
+            with self._changing:
+                ended = self._doing.index(what)
+                self._doing = self._doing[:ended] + self._doing[ended + 1 :]

@@ -68,6 +68,9 @@ class Completion:
     """[T] int64, the end token included when the model ended it."""
     logprobs: np.ndarray
     """[T] float32, of the distribution that was sampled from."""
+    weights_versions: np.ndarray
+    """[T] int32: under which weights each token was sampled. They never fall: weights that arrive
+    in the middle of a completion hold from its next token on."""
     text: str
     finish_reason: FinishReason
     answer_start: int | None = None
@@ -81,6 +84,7 @@ class RolloutGroup:
     question: Question
     completions: tuple[Completion, ...]
     weights_version: int
+    """Of the oldest token."""
     worker: str
     seconds: float
     prompt_tokens: int

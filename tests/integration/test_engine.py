@@ -135,7 +135,6 @@ def test_more_prompts_than_one_step_of_the_engine_can_take_in_are_all_answered(
     engine: VllmEngine, build: Build, mini_video: VideoConfig
 ) -> None:
     """A prompt that vLLM splits over two steps would end a seeded request on a CPU."""
-    engine.forget()
     prompts = build(mini_video, 24) * 3
     assert sum(len(prompt.token_ids) for prompt in prompts) > 2 * PREFILL_TOKENS
     assert len(sample(engine, prompts)) == len(prompts)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from videothinker.types import ScoredGroup
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 TEXT_COLUMNS = (
     *("stage", "prompt_id", "video", "text", "answer", "category", "worker"),
     *("options.list.element.letter", "options.list.element.text"),
@@ -21,7 +21,9 @@ are nearly all different takes as long as all the rest of the writing, and makes
 
 
 def rollout_table(stage: str, step: int, groups: Sequence[ScoredGroup]) -> pa.Table:
-    """The groups of one step; "rewards" is the sum trained on, "reward_NAME" are its parts."""
+    """The groups of one step; "rewards" is the sum trained on, "reward_NAME" are its parts.
+    "weights_versions" is each token's, "weights_version" the oldest of them.
+    """
     rows = [_row(stage, step, group) for group in groups]
     return pa.Table.from_pylist(rows, schema=_schema(groups))
 
@@ -49,6 +51,7 @@ def _schema(groups: Sequence[ScoredGroup]) -> pa.Schema:
         ("rewards", pa.list_(pa.float32())),
         ("advantages", pa.list_(pa.float32())),
         ("weights_version", pa.int64()),
+        ("weights_versions", pa.list_(pa.list_(pa.int32()))),
         ("worker", pa.string()),
         ("seconds", pa.float64()),
         ("prompt_tokens", pa.int64()),
@@ -80,6 +83,7 @@ def _row(stage: str, step: int, scored: ScoredGroup) -> dict[str, Any]:
         "rewards": np.sum(list(scored.rewards.values()), axis=0, dtype=np.float32),
         "advantages": scored.advantages,
         "weights_version": group.weights_version,
+        "weights_versions": [completion.weights_versions for completion in group.completions],
         "worker": group.worker,
         "seconds": group.seconds,
         "prompt_tokens": group.prompt_tokens,

@@ -60,6 +60,7 @@ def test_a_group_costs_its_prompt_with_the_vision_tower_and_all_of_its_completio
         Completion(
             token_ids=np.zeros(length, np.int64),
             logprobs=np.zeros(length, np.float32),
+            weights_versions=np.zeros(length, np.int32),
             text="",
             finish_reason="stop",
         )

@@ -79,6 +79,7 @@ def update(config: RunConfig, *texts: str) -> list[float]:
         Completion(
             token_ids=np.arange(4),
             logprobs=SAMPLED,
+            weights_versions=np.full(4, 1, np.int32),
             text=text,
             finish_reason="stop",
             answer_start=2,

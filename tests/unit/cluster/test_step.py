@@ -13,6 +13,7 @@ def group(*token_ids: list[int]) -> RolloutGroup:
             Completion(
                 token_ids=np.array(tokens),
                 logprobs=np.zeros(len(tokens), np.float32),
+                weights_versions=np.full(len(tokens), 1, np.int32),
                 text="the same text",
                 finish_reason="stop",
             )

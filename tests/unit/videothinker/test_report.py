@@ -55,6 +55,7 @@ def scored(text: str, rewards: tuple[float, ...]) -> ScoredGroup:
     completion = Completion(
         token_ids=np.arange(2),
         logprobs=np.full(2, -0.25, np.float32),
+        weights_versions=np.full(2, 3, np.int32),
         text=text,
         finish_reason="length",
     )

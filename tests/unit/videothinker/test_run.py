@@ -33,6 +33,7 @@ def scored(*, anchor: bool = True) -> ScoredGroup:
         Completion(
             token_ids=np.arange(length),
             logprobs=np.full(length, -0.5, np.float32),
+            weights_versions=np.full(length, 7, np.int32),
             text=f"text {length}",
             finish_reason="stop",
         )
@@ -125,6 +126,7 @@ def test_every_group_is_a_row_with_all_its_completions(run: RunDirectory) -> Non
     assert first["reward_soft_accuracy"] == [1.0, 0.0]
     assert first["advantages"] == pytest.approx([0.7, -0.7])
     assert first["weights_version"] == 7
+    assert first["weights_versions"] == [[7] * 2, [7] * 3]
     assert first["anchor_logprobs"] == [[0.0] * 2, [0.0] * 3]
     assert second["anchor_logprobs"] is None
 

@@ -19,6 +19,7 @@ def group(*texts: str) -> RolloutGroup:
         Completion(
             token_ids=np.arange(3),
             logprobs=np.zeros(3, np.float32),
+            weights_versions=np.full(3, 4, np.int32),
             text=text,
             finish_reason="stop",
         )
@@ -89,6 +90,7 @@ def felt(starting: int | None, advantages: tuple[float, ...] = (1.0, -1.0), **kl
     completion = Completion(
         token_ids=np.arange(4),
         logprobs=np.zeros(4, np.float32),
+        weights_versions=np.full(4, 4, np.int32),
         text="",
         finish_reason="stop",
         answer_start=starting,
