@@ -241,6 +241,6 @@ def actor(cls: type, threads: int = 1, **seat: Any) -> Any:
 
     `threads`: calls that it answers at the same time, its signs of life aside.
     """
-    return ray.remote(
-        num_cpus=0, max_concurrency=threads, concurrency_groups={PULSE: 1}, **seat
-    )(cls)
+    return ray.remote(num_cpus=0, max_concurrency=threads, concurrency_groups={PULSE: 1}, **seat)(
+        cls
+    )
