@@ -191,6 +191,7 @@ def group(question: Question, version: int, samples: int, worker: str) -> Rollou
         Completion(
             token_ids=TOKENS[start : start + length].copy(),
             logprobs=LOGPROBS[start : start + length].copy(),
+            weights_versions=np.full(length, version, np.int32),
             text=TEXTS[place % 2],
             finish_reason="stop",
         )

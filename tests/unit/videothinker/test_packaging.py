@@ -175,7 +175,7 @@ def test_a_failed_install_leaves_no_stamp(checkout: Path) -> None:
     assert not (checkout / ".venv" / "setup.stamp").exists()
 
 
-@pytest.mark.parametrize("target", ["soak", "study"])
+@pytest.mark.parametrize("target", ["study"])
 def test_an_unbuilt_target_says_so_and_fails(target: str) -> None:
     finished = subprocess.run(
         ["make", "--no-print-directory", target],
