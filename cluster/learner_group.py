@@ -176,7 +176,7 @@ class Learner:
             # what one rank says of a broken connection is less than why it broke
             waiting = [*self._watching, *[call for call in calls if not call.done()]]
             await asyncio.wait(waiting, timeout=GRACE_SECONDS, return_when=asyncio.FIRST_EXCEPTION)
-            errors = _errors([*self._watching, *calls])
+            errors = _errors([*calls, *self._watching])
         for error in errors:
             if isinstance(error, Lost | InputLost):
                 raise await self._lost(error) from error

@@ -186,16 +186,16 @@ class Pool:
         both: list[asyncio.Future[Any]] = [watching, working]
         try:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            for task in both:
-                if task.done():
-                    task.result()
-            self._notice(self._about(place, "left"))
         finally:
             place.worker = None
+            watched = [watching] if watching.done() else []
             worker.give_up("it is not wanted any more")
             self._dismiss(lambda number: number == place.number)
             watching.cancel()
             await asyncio.gather(*lanes, watching, working, return_exceptions=True)
+        for task in [*lanes, *watched]:  # a call that was lost says more than the watch
+            task.result()
+        self._notice(self._about(place, "left"))
 
     async def _begin(self, place: Place) -> Worker:
         try:

@@ -21,6 +21,8 @@ from videothinker.config import (
 )
 
 PROMPTS = 4
+CHANCES = 3
+"""What else the machine does can only make a step longer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,25 +34,38 @@ class Case:
     learning: float
     workers: int = 1
 
+    @property
+    def limit(self) -> float:
+        """Of a step, in seconds."""
+        if self.staleness == 0:
+            return 1.10 * (self.generation + self.learning)
+        return 1.15 * max(self.generation, self.learning)
+
 
 ALIKE = Case(staleness=1, generation=0.5, learning=0.5)
 LONG_GENERATION = Case(staleness=1, generation=0.5, learning=0.35)
 LONG_LEARNING = Case(staleness=1, generation=0.35, learning=0.5)
 FOUR_WORKERS = Case(staleness=1, generation=0.5, learning=0.5, workers=4)
-ON_POLICY = Case(staleness=0, generation=0.4, learning=0.4)
+ON_POLICY = Case(staleness=0, generation=0.5, learning=0.5)
 CASES = (ALIKE, LONG_GENERATION, LONG_LEARNING, FOUR_WORKERS, ON_POLICY)
 
 
 @pytest.fixture(scope="module")
 def seconds(tmp_path_factory: pytest.TempPathFactory) -> dict[Case, float]:
     """Of a step of each case; all at the same time, since they do nothing but wait."""
-    folders = [tmp_path_factory.mktemp("overlap") for _ in CASES]
-    with ThreadPoolExecutor(len(CASES)) as pool:
-        return dict(zip(CASES, pool.map(step_seconds, CASES, folders), strict=True))
+    fastest = dict.fromkeys(CASES, float("inf"))
+    for _ in range(CHANCES):
+        folders = [tmp_path_factory.mktemp("overlap") for _ in CASES]
+        with ThreadPoolExecutor(len(CASES)) as pool:
+            for case, took in zip(CASES, pool.map(step_seconds, CASES, folders), strict=True):
+                fastest[case] = min(took, fastest[case])
+        if all(took <= case.limit for case, took in fastest.items()):
+            break
+    return fastest
 
 
 def step_seconds(case: Case, folder: Path) -> float:
-    """Of the fastest two in a row: what else the machine does can only make a step longer."""
+    """Of the fastest two in a row."""
     stage = StageConfig(
         name="bias",
         questions=folder / "questions.parquet",
@@ -82,11 +97,11 @@ def step_seconds(case: Case, folder: Path) -> float:
 def test_with_staleness_1_a_step_takes_as_long_as_its_longer_part(
     seconds: dict[Case, float], case: Case
 ) -> None:
-    assert seconds[case] <= 1.15 * max(case.generation, case.learning)
+    assert seconds[case] <= case.limit
 
 
 def test_with_staleness_0_a_step_takes_both_parts_and_little_more(
     seconds: dict[Case, float],
 ) -> None:
     both = ON_POLICY.generation + ON_POLICY.learning
-    assert both <= seconds[ON_POLICY] <= 1.10 * both
+    assert both <= seconds[ON_POLICY] <= ON_POLICY.limit
