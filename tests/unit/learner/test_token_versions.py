@@ -1,0 +1,80 @@
+"""Which tokens the learner compares with the sampler, and which only drift."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from learner.actor import Assignment, LearnerRank
+from videothinker.budget import budget_of
+from videothinker.config import KLConfig, LearnerConfig, RunConfig
+from videothinker.types import Completion, Question, RolloutGroup, ScoredGroup
+
+POLICY = torch.full((2, 4), -1.0)
+
+
+class FixedPolicy:
+    """Log-probs of -1, whatever it is asked."""
+
+    def __call__(self, *arguments: Any) -> Any:
+        return POLICY.clone().requires_grad_(), torch.zeros(2, 4)
+
+
+def stats(*completions: tuple[list[float], list[int]]) -> dict[str, float]:
+    """Of a rank that holds version 7; each completion as log-probs and weights versions."""
+    question = Question(id="q", video="v", text="?", options=(("A", "x"),), answer="A")
+    group = RolloutGroup(
+        question=question,
+        completions=tuple(
+            Completion(
+                token_ids=np.arange(len(logprobs)),
+                logprobs=np.array(logprobs, np.float32),
+                weights_versions=np.array(versions, np.int32),
+                text="",
+                finish_reason="stop",
+            )
+            for logprobs, versions in completions
+        ),
+        weights_version=min(min(versions) for _, versions in completions),
+        worker="w",
+        seconds=0.0,
+        prompt_tokens=4,
+    )
+    scored = ScoredGroup(
+        group=group, rewards={}, advantages=np.zeros(2, np.float32), anchor_logprobs=None
+    )
+    given = {"name": "x", "out": "o", "model": {"path": "m"}, "data": {"videos": "v"}}
+    config = RunConfig.model_validate({**given, "stages": [{"name": "a", "questions": "q"}]})
+    rank = LearnerRank("cpu")
+    rank._anchor_head, rank._version = None, 7
+    rank._task = Assignment(
+        model=Path("m"),
+        dtype="float32",
+        learner=LearnerConfig(),
+        kl=KLConfig(),
+        temperature=1.0,
+        steps=9,
+        budget=budget_of(config),
+        logprob_tolerance=1.0,
+    )
+    _, found = rank._group_loss(FixedPolicy(), 0.0, scored, None)  # type: ignore[arg-type]
+    return {name: float(value) for name, value in found.items()}
+
+
+def test_tokens_before_an_update_in_flight_drift_and_those_after_it_are_compared() -> None:
+    found = stats(([-1.5, -1.5, -1.1, -1.1], [6, 6, 7, 7]), ([-1.2, -1.2], [7, 7]))
+    assert found["fresh_share"] == pytest.approx(4 / 6)
+    assert found["logprob_gap"] == pytest.approx((2 * 0.1 + 2 * 0.2) / 6)
+    assert found["logprob_gap_max"] == pytest.approx(0.2)
+    assert found["logprob_drift"] == pytest.approx(2 * 0.5 / 6)
+
+
+def test_a_group_of_older_weights_alone_is_not_compared() -> None:
+    found = stats(([-1.5] * 4, [6] * 4), ([-1.5] * 2, [6] * 2))
+    assert found["fresh_share"] == 0
+    assert found["logprob_gap_max"] == 0
+    assert found["logprob_drift"] == pytest.approx(0.5)
