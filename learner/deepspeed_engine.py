@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from learner.extensions import load_operator
 from videothinker.config import Device, LearnerConfig, Part
 from videothinker.model.policy import Policy, load_model
 
@@ -29,6 +30,7 @@ def connect(rank: int, world: int, host: str, port: int, device: Device) -> None
     }
     if device == "cpu":
         os.environ["DS_ACCELERATOR"] = "cpu"
+        load_operator("ShareMemCommBuilder")
     import deepspeed
 
     deepspeed.init_distributed(BACKEND[device], verbose=False)
@@ -105,6 +107,7 @@ def adam(parameters: Sequence[torch.nn.Parameter], config: LearnerConfig) -> tor
     """AdamW without decay; on the host it is DeepSpeed's, which is compiled on first use."""
     if not config.offload:
         return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=0.0)
+    load_operator("CPUAdamBuilder")
     from deepspeed.ops.adam import DeepSpeedCPUAdam
 
     host: torch.optim.Optimizer = DeepSpeedCPUAdam(
