@@ -33,6 +33,8 @@ TOKEN_PART = 0.01
 """Of a reserved GPU: how much of its memory a process takes is the plan's business."""
 WAIT_SECONDS = 60.0
 """For the GPUs of a plan to be free, and for a machine to say how much memory it has."""
+GROW_SECONDS = 5.0
+"""For the GPUs of more workers: whoever asks `videothinker scale` for them waits for the answer."""
 QUERY = ("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
 NODE = "ray.io/node-id"
 
@@ -75,7 +77,7 @@ class PlannedSeats(Seats):
         self.layout = plan(wanted, self._shape, list(self.machines.values()))
         self._strategies: dict[int, PlacementGroupSchedulingStrategy] = {}
         self._pinned: dict[int, str] = {}
-        self._reserve(self.layout.used, self.layout.owners)
+        self._reserve(self.layout.used, self.layout.owners, WAIT_SECONDS)
         self.engine_share = self.layout.engine_share
         logger.warning("seats: %s", line(self.seating()))
 
@@ -94,27 +96,28 @@ class PlannedSeats(Seats):
         wanted = sized(self._config, rollouts, scorers)
         layout = grow(self.layout, wanted, self._shape, list(found.values()), gone)
         self.machines = found
-        self._reserve([i for i in layout.used if i not in self._strategies], layout.owners)
+        more = [index for index in layout.used if index not in self._strategies]
+        self._reserve(more, layout.owners, GROW_SECONDS)
         self.layout = layout
 
     def seating(self) -> dict[str, Any]:
         """For a person."""
         return self.layout.seating()
 
-    def _reserve(self, devices: Sequence[int], owners: Sequence[int]) -> None:
+    def _reserve(self, devices: Sequence[int], owners: Sequence[int], seconds: float) -> None:
         if not devices:
             return
         nodes = [list(self.machines)[owners[index]] for index in devices]
         bundles = [{"GPU": 1.0} for _ in devices]
         group = placement_group(bundles, bundle_label_selector=[{NODE: node} for node in nodes])
-        if not group.wait(WAIT_SECONDS):
+        if not group.wait(seconds):
             remove_placement_group(group)
             free, all_of_them = (
                 resources.get("GPU", 0.0)
                 for resources in (ray.available_resources(), ray.cluster_resources())
             )
             raise PlacementError(
-                f"the plan takes {len(devices)} GPUs, and after {WAIT_SECONDS:g} s {free:g} of the"
+                f"the plan takes {len(devices)} GPUs, and after {seconds:g} s {free:g} of the"
                 f" cluster's {all_of_them:g} are free: other jobs hold the rest. Wait for them"
                 " (`ray status` names what is in use), or use fewer"
             )

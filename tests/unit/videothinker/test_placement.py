@@ -173,6 +173,11 @@ def test_whoever_has_a_seat_keeps_it_when_more_come() -> None:
     assert grown(machines, 3) == {"learner": (0,), "rollout": (1, 2, 3), "anchor": (1,)}
 
 
+def test_of_two_idle_gpus_the_larger_is_taken() -> None:
+    idle = [Machine(gpus=1, gpu_gb=gb, host_gb=128) for gb in (48, 80)]
+    assert grown([*TWO_A6000, *idle], 2)["rollout"] == (1, 3)
+
+
 def test_fewer_are_the_first_of_them() -> None:
     two = config("rollout.workers=2")
     layout = plan(two, SHAPE, TWO_A6000)
