@@ -20,3 +20,9 @@ def test_a_resumed_run_goes_on_counting_losses(tmp_path: Path) -> None:
     lose(RunDirectory.open(tmp_path / "run"), "learner")
     status = json.loads((tmp_path / "run" / "status.json").read_text())
     assert status["restarts"] == {"rollout": 2, "learner": 1}
+
+
+def test_the_status_says_who_sits_where(tmp_path: Path) -> None:
+    seating = {"kind": "split", "learner": ["GPU 0"], "rollout": ["GPU 1"], "anchor": ["GPU 1"]}
+    Roster(RunDirectory.create(tmp_path / "run", "")).seated(seating)
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["layout"] == seating
