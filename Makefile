@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-UNIT_BUDGET ?= 60
+UNIT_BUDGET ?= 120
 # More threads than processes can use is the slowest way to run several torch processes.
 export OMP_NUM_THREADS ?= 1
 export PYTHON
@@ -39,7 +39,7 @@ unit: setup
 	@timeout --signal=INT $(UNIT_BUDGET) $(BIN)/python -m pytest tests/unit -q \
 		-m "not integration and not gpu and not slow" --timeout 30 $(PYTEST) || { code=$$?; \
 		[ $$code -ne 124 ] || echo "check: the unit tests took longer than $(UNIT_BUDGET) s; \
-	make the slow ones faster or mark them integration (UNIT_BUDGET=120 for a slower machine)" >&2; \
+	make the slow ones faster or mark them integration (UNIT_BUDGET=300 for a slower machine)" >&2; \
 		exit $$code; }
 
 bench: setup
