@@ -118,9 +118,7 @@ def exported(
 def test_an_updated_engine_answers_as_one_freshly_loaded_from_the_export(
     fleet: Fleet, run_config: RunConfig, prepared: list[Prepared], exported: Path
 ) -> None:
-    fresh = actor(RolloutWorker, "cpu", "rollout").remote(
-        "fresh", exported, "float32", run_config.rollout, 24, "cpu"
-    )
+    fresh = actor(RolloutWorker).remote("fresh", exported, "float32", run_config.rollout, 24, "cpu")
     prompts = [item.prompt for item in prepared]
     try:
         stream = fresh.generate.options(num_returns="streaming").remote(
