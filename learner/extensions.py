@@ -8,6 +8,7 @@ its owner, and compile in a folder of their own, so that a guard found there bel
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import sys
 from functools import cache
@@ -48,10 +49,15 @@ def load_guarded(builder: Builder, folder: Path) -> None:
 
 @cache
 def build_folder() -> Path:
-    """Where nobody else compiles; PyTorch itself would keep versions apart, but not processes."""
+    """Where nobody else compiles; PyTorch itself would keep versions apart, but not processes.
+
+    Nor environments: the paths of their headers are part of the command, so two that shared a
+    folder would compile anew whenever the other one had.
+    """
     import torch
     from torch.utils.cpp_extension import get_default_build_root
 
     root = os.environ.get("TORCH_EXTENSIONS_DIR") or get_default_build_root()
     versions = f"py{sys.version_info.major}{sys.version_info.minor}-torch{torch.__version__}"
-    return Path(root) / "videothinker" / versions
+    environment = hashlib.sha256(sys.prefix.encode()).hexdigest()[:8]
+    return Path(root) / "videothinker" / f"{versions}-{environment}"

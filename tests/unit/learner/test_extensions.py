@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from learner.extensions import GUARD, load_guarded
+from learner.extensions import GUARD, build_folder, load_guarded
 
 KILLED = """
 import time
@@ -56,3 +56,11 @@ def test_who_is_killed_while_compiling_does_not_block_the_next(tmp_path: Path) -
     builder = Builder(tmp_path)
     load_guarded(builder, tmp_path)
     assert builder.loaded
+
+
+def test_two_environments_do_not_compile_over_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = set()
+    for prefix in ("/one/.venv", "/other/.venv"):
+        monkeypatch.setattr("sys.prefix", prefix)
+        folders.add(build_folder.__wrapped__())
+    assert len(folders) == 2
