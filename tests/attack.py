@@ -294,12 +294,17 @@ def follow_up(blows: Sequence[Blow], events: Sequence[Mapping[str, Any]], watch:
 def seconds_to_service(
     blow: Blow, loss: Mapping[str, Any], events: Sequence[Mapping[str, Any]]
 ) -> float | None:
-    """Until whoever took the lost one's place had done something."""
+    """Until whoever took the lost one's place had done something; None where nobody was to.
+
+    `served` has the seconds since the place became empty, so it tells which losses it ends: a place
+    that was given up by a scaling may be lost and filled again later.
+    """
     process = "learner" if blow.role == "learner" else loss["process"]
     for event in events:
-        later = event["time"] > loss["time"] and event["process"] == process
-        if later and event["event"] == "served":
-            return float(event["time"] - blow.at)
+        if event["event"] == "served" and event["process"] == process:
+            empty_since = event["time"] - event["seconds"]
+            if empty_since < loss["time"] + 0.5 < event["time"] + 0.5:
+                return float(event["time"] - blow.at)
     return None
 
 

@@ -96,7 +96,7 @@ class Verdict:
     """What result.json says."""
 
     steps: int
-    training_seed: int
+    plan: list[str]
     kills: dict[str, int]
     stops: dict[str, int]
     scaled: list[int]
@@ -140,7 +140,7 @@ def judge(
     blows = attack.blows
     return Verdict(
         steps=len(untimed(attacked)),
-        training_seed=config.seed,
+        plan=[str(fault) for fault in attack.plan],
         kills=dict(Counter(blow.role for blow in blows if blow.what == "kill")),
         stops=dict(Counter(blow.role for blow in blows if blow.what == "stop")),
         scaled=[fault.workers for fault in attack.plan if fault.what == "scale"],

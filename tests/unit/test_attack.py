@@ -25,14 +25,27 @@ class Watched(Watch):
         self.samples = list(samples)
 
 
-def test_a_recovery_is_counted_from_the_blow_to_the_first_work_of_the_same_place() -> None:
-    def event(time: float, kind: str, process: str) -> dict[str, object]:
-        return {"time": time, "event": kind, "role": "rollout", "process": process}
+def event(time: float, kind: str, process: str, **more: float) -> dict[str, object]:
+    return {"time": time, "event": kind, "role": "rollout", "process": process, **more}
 
+
+def test_a_place_that_was_given_up_is_not_recovered_by_a_later_loss_of_the_same_name() -> None:
     events = [
         event(11.0, "lost", "rollout-1"),
-        event(12.0, "served", "rollout-0"),
-        event(20.0, "served", "rollout-1"),
+        event(50.0, "lost", "rollout-1"),
+        event(60.0, "served", "rollout-1", seconds=10.0),
+    ]
+    first, second = (Blow(at=at, what="kill", role="rollout") for at in (10.0, 49.0))
+    follow_up([first, second], events, Watched())
+    assert (first.noticed, first.recovered) == (1.0, None)
+    assert second.recovered == 11.0
+
+
+def test_a_recovery_is_counted_from_the_blow_to_the_first_work_of_the_same_place() -> None:
+    events = [
+        event(11.0, "lost", "rollout-1"),
+        event(12.0, "served", "rollout-0", seconds=3.0),
+        event(20.0, "served", "rollout-1", seconds=9.0),
     ]
     watch = Watched(
         Sample(at=10.5, last_step=9.0, groups={"a": 4.0, "b": 7.0}),
