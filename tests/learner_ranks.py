@@ -58,7 +58,8 @@ class Ranks:
 
     def weights(self) -> bytes:
         """The policy as published."""
-        return self.all("publish", 1).payload.tobytes()
+        _, weights = self.all("publish", 1)
+        return weights.payload.tobytes()
 
     def close(self) -> None:
         for pipe in self._pipes:

@@ -287,7 +287,7 @@ def anchored(batch: Batch, anchor: Path, temperature: float, dtype: str = "float
     scorer.load(anchor)
     answered = []
     for scored, prompt in batch:
-        scores = scorer.logprobs(replace(scored.group, with_hidden=True), prompt)
+        scores = scorer.logprobs(scored.group, prompt, with_hidden=True)
         known = replace(scored, anchor_logprobs=scores.logprobs, anchor_hidden=scores.hidden)
         answered.append((known, prompt))
     return answered
