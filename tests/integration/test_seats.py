@@ -6,6 +6,7 @@ stands in for the driver.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,9 +46,9 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     tool = folder / "nvidia-smi"
     tool.write_text("#!/bin/sh\necho 49140\necho 49140\n")
     tool.chmod(0o755)
+    os.environ.setdefault("RAY_AUTH_TOKEN", "0" * 64)  # Ray keeps to a process's first one
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(folder), prepend=":")
-        patch.setenv("RAY_AUTH_TOKEN", "0" * 64)
         simulated = Cluster()
         for gpus in GPUS:
             simulated.add_node(num_cpus=1, num_gpus=gpus, include_dashboard=False)
