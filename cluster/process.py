@@ -12,6 +12,7 @@ from typing import Any
 
 import ray
 from ray.exceptions import (
+    ActorUnschedulableError,
     NodeDiedError,
     ObjectLostError,
     OutOfMemoryError,
@@ -22,6 +23,8 @@ from ray.exceptions import (
 from videothinker.config import FaultsConfig
 from videothinker.errors import InputLost, Lost, VideoThinkerError
 
+GONE = (RayActorError, OutOfMemoryError, NodeDiedError, ActorUnschedulableError)
+"""What Ray says of a process that is no more; the last, of one whose machine it was to start on."""
 PULSE = "pulse"
 """Name of the method, and of the thread it runs on."""
 
@@ -84,7 +87,7 @@ class Process:
             if isinstance(error.cause, ObjectLostError):
                 raise InputLost(f"{self.name}, {what}: {last_line(error)}") from error
             raise (error.cause if isinstance(error.cause, VideoThinkerError) else error) from None
-        except (RayActorError, OutOfMemoryError, NodeDiedError) as error:
+        except GONE as error:
             if isinstance(error, RayActorError) and error.actor_init_failed:
                 raise VideoThinkerError(f"{self.name}, {what}: {last_line(error)}") from error
             self.give_up(f"the process died ({last_line(error)})")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from ray.exceptions import ObjectLostError
+from ray.exceptions import ActorUnschedulableError, ObjectLostError
 from stand_ins import Engine, Here
 
 from videothinker.config import FaultsConfig
@@ -33,6 +33,9 @@ class Slow(Engine):
         for number, pause in enumerate(seconds):
             await asyncio.sleep(pause)
             yield number
+
+    async def unschedulable(self) -> None:
+        raise ActorUnschedulableError("the node does not exist")
 
     async def with_lost_input(self) -> None:
         raise ObjectLostError("ref", None, "call site")  # type: ignore[arg-type]
@@ -118,5 +121,13 @@ def test_what_was_lost_with_another_machine_does_not_cost_this_process() -> None
         with pytest.raises(InputLost, match="learner-1, a call: "):
             await process.call("a call", 60, "with_lost_input")
         assert await process.call("another", 60, "take", 0) == "done"
+
+    playing(scene)
+
+
+def test_a_process_whose_machine_was_lost_before_it_came_up_is_lost() -> None:
+    async def scene(process: Here, engine: Slow) -> None:
+        with pytest.raises(Lost, match=r"starting: the process died \(.*the node does not exist"):
+            await process.call("starting", 60, "unschedulable")
 
     playing(scene)
