@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import subprocess
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -40,18 +41,25 @@ NODE = "ray.io/node-id"
 
 
 class Seats:
-    """Without a plan: processes are spread over the machines; on GPUs an engine has one alone."""
+    """Without a plan: each role is dealt out over the machines; on GPUs an engine has one alone."""
 
     engine_share = 0.0
     """vLLM's gpu_memory_utilization; 0 leaves it at its default."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
+        self._homes: dict[str, str] = {}
 
     def options(self, name: str) -> dict[str, Any]:
         """What Ray is told of where a process goes."""
-        alone = self._device == "cuda" and not is_loader(name)
-        return {"num_gpus": int(alone), "scheduling_strategy": "SPREAD"}
+        if self._device == "cuda":
+            return {"num_gpus": int(not is_loader(name)), "scheduling_strategy": "SPREAD"}
+        self._homes.pop(name, None)
+        home = dealt(name, self._homes, ray.get_runtime_context().get_node_id(), living())
+        self._homes[name] = home
+        # what Ray calls a soft affinity leaves the choice to it even where the machine lives
+        there = NodeAffinitySchedulingStrategy(home, soft=False)
+        return {"num_gpus": 0, "scheduling_strategy": there}
 
     def require_room(self, rollouts: int, scorers: int) -> None:
         """Make room for so many, or raise PlacementError. Cores are shared, so nothing is refused:
@@ -143,6 +151,17 @@ def seats_for(config: RunConfig, rollouts: int, scorers: int) -> Seats:
 def is_loader(name: str) -> bool:
     """The one role that needs no GPU."""
     return name.startswith("loader-")
+
+
+def dealt(name: str, homes: Mapping[str, str], here: str, nodes: Collection[str]) -> str:
+    """A machine for a process: the one with the fewest of its role, the driver's own first.
+
+    `homes` are those of the others. Ray's SPREAD looks at processes of all roles together, and puts
+    every engine on one machine where it puts the others on the other.
+    """
+    role = name.rpartition("-")[0]
+    taken = Counter(home for other, home in homes.items() if other.rpartition("-")[0] == role)
+    return min(nodes, key=lambda node: (taken[node], node != here, node))
 
 
 def sized(config: RunConfig, rollouts: int, scorers: int) -> RunConfig:

@@ -1,6 +1,6 @@
 import pytest
 
-from cluster.seats import Seats, gpu_memory, line
+from cluster.seats import Seats, dealt, gpu_memory, line
 from videothinker.errors import PlacementError
 
 
@@ -24,9 +24,19 @@ def test_without_a_plan_an_engine_has_a_gpu_alone_and_a_loader_none() -> None:
     assert Seats("cuda").options("loader-0")["num_gpus"] == 0
 
 
-def test_cores_are_shared_over_all_machines() -> None:
-    assert Seats("cpu").options("rollout-3") == {"num_gpus": 0, "scheduling_strategy": "SPREAD"}
+def test_cores_are_shared() -> None:
     Seats("cpu").require_room(1000, 1000)
+
+
+def test_each_role_is_dealt_out_over_all_machines_from_the_drivers_on() -> None:
+    homes: dict[str, str] = {}
+    for name in ("rollout-0", "rollout-1", "loader-0", "rollout-2", "rollout-3"):
+        homes[name] = dealt(name, homes, "m", {"z", "a", "m"})
+    assert list(homes.values()) == ["m", "a", "m", "z", "m"]
+
+
+def test_a_machine_that_joined_gets_the_next_process() -> None:
+    assert dealt("rollout-2", {"rollout-0": "m", "rollout-1": "m"}, "m", {"m", "new"}) == "new"
 
 
 def test_seats_are_told_in_one_line() -> None:
