@@ -50,17 +50,7 @@ class Command:
 
     def living(self) -> list[int]:
         """Every process that this command started and that still runs."""
-        found = []
-        for folder in Path("/proc").iterdir():
-            try:
-                if (
-                    folder.name.isdigit()
-                    and self.mark.encode() in (folder / "environ").read_bytes()
-                ):
-                    found.append(int(folder.name))
-            except OSError:  # it ended while we looked
-                continue
-        return found
+        return living(self.mark)
 
     def all_gone(self, limit: float = 20) -> bool:
         """Whether nothing of it is left within the limit."""
@@ -68,3 +58,15 @@ class Command:
         while self.living() and time.monotonic() < deadline:
             time.sleep(0.2)
         return not self.living()
+
+
+def living(mark: str) -> list[int]:
+    """Every process that runs with this mark in its environment, which children inherit."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and mark.encode() in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+        except OSError:  # it ended while we looked
+            continue
+    return found

@@ -1,0 +1,150 @@
+"""Two machines, one of which is lost in the middle, and a third that joins: nodes of one Ray."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import ray
+from cli_process import MARK, Command, living
+
+from videothinker.config import ClusterConfig, FaultsConfig, GuardConfig, RunConfig
+from videothinker.config_file import to_yaml
+from videothinker.run import read_lines
+
+EPOCHS, PROMPTS = 4, 24
+LIMIT = 240.0
+
+
+class Machine:
+    """A node of a Ray cluster, with processes of its own on this one; ends with its power."""
+
+    def __init__(self, *options: str) -> None:
+        self.mark = uuid.uuid4().hex
+        ray_start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
+        self._process = subprocess.Popen(
+            [*ray_start, "--num-cpus=1", *options],
+            env=os.environ | {MARK: self.mark},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        said = ""
+        while "Ray runtime started" not in said:
+            assert self._process.stdout
+            line = self._process.stdout.readline()
+            said += line
+            assert line, said
+
+    def lose(self) -> None:
+        """As if its power failed."""
+        while pids := living(self.mark):  # some are started while others die
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self._process.poll()
+
+    def engines(self) -> int:
+        """How many rollout workers run here, by the titles of their processes."""
+        titles = [Path(f"/proc/{pid}/cmdline") for pid in living(self.mark)]
+        return sum(b"ray::RolloutWorker" in title.read_bytes() for title in titles)
+
+
+class Cluster:
+    """Machines that know each other."""
+
+    def __init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("", 0))
+            port = probe.getsockname()[1]
+        self.address = f"{ray.util.get_node_ip_address()}:{port}"
+        self.machines = [Machine("--head", f"--port={port}", "--include-dashboard=false")]
+
+    def join(self) -> Machine:
+        self.machines.append(Machine(f"--address={self.address}"))
+        return self.machines[-1]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        cluster = Cluster()
+        yield cluster
+        for machine in cluster.machines:
+            machine.lose()
+
+
+@pytest.fixture(scope="module")
+def config(run_config: RunConfig, mini_world: Path) -> RunConfig:
+    """Some epochs of all questions, every one of them once in each; two rollout workers."""
+    stage = run_config.stages[0].model_copy(
+        update={
+            "questions": mini_world / "questions.parquet",
+            "steps": EPOCHS * PROMPTS // 2,
+            "prompts_per_step": 2,
+            "guard": GuardConfig(action="off"),  # an untrained model has nothing to lose
+        }
+    )
+    changes = {"workers": 2, "prompts_together": 1}
+    return run_config.model_copy(
+        update={
+            "stages": (stage,),
+            "rollout": run_config.rollout.model_copy(update=changes),
+            "data": run_config.data.model_copy(update={"validation": None}),
+            "faults": FaultsConfig(heartbeat_seconds=1),
+        }
+    )
+
+
+def wait(command: Command, happened: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + LIMIT
+    while not happened():
+        if command.process.poll() is not None or time.monotonic() > deadline:
+            raise AssertionError(command.finish(1))
+        time.sleep(0.2)
+
+
+def test_a_run_goes_on_when_a_machine_is_lost_and_uses_one_that_joins(
+    cluster: Cluster, config: RunConfig, tmp_path: Path
+) -> None:
+    [head] = cluster.machines
+    second = cluster.join()
+    there = ClusterConfig(address=cluster.address, device="cpu", logprob_tolerance=1e-4)
+    file, run = tmp_path / "config.yaml", tmp_path / "run"
+    file.write_text(to_yaml(config.model_copy(update={"cluster": there})))
+    command = Command("train", file, f"out={run}")
+    wait(command, lambda: len(read_lines(run / "metrics.jsonl")) >= 2)
+    assert (head.engines(), second.engines()) == (1, 1)
+
+    second.lose()
+    third = cluster.join()
+    code, out, err = Command("scale", run, "--rollouts", "3").finish(60)
+    assert code == 0, out + err
+    wait(command, third.engines)
+
+    code, _, err = command.finish(LIMIT)
+    assert code == 0, err
+    files = sorted((run / "rollouts").glob("*.parquet"))
+    trained = [prompt for file in files for prompt in pq.read_table(file)["prompt_id"].to_pylist()]
+    assert len(set(trained)) == PROMPTS
+    assert set(Counter(trained).values()) == {EPOCHS}
+    assert not read_lines(run / "skipped.jsonl")
+    events = read_lines(run / "events.jsonl")
+    assert "lost" in {event["event"] for event in events if event["role"] == "rollout"}
