@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,10 +69,6 @@ class Session:
         self.sync(stage, done)  # a broken weight path fails here, not after the first step
         if done == 0 and not self.lineage.finished("base"):
             self.lineage.add_model("base", config.model.path, self.evaluate("base"))
-        # All that is loaded by now stays, and the collector would go through it again and again as
-        # groups come and go: a quarter of the driver's time.
-        gc.collect()
-        gc.freeze()
         return done
 
     def _newest_state(self, stage: StageConfig) -> tuple[int, Path | None]:
