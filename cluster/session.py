@@ -10,7 +10,7 @@ from typing import Any
 from cluster.fleet import Fleet
 from cluster.left_out import LeftOut
 from cluster.lineage import Lineage
-from cluster.state import newest_state, save_state
+from cluster.state import drop_states, newest_state, save_state
 from cluster.step import StepClock, step_metrics
 from cluster.supply import Supply
 from cluster.work import units
@@ -163,13 +163,14 @@ class Session:
         logger.warning("stage %s, step %d: coefficient halved: %s", stage.name, step, cause)
 
     def finish(self, stage: StageConfig, seconds: float) -> None:
-        """Export a stage's model, with its results and its lineage."""
+        """Export a stage's model, with its results and its lineage; its states go."""
         model = self.run.stage(stage.name) / "model"
         lineage = self.lineage.of_model(stage)
         self.fleet.learner.save_model(model, self.config.model.path, lineage)
         self.lineage.add_stage(stage, seconds)
         self.lineage.count_videos(self.fleet.loader.counts())
         self.lineage.add_model(stage.name, model, self.evaluate(stage.name))
+        drop_states(self.run.stage(stage.name))
         write_report(self.run.path)
 
     def evaluate(self, name: str) -> dict[str, Any] | None:

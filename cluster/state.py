@@ -57,6 +57,12 @@ def newest_state(
     return 0, None
 
 
+def drop_states(stage: Path) -> None:
+    """Of a stage that is finished: its model is all that anybody needs of it."""
+    for state in _states(stage):
+        shutil.rmtree(state)
+
+
 def damage(folder: Path) -> str | None:
     """Why a state cannot be resumed from; None where all of it is as it was written."""
     try:

@@ -10,6 +10,7 @@ from typing import get_args
 
 from videothinker.config import GuardConfig, Part, RunConfig, StageConfig
 from videothinker.data.store import read_questions
+from videothinker.disk import shortage
 from videothinker.errors import InputError
 
 Problem = tuple[tuple[str, ...], str]
@@ -66,6 +67,8 @@ def check_paths(config: RunConfig) -> list[str]:
             )
         produced.add(stage.name)
     missing += _missing_videos(config)
+    if (short := shortage(config)) is not None:
+        missing.append(short)
     here = f"{Path.cwd()}{os.sep}"  # what lies below is named as the user would type it
     return [line.replace(here, "") for line in missing]
 

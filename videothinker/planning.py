@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from videothinker.config import RunConfig
 from videothinker.config_file import load_config
 from videothinker.cost_model import CONSTANTS
+from videothinker.disk import disk_need
 from videothinker.errors import InputError
 from videothinker.layout import ROLES, Layout, Load, Machine
 from videothinker.model_shape import shape_of
@@ -39,13 +40,14 @@ def run(
     machines = machines_of(config, nodes, gpus, gpu_gb, host_gb)
     shape = shape_of(config.model.path)
     layout = plan(config, shape, machines)
-    faster = gains(config, shape, machines)
+    faster, disk = gains(config, shape, machines), disk_need(config, shape)
     result = layout.as_dict() | {
+        "disk_gb": disk,
         "hours": hours(layout, config),
         "faster": {str(gain.change): gain.step_seconds for gain in faster},
         "constants": {name: asdict(constant) for name, constant in CONSTANTS.items()},
     }
-    return table(layout, config, faster), result
+    return table(layout, config, disk, faster), result
 
 
 def machines_of(
@@ -95,13 +97,17 @@ def least(config: RunConfig) -> str:
     return ""
 
 
-def table(layout: Layout, config: RunConfig, gains: Sequence[Gain]) -> str:
+def table(
+    layout: Layout, config: RunConfig, disk: Mapping[str, float], gains: Sequence[Gain]
+) -> str:
     """All of a layout that a person wants to know before starting the run."""
     lines = [f"{layout.kind}: {MEANING[layout.kind]}"]
     counts = [(len(layout.places[role]), PROCESS[role]) for role in ROLES if layout.places[role]]
     lines += ["  " + ", ".join(f"{n} {name}{'s' * (n > 1)}" for n, name in counts), ""]
     for load in (*layout.devices, *layout.hosts):
         lines += load_lines(load)
+    lines += [f"{'disk':<18}{sum(disk.values()):6.1f} GB at most, decoded clips aside"]
+    lines += ["  " + ", ".join(f"{part} {size:.1f}" for part, size in disk.items())]
     return "\n".join([*lines, "", *time_lines(layout, config), *gain_lines(gains)])
 
 

@@ -20,12 +20,14 @@ from cluster.state import newest_state, save_state
 from learner.actor import Assignment
 from learner.deepspeed_engine import part_of
 from videothinker.budget import Budget
-from videothinker.config import KLConfig, LearnerConfig, VideoConfig
+from videothinker.config import KLConfig, LearnerConfig, RunConfig, VideoConfig
+from videothinker.disk import state_gb, written_gb
 from videothinker.divergence import exact_divergence
 from videothinker.errors import DivergenceError, InputError
 from videothinker.mini.base import random_base
 from videothinker.model.policy import forbidden_tokens, load_model
 from videothinker.model.processing import ClipSource, PromptBuilder
+from videothinker.model_shape import shape_of
 from videothinker.prompts import training_text
 from videothinker.types import Prompt, Question
 
@@ -123,6 +125,34 @@ def test_going_on_from_a_state_is_going_on_bit_for_bit(
     step, state = newest_state(tmp_path)
     alone.all("load_state", state)
     assert (train(alone, prompts, range(step + 1, 7)), alone.weights()) == expected
+
+
+@pytest.mark.parametrize(
+    ("dtype", "settings"),
+    [
+        ("float32", {"zero_stage": 0}),
+        ("float32", {"zero_stage": 2}),
+        ("bfloat16", {"zero_stage": 2}),
+        ("bfloat16", {"zero_stage": 3, "freeze": ("vision", "embeddings")}),
+    ],
+)
+def test_a_state_is_as_large_as_planned(
+    alone: Ranks,
+    begin: Callable[..., None],
+    prompts: list[Prompt],
+    run_config: RunConfig,
+    tmp_path: Path,
+    dtype: str,
+    settings: dict[str, Any],
+) -> None:
+    begin(alone, dtype, **settings)
+    train(alone, prompts, range(1, 2))
+    save_state(alone, tmp_path, 1, 2)  # type: ignore[arg-type]
+    model = run_config.model.model_copy(update={"dtype": dtype})
+    learner = LearnerConfig(**(SETTINGS | settings))
+    config = run_config.model_copy(update={"model": model, "learner": learner})
+    planned = state_gb(config, shape_of(model.path))
+    assert written_gb(tmp_path) == pytest.approx(planned, rel=0.1)
 
 
 def test_two_ranks_go_on_from_a_state_within_a_millionth(

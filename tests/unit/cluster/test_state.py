@@ -12,7 +12,7 @@ import pytest
 from cluster.left_out import LeftOut
 from cluster.lineage import Lineage
 from cluster.session import Session
-from cluster.state import damage, newest_state, save_state
+from cluster.state import damage, drop_states, newest_state, save_state
 from learner.actor import file_digest
 from videothinker.config import DataConfig, ModelConfig, RunConfig, StageConfig
 from videothinker.run import RunDirectory
@@ -54,6 +54,13 @@ def test_a_state_says_what_it_holds_and_what_it_fits(tmp_path: Path) -> None:
     assert (content["step"], content["ranks"], content["zero_stage"]) == (50, 2, 3)
     assert content["weights_version"] == 7
     assert sorted(content["digests"]) == ["shards/rank_0.pt", "shards/rank_1.pt"]
+
+
+def test_a_finished_stage_keeps_no_state(tmp_path: Path) -> None:
+    saved(tmp_path, 10, 20)
+    drop_states(tmp_path)
+    assert newest_state(tmp_path) == (0, None)
+    assert list((tmp_path / "state").iterdir()) == []
 
 
 def test_a_stage_without_states_starts_from_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+
+from videothinker import disk
+from videothinker.config import RunConfig
+from videothinker.config_checks import check_paths
+from videothinker.config_file import load_config
+from videothinker.model_shape import shape_of
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+
+
+def paper(*changes: str) -> RunConfig:
+    return load_config(CONFIGS / "cdpo_2xa6000.yaml", list(changes))
+
+
+def need(*changes: str) -> dict[str, float]:
+    config = paper(*changes)
+    return disk.disk_need(config, shape_of(config.model.path))
+
+
+def test_two_kept_states_and_the_one_being_written_are_counted_of_one_stage() -> None:
+    # 3.755e9 parameters: 2 bytes of weights, 4 + 4 + 4 of the optimizer
+    assert need()["states"] == pytest.approx(3 * 3.755 * 14, rel=0.01)
+    assert need("learner.keep_states=1")["states"] == pytest.approx(2 * 3.755 * 14, rel=0.01)
+
+
+def test_each_stage_leaves_its_model() -> None:
+    assert need()["models"] == pytest.approx(2 * 3.755 * 2, rel=0.01)
+
+
+def test_a_stage_too_short_to_save_has_no_states() -> None:
+    short = need("stages.0.steps=50", "stages.1.steps=50")
+    assert short["states"] == 0
+    assert need("stages.0.steps=51", "stages.1.steps=50")["states"] > 0
+
+
+def test_sharded_weights_are_in_the_optimizers_copy_alone() -> None:
+    sharded = need("learner.zero_stage=3", "learner.ranks=2")
+    assert sharded["states"] == pytest.approx(3 * 3.755 * 12, rel=0.01)
+
+
+def test_a_full_disk_is_named_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "free_gb", lambda folder: 100.0)
+    config = paper(f"out={tmp_path / 'run'}")
+    [short] = [line for line in check_paths(config) if line.startswith("out: ")]
+    assert "has room for 100 GB and the run writes up to 173" in short
+    monkeypatch.setattr(disk, "free_gb", lambda folder: 200.0)
+    assert not [line for line in check_paths(config) if line.startswith("out: ")]
+
+
+def test_what_an_interrupted_run_wrote_counts_as_room(tmp_path: Path) -> None:
+    state = tmp_path / "run" / "stages" / "bias" / "state"
+    state.mkdir(parents=True)
+    (state / "shard.pt").write_bytes(bytes(1_000_000))
+    assert disk.written_gb(tmp_path / "run" / "stages") == pytest.approx(0.001)
+    assert disk.written_gb(tmp_path / "absent") == 0

@@ -1,0 +1,66 @@
+"""What a run writes to the disk that is large, by part, in GB (1e9 bytes)."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from videothinker.config import RunConfig
+from videothinker.errors import InputError
+from videothinker.memory import GB, OPTIMIZER_BYTES, UNCOPIED_OPTIMIZER_BYTES
+from videothinker.model_shape import BYTES, ModelShape, shape_of
+
+
+def disk_need(config: RunConfig, shape: ModelShape) -> dict[str, float]:
+    """Each stage's model, and the states of one stage: those that are kept and the one that is
+    being written before the oldest goes. A stage that saves none has none.
+    """
+    learner = config.learner
+    saved = max((stage.steps - 1) // learner.save_every for stage in config.stages)
+    return {
+        "states": min(saved, learner.keep_states + 1) * state_gb(config, shape),
+        "models": len(config.stages) * shape.parameters * BYTES[config.model.dtype] / GB,
+    }
+
+
+def state_gb(config: RunConfig, shape: ModelShape) -> float:
+    """One state, of all ranks together. Under ZeRO 3 the optimizer's copy is the only one."""
+    learner = config.learner
+    copied = learner.zero_stage > 0 or config.model.dtype == "bfloat16"
+    optimizer = OPTIMIZER_BYTES if copied else UNCOPIED_OPTIMIZER_BYTES
+    weights = 0 if learner.zero_stage == 3 else shape.parameters * BYTES[config.model.dtype]
+    return (weights + optimizer * shape.trained(learner.freeze)) / GB
+
+
+def shortage(config: RunConfig) -> str | None:
+    """Why the disk cannot hold the run; None where it can, or where that cannot be said.
+
+    What an interrupted run has written already counts as room.
+    """
+    try:
+        shape = shape_of(config.model.path)
+    except InputError:
+        return None
+    need = disk_need(config, shape)
+    room = free_gb(config.out) + written_gb(config.out / "stages")
+    if sum(need.values()) <= room:
+        return None
+    return (
+        f"out: {config.out} has room for {room:.0f} GB and the run writes up to"
+        f" {sum(need.values()):.0f}: states {need['states']:.0f}, {state_gb(config, shape):.0f}"
+        f" each, and models {need['models']:.0f}. Free some, name another folder (out=DIR), or"
+        " lower learner.keep_states"
+    )
+
+
+def free_gb(folder: Path) -> float:
+    """Where a folder is or will be made."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free / GB
+
+
+def written_gb(folder: Path) -> float:
+    """All files below a folder, which need not exist."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return sum(path.stat().st_size for path in files) / GB
