@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test check unit soak bench study
+.PHONY: help setup quickstart test check lint unit soak bench study
 
 help:
 	@echo "make quickstart   install, then both stages on a small video world on this machine"
@@ -28,12 +28,14 @@ quickstart: setup
 test: setup
 	@$(BIN)/python -m pytest $(PYTEST)
 
-check: setup
+check: lint
+	@$(MAKE) --no-print-directory unit
+
+lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	@$(MAKE) --no-print-directory unit
 
 unit: setup
 	@timeout --signal=INT $(UNIT_BUDGET) $(BIN)/python -m pytest tests/unit -q \

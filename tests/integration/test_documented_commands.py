@@ -1,0 +1,124 @@
+"""What README and guides tell people to type, typed: in order, word for word, on small stand-ins.
+
+The README in every run, the guides with `-m slow`. What is not typed has its reason below.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from documented import Documented, Place, commands, pages
+
+NOT_HERE = {
+    "make": "the targets are what continuous integration runs, or take longer than a test may",
+    "pip": "changes the environment",
+    "hf": "fetches 8 GB from a network",
+    "source": "changes the shell; the program is found without",
+    "bash": "this suite is a part of it",
+    "kubectl": "needs a cluster",
+    "quickstart": "ten minutes",
+    "eval_mvbench.json": "a benchmark of 4,000 records in 20 tasks",
+}
+ELSEWHERE = {"jobs.md": "test_jobs.py", "metrics.md": "test_prometheus.py"}
+"""Pages whose commands have a test of their own."""
+WHILE_IT_TRAINS = ("status", "scale", "stop", "report")
+
+
+def reason(command: Documented) -> str | None:
+    """Why a command is not run; None where it is."""
+    words = [*command.words[:2], *[word for word in command.words if "." in word]]
+    return next((NOT_HERE[word] for word in words if word in NOT_HERE), None)
+
+
+class Typist:
+    """Types a page's commands; a training goes on in the background while others look at it."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._training: tuple[Documented, subprocess.Popen[str]] | None = None
+
+    def type(self, command: Documented) -> None:
+        if command.verb == "train" and "--dry-run" not in command.words:
+            self.wait()
+            self._training = command, self._place.start(command)
+            return
+        if command.verb in WHILE_IT_TRAINS:
+            self._until_it_trains(self._place.folder / command.words[2])
+        else:
+            self.wait()
+        done = self._place.run(command)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+
+    def wait(self) -> None:
+        """For the training, if there is one."""
+        if self._training is not None:
+            command, process = self._training
+            self._training = None
+            output, _ = process.communicate(timeout=300)
+            assert process.returncode == 0, f"{command}\n{output}"
+
+    def _until_it_trains(self, run: Path) -> None:
+        while self._training is not None and self._training[1].poll() is None:
+            file = run / "status.json"
+            if file.is_file() and json.loads(file.read_text())["state"] == "training":
+                return
+            time.sleep(0.2)
+
+
+@pytest.fixture
+def place(tmp_path: Path, mini_base: Path, mini_world: Path) -> Place:
+    place = Place(tmp_path / "place", mini_base, mini_world)
+    place.add_mmvu()
+    return place
+
+
+def type_out(place: Place, name: str) -> None:
+    """A page from top to bottom."""
+    [page] = [page for page in pages() if page.name == name]
+    typist = Typist(place)
+    for command in commands(page):
+        if reason(command) is None:
+            typist.type(command)
+    typist.wait()
+
+
+def test_what_the_readme_says_works_as_it_stands(place: Place) -> None:
+    type_out(place, "README.md")
+    assert (place.folder / "runs/paper/stages/cdpo/model/model.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_the_first_hour(place: Place, mini_world: Path) -> None:
+    place.add_quickstart(mini_world)
+    type_out(place, "first-hour.md")
+    status = json.loads((place.folder / "runs/mine/status.json").read_text())
+    assert status["state"] == "finished"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page",
+    [
+        "two-a6000.md",
+        "benchmarks.md",
+        "data.md",
+        "migrating.md",
+        "placement.md",
+        "shortcuts.md",
+        "looking.md",
+    ],
+)
+def test_what_the_other_pages_say_works(place: Place, page: str) -> None:
+    type_out(place, page)
+
+
+def test_every_command_of_every_page_is_typed_or_has_a_reason() -> None:
+    typed = Path(__file__).read_text()
+    for page in pages():
+        untold = [one for one in commands(page) if reason(one) is None]
+        if page.name not in ELSEWHERE and untold:
+            assert f'"{page.name}"' in typed, f"nobody types {untold[0]}"
