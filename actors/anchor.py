@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from videothinker.config import Device
-from videothinker.metrics import serve
+from videothinker.metrics import ANCHOR_GROUPS, LOOPBACK, serve
 from videothinker.model.policy import Policy, load_model
 from videothinker.pulse import Pulse
 from videothinker.types import AnchorScores, Prompt, RolloutGroup
@@ -22,9 +22,9 @@ class AnchorScorer(Pulse):
         self._temperature = temperature
         self._device = device
 
-    def serve_metrics(self) -> int:
-        """Start this process's Prometheus endpoint; returns its port."""
-        return serve()
+    def serve_metrics(self, host: str = LOOPBACK) -> tuple[str, int]:
+        """Start this process's Prometheus endpoint; returns where it is found."""
+        return serve("anchor", host, self._device)
 
     def load(self, model: Path) -> None:
         """Take a checkpoint as the anchor from now on."""
@@ -43,6 +43,7 @@ class AnchorScorer(Pulse):
             row = self._policy.row(prompt, token_ids)
             hidden = self._policy.hidden(row)
             logp, _ = self._policy.scores(row, hidden, self._temperature)
+        ANCHOR_GROUPS.inc()
         lengths = [len(tokens) for tokens in token_ids]
         rows = zip(logp.cpu().numpy(), lengths, strict=True)
         states = hidden.float().cpu().split(lengths) if with_hidden else None

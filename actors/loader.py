@@ -8,10 +8,10 @@ from videothinker.config import DataConfig, VideoConfig
 from videothinker.data.clips import ClipStore
 from videothinker.data.views import View
 from videothinker.errors import InputError
-from videothinker.metrics import VIDEOS, serve
+from videothinker.metrics import LOOPBACK, VIDEOS, serve
 from videothinker.model.processing import PromptBuilder
 from videothinker.pulse import Pulse
-from videothinker.types import Prompt, Question
+from videothinker.types import Failure, Prompt, Question
 
 
 class PromptLoader(Pulse):
@@ -22,9 +22,11 @@ class PromptLoader(Pulse):
         self._builder = PromptBuilder(model, data.videos, self._clips)
         self._longest = longest
 
-    def serve_metrics(self) -> int:
-        """Start this process's Prometheus endpoint; returns its port."""
-        return serve()
+    def serve_metrics(self, host: str = LOOPBACK) -> tuple[str, int]:
+        """Start this process's Prometheus endpoint; returns where it is found."""
+        for outcome in self.counts():
+            VIDEOS.labels(outcome)
+        return serve("loader", host)
 
     def counts(self) -> dict[str, int]:
         """How many videos were decoded, found in the cache, or could not be read."""
@@ -32,7 +34,7 @@ class PromptLoader(Pulse):
 
     def prepare(
         self, question: Question, text: str, view: View = "video"
-    ) -> tuple[tuple[str | None, dict[str, int]], Prompt | None]:
+    ) -> tuple[tuple[Failure | None, dict[str, int]], Prompt | None]:
         """Two results, so that the driver can fetch the small one and pass the large one on: the
         reason why there is no prompt, with the counts so far, and the prompt.
         """
@@ -44,12 +46,15 @@ class PromptLoader(Pulse):
             VIDEOS.labels(outcome).inc(count - before[outcome])
         return (failure, counts), prompt
 
-    def _build(self, question: Question, text: str, view: View) -> tuple[Prompt | None, str | None]:
+    def _build(
+        self, question: Question, text: str, view: View
+    ) -> tuple[Prompt | None, Failure | None]:
         try:
             prompt = self._builder.build(question, text, view)
         except InputError as error:
-            return None, str(error)
+            return None, Failure(kind="video", reason=str(error))
         tokens = len(prompt.token_ids)
         if tokens > self._longest:
-            return None, f"the prompt has {tokens} tokens, room is for {self._longest}"
+            reason = f"the prompt has {tokens} tokens, room is for {self._longest}"
+            return None, Failure(kind="too_long", reason=reason)
         return prompt, None

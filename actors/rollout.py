@@ -9,7 +9,15 @@ from pathlib import Path
 from actors.vllm_engine import VllmEngine
 from videothinker.config import Device, RolloutConfig
 from videothinker.errors import WeightsError
-from videothinker.metrics import ROLLOUT_GROUPS, ROLLOUT_TOKENS, WEIGHT_VERSION, serve
+from videothinker.metrics import (
+    ENGINE_CACHE,
+    ENGINE_REQUESTS,
+    LOOPBACK,
+    ROLLOUT_GROUPS,
+    ROLLOUT_TOKENS,
+    WEIGHT_VERSION,
+    serve,
+)
 from videothinker.pulse import Pulse
 from videothinker.types import Completion, Prompt, RolloutGroup, Weights
 
@@ -29,11 +37,15 @@ class RolloutWorker(Pulse):
     ) -> None:
         self._name = name
         self._max_tokens = max_tokens
+        self._device = device
         self._engine = VllmEngine(model, dtype, rollout, device, engine_share)
 
-    def serve_metrics(self) -> int:
-        """Start this process's Prometheus endpoint; returns its port."""
-        return serve()
+    def serve_metrics(self, host: str = LOOPBACK) -> tuple[str, int]:
+        """Start this process's Prometheus endpoint; returns where it is found."""
+        ENGINE_REQUESTS.labels("running").set_function(lambda: self._engine.work().running)
+        ENGINE_REQUESTS.labels("waiting").set_function(lambda: self._engine.work().waiting)
+        ENGINE_CACHE.set_function(lambda: self._engine.work().cache_share)
+        return serve("rollout", host, self._device)
 
     def load(self, weights: Weights) -> int:
         """Replace the weights; returns the version now held."""

@@ -64,7 +64,9 @@ class Answerer:
             coming = loader.begin_all(batches[number]) if number < len(batches) else None
             for item in prepared:
                 if item.failure is not None:
-                    yield Answered(question=item.question, completion="", failure=item.failure)
+                    yield Answered(
+                        question=item.question, completion="", failure=item.failure.reason
+                    )
             exam = units(
                 prepared,
                 [0] * len(prepared),  # of no effect: the most likely completion is taken

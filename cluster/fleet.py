@@ -11,6 +11,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -18,7 +19,7 @@ from typing import Any
 
 from cluster.background import Background
 from cluster.learner_group import Learner
-from cluster.pool import Pool
+from cluster.pool import Occupancy, Pool
 from cluster.process import Process
 from cluster.work import Order, Prepared, Unit
 from videothinker.config import FaultsConfig
@@ -26,7 +27,7 @@ from videothinker.data.views import View
 from videothinker.errors import GivenUp, Lost, VideoThinkerError
 from videothinker.metrics import WEIGHT_SYNC_SECONDS
 from videothinker.prompts import training_text
-from videothinker.types import INITIAL_VERSION, AnchorScores, Question, RolloutGroup
+from videothinker.types import INITIAL_VERSION, AnchorScores, Failure, Question, RolloutGroup
 
 
 class Loader:
@@ -46,6 +47,7 @@ class Loader:
         self._wording = wording
         self._view = view
         self._counts: dict[Any, dict[str, int]] = {}
+        self._awaited = 0
 
     def asking(self, wording: Callable[[Question], str], view: View) -> Loader:
         """The same processes, asked for other texts or less of the video."""
@@ -67,19 +69,40 @@ class Loader:
         try:
             return await pool.do(ask, order)
         except GivenUp as error:
-            return Prepared(question=question, prompt=None, failure=str(error))
+            failure = Failure(kind="processes_lost", reason=str(error))
+            return Prepared(question=question, prompt=None, failure=failure)
 
     def begin_all(self, questions: Sequence[Question]) -> Future[list[Prepared]]:
         """Start on many."""
 
         async def everything() -> list[Prepared]:
-            return list(await asyncio.gather(*[self.prepare(q, (0,)) for q in questions]))
+            with self.awaited():
+                return list(await asyncio.gather(*[self.prepare(q, (0,)) for q in questions]))
 
         return self._background.start(everything())
 
     def prepare_all(self, questions: Sequence[Question]) -> list[Prepared]:
         """Wait for many."""
         return self.begin_all(questions).result()
+
+    @contextmanager
+    def awaited(self) -> Iterator[None]:
+        """Somebody can do nothing until the prompts that he asked for are made."""
+        self._awaited += 1
+        try:
+            yield
+        finally:
+            self._awaited -= 1
+
+    def occupancy(self) -> Occupancy:
+        """Who of all its processes works, at this moment."""
+        pools = [pool.occupancy() for pool in self._pools]
+        return Occupancy(
+            wanted=sum(pool.wanted for pool in pools),
+            present=sum(pool.present for pool in pools),
+            busy=sum(pool.busy for pool in pools),
+            awaited=self._awaited > 0,
+        )
 
     def counts(self) -> dict[str, int]:
         """Videos decoded, reused and failed so far, over all processes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from cluster.process import PULSE, Process
 from cluster.roster import Roster
 from cluster.seats import Seats, seats_for
 from cluster.steering import Steering
+from cluster.utilisation import observe
 from learner.actor import LearnerRank
 from videothinker import cpu_torch
 from videothinker.budget import Budget, budget_of
@@ -34,6 +35,7 @@ from videothinker.config import (
     RolloutConfig,
     RunConfig,
 )
+from videothinker.metrics import LOOPBACK, start_counting
 from videothinker.run import RunDirectory
 
 ROOT = Path(__file__).parents[1]
@@ -45,13 +47,16 @@ SLOW_START = "timed out during startup"
 @contextmanager
 def launch(config: RunConfig, run: RunDirectory) -> Iterator[Fleet]:
     """Start Ray if no cluster is named, then every role; stop what was started at the end."""
+    start_counting(run.path, config.rollout.max_staleness, config.data.max_skipped_share)
     with (
         ray_running(config.cluster),
-        hiring(config.faults, config.cluster.device, Roster(run)) as crew,
+        closing(Roster(run, config.cluster.metrics_host)) as roster,
+        hiring(config.faults, config.cluster.device, roster) as crew,
     ):
         steering = Steering(config, run)
         fleet = crew.fleet(config, **steering.counts())
         steering.follow(fleet)
+        fleet.background.start(observe(fleet))
         yield fleet
 
 
@@ -216,9 +221,10 @@ class Crew:
             own = (name, *arguments) if named else arguments
             process = Process(name, actor(cls, threads, **self._seats.options(name)).remote(*own))
             limit = self._faults.start_seconds
-            port = await process.call("starting", limit, "serve_metrics")
+            host = LOOPBACK if self._roster is None else self._roster.metrics_host
+            place = await process.call("starting", limit, "serve_metrics", host)
             if self._roster is not None:
-                self._roster.joined(name, port)
+                self._roster.joined(name, place)
             return process
 
         return start

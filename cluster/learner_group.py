@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cluster.background import Background
-from cluster.pool import Notice, pause_after
+from cluster.pool import Notice, Occupancy, pause_after
 from cluster.process import Process
 from cluster.work import Prepared
 from learner.actor import Assignment
@@ -45,6 +45,12 @@ class Learner:
         self._strikes: list[str] = []
         self._lost_at: float | None = None
         self._ever_started = False
+        self._calls = 0
+
+    def occupancy(self) -> Occupancy:
+        """All ranks work, or none does."""
+        count = len(self._ranks)
+        return Occupancy(wanted=self._count, present=count, busy=count if self._calls else 0)
 
     def start(self) -> None:
         """Start every rank and let them find each other."""
@@ -170,7 +176,11 @@ class Learner:
         calls = [asyncio.create_task(ask(rank, i)) for i, rank in enumerate(self._ranks)]
         for call in calls:
             call.add_done_callback(_seen)
-        await asyncio.wait(calls, return_when=asyncio.FIRST_EXCEPTION)
+        self._calls += 1
+        try:
+            await asyncio.wait(calls, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            self._calls -= 1
         errors = _errors(calls)
         if errors and not isinstance(errors[0], VideoThinkerError):
             # what one rank says of a broken connection is less than why it broke

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from cluster.work import Prepared
 from videothinker.errors import VideoThinkerError
+from videothinker.metrics import QUESTIONS, SAMPLES_SKIPPED
 from videothinker.run import RunDirectory
-from videothinker.types import Question
+from videothinker.types import Failure, Question
 
 JUDGED_FROM = 20
 """Questions asked before a share means anything."""
@@ -25,20 +26,22 @@ class LeftOut:
     def sort(self, stage: str, step: int, prepared: Sequence[Prepared]) -> list[Prepared]:
         """Those that can be asked; the others are in skipped.jsonl, each with its reason."""
         self._asked += len(prepared)
-        broken = [item for item in prepared if item.failure is not None]
-        for item in broken:
-            self.note(stage, step, item.question, str(item.failure))
+        QUESTIONS.inc(len(prepared))
+        broken = [(item, item.failure) for item in prepared if item.failure is not None]
+        for item, failure in broken:
+            self.note(stage, step, item.question, failure)
         self._judge(len(broken))
         return [item for item in prepared if item.failure is None]
 
     def add(self, stage: str, step: int, question: Question, reason: str) -> None:
-        """One more that was left out after all."""
-        self.note(stage, step, question, reason)
+        """One more that was left out after all: it cost too many processes."""
+        self.note(stage, step, question, Failure(kind="processes_lost", reason=reason))
         self._judge(1)
 
-    def note(self, stage: str, step: int, question: Question, reason: str) -> None:
-        """Into the ledger, though the question will be asked again."""
-        self._run.skip(stage, step, question.id, reason)
+    def note(self, stage: str, step: int, question: Question, failure: Failure) -> None:
+        """Into the ledger, though the question may be asked again."""
+        SAMPLES_SKIPPED.labels(failure.kind).inc()
+        self._run.skip(stage, step, question.id, failure.reason)
 
     def _judge(self, more: int) -> None:
         self._count += more

@@ -76,6 +76,17 @@ class Place:
     quiet: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Occupancy:
+    """The workers of a role at one moment."""
+
+    wanted: int
+    present: int
+    busy: int
+    awaited: bool = True
+    """Whether anybody needs what they do now; not where it is done in advance."""
+
+
 class Pool:
     """A number of workers that can change at any time, and the jobs that wait for them."""
 
@@ -116,6 +127,12 @@ class Pool:
         """Those that live."""
         places = [self._places[number] for number in sorted(self._places)]
         return [place.worker for place in places if place.worker is not None]
+
+    def occupancy(self) -> Occupancy:
+        """Who works at this moment; to take new weights is work."""
+        places = [place for place in self._places.values() if place.worker is not None]
+        working = sum(place.busy > 0 or place.gate.locked() for place in places)
+        return Occupancy(wanted=self.target, present=len(places), busy=working)
 
     def resize(self, count: int) -> None:
         """Change the number of workers; those who leave finish first what they have begun."""

@@ -19,20 +19,28 @@ from videothinker.run import RunDirectory, atomic_write
 class Roster:
     """Told of every process that starts or ends; may be told from any thread."""
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, metrics_host: str = metrics.LOOPBACK) -> None:
         self._run = run
+        self._name = run.path.resolve().name
         self._lock = threading.Lock()
-        self._targets = {"driver-0": target("driver", "0", metrics.serve())}
+        self.metrics_host = metrics_host
+        self._targets: dict[str, dict[str, Any]] = {}
+        self._add("driver-0", metrics.serve("driver", metrics_host))
         self._restarts = Counter(
             run.status().get("restarts") or {}
         )  # a resumed run goes on counting
         self._write()
 
-    def joined(self, name: str, port: int) -> None:
-        """A process serves its metrics."""
-        role, _, index = name.rpartition("-")
+    def joined(self, name: str, place: tuple[str, int]) -> None:
+        """A process serves its metrics at this address and port."""
         with self._lock:
-            self._targets[name] = target(role, index, port)
+            self._add(name, place)
+            self._write()
+
+    def close(self) -> None:
+        """The run is over: nobody is to be missed."""
+        with self._lock:
+            self._targets.clear()
             self._write()
 
     def seated(self, seating: dict[str, Any]) -> None:
@@ -60,14 +68,17 @@ class Roster:
             metrics.ROLLOUT_WORKERS.set(present["rollout"])
             self._run.status(rollout_workers=present["rollout"], restarts=dict(self._restarts))
 
+    def _add(self, name: str, place: tuple[str, int]) -> None:
+        """In the format of file_sd; the folder tells a run from others of its configuration."""
+        role, _, index = name.rpartition("-")
+        self._targets[name] = {
+            "targets": [":".join(map(str, place))],
+            "labels": {"run": self._name, "role": role, "index": index},
+        }
+
     def _present(self) -> Counter[str]:
         return Counter(name.rpartition("-")[0] for name in self._targets)
 
     def _write(self) -> None:
         content = json.dumps(list(self._targets.values()), indent=2) + "\n"
         atomic_write(self._run.path / "prometheus_targets.json", content)
-
-
-def target(role: str, index: str, port: int) -> dict[str, Any]:
-    """One entry of Prometheus's file_sd format."""
-    return {"targets": [f"127.0.0.1:{port}"], "labels": {"role": role, "index": index}}

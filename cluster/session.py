@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from cluster.fleet import Fleet
 from cluster.left_out import LeftOut
 from cluster.lineage import Lineage
 from cluster.state import drop_states, newest_state, save_state
-from cluster.step import StepClock, step_metrics
+from cluster.step import Pace, StepClock, step_metrics
 from cluster.supply import Supply
 from cluster.work import units
 from learner.actor import Assignment
@@ -22,7 +22,7 @@ from videothinker.data.stream import QuestionStream, select
 from videothinker.errors import DivergenceError
 from videothinker.evaluation import diagnose
 from videothinker.guard import Steering, stop_message
-from videothinker.metrics import GUARD_LOWERED
+from videothinker.metrics import GUARD_LOWERED, REWARD_LOST
 from videothinker.progress import ProgressLine
 from videothinker.report import write_report
 from videothinker.run import RunDirectory, plain, read_lines
@@ -43,10 +43,12 @@ class Session:
     run: RunDirectory
     lineage: Lineage
     left_out: LeftOut
+    pace: Pace = field(default_factory=Pace)
 
     def begin(self, stage: StageConfig) -> int:
         """Bring a stage to where it stopped, or to its start; returns the steps already done."""
         config = self.config
+        self.pace.rest()
         assignment = Assignment(
             model=config.model.path,
             dtype=config.model.dtype,
@@ -137,6 +139,8 @@ class Session:
             step_metrics(stage, report, groups, clock.seconds(), version, steering)
         )
         verdict = steering.watch(line)
+        REWARD_LOST.set(not steering.good)
+        self.pace.step()
         if verdict.action != "healthy":
             line["guard"] = {"action": verdict.action, "cause": verdict.cause}
         self.run.rollouts(stage.name, report.step, groups)
@@ -164,6 +168,7 @@ class Session:
 
     def finish(self, stage: StageConfig, seconds: float) -> None:
         """Export a stage's model, with its results and its lineage; its states go."""
+        self.pace.rest()
         model = self.run.stage(stage.name) / "model"
         lineage = self.lineage.of_model(stage)
         self.fleet.learner.save_model(model, self.config.model.path, lineage)

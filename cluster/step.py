@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,8 @@ from videothinker.types import LearnerReport, RolloutGroup, ScoredGroup
 ACCURACIES = ("soft_accuracy", "strict_accuracy")
 """Rewards that say how right a completion is."""
 RECORDED_AS = {"soft_accuracy": "accuracy"}
+USUAL_OVER = 20
+"""Steps whose median is the usual time of one."""
 
 
 class StepClock:
@@ -43,6 +47,29 @@ class StepClock:
     def seconds(self) -> dict[str, float]:
         """Seconds by phase and in total."""
         return {**self._phases, "total": time.monotonic() - self._started}
+
+
+class Pace:
+    """Time from step to step, so that whoever watches a run knows when it stands still."""
+
+    def __init__(self) -> None:
+        self._last: float | None = None
+        self._steps: deque[float] = deque(maxlen=USUAL_OVER)
+
+    def rest(self) -> None:
+        """For now no steps are made."""
+        self._last = None
+        self._steps.clear()
+        metrics.USUAL_STEP.set(0)
+
+    def step(self) -> None:
+        """One is done."""
+        now = time.monotonic()
+        if self._last is not None:
+            self._steps.append(now - self._last)
+            metrics.USUAL_STEP.set(median(self._steps))
+        self._last = now
+        metrics.LAST_STEP.set_to_current_time()
 
 
 def step_metrics(
@@ -78,11 +105,7 @@ def step_metrics(
     }
     if stage.kl.direction != "none":
         line |= {"coefficient": steering.coefficient, "lowered": steering.lowered}
-    metrics.REWARD.set(line["reward"])
-    metrics.KL.set(line.get("kl", 0.0))
-    for key, gauge in metrics.STEP_GAUGES.items():
-        gauge.set(line.get(key, 0.0))
-    metrics.SAMPLES_SKIPPED.labels(stage.name).inc(line["skipped"])
+    metrics.show_step(line)
     for scored in groups:
         metrics.GROUP_STALENESS.observe(version - scored.group.weights_version)
     return line

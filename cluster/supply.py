@@ -24,7 +24,7 @@ from cluster.work import Prepared, Unit, units
 from videothinker.config import RunConfig, StageConfig
 from videothinker.data.stream import QuestionStream
 from videothinker.errors import InputLost
-from videothinker.types import AnchorScores, Question, RolloutGroup
+from videothinker.types import AnchorScores, Failure, Question, RolloutGroup
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,7 +119,8 @@ class Supply:
 
     async def _produce(self, step: int) -> Batch:
         laps = Laps()
-        asked = await self._prompts_of(step)
+        with self._fleet.loader.awaited():
+            asked = await self._prompts_of(step)
         del self._prompts[step]
         self._left_out.sort(self._stage.name, step, asked)
         laps.end("prepare")
@@ -155,7 +156,8 @@ class Supply:
             place = unit.places[index]
             if group.weights_version < oldest:
                 reason = f"weights version {group.weights_version}, allowed from {oldest}: reissued"
-                self._left_out.note(stage, step, group.question, reason)
+                failure = Failure(kind="too_old", reason=reason)
+                self._left_out.note(stage, step, group.question, failure)
             elif place in left:
                 scoring.begin(place, self._scored(group, left.pop(place), step))
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from videothinker.types import Question
+from videothinker.types import Failure, Question
 
 T = TypeVar("T")
 Order = tuple[int, ...]
@@ -20,7 +20,7 @@ class Prepared:
     question: Question
     prompt: Any
     """Reference to the Prompt; it goes from process to process and is never fetched here."""
-    failure: str | None
+    failure: Failure | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,7 +26,14 @@ from learner.deepspeed_engine import (
 from videothinker.budget import Budget
 from videothinker.config import Device, KLConfig, LearnerConfig
 from videothinker.errors import DivergenceError, InputError
-from videothinker.metrics import LEARNER_STEPS, SAMPLES_TRAINED, WEIGHT_VERSION, serve
+from videothinker.metrics import (
+    LEARNER_STEPS,
+    LOOPBACK,
+    SAMPLES_TRAINED,
+    TOKENS_TRAINED,
+    WEIGHT_VERSION,
+    serve,
+)
 from videothinker.model.policy import Anchored, completion_mask, load_head
 from videothinker.model_card import ModelLineage
 from videothinker.objective import policy_loss, repulsion_ratio
@@ -81,9 +88,9 @@ class LearnerRank(Pulse):
         with self.doing("joining the other ranks"):
             connect(rank, world, host, port, self._device)
 
-    def serve_metrics(self) -> int:
-        """Start this rank's Prometheus endpoint; returns its port."""
-        return serve()
+    def serve_metrics(self, host: str = LOOPBACK) -> tuple[str, int]:
+        """Start this rank's Prometheus endpoint; returns where it is found."""
+        return serve("learner", host, self._device)
 
     def start_stage(self, assignment: Assignment) -> None:
         """Load the stage's initial model; whatever an earlier stage held is released first."""
@@ -145,18 +152,20 @@ class LearnerRank(Pulse):
                 "last state with a lower learning rate or KL bound"
             )
         LEARNER_STEPS.inc()
-        SAMPLES_TRAINED.inc(sum(len(g.group.completions) for g, weight in share if weight))
+        trained = [c for g, weight in share if weight for c in g.group.completions]
+        SAMPLES_TRAINED.inc(len(trained))
+        TOKENS_TRAINED.inc(sum(len(completion.token_ids) for completion in trained))
         return LearnerReport(step=step, stats=report, seconds=time.monotonic() - started)
 
     def publish(self, version: int) -> tuple[int, Weights | None]:
         """The version, for the driver, and from rank 0 the current policy as one block."""
         self._version = version
+        WEIGHT_VERSION.set(version)
         whole = self._require_trainee().whole()
         with self.doing(f"gathering weights version {version}"), whole as model:
             if self._rank != 0:
                 return version, None
             block = weights_block(model)
-        WEIGHT_VERSION.set(version)
         weights = Weights(
             version=version,
             digest=hashlib.sha256(block).hexdigest(),

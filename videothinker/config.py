@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -204,6 +205,9 @@ class ClusterConfig(Section):
     device: Device = "cuda"
     scorers: Positive = 1
     """Processes that hold the anchor."""
+    metrics_host: Annotated[str, AfterValidator(lambda host: str(IPv4Address(host)))] = "127.0.0.1"
+    """Address on which each process opens a port with its metrics; 0.0.0.0 where Prometheus, or a
+    part of the run, is on another machine. Nobody who can reach them is asked for a password."""
     logprob_tolerance: float = Field(default=0.05, gt=0)
     """Largest mean gap between sampler and learner log-probs that a step may show."""
 

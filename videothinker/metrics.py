@@ -1,46 +1,241 @@
-"""Every Prometheus metric, declared once; each process serves its own on its own port."""
+"""Every Prometheus metric, declared once with the roles that export it (docs/metrics.md).
+
+A process serves those of its own role, and its memory and processor time, on a port of its own.
+"""
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+import shutil
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
 
-ROLLOUT_TOKENS = Counter("videothinker_rollout_tokens", "Completion tokens sampled")
-ROLLOUT_GROUPS = Counter("videothinker_rollout_groups", "Groups sampled to the end")
-LEARNER_STEPS = Counter("videothinker_learner_steps", "Updates applied to the policy")
-SAMPLES_TRAINED = Counter("videothinker_samples_trained", "Completions that took part in an update")
-VIDEOS = Counter("videothinker_videos", "Videos asked for: decoded, reused, failed", ["outcome"])
-SAMPLES_SKIPPED = Counter("videothinker_samples_skipped", "Questions left out", ["stage"])
-WEIGHT_VERSION = Gauge("videothinker_weight_version", "Version of the weights this process holds")
-WEIGHT_SYNC_SECONDS = Histogram("videothinker_weight_sync_seconds", "From publishing to confirmed")
-GROUP_STALENESS = Histogram(
-    "videothinker_group_staleness", "Updates between sampling and training", buckets=(0, 1, 2, 4, 8)
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    start_http_server,
 )
-ROLLOUT_WORKERS = Gauge("videothinker_rollout_workers", "Rollout workers that take prompts")
-RESTARTS = Counter("videothinker_restarts", "Processes that were lost", ["role"])
-REWARD = Gauge("videothinker_reward", "Mean total reward of the last step")
-KL = Gauge("videothinker_kl", "Mean divergence from the anchor in the last step")
+
+from videothinker.errors import InputError
+from videothinker.types import SkipKind
+
+Role = Literal["driver", "loader", "rollout", "anchor", "learner"]
+LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"
+DOCUMENTATION_ADDRESS = ("192.0.2.1", 9)
+"""Nobody's; asking for the way there sends nothing and tells by which address others see us."""
+SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 3600)
+"""Buckets from a tiny model's step to an hour."""
+
+Metric = TypeVar("Metric", Counter, Gauge, Histogram)
+EXPORTED: dict[Role, list[Any]] = {role: [] for role in get_args(Role)}
+"""What each role serves."""
+
+
+def declare(
+    kind: type[Metric],
+    name: str,
+    text: str,
+    *roles: Role,
+    labels: tuple[str, ...] = (),
+    **more: Any,
+) -> Metric:
+    """A metric that these roles export."""
+    metric = kind(f"videothinker_{name}", text, labels, registry=None, **more)
+    for role in roles:
+        EXPORTED[role].append(metric)
+    return metric
+
+
+# what is sampled, scored and trained
+VIDEOS = declare(Counter, "videos", "Videos asked for, by outcome", "loader", labels=("outcome",))
+ROLLOUT_TOKENS = declare(Counter, "rollout_tokens", "Completion tokens sampled", "rollout")
+ROLLOUT_GROUPS = declare(Counter, "rollout_groups", "Groups sampled to the end", "rollout")
+ANCHOR_GROUPS = declare(Counter, "anchor_groups", "Groups scored", "anchor")
+LEARNER_STEPS = declare(Counter, "learner_steps", "Updates applied to the policy", "learner")
+SAMPLES_TRAINED = declare(
+    Counter, "samples_trained", "Completions of this rank that took part in an update", "learner"
+)
+TOKENS_TRAINED = declare(Counter, "tokens_trained", "Tokens of these completions", "learner")
+
+# the engine of a rollout worker
+ENGINE_REQUESTS = declare(
+    Gauge, "engine_requests", "Completions in the engine", "rollout", labels=("state",)
+)
+ENGINE_CACHE = declare(
+    Gauge, "engine_cache_share", "Part of the key-value cache that is in use", "rollout"
+)
+
+# weights
+WEIGHT_VERSION = declare(
+    Gauge, "weight_version", "Version of the weights this process holds", "rollout", "learner"
+)
+WEIGHT_SYNC_SECONDS = declare(
+    Histogram,
+    "weight_sync_seconds",
+    "One engine's update, from the order to its confirmation",
+    "driver",
+    buckets=SECONDS,
+)
+GROUP_STALENESS = declare(
+    Histogram,
+    "group_staleness",
+    "Updates between sampling and training",
+    "driver",
+    buckets=(0, 1, 2, 4, 8),
+)
+MAX_STALENESS = declare(Gauge, "max_staleness", "rollout.max_staleness", "driver")
+
+# where the time goes
+PHASE_SECONDS = declare(
+    Histogram,
+    "phase_seconds",
+    "Time of one phase of a step",
+    "driver",
+    labels=("phase",),
+    buckets=SECONDS,
+)
+ROLE_SECONDS = declare(
+    Counter,
+    "role_seconds",
+    "How the workers of a role, on average, spent the time",
+    "driver",
+    labels=("role", "state"),
+)
+LAST_STEP = declare(
+    Gauge, "last_step_timestamp_seconds", "When a step was recorded last, Unix time", "driver"
+)
+USUAL_STEP = declare(
+    Gauge,
+    "usual_step_seconds",
+    "Median of the last steps; 0 while none are made: loading, evaluating, exporting",
+    "driver",
+)
+
+# faults
+ROLLOUT_WORKERS = declare(Gauge, "rollout_workers", "Rollout workers that take prompts", "driver")
+RESTARTS = declare(Counter, "restarts", "Processes that were lost", "driver", labels=("role",))
+QUESTIONS = declare(Counter, "questions", "Questions that were to be asked", "driver")
+SAMPLES_SKIPPED = declare(
+    Counter, "samples_skipped", "Lines of skipped.jsonl, by kind", "driver", labels=("reason",)
+)
+MAX_SKIPPED_SHARE = declare(Gauge, "max_skipped_share", "data.max_skipped_share", "driver")
+DISK_FREE = declare(Gauge, "disk_free_bytes", "Free on the disk that holds the run", "driver")
+
+# learning, each of the last step
+REWARD = declare(Gauge, "reward", "Mean total reward of the last step", "driver")
+ACCURACY = declare(
+    Gauge,
+    "accuracy",
+    "Mean accuracy in the last step that had such questions",
+    "driver",
+    labels=("slice",),
+)
+REWARD_LOST = declare(
+    Gauge, "reward_lost", "1 while the guard sees reward well below its best", "driver"
+)
+GUARD_LOWERED = declare(
+    Counter, "guard_lowered", "Times the guard halved the coefficient", "driver"
+)
 STEP_GAUGES = {
-    "entropy": Gauge("videothinker_entropy", "Of the next token, nats; mean of the last step"),
-    "completion_length": Gauge("videothinker_completion_length", "Mean tokens of a completion"),
-    "truncated_share": Gauge("videothinker_truncated_share", "Completions cut off at max_tokens"),
-    "duplicate_share": Gauge(
-        "videothinker_duplicate_share", "Completions that repeat another of their group"
-    ),
-    "equal_reward_groups": Gauge(
-        "videothinker_equal_reward_groups", "Share of groups without reward signal"
-    ),
-    "bound_share": Gauge("videothinker_bound_share", "Tokens whose log-ratio is at its bound"),
-    "repulsion_ratio": Gauge(
-        "videothinker_repulsion_ratio", "Gradient norm of the divergence over that of the reward"
-    ),
-    "coefficient": Gauge("videothinker_coefficient", "Of the divergence, in the last step"),
+    key: declare(Gauge, key, text, "driver")
+    for key, text in {
+        "kl": "Mean divergence from the anchor, nats a token",
+        "entropy": "Of the next token, nats",
+        "grad_norm": "Norm of the gradient, before it is clipped",
+        "logprob_gap": "How far sampler and learner disagree, nats a token",
+        "completion_length": "Mean tokens of a completion",
+        "truncated_share": "Completions cut off at max_tokens",
+        "duplicate_share": "Completions that repeat another of their group",
+        "equal_reward_groups": "Share of groups without reward signal",
+        "bound_share": "Tokens whose log-ratio is at its bound",
+        "repulsion_ratio": "Gradient norm of the divergence over that of the reward",
+        "coefficient": "Of the divergence",
+    }.items()
 }
 """Key of metrics.jsonl -> the same figure of the last step; 0 where a stage has no such figure."""
-GUARD_LOWERED = Counter("videothinker_guard_lowered", "Times the guard halved the coefficient")
-PHASE_SECONDS = Histogram("videothinker_phase_seconds", "Time of one phase of a step", ["phase"])
+
+# memory; resident memory comes with every process
+GPU_HELD = declare(
+    Gauge,
+    "gpu_held_bytes",
+    "GPU memory that this process has taken; 0 on a CPU",
+    *("rollout", "anchor", "learner"),
+)
+GPU_FREE = declare(
+    Gauge,
+    "gpu_free_bytes",
+    "Free memory of the GPU this process works on; 0 on a CPU",
+    *("rollout", "anchor", "learner"),
+)
+
+SLICES = ("all", "observational", "inferential")
 
 
-def serve() -> int:
-    """Serve this process's metrics on the loopback; returns the port the system chose."""
-    server, _ = start_http_server(0, addr="127.0.0.1")
-    return int(server.server_address[1])
+def serve(role: Role, host: str = LOOPBACK, device: str = "cpu") -> tuple[str, int]:
+    """Serve a role's metrics; returns the address and the port at which others find them."""
+    disable_created_metrics()  # a second series for every counter, which nobody asks for
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    for metric in EXPORTED[role]:
+        registry.register(metric)
+    if device == "cuda":
+        _watch_gpu()
+    try:
+        server, _ = start_http_server(0, addr=host, registry=registry)
+    except OSError as error:
+        raise InputError(
+            f"cluster.metrics_host {host}: no port of it can be opened here ({error.strerror})."
+            f" {LOOPBACK} keeps metrics on this machine, {EVERYWHERE} shows them to others"
+        ) from error
+    return (own_address() if host == EVERYWHERE else host), int(server.server_address[1])
+
+
+def start_counting(disk: Path, max_staleness: int, max_skipped_share: float) -> None:
+    """What the driver exports from the beginning: a counter that appears with its first event
+    would hide that event from every rate.
+    """
+    for role in EXPORTED:
+        RESTARTS.labels(role)
+    for kind in get_args(SkipKind):
+        SAMPLES_SKIPPED.labels(kind)
+    DISK_FREE.set_function(lambda: shutil.disk_usage(disk).free)
+    MAX_STALENESS.set(max_staleness)
+    MAX_SKIPPED_SHARE.set(max_skipped_share)
+
+
+def show_step(line: Mapping[str, Any]) -> None:
+    """The figures of a line of metrics.jsonl."""
+    REWARD.set(line["reward"])
+    for key, gauge in STEP_GAUGES.items():
+        gauge.set(line.get(key) or 0.0)
+    accuracies = {
+        "all": line.get("accuracy", line.get("strict_accuracy")),
+        "observational": line.get("observational_accuracy"),
+        "inferential": line.get("inferential_accuracy"),
+    }
+    for name, value in accuracies.items():
+        if value is not None:
+            ACCURACY.labels(name).set(value)
+
+
+def own_address() -> str:
+    """By which this machine is known to others; the loopback where it has no network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(DOCUMENTATION_ADDRESS)
+        except OSError:
+            return LOOPBACK
+        return str(probe.getsockname()[0])
+
+
+def _watch_gpu() -> None:
+    """The one place that asks a GPU: its memory, at each scrape."""
+    import torch
+
+    GPU_HELD.set_function(torch.cuda.memory_reserved)
+    GPU_FREE.set_function(lambda: torch.cuda.mem_get_info()[0])

@@ -12,6 +12,8 @@ from typing import Literal
 import numpy as np
 
 FinishReason = Literal["stop", "length"]
+SkipKind = Literal["video", "too_long", "processes_lost", "too_old"]
+"""Why a question or a group was left out: what metrics count by."""
 INITIAL_VERSION = 0
 """Weights version of an engine that still holds the checkpoint it was started from."""
 
@@ -38,6 +40,14 @@ class Question:
     start: float | None = None
     end: float | None = None
     """The part of the video to watch, in seconds; None is its own start or end."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """Why there is no prompt for a question."""
+
+    kind: SkipKind
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

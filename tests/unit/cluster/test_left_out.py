@@ -7,13 +7,15 @@ import pytest
 from cluster.left_out import LeftOut
 from cluster.work import Prepared
 from videothinker.errors import VideoThinkerError
+from videothinker.metrics import QUESTIONS, SAMPLES_SKIPPED
 from videothinker.run import RunDirectory, read_lines
-from videothinker.types import Question
+from videothinker.types import Failure, Question
 
 
 def prepared(id: int, failure: str | None) -> Prepared:
     question = Question(id=str(id), video="", text="", options=(), answer="A")
-    return Prepared(question=question, prompt=None, failure=failure)
+    why = None if failure is None else Failure(kind="video", reason=failure)
+    return Prepared(question=question, prompt=None, failure=why)
 
 
 @pytest.fixture
@@ -44,3 +46,20 @@ def test_the_allowed_share_itself_does_not(run: RunDirectory) -> None:
 
 def test_the_first_few_questions_are_too_few_to_judge(run: RunDirectory) -> None:
     assert LeftOut(run, 0.1).sort("bias", 1, [prepared(0, "broken")] * 19) == []
+
+
+def skipped(kind: str) -> float:
+    return SAMPLES_SKIPPED.labels(kind)._value.get()
+
+
+def test_questions_and_what_was_left_out_of_them_are_counted_by_kind(run: RunDirectory) -> None:
+    left_out, question = LeftOut(run, 1.0), prepared(1, None).question
+    before = {kind: skipped(kind) for kind in ("video", "processes_lost", "too_old")}
+    asked = QUESTIONS._value.get()
+    left_out.sort("bias", 1, [prepared(0, "broken"), prepared(1, None)])
+    left_out.add("bias", 1, question, "rollout-0 died")
+    left_out.note("bias", 1, question, Failure(kind="too_old", reason="version 1"))
+    assert {kind: skipped(kind) - count for kind, count in before.items()} == dict.fromkeys(
+        before, 1
+    )
+    assert QUESTIONS._value.get() - asked == 2

@@ -1,8 +1,11 @@
 """What a step reports about its groups."""
 
 import numpy as np
+import pytest
 
-from cluster.step import duplicate_share
+from cluster import step
+from cluster.step import Pace, duplicate_share
+from videothinker.metrics import USUAL_STEP
 from videothinker.types import Completion, Question, RolloutGroup
 
 
@@ -30,3 +33,18 @@ def test_duplicates_are_counted_within_groups_by_token_ids() -> None:
     assert duplicate_share([group([1, 2], [2, 1], [1])]) == 0.0
     assert duplicate_share([group([1], [1], [1])]) == 1.0
     assert duplicate_share([group([1], [1], [2]), group([1], [2], [3])]) == 0.25
+
+
+def test_the_usual_step_is_a_median_and_unknown_while_none_are_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pace, seen = Pace(), []
+    for moment in (100.0, 102.0, 104.0, 170.0, 172.0):  # one was slow
+        monkeypatch.setattr(step.time, "monotonic", lambda now=moment: now)
+        pace.step()
+        seen.append(USUAL_STEP._value.get())
+    assert seen == [0, 2, 2, 2, 2]
+    pace.rest()
+    assert USUAL_STEP._value.get() == 0
+    pace.step()  # an evaluation lies between: no step took so long
+    assert USUAL_STEP._value.get() == 0

@@ -109,6 +109,7 @@ KEYS = [
     "cluster.address",
     "cluster.device",
     "cluster.logprob_tolerance",
+    "cluster.metrics_host",
     "cluster.scorers",
     "faults.heartbeat_seconds",
     "faults.silent_seconds",

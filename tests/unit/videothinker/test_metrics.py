@@ -1,0 +1,66 @@
+"""What each role serves, and where."""
+
+import re
+import socket
+import urllib.request
+
+import pytest
+
+from videothinker import metrics
+from videothinker.errors import InputError
+from videothinker.metrics import EVERYWHERE, EXPORTED, own_address, serve, show_step
+
+
+def page(place: tuple[str, int]) -> str:
+    host, port = place
+    with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=5) as answer:
+        return answer.read().decode()
+
+
+@pytest.mark.parametrize("role", EXPORTED)
+def test_a_role_serves_its_own_metrics_and_its_memory(role: metrics.Role) -> None:
+    text = page(serve(role))
+    served = set(re.findall(r"^# TYPE (videothinker_\w+) (?:counter|gauge|histogram)", text, re.M))
+    declared = {name(metric) for metric in EXPORTED[role]}
+    assert served == declared
+    assert float(re.search(r"^process_resident_memory_bytes (\S+)", text, re.M)[1]) > 1e6
+
+
+def name(metric: object) -> str:
+    [family] = metric.describe()  # type: ignore[attr-defined]
+    return family.name + "_total" * (family.type == "counter")
+
+
+def test_metrics_are_found_on_the_loopback_alone() -> None:
+    host, port = serve("driver")
+    assert host == "127.0.0.1"
+    others = own_address()
+    if others == host:
+        pytest.skip("this machine has no other address")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((others, port), timeout=5)
+
+
+def test_opened_to_others_they_are_found_at_an_address_that_others_can_use() -> None:
+    place = serve("driver", EVERYWHERE)
+    assert place[0] == own_address() != EVERYWHERE
+    assert "videothinker_rollout_workers" in page(place)
+
+
+def test_an_address_that_is_not_this_machines_is_refused_with_the_remedy() -> None:
+    with pytest.raises(InputError, match=r"metrics_host 192\.0\.2\.1: no port .*0\.0\.0\.0 shows"):
+        serve("driver", "192.0.2.1")
+
+
+def test_a_step_without_questions_of_a_kind_leaves_their_accuracy_as_it_was() -> None:
+    line = {"reward": 1.0, "accuracy": 0.5, "observational_accuracy": 0.25}
+    show_step({**line, "inferential_accuracy": 0.75})
+    show_step({**line, "inferential_accuracy": None})
+    assert metrics.ACCURACY.labels("inferential")._value.get() == 0.75
+    assert metrics.ACCURACY.labels("all")._value.get() == 0.5
+
+
+def test_a_figure_that_a_stage_does_not_have_is_zero_again() -> None:
+    show_step({"reward": 1.0, "kl": 0.3})
+    show_step({"reward": 1.0})
+    assert metrics.STEP_GAUGES["kl"]._value.get() == 0
