@@ -25,6 +25,7 @@ from cluster.pool import Notice, Pool
 from cluster.process import Process
 from cluster.session import Session
 from cluster.train import train_steps
+from cluster.utilisation import observe
 from videothinker.config import RunConfig
 from videothinker.config_file import to_yaml
 from videothinker.data.store import write_questions
@@ -274,6 +275,7 @@ class Stage:
             learner=learner,
             require_room=lambda rollouts, scorers: None,
         )
+        self.background.start(observe(self.fleet))
 
     def train(self, progress: Callable[..., None]) -> RunDirectory:
         """Every step; `progress` is told after each."""

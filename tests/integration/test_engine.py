@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import urllib.request
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +88,32 @@ def test_log_probs_are_those_of_the_sampling_temperature(
     prompts = build(mini_video)
     for index, completions in sample(engine, prompts, 0.6).items():
         assert largest_gap(policy, prompts[index], completions, 0.6) < 1e-4
+
+
+def test_what_lies_in_the_engine_is_exported_while_it_samples(
+    worker: RolloutWorker, build: Build, mini_video: VideoConfig
+) -> None:
+    host, port = worker.serve_metrics()
+
+    def figures() -> tuple[float, ...]:
+        with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=5) as page:
+            text = page.read().decode()
+        names = ('requests{state="running"}', 'requests{state="waiting"}', "cache_share")
+        return tuple(
+            float(re.search(rf"^videothinker_engine_{re.escape(name)} (\S+)", text, re.M)[1])
+            for name in names
+        )
+
+    seen = []
+    with ThreadPoolExecutor(1) as pool:
+        sampling = pool.submit(sample, worker._engine, build(mini_video))
+        while not sampling.done():
+            seen.append(figures())
+    running, waiting, cache = np.max(seen, axis=0)
+    assert running == 2 * 8
+    assert waiting <= 2 * 8
+    assert 0 < cache <= 1
+    assert figures() == (0, 0, 0)
 
 
 def test_positions_follow_the_clips_real_length_and_frame_rate(
