@@ -178,7 +178,8 @@ SLICES = ("all", "observational", "inferential")
 
 def serve(role: Role, host: str = LOOPBACK, device: str = "cpu") -> tuple[str, int]:
     """Serve a role's metrics; returns the address and the port at which others find them."""
-    disable_created_metrics()  # a second series for every counter, which nobody asks for
+    # a second series for every counter, which nobody asks for
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     for metric in EXPORTED[role]:
