@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,6 +25,7 @@ from cli_process import MARK, Command, living
 
 from videothinker.config import ClusterConfig, FaultsConfig, GuardConfig, RunConfig
 from videothinker.config_file import to_yaml
+from videothinker.metrics import EVERYWHERE, EXPORTED, own_address
 from videothinker.run import read_lines
 
 EPOCHS, PROMPTS = 4, 24
@@ -121,17 +124,33 @@ def wait(command: Command, happened: Callable[[], Any]) -> None:
         time.sleep(0.2)
 
 
+def assert_seen_by_other_machines(run: Path) -> None:
+    targets = json.loads((run / "prometheus_targets.json").read_text())
+    assert {target["labels"]["role"] for target in targets} == set(EXPORTED) - {"anchor"}
+    for target in targets:
+        [address] = target["targets"]
+        assert address.startswith(f"{own_address()}:")
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
+            assert b"process_resident_memory_bytes" in page.read()
+
+
 def test_a_run_goes_on_when_a_machine_is_lost_and_uses_one_that_joins(
     cluster: Cluster, config: RunConfig, tmp_path: Path
 ) -> None:
     [head] = cluster.machines
     second = cluster.join()
-    there = ClusterConfig(address=cluster.address, device="cpu", logprob_tolerance=1e-4)
+    there = ClusterConfig(
+        address=cluster.address,
+        device="cpu",
+        logprob_tolerance=1e-4,
+        metrics_host=EVERYWHERE,
+    )
     file, run = tmp_path / "config.yaml", tmp_path / "run"
     file.write_text(to_yaml(config.model_copy(update={"cluster": there})))
     command = Command("train", file, f"out={run}")
     wait(command, lambda: len(read_lines(run / "metrics.jsonl")) >= 2)
     assert (head.engines(), second.engines()) == (1, 1)
+    assert_seen_by_other_machines(run)
 
     second.lose()
     third = cluster.join()
