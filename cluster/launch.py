@@ -47,7 +47,7 @@ SLOW_START = "timed out during startup"
 @contextmanager
 def launch(config: RunConfig, run: RunDirectory) -> Iterator[Fleet]:
     """Start Ray if no cluster is named, then every role; stop what was started at the end."""
-    start_counting(run.path, config.rollout.max_staleness, config.data.max_skipped_share)
+    start_counting(config, run.path)
     with (
         ray_running(config.cluster),
         closing(Roster(run, config.cluster.metrics_host)) as roster,

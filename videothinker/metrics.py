@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -21,7 +22,11 @@ from prometheus_client import (
     start_http_server,
 )
 
+from videothinker.config import RunConfig
+from videothinker.disk import state_gb
 from videothinker.errors import InputError
+from videothinker.memory import GB
+from videothinker.model_shape import shape_of
 from videothinker.types import SkipKind
 
 Role = Literal["driver", "loader", "rollout", "anchor", "learner"]
@@ -125,6 +130,9 @@ SAMPLES_SKIPPED = declare(
 )
 MAX_SKIPPED_SHARE = declare(Gauge, "max_skipped_share", "data.max_skipped_share", "driver")
 DISK_FREE = declare(Gauge, "disk_free_bytes", "Free on the disk that holds the run", "driver")
+STATE_BYTES = declare(
+    Gauge, "state_bytes", "What the next state takes of it, as planned; 0 if unknown", "driver"
+)
 
 # learning, each of the last step
 REWARD = declare(Gauge, "reward", "Mean total reward of the last step", "driver")
@@ -196,7 +204,7 @@ def serve(role: Role, host: str = LOOPBACK, device: str = "cpu") -> tuple[str, i
     return (own_address() if host == EVERYWHERE else host), int(server.server_address[1])
 
 
-def start_counting(disk: Path, max_staleness: int, max_skipped_share: float) -> None:
+def start_counting(config: RunConfig, disk: Path) -> None:
     """What the driver exports from the beginning: a counter that appears with its first event
     would hide that event from every rate.
     """
@@ -205,8 +213,10 @@ def start_counting(disk: Path, max_staleness: int, max_skipped_share: float) -> 
     for kind in get_args(SkipKind):
         SAMPLES_SKIPPED.labels(kind)
     DISK_FREE.set_function(lambda: shutil.disk_usage(disk).free)
-    MAX_STALENESS.set(max_staleness)
-    MAX_SKIPPED_SHARE.set(max_skipped_share)
+    with suppress(InputError):
+        STATE_BYTES.set(GB * state_gb(config, shape_of(config.model.path)))
+    MAX_STALENESS.set(config.rollout.max_staleness)
+    MAX_SKIPPED_SHARE.set(config.data.max_skipped_share)
 
 
 def show_step(line: Mapping[str, Any]) -> None:

@@ -238,6 +238,10 @@ SKIPPED = {
     f"videothinker_max_skipped_share{{{DRIVER}}}": "0.1x40",
 }
 REASON = f'videothinker_samples_skipped_total{{{DRIVER},reason="%s"}}'
+ROOMY = {
+    f"videothinker_disk_free_bytes{{{DRIVER}}}": "100e9-1e7x50",
+    f"videothinker_state_bytes{{{DRIVER}}}": "53e9x50",
+}
 FIRES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "ProcessDown": (
         {f'up{{job="videothinker",{ROLLOUT}}}': "1 1 0x40"},
@@ -273,8 +277,8 @@ FIRES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         SKIPPED | {REASON % "too_old": "0+1x40"},  # they were sampled again
     ),
     "DiskFull": (
-        {f"videothinker_disk_free_bytes{{{DRIVER}}}": "100e9-2e9x45"},
-        {f"videothinker_disk_free_bytes{{{DRIVER}}}": "100e9-1e7x45"},
+        ROOMY | {f"videothinker_state_bytes{{{DRIVER}}}": "97e9x50"},
+        ROOMY,
     ),
 }
 """What must make an alert fire within 12 minutes, and what must not."""

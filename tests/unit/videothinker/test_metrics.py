@@ -1,14 +1,24 @@
 """What each role serves, and where."""
 
 import re
+import shutil
 import socket
 import urllib.request
+from pathlib import Path
 
 import pytest
 
 from videothinker import metrics
+from videothinker.config import RunConfig
 from videothinker.errors import InputError
-from videothinker.metrics import EVERYWHERE, EXPORTED, own_address, serve, show_step
+from videothinker.metrics import (
+    EVERYWHERE,
+    EXPORTED,
+    own_address,
+    serve,
+    show_step,
+    start_counting,
+)
 
 
 def page(place: tuple[str, int]) -> str:
@@ -64,3 +74,29 @@ def test_a_figure_that_a_stage_does_not_have_is_zero_again() -> None:
     show_step({"reward": 1.0, "kl": 0.3})
     show_step({"reward": 1.0})
     assert metrics.STEP_GAUGES["kl"]._value.get() == 0
+
+
+def test_what_has_not_happened_yet_is_exported_as_such(tmp_path: Path) -> None:
+    """A rate needs a value from before the first event."""
+    config = RunConfig.model_validate(
+        {
+            "name": "x",
+            "out": tmp_path,
+            "model": {"path": tmp_path / "absent"},
+            "data": {"videos": tmp_path, "max_skipped_share": 0.3},
+            "rollout": {"max_staleness": 2},
+            "stages": [{"name": "only", "questions": tmp_path}],
+        }
+    )
+    start_counting(config, tmp_path)
+    text = page(serve("driver"))
+    assert set(re.findall(r'^videothinker_restarts_total\{role="(\w+)"\}', text, re.M)) == set(
+        EXPORTED
+    )
+    for reason in ("video", "too_long", "processes_lost", "too_old"):
+        assert f'videothinker_samples_skipped_total{{reason="{reason}"}}' in text
+    assert "videothinker_max_staleness 2.0" in text
+    assert "videothinker_max_skipped_share 0.3" in text
+    assert "videothinker_state_bytes 0.0" in text
+    free = float(re.search(r"^videothinker_disk_free_bytes (\S+)", text, re.M)[1])
+    assert free == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.05)
