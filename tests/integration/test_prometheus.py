@@ -27,7 +27,7 @@ RULES = [
     for group in yaml.safe_load((CONFIGS / "rules.yml").read_text())["groups"]
     for rule in group["rules"]
 ]
-STEPS, HEALTHY = 14, 8
+STEPS, HEALTHY = 10, 6
 ROLES = {"driver": 1, "loader": 1, "rollout": 2, "anchor": 1, "learner": 1}
 STANDING = "videothinker_learner_steps_total"
 
@@ -83,6 +83,7 @@ def config(usual: RunConfig) -> RunConfig:
     return usual.model_copy(
         update={
             "data": usual.data.model_copy(update={"validation": None}),
+            "sampling": usual.sampling.model_copy(update={"max_tokens": 8}),
             "learner": usual.learner.model_copy(update={"learning_rate": 1e-6, "save_every": 99}),
             "rollout": RolloutConfig(workers=ROLES["rollout"], max_model_len=512, cache_gb=0.25),
             "faults": FaultsConfig(silent_seconds=300),
