@@ -21,6 +21,16 @@ RewardName = Literal["soft_accuracy", "format", "strict_accuracy", "strict_forma
 DEFAULT_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "videothinker" / "clips"
 
 
+def _ipv4(host: str) -> str:
+    try:
+        return str(IPv4Address(host))
+    except ValueError:
+        raise PydanticCustomError(
+            "address",
+            "not an IPv4 address; 127.0.0.1 is for this machine, 0.0.0.0 for others as well",
+        ) from None
+
+
 class Section(BaseModel):
     """A part of the configuration: unknown keys are refused, nothing changes after loading."""
 
@@ -205,7 +215,7 @@ class ClusterConfig(Section):
     device: Device = "cuda"
     scorers: Positive = 1
     """Processes that hold the anchor."""
-    metrics_host: Annotated[str, AfterValidator(lambda host: str(IPv4Address(host)))] = "127.0.0.1"
+    metrics_host: Annotated[str, AfterValidator(_ipv4)] = "127.0.0.1"
     """Address on which each process opens a port with its metrics; 0.0.0.0 where Prometheus, or a
     part of the run, is on another machine. Nobody who can reach them is asked for a password."""
     logprob_tolerance: float = Field(default=0.05, gt=0)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from videothinker.config import KLConfig, LearnerConfig, RunConfig, StageConfig
+from videothinker.config import ClusterConfig, KLConfig, LearnerConfig, RunConfig, StageConfig
 from videothinker.config_file import dotted_keys
 
 SMALLEST = {
@@ -52,6 +52,14 @@ def test_a_stage_name_is_usable_as_a_folder() -> None:
 
 def test_text_numbers_become_numbers() -> None:
     assert LearnerConfig.model_validate({"learning_rate": "1e-6"}).learning_rate == 1e-6
+
+
+def test_metrics_are_bound_to_an_address() -> None:
+    with pytest.raises(
+        ValidationError, match=r"not an IPv4 address; 127.0.0.1 is for this machine"
+    ):
+        ClusterConfig(metrics_host="localhost")
+    assert ClusterConfig(metrics_host="0.0.0.0").metrics_host == "0.0.0.0"
 
 
 def test_every_key_is_listed_here() -> None:
