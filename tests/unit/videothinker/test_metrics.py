@@ -100,3 +100,20 @@ def test_what_has_not_happened_yet_is_exported_as_such(tmp_path: Path) -> None:
     assert "videothinker_state_bytes 0.0" in text
     free = float(re.search(r"^videothinker_disk_free_bytes (\S+)", text, re.M)[1])
     assert free == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.05)
+
+
+def test_on_a_gpu_its_memory_is_asked_for_at_each_scrape(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    held = iter((5, 7))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: next(held))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (11, 48))
+    place = serve("anchor", device="cuda")
+    try:
+        for expected in ("5.0", "7.0"):
+            text = page(place)
+            assert f"videothinker_gpu_held_bytes {expected}" in text
+            assert "videothinker_gpu_free_bytes 11.0" in text
+    finally:
+        for gauge in (metrics.GPU_HELD, metrics.GPU_FREE):
+            gauge.set_function(lambda: 0.0)
