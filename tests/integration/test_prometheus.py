@@ -75,10 +75,10 @@ def watched(
 
 
 def config(usual: RunConfig) -> RunConfig:
-    """Patient with a stopped process, and so slow to learn that nothing collapses."""
+    """Patient with a stopped process; an untrained model has no reward that a guard could miss."""
     kl = KLConfig(direction="attract", anchor="base", coefficient=0.01)
     stage = usual.stages[1].model_copy(
-        update={"name": "only", "steps": STEPS, "kl": kl, "guard": GuardConfig(window=3)}
+        update={"name": "only", "steps": STEPS, "kl": kl, "guard": GuardConfig(action="off")}
     )
     return usual.model_copy(
         update={
