@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -18,8 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from documented import commands
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "prometheus"
+PAGE = CONFIGS.parents[1] / "docs" / "metrics.md"
+DOCUMENTED_ADDRESS = "127.0.0.1:9090"
 PROGRAMS = ("prometheus", "promtool")
 FASTER = {
     "scrape_interval: 5s": "1s",
@@ -100,21 +104,15 @@ class Prometheus:
 
 @contextmanager
 def serving(program: str, checkout: Path) -> Iterator[Prometheus]:
-    """The server of a checkout's configuration, on the loopback."""
+    """As docs/metrics.md starts it in a checkout, but for the port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
+    [command] = [one.text for one in commands(PAGE) if one.words[0] == "prometheus"]
+    assert DOCUMENTED_ADDRESS in command
+    _, *options = shlex.split(command.replace(DOCUMENTED_ADDRESS, address))
     with (checkout / "prometheus.log").open("w") as log:
-        process = subprocess.Popen(
-            [
-                program,
-                f"--config.file={checkout / 'configs' / 'prometheus' / 'prometheus.yml'}",
-                f"--storage.tsdb.path={checkout / 'runs' / 'prometheus'}",
-                f"--web.listen-address={address}",
-            ],
-            stdout=log,
-            stderr=log,
-        )
+        process = subprocess.Popen([program, *options], cwd=checkout, stdout=log, stderr=log)
     server = Prometheus(address)
     try:
         wait_until(server.ready, 30)

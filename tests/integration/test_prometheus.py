@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -15,11 +16,12 @@ import pytest
 import yaml
 from attack import is_running
 from cli_process import Command
-from prometheus_server import CONFIGS, Prometheus, copied, programs, serving, wait_until
+from prometheus_server import CONFIGS, PAGE, Prometheus, copied, programs, serving, wait_until
 
+from cluster.roster import Roster
 from videothinker.config import FaultsConfig, GuardConfig, KLConfig, RolloutConfig, RunConfig
 from videothinker.config_file import to_yaml
-from videothinker.run import read_lines
+from videothinker.run import RunDirectory, read_lines
 
 DASHBOARD = CONFIGS.parent / "grafana" / "videothinker.json"
 RULES = [
@@ -213,6 +215,19 @@ def test_the_alert_ends_with_the_stall_and_nobody_misses_a_run_that_is_over(
     assert watched.exit_code == 0
     assert watched.targets_left == 0
     assert watched.alerts_ever == {"NoProgress"}
+
+
+def test_a_run_elsewhere_is_found_by_the_documented_link_until_it_is_over(
+    tools: dict[str, str], tmp_path: Path
+) -> None:
+    copied(tmp_path)
+    roster = Roster(RunDirectory.create(tmp_path / "runs" / "second", ""))
+    [link] = re.findall(r"^ln -s .*", PAGE.read_text(), re.MULTILINE)
+    with serving(tools["prometheus"], tmp_path) as server:
+        subprocess.run(["bash", "-c", link], cwd=tmp_path, check=True)
+        wait_until(lambda: bool(server.query('up{run="second",role="driver"} == 1')), 30)
+        roster.close()
+        wait_until(lambda: not server.query('up{run="second"}'), 30)
 
 
 def test_the_shipped_files_are_what_prometheus_accepts(tools: dict[str, str]) -> None:
