@@ -30,7 +30,7 @@ RULES = [
     for rule in group["rules"]
 ]
 STEPS, HEALTHY = 10, 6
-ROLES = {"driver": 1, "loader": 1, "rollout": 2, "anchor": 1, "learner": 1}
+ROLES = {"driver": 1, "loader": 1, "rollout": 1, "anchor": 1, "learner": 1}
 STANDING = "videothinker_learner_steps_total"
 
 
@@ -43,6 +43,8 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 class Watched:
     """What Prometheus said at each time."""
 
+    linked: list[set[str]] = field(default_factory=list)
+    """Roles of another run, while it lives and when it is over."""
     up: dict[str, int] = field(default_factory=dict)
     empty: list[str] = field(default_factory=list)
     """Panels and recording rules without data."""
@@ -65,12 +67,12 @@ def watched(
     """One run, its anchor stopped for a while in the middle."""
     checkout = tmp_path_factory.mktemp("checkout")
     copied(checkout)
-    run, file = checkout / "runs" / "cdpo", checkout / "config.yaml"
+    file = checkout / "config.yaml"
     file.write_text(to_yaml(config(run_config)))
     with serving(tools["prometheus"], checkout) as server:
-        command = Command("train", file, f"out={run}")
+        command = Command("train", file, f"out={checkout / 'runs' / 'cdpo'}")
         try:
-            yield watch(server, command, run)
+            yield watch(server, command, checkout)
         finally:
             for pid in command.living():
                 os.kill(pid, signal.SIGKILL)
@@ -94,8 +96,25 @@ def config(usual: RunConfig) -> RunConfig:
     )
 
 
-def watch(server: Prometheus, command: Command, run: Path) -> Watched:
-    seen = Watched()
+def seen_elsewhere(server: Prometheus, checkout: Path) -> list[set[str]]:
+    """Roles of a run in a folder of its own, linked as the page says; and when it is over."""
+    roster = Roster(RunDirectory.create(checkout / "runs" / "second", ""))
+    [link] = re.findall(r"^ln -s .*", PAGE.read_text(), re.MULTILINE)
+    subprocess.run(["bash", "-c", link], cwd=checkout, check=True)
+
+    def roles() -> set[str]:
+        return {found["metric"]["role"] for found in server.query('up{run="second"} == 1')}
+
+    wait_until(lambda: bool(roles()), 30)
+    seen = [roles()]
+    roster.close()
+    wait_until(lambda: not roles(), 30)
+    return [*seen, roles()]
+
+
+def watch(server: Prometheus, command: Command, checkout: Path) -> Watched:
+    run = checkout / "runs" / "cdpo"
+    seen = Watched(linked=seen_elsewhere(server, checkout))  # while the run starts
 
     def lines() -> list[dict[str, Any]]:
         assert command.process.poll() is None, command.finish(1)
@@ -172,7 +191,7 @@ FIGURES = {
     'videothinker_accuracy{slice="all"}': lambda lines: lines[-1]["accuracy"],
     'videothinker_accuracy{slice="inferential"}': lambda lines: last(lines, "inferential_accuracy"),
     'videothinker_weight_version{role="learner"}': lambda lines: lines[-1]["weights_version"] + 1,
-    "videothinker_rollout_workers": lambda _: 2,
+    "videothinker_rollout_workers": lambda _: 1,
 }
 """What Prometheus must have of a run that stands still, from its metrics.jsonl."""
 
@@ -218,16 +237,9 @@ def test_the_alert_ends_with_the_stall_and_nobody_misses_a_run_that_is_over(
 
 
 def test_a_run_elsewhere_is_found_by_the_documented_link_until_it_is_over(
-    tools: dict[str, str], tmp_path: Path
+    watched: Watched,
 ) -> None:
-    copied(tmp_path)
-    roster = Roster(RunDirectory.create(tmp_path / "runs" / "second", ""))
-    [link] = re.findall(r"^ln -s .*", PAGE.read_text(), re.MULTILINE)
-    with serving(tools["prometheus"], tmp_path) as server:
-        subprocess.run(["bash", "-c", link], cwd=tmp_path, check=True)
-        wait_until(lambda: bool(server.query('up{run="second",role="driver"} == 1')), 30)
-        roster.close()
-        wait_until(lambda: not server.query('up{run="second"}'), 30)
+    assert watched.linked == [{"driver"}, set()]
 
 
 def test_the_shipped_files_are_what_prometheus_accepts(tools: dict[str, str]) -> None:
