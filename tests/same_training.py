@@ -46,9 +46,9 @@ def missing(there: Sequence[Sequence[str]], here: Sequence[Sequence[str]]) -> in
 
 
 def untimed(run: Path) -> list[dict[str, Any]]:
-    """Every step's figures but the seconds."""
+    """Every step's figures but the times."""
     lines = read_lines(run / "metrics.jsonl")
-    return [{key: line[key] for key in line if key != "seconds"} for line in lines]
+    return [{key: line[key] for key in line if key not in ("seconds", "time")} for line in lines]
 
 
 def largest_difference(one: Path, other: Path) -> float:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import errno
 import json
 import os
 import signal
@@ -20,11 +19,12 @@ import videothinker
 from videothinker import commands, cpu_torch
 from videothinker.commands import Outcome
 from videothinker.errors import ConfigError, InputError, VideoThinkerError
+from videothinker.machine_errors import remedy
+from videothinker.terminal_text import safe
 
 BENCHMARKS = "clevrer, mmvu, video-holmes, mvbench, tempcompass, videomme"
 WORDINGS = ("training", "evaluation", "direct")
 BUDGETS = ("paper-training", "paper-evaluation", "reference-training", "reference-evaluation")
-STACK = ("torch", "torchvision", "transformers", "ray", "vllm", "deepspeed", "decord")
 INTERRUPTED = 130
 DESCRIPTION = """\
 Train a video model to reason: GRPO, repelled from a biased copy of itself.
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (OSError, ModuleNotFoundError) as error:
-        message = _remedy(error)
+        message = remedy(error)
         if not message:
             raise
         return _report(verb, message, 1)
@@ -62,11 +62,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _show(outcome: Outcome, as_json: bool) -> None:
     for note in outcome.notes:
-        print(note, file=sys.stderr)
+        print(safe(note), file=sys.stderr)
     if as_json and outcome.result is not None:
         print(json.dumps(outcome.result, indent=2))
     elif outcome.text:
-        print(outcome.text)
+        print(safe(outcome.text))
     sys.stdout.flush()
 
 
@@ -74,27 +74,10 @@ def _report(verb: str, message: str, code: int, whole: bool = False) -> int:
     """One line on stderr; the problems of a configuration may take one each."""
     text = message if whole else " ".join(message.split())
     try:
-        print(f"videothinker {verb}".rstrip() + f": {text}", file=sys.stderr)
+        print(safe(f"videothinker {verb}".rstrip() + f": {text}"), file=sys.stderr)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     return code
-
-
-def _remedy(error: OSError | ModuleNotFoundError) -> str | None:
-    """What to do about a failure of the machine; None for everything that is our own bug."""
-    if isinstance(error, ModuleNotFoundError):
-        name = (error.name or "").partition(".")[0]
-        return f"{name} is not installed here; run `make setup`" if name in STACK else None
-    remedies = {
-        errno.ENOSPC: "no space left on the disk; make room and run it again",
-        errno.EDQUOT: "the disk quota is used up; make room and run it again",
-        errno.EACCES: "no permission; choose a place you may write to",
-        errno.EROFS: "the file system is read-only; choose a place you may write to",
-        errno.EADDRINUSE: "a network port is taken; stop the other program, or run it again",
-    }
-    remedy = remedies.get(error.errno or 0)
-    where = f"{error.filename}: " if error.filename else ""
-    return where + remedy if remedy else None
 
 
 def _as_interrupt(signum: int, frame: object) -> NoReturn:
@@ -377,10 +360,19 @@ def _add_steering(verb: Verb) -> None:
     it = verb(
         "status",
         commands.status,
-        "where a run is: stage, step, workers, weights version",
-        "videothinker status runs/quickstart",
+        "one screen about a run: how far, how fast, who works, what it earns and says",
+        "videothinker status runs/quickstart --watch",
     )
     it.add_argument("run", type=Path, metavar="RUN")
+    it.add_argument("--watch", action="store_true", help="every second again, until the run ends")
+    it = verb(
+        "report",
+        commands.report,
+        "write RUN/report.html now, from what the run has left so far",
+        "videothinker report runs/quickstart",
+    )
+    it.add_argument("run", type=Path, metavar="RUN")
+    it.add_argument("--tensorboard", action="store_true", help="RUN/tensorboard as well")
     it = verb(
         "scale",
         commands.scale,

@@ -189,18 +189,26 @@ def plan(arguments: Namespace) -> Outcome:
 
 
 def status(arguments: Namespace) -> Outcome:
-    """A run's own account of itself."""
-    path = arguments.run / "status.json"
-    try:
-        result = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: no such file; give the folder of a run, such as runs/quickstart"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as a run's status ({error})") from error
-    width = max((len(key) for key in result), default=0)
-    lines = [f"{key:<{width}}  {_plain(value)}" for key, value in result.items()]
+    """One screen about a run; with --watch again and again."""
+    from videothinker import watching
+
+    notes = watching.watch(arguments.run, arguments.json) if arguments.watch else ()
+    text, result = watching.look(arguments.run)
+    return Outcome(text=text, result=result, notes=notes)
+
+
+def report(arguments: Namespace) -> Outcome:
+    """A run's page, made from its files now; and its curves for TensorBoard."""
+    from videothinker.report import write_report
+
+    page = write_report(arguments.run)
+    lines, result = [str(page)], {"report": str(page)}
+    if arguments.tensorboard:
+        from videothinker.tensorboard import write_events
+
+        folder = write_events(arguments.run)
+        lines.append(f"{folder}  (tensorboard --logdir {folder})")
+        result["tensorboard"] = str(folder)
     return Outcome(text="\n".join(lines), result=result)
 
 
@@ -375,10 +383,6 @@ def _diagnosis(result: dict[str, Any]) -> str:
     gap = result["shortcut_gap"]
     lines.append(f"{'shortcut gap':<14} {'   -' if gap is None else f'{gap:+6.1%}'}")
     return "\n".join(lines)
-
-
-def _plain(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _outcome(returned: object) -> Outcome:

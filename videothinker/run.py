@@ -133,8 +133,8 @@ class RunDirectory:
             return dict(self._status)
 
     def record(self, step_report: dict[str, Any]) -> None:
-        """Appends one step to metrics.jsonl."""
-        self._append("metrics.jsonl", step_report)
+        """Appends one step to metrics.jsonl, and when it ended."""
+        self._append("metrics.jsonl", {**step_report, "time": time.time()})
 
     def skip(self, stage: str, step: int, question_id: str, reason: str) -> None:
         """Appends one sample that was left out to skipped.jsonl."""

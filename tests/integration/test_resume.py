@@ -19,7 +19,7 @@ from videothinker.config import RunConfig
 from videothinker.config_file import to_yaml
 from videothinker.run import read_lines
 
-TIMED = ("seconds",)
+TIMED = ("seconds", "time")
 """What of a step's line no two runs share."""
 TOLERANCE = 1e-6
 

@@ -1,0 +1,84 @@
+"""The newest question that a run put to its policy, with one right and one wrong answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from videothinker.snapshot import Snapshot
+
+STEPS_SEARCHED = 3
+TEXTS = ("text", "answer", "category", "completions", "rewards")
+ACCURACIES = ("reward_soft_accuracy", "reward_strict_accuracy")
+"""Columns that say how right a completion is; without one, the reward does."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """One completion and what it earned."""
+
+    text: str
+    reward: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LatestGroup:
+    """A question, and of its completions one that is right and one that is not, if there are."""
+
+    stage: str
+    step: int
+    question: str
+    answer: str
+    category: str
+    right: Answer | None
+    wrong: Answer | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For --json."""
+        return asdict(self)
+
+
+def latest_group(run: Snapshot) -> LatestGroup | None:
+    """Of the newest step whose file can be read; a group with both kinds of answers if it has one."""
+    for line in list(run.metrics)[: -STEPS_SEARCHED - 1 : -1]:
+        stage, step = line["stage"], int(line["step"])
+        file = run.path / "rollouts" / f"{Path(stage).name}-{step:06d}.parquet"
+        groups = [_group(row, stage, step) for row in _rows(file)]
+        if groups:
+            return next((group for group in groups if group.right and group.wrong), groups[0])
+    return None
+
+
+def _rows(file: Path) -> list[dict[str, Any]]:
+    try:
+        names = pq.read_schema(file).names
+        rows = pq.read_table(file, columns=[n for n in names if n in TEXTS + ACCURACIES])
+        return [row for row in rows.to_pylist() if row.get("completions") and row.get("rewards")]
+    except (OSError, pa.ArrowException):
+        return []  # being written, or damaged
+
+
+def _group(row: Mapping[str, Any], stage: str, step: int) -> LatestGroup:
+    rewards = row["rewards"]
+    scores = next((row[name] for name in ACCURACIES if row.get(name)), None)
+    answers = [
+        Answer(text=str(text), reward=float(reward))
+        for text, reward in zip(row["completions"], rewards, strict=False)
+    ]
+    full = [1.0 <= score for score in scores] if scores else [r == max(rewards) for r in rewards]
+    right = [answer for answer, is_right in zip(answers, full, strict=False) if is_right]
+    wrong = [answer for answer, is_right in zip(answers, full, strict=False) if not is_right]
+    return LatestGroup(
+        stage=stage,
+        step=step,
+        question=str(row.get("text") or ""),
+        answer=str(row.get("answer") or ""),
+        category=str(row.get("category") or ""),
+        right=max(right, key=lambda answer: answer.reward, default=None),
+        wrong=min(wrong, key=lambda answer: answer.reward, default=None),
+    )

@@ -1,0 +1,202 @@
+"""A run as its files tell it at one moment; for whoever looks at it, never for whoever runs it.
+
+Reading never fails over a file that is torn, half written or absent: what cannot be read is left out
+and named in `unreadable`. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from videothinker.errors import InputError
+
+Line = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """One stage of a run and how far it is."""
+
+    name: str
+    done: int
+    steps: int
+    prompts_per_step: int
+    state: str
+    """done, current or to come"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """What the files of a run said when they were read."""
+
+    path: Path
+    now: float
+    """Unix seconds of the reading."""
+    config: Line
+    status: Line
+    summary: Line
+    metrics: Sequence[Line]
+    """One line a step, in order; each has a `stage` (text) and a `step` (number)."""
+    events: Sequence[Line]
+    skipped: Sequence[Line]
+    targets: Sequence[Line]
+    """Processes that serve metrics, as RUN/prometheus_targets.json lists them."""
+    last_word: float
+    """Unix seconds of the newest sign of its driver."""
+    unreadable: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What the run is called."""
+        return str(self.config.get("name") or self.status.get("name") or self.path.name)
+
+    @property
+    def state(self) -> str:
+        """What the run itself said last."""
+        return str(self.status.get("state") or "unknown")
+
+    @property
+    def stages(self) -> list[Stage]:
+        """Every configured stage, in order."""
+        finished = {str(one.get("name")) for one in records(self.summary.get("stages"))}
+        current = str(self.status.get("stage"))
+        return [self._stage(one, finished, current) for one in records(self.config.get("stages"))]
+
+    def _stage(self, one: Line, finished: set[str], current: str) -> Stage:
+        name, steps = str(one.get("name")), whole(one.get("steps"))
+        if name in finished:
+            done, state = steps, "done"
+        elif name == current:
+            done, state = whole(self.status.get("step")), "current"
+        else:
+            done, state = 0, "to come"
+        return Stage(
+            name=name,
+            done=min(done, steps),
+            steps=steps,
+            prompts_per_step=max(1, whole(one.get("prompts_per_step"))),
+            state=state,
+        )
+
+
+def read_snapshot(run: Path, tail: int | None = None) -> Snapshot:
+    """Everything a run's files say now; of those that grow by the step, the last `tail` bytes."""
+    run = Path(run)
+    if not (run / "config.yaml").is_file() and not (run / "status.json").is_file():
+        found = "no config.yaml in it" if run.is_dir() else "no such folder"
+        raise InputError(
+            f"{run}: not a run ({found}). Give the folder `videothinker train` wrote, such as"
+            " runs/quickstart"
+        )
+    bad: list[str] = []
+    status = _object(run / "status.json", bad)
+    metrics = read_objects(run / "metrics.jsonl", tail)
+    events = read_objects(run / "events.jsonl", tail)
+    return Snapshot(
+        path=run,
+        now=time.time(),
+        config=_yaml(run / "config.yaml", bad),
+        status=status,
+        summary=_object(run / "summary.json", bad),
+        metrics=once(metrics),
+        events=events,
+        skipped=read_objects(run / "skipped.jsonl"),
+        targets=records(_json(run / "prometheus_targets.json", bad)),
+        last_word=_last_word(run, status, metrics, events),
+        unreadable=tuple(bad),
+    )
+
+
+def read_objects(path: Path, tail: int | None = None) -> list[dict[str, Any]]:
+    """The objects of a JSON-lines file; lines that are torn, or no objects, are left out."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - tail) if tail else 0)
+            data = file.read()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return []
+    found = (_parsed(line) for line in data.split(b"\n"))
+    return [entry for entry in found if isinstance(entry, dict)]
+
+
+def once(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One line a step: a step replayed after a crash counts with its last line."""
+    latest = {
+        (line["stage"], line["step"]): line
+        for line in lines
+        if isinstance(line.get("stage"), str) and number(line.get("step")) is not None
+    }
+    return list(latest.values())
+
+
+def number(value: object) -> float | None:
+    """A finite number, or None for anything else a file may hold."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def whole(value: object) -> int:
+    """A number of things; 0 for anything that is none."""
+    return max(0, int(number(value) or 0))
+
+
+def records(value: object) -> list[dict[str, Any]]:
+    """The mappings in a list; none for anything else a file may hold."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _object(path: Path, bad: list[str]) -> dict[str, Any]:
+    value = _json(path, bad)
+    return value if isinstance(value, dict) else {}
+
+
+def _json(path: Path, bad: list[str]) -> Any:
+    if not path.is_file():
+        return None
+    value = _parsed(path.read_bytes())
+    if value is None:
+        bad.append(path.name)
+    return value
+
+
+def _parsed(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _yaml(path: Path, bad: list[str]) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        value = yaml.safe_load(path.read_bytes())
+    except (yaml.YAMLError, ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        bad.append(path.name)
+        return {}
+    return value
+
+
+def _last_word(run: Path, status: Line, *grown: Sequence[Line]) -> float:
+    """When the driver last wrote something, as it says itself: a copy of the folder says the same.
+
+    A run that has not said anything yet is as old as its configuration.
+    """
+    times = [number(status.get("updated"))]
+    times += [number(lines[-1].get("time")) for lines in grown if lines]
+    known = [moment for moment in times if moment is not None]
+    if known:
+        return max(known)
+    return max(file.stat().st_mtime for file in run.iterdir())

@@ -1,0 +1,280 @@
+"""One screen about a run: how far it is, how fast, who works, what it earns, what it says.
+
+Pure: a snapshot in, lines out. Every line passes `visible` and is clipped to the width, so nothing
+that a model or a data file says can act on the terminal.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from videothinker.latest_group import Answer, LatestGroup
+from videothinker.life import Life
+from videothinker.pace import Pace, pace
+from videothinker.progress import duration
+from videothinker.snapshot import Snapshot, Stage, number, whole
+from videothinker.terminal_text import clip, columns, visible, wrap
+
+ROLES = {"driver": "driver", "loader": "loader", "rollout": "rollout", "anchor": "scorer"}
+"""Roles by the words that `videothinker scale` uses; others by their own."""
+CURVES = (
+    ("reward", "reward", False),
+    ("observational", "observational_accuracy", True),
+    ("inferential", "inferential_accuracy", True),
+    ("divergence", "kl", False),
+)
+"""Name on the screen, key of metrics.jsonl, and whether it is a share."""
+LABEL = 15
+"""Columns of a row's name."""
+BARS = "▁▂▃▄▅▆▇█"
+PLAIN_BARS = "._-~=+*#"
+STAGES_SHOWN = 4
+ANSWER_LINES = 2
+REMARK_LINES = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Screen:
+    """What a terminal can show."""
+
+    width: int = 80
+    height: int | None = None
+    """None where lines scroll, so that all of them may be written."""
+    plain: bool = False
+    """Whether it can only show ASCII."""
+
+
+def screen(run: Snapshot, life: Life, group: LatestGroup | None, size: Screen) -> list[str]:
+    """The lines of one screen; a short one leaves out what matters least."""
+    parts = [
+        _head(run, life, size),
+        _remark(life, size),
+        _stages(run, life, size),
+        _figures(run, life),
+        _curves(run, size),
+        _group(group, size),
+    ]
+    parts = [part for part in parts if part]
+    lines = _joined(parts, gap=True)
+    if size.height is not None and len(lines) > size.height:
+        lines = _joined(parts, gap=False)[: size.height]
+    return [_shown(line, size) for line in lines]
+
+
+def as_dict(run: Snapshot, life: Life, group: LatestGroup | None) -> dict[str, Any]:
+    """All of it as data: what status.json says, and what the other files add."""
+    speed = pace(run)
+    recent = run.metrics[-20:]
+    return {
+        **run.status,
+        "alive": life.alive,
+        "words": life.words,
+        "remark": life.remark,
+        "quiet_seconds": max(0.0, run.now - run.last_word),
+        "stages": [asdict(stage) for stage in run.stages],
+        "pace": speed.as_dict() if speed else None,
+        "workers": workers(run),
+        "recent": {key: [number(line.get(key)) for line in recent] for _, key, _ in CURVES},
+        "left_out": dict(Counter(str(entry.get("reason")) for entry in run.skipped)),
+        "events": list(run.events[-20:]),
+        "group": group.as_dict() if group else None,
+        "unreadable": list(run.unreadable),
+    }
+
+
+def workers(run: Snapshot) -> dict[str, dict[str, int]]:
+    """By role, how many serve metrics and how many were ever lost."""
+    present = Counter(
+        str(target["labels"].get("role"))
+        for target in run.targets
+        if isinstance(target.get("labels"), dict)
+    )
+    lost = run.status.get("restarts")
+    lost = lost if isinstance(lost, dict) else {}
+    return {
+        role: {"present": present[role], "lost": whole(lost.get(role))}
+        for role in dict.fromkeys([*present, *lost])
+    }
+
+
+def spark(values: Sequence[float | None], low: float, high: float, plain: bool = False) -> str:
+    """One character a value, from the lowest to the highest; a blank where there is none."""
+    signs = PLAIN_BARS if plain else BARS
+    span = high - low
+    return "".join(
+        " "
+        if value is None
+        else signs[min(7, max(0, int(8 * (value - low) / span) if span > 0 else 0))]
+        for value in values
+    )
+
+
+def _head(run: Snapshot, life: Life, size: Screen) -> list[str]:
+    clock = time.strftime("%H:%M:%S", time.localtime(run.now))
+    room = size.width - len(clock) - 2
+    title = clip(visible(f"{run.name}: {life.words}"), room)
+    lines = [title + " " * (size.width - columns(title) - len(clock)) + clock]
+    if run.unreadable:
+        lines.append(f"not readable: {', '.join(run.unreadable)}")
+    return lines
+
+
+def _remark(life: Life, size: Screen) -> list[str]:
+    return wrap(visible(life.remark), size.width, REMARK_LINES) if life.remark else []
+
+
+def _stages(run: Snapshot, life: Life, size: Screen) -> list[str]:
+    stages = run.stages
+    current = next((n for n, stage in enumerate(stages) if stage.state != "done"), len(stages))
+    first = max(0, min(current - 1, len(stages) - STAGES_SHOWN))
+    shown = stages[first : first + STAGES_SHOWN]
+    name = min(LABEL, max((columns(visible(stage.name)) for stage in shown), default=0))
+    bar = max(8, min(60, size.width - name - 34))
+    lines = [_stage(stage, name, bar, life, size) for stage in shown]
+    hidden = len(stages) - len(shown)
+    return [*lines, f"and {hidden} more stages"] if hidden else lines
+
+
+def _stage(stage: Stage, name: int, bar: int, life: Life, size: Screen) -> str:
+    share = stage.done / stage.steps if stage.steps else 0.0
+    full, empty = ("#", "-") if size.plain else ("█", "░")
+    filled = int(share * bar)
+    state = {"current": "stopped here" if life.over else "now"}.get(stage.state, stage.state)
+    title = clip(visible(stage.name), name)
+    title += " " * (name - columns(title))
+    return f"{title}  {full * filled}{empty * (bar - filled)}  {stage.done}/{stage.steps}  {state}"
+
+
+def _figures(run: Snapshot, life: Life) -> list[str]:
+    speed = None if life.over else pace(run)
+    rows = [*_speed(speed), ("workers", _workers(run, life)), *_lost(run)]
+    rows.append(("weights", _weights(run)))
+    rows.append(("guard", _guard(run)))
+    rows.append(("left out", _left_out(run)))
+    return [_row(label, text) for label, text in rows if text]
+
+
+def _speed(speed: Pace | None) -> list[tuple[str, str]]:
+    if speed is None:
+        return []
+    rate = (
+        f"{speed.steps_per_minute:.3g} steps/min, {speed.samples_per_second:.3g} samples/s, "
+        f"{speed.tokens_per_second:.3g} tokens/s"
+    )
+    left = f"about {duration(speed.stage_seconds_left)} for this stage"
+    if speed.run_seconds_left > speed.stage_seconds_left:
+        left += f", {duration(speed.run_seconds_left)} for the run"
+    return [("rate", rate), ("left", left)]
+
+
+def _workers(run: Snapshot, life: Life) -> str:
+    if life.over:
+        return ""
+    return ", ".join(
+        f"{ROLES.get(role, role)} {counts['present']}"
+        + (f" ({counts['lost']} lost)" if counts["lost"] else "")
+        for role, counts in workers(run).items()
+        if role != "driver"
+    )
+
+
+def _lost(run: Snapshot) -> list[tuple[str, str]]:
+    """The last process that was lost, and whether somebody has its place."""
+    losses = [event for event in run.events if event.get("event") == "lost"]
+    if not losses:
+        return []
+    last = losses[-1]
+    moment, process = number(last.get("time")), str(last.get("process"))
+    clock = time.strftime("%H:%M", time.localtime(moment)) if moment else ""
+    later = run.events[list(run.events).index(last) + 1 :]
+    back = any(e.get("event") == "started" and e.get("process") == process for e in later)
+    state = "replaced" if back else "not replaced yet"
+    reason = str(last.get("reason") or "").removeprefix(f"{process}, ")
+    return [("last lost", f"{clock} {process}, {state}: {reason}")]
+
+
+def _weights(run: Snapshot) -> str:
+    version = run.status.get("weights_version")
+    coefficient = number(run.metrics[-1].get("coefficient")) if run.metrics else None
+    known = [f"version {version}"] if version is not None else []
+    known += [f"coefficient of the divergence {coefficient:.3g}"] if coefficient is not None else []
+    return ", ".join(known)
+
+
+def _guard(run: Snapshot) -> str:
+    guard = run.status.get("guard")
+    if not isinstance(guard, Mapping) or run.state == "failed":
+        return ""
+    return f"{guard.get('action')} at step {guard.get('step')}: {guard.get('cause')}"
+
+
+def _left_out(run: Snapshot) -> str:
+    if not run.skipped:
+        return ""
+    return f"{len(run.skipped):,} samples, the last: {run.skipped[-1].get('reason')}"
+
+
+def _curves(run: Snapshot, size: Screen) -> list[str]:
+    if not run.metrics:
+        return []
+    stage = run.metrics[-1]["stage"]
+    room = max(10, min(60, size.width - LABEL - 26))
+    lines = [line for line in run.metrics if line["stage"] == stage][-room:]
+    drawn = [_curve(title, key, share, lines, size) for title, key, share in CURVES]
+    return [line for line in drawn if line]
+
+
+def _curve(
+    title: str, key: str, share: bool, lines: Sequence[Mapping[str, Any]], size: Screen
+) -> str:
+    values = [number(line.get(key)) for line in lines]
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    low, high = (0.0, 1.0) if share else (min(known), max(known))
+    latest = f"{known[-1]:.0%}" if share else f"{known[-1]:.3g}"
+    note = "" if share else f"  {low:.3g} to {high:.3g}"
+    return _row(title, f"{latest:>6}  {spark(values, low, high, size.plain)}{note}")
+
+
+def _group(group: LatestGroup | None, size: Screen) -> list[str]:
+    if group is None:
+        return []
+    kind = f"{group.category}, " if group.category else ""
+    asked = f"{group.question} ({kind}right: {group.answer})"
+    lines = _wrapped(f"step {group.step}", asked, ANSWER_LINES, size)
+    for label, answer in (("right", group.right), ("wrong", group.wrong)):
+        if answer is not None:
+            lines += _wrapped(f"{label} {answer.reward:+.2f}", _said(answer), ANSWER_LINES, size)
+    return lines
+
+
+def _said(answer: Answer) -> str:
+    return answer.text or "(nothing)"
+
+
+def _wrapped(label: str, text: str, most: int, size: Screen) -> list[str]:
+    first, *rest = wrap(visible(text), max(10, size.width - LABEL), most)
+    return [_row(label, first), *(_row("", line) for line in rest)]
+
+
+def _row(label: str, text: str) -> str:
+    return f"{label:<{LABEL}}{text}"
+
+
+def _joined(parts: Sequence[Sequence[str]], gap: bool) -> list[str]:
+    lines: list[str] = []
+    for part in parts:
+        lines += ["", *part] if gap and lines else part
+    return lines
+
+
+def _shown(line: str, size: Screen) -> str:
+    safe = visible(line)
+    if size.plain:
+        safe = safe.encode("ascii", "backslashreplace").decode()
+    return clip(safe, size.width).rstrip().replace("…", "~" if size.plain else "…")

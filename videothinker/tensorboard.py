@@ -1,0 +1,43 @@
+"""RUN/metrics.jsonl as TensorBoard event files, a folder a stage."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from videothinker.run import disk_errors
+from videothinker.snapshot import Line, number, read_snapshot
+
+FOLDER = "tensorboard"
+PLACES = ("step", "time")
+"""Keys that say where a line stands; all other numbers are curves."""
+
+
+def write_events(run: Path) -> Path:
+    """Every number of every step, by stage; replaces what an earlier call wrote."""
+    snapshot = read_snapshot(run)
+    from tensorboardX import SummaryWriter  # brings torch where there is one, so not at the top
+
+    target = snapshot.path / FOLDER
+    partial = snapshot.path / f".{FOLDER}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    with disk_errors(target):
+        partial.mkdir()
+        for stage in dict.fromkeys(line["stage"] for line in snapshot.metrics):
+            with SummaryWriter(str(partial / Path(stage).name)) as writer:
+                for line in (line for line in snapshot.metrics if line["stage"] == stage):
+                    step, moment = int(line["step"]), number(line.get("time"))
+                    for name, value in scalars(line).items():
+                        writer.add_scalar(name, value, step, moment)
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+    return target
+
+
+def scalars(line: Line) -> dict[str, float]:
+    """The finite numbers of one step; seconds by phase as seconds/PHASE."""
+    seconds = line.get("seconds")
+    phases = seconds.items() if isinstance(seconds, dict) else ()
+    named = {**line, **{f"seconds/{phase}": value for phase, value in phases}}
+    found = ((name, number(value)) for name, value in named.items() if name not in PLACES)
+    return {name: value for name, value in found if value is not None}

@@ -1,0 +1,93 @@
+"""Text from outside, made fit for a terminal: nothing in it acts, and its width is known.
+
+Questions, completions and reasons may hold escape sequences that would move the cursor, rename the
+window or turn the reading direction. Whatever is printed goes through `visible`.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+UNSEEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+"""Unicode categories without a sign of their own."""
+JOINERS = "\u200c\u200d"
+"""Without a sign of their own, yet part of how words are written in several scripts."""
+
+
+def visible(text: str) -> str:
+    """The same text with every character that would act on a terminal replaced by one that shows
+    it: a newline by a space, an escape by its picture.
+    """
+    return "".join(_sign(character) for character in text)
+
+
+def safe(text: str) -> str:
+    """Several lines made visible; what ends a line stays."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal a visible text takes, as far as Unicode's tables tell."""
+    return sum(map(_columns, text))
+
+
+def clip(text: str, width: int) -> str:
+    """As much of a visible text as fits, with an ellipsis where some of it did not."""
+    if columns(text) <= width:
+        return text
+    kept = ""
+    for character in text:
+        if columns(kept) + _columns(character) > width - 1:
+            break
+        kept += character
+    return kept + "…"
+
+
+def wrap(text: str, width: int, most: int) -> list[str]:
+    """A visible text in lines of at most this width, broken at spaces where there are some; what
+    does not fit into `most` lines is clipped.
+    """
+    lines, words = [""], text.split()
+    while words:
+        if len(lines) == most:
+            lines[-1] = clip(" ".join(filter(None, [lines[-1], *words])), width)
+            break
+        word = words.pop(0)
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if columns(longer) <= width:
+            lines[-1] = longer
+        elif lines[-1]:
+            words.insert(0, word)
+            lines.append("")
+        else:
+            head = _head(word, width)
+            lines[-1] = head
+            words.insert(0, word[len(head) :])
+    return lines
+
+
+def _sign(character: str) -> str:
+    code = ord(character)
+    if character in "\n\r\t":
+        return " "
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "\u2421"
+    if unicodedata.category(character) in UNSEEN and character not in JOINERS:
+        return f"\\u{code:04x}"
+    return character
+
+
+def _columns(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _head(word: str, width: int) -> str:
+    """The longest beginning that fits; one character where none does, so that there is progress."""
+    end = 1
+    while end < len(word) and columns(word[: end + 1]) <= width:
+        end += 1
+    return word[:end]
