@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
+from statistics import fmean
 
 Place = Callable[[float, float], tuple[float, float]]
 """From a value pair to a point of the drawing."""
@@ -53,6 +54,25 @@ class Series:
     label: str
     points: tuple[tuple[float, float], ...]
     colour: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slice:
+    """One step as a stack of parts, all of one unit."""
+
+    label: str
+    group: str
+    parts: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mark:
+    """A sign above one of the steps."""
+
+    place: int
+    kind: str
+    """A class of the page's style sheet."""
+    label: str
 
 
 def percent(share: float) -> str:
@@ -228,6 +248,77 @@ def _line(series: Series, at: Place) -> str:
         f'{line} raw" points="{_path(points, at)}" style="{stroke}"/>'
         f'{line}" points="{_path(smooth, at)}" style="{stroke}">{title}</polyline>'
     )
+
+
+def stacked_steps(slices: Sequence[Slice], marks: Sequence[Mark], width: int, height: int) -> str:
+    """A stack of seconds for each step, side by side, with signs above those that have some.
+
+    Neighbours are drawn as their mean where there are more than fit. A few that are far longer than
+    the others are cut off; how long they were is in their tooltip.
+    """
+    left, right, top, bottom = 44, 4, 34, 26
+    inner, floor = width - left - right, height - bottom
+    together = -(-len(slices) // (inner // 3))
+    drawn = [slices[at : at + together] for at in range(0, len(slices), together)]
+    stacks = [[fmean(p) for p in zip(*(one.parts for one in few), strict=True)] for few in drawn]
+    y_ticks = ticks(0.0, _usual(stacks))
+    scale, each = (floor - top) / y_ticks[-1], inner / len(drawn)
+    parts = [_text(4, 12, "seconds", "start")]
+    for tick, name in zip(y_ticks, tick_labels(y_ticks), strict=True):
+        y = floor - tick * scale
+        parts.append(
+            f'<line class="grid" x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        )
+        parts.append(_text(left - 6, y + 4, name, "end"))
+    for place, (few, stack) in enumerate(zip(drawn, stacks, strict=True)):
+        title = few[0].label + (f" to {few[-1].label}" if len(few) > 1 else "")
+        spot = (left + place * each, each, floor, floor - top)
+        parts.append(_stack(stack, f"{title}: {sum(stack):,.1f} s", spot, scale))
+    parts += _borders([few[0].group for few in drawn], left, each, floor)
+    for mark in marks:
+        x = left + (mark.place // together + 0.5) * each
+        parts.append(
+            f'<path class="sign {mark.kind}" d="M{x:.1f} {top - 6}l-4 -8h8z">'
+            f"<title>{escape(mark.label)}</title></path>"
+        )
+    return _svg(width, height, parts, "seconds of each step by phase")
+
+
+def _usual(stacks: Sequence[Sequence[float]]) -> float:
+    """The longest step, or three times what nine in ten stay below, if that is less."""
+    totals = sorted(sum(stack) for stack in stacks)
+    return min(totals[-1], 3 * totals[int(0.9 * (len(totals) - 1))])
+
+
+def _stack(
+    stack: Sequence[float], title: str, spot: tuple[float, float, float, float], scale: float
+) -> str:
+    x, width, floor, room = spot
+    rects, done = "", 0.0
+    for place, part in enumerate(stack):
+        tall = min(part * scale, room - done)
+        if tall > 0:
+            rects += (
+                f'<rect x="{x:.2f}" y="{floor - done - tall:.1f}" width="{width * 0.9:.2f}" '
+                f'height="{tall:.1f}" style="fill:var(--p{place})"/>'
+            )
+        done += max(0.0, tall)
+    return f"<g><title>{escape(title)}</title>{rects}</g>"
+
+
+def _borders(groups: Sequence[str], left: float, each: float, floor: float) -> list[str]:
+    """Below each run of equal groups its name, as far as there is room; a line between two."""
+    parts, start = [], 0
+    for place in range(1, len(groups) + 1):
+        if place < len(groups) and groups[place] == groups[start]:
+            continue
+        x, wide = left + start * each, (place - start) * each
+        if start:
+            parts.append(f'<path class="border" d="M{x:.1f} {floor + 6:.1f}V20"/>')
+        name = groups[start][: max(1, int(wide / 8))]
+        parts.append(_text(x + wide / 2, floor + 18, name, "middle", "group"))
+        start = place
+    return parts
 
 
 def moving_mean(points: Sequence[tuple[float, float]], window: int) -> list[tuple[float, float]]:

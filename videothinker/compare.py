@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from videothinker.errors import InputError
 from videothinker.evaluation import Scoring
 from videothinker.published import PUBLISHED, TITLES
-from videothinker.report import difference
+from videothinker.report_results import difference
 
 BenchmarkName = Literal["clevrer", "mmvu", "video-holmes", "mvbench", "tempcompass", "videomme"]
 DIRECT = "direct"

@@ -44,7 +44,7 @@ class LatestGroup:
 
 
 def latest_group(run: Snapshot) -> LatestGroup | None:
-    """Of the newest step whose file can be read; a group with both kinds of answers if it has one."""
+    """Of the newest step whose file can be read; one with both kinds of answers if it has one."""
     for line in list(run.metrics)[: -STEPS_SEARCHED - 1 : -1]:
         stage, step = line["stage"], int(line["step"])
         file = run.path / "rollouts" / f"{Path(stage).name}-{step:06d}.parquet"
@@ -70,7 +70,7 @@ def _group(row: Mapping[str, Any], stage: str, step: int) -> LatestGroup:
         Answer(text=str(text), reward=float(reward))
         for text, reward in zip(row["completions"], rewards, strict=False)
     ]
-    full = [1.0 <= score for score in scores] if scores else [r == max(rewards) for r in rewards]
+    full = [score >= 1.0 for score in scores] if scores else [r == max(rewards) for r in rewards]
     right = [answer for answer, is_right in zip(answers, full, strict=False) if is_right]
     wrong = [answer for answer, is_right in zip(answers, full, strict=False) if not is_right]
     return LatestGroup(

@@ -1,7 +1,7 @@
 """Whether a run lives, from what its files say and from whether anybody holds its lock.
 
-A driver that is killed cannot say so: status.json then says `training` for ever. But RUN/driver.lock is
-locked for as long as a driver lives, and the kernel lets go of it however that one ends.
+A driver that is killed cannot say so: status.json then says `training` for ever. But
+RUN/driver.lock is locked for as long as a driver lives; the kernel lets go of it however that ends.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One self-contained page about a run, and its results as a table for the terminal.
+"""One self-contained page about a run, readable by somebody who has never heard of it.
 
 The page is read from the run's files alone, so it can be made during a run, after it, or again
 anywhere the folder was copied to. It holds no script and asks for nothing from outside.
@@ -7,283 +7,127 @@ anywhere the folder was copied to. It holds no script and asks for nothing from 
 from __future__ import annotations
 
 import datetime
-import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
-from videothinker.charts import Bar, grouped_bars, percent
 from videothinker.config import VideoConfig
-from videothinker.errors import InputError
+from videothinker.life import Life, life
 from videothinker.report_groups import groups_section
+from videothinker.report_results import claim, evaluated, lead, results_section, results_table
 from videothinker.report_style import page
-from videothinker.report_training import chip, number, training_section
-from videothinker.run import atomic_write, read_lines
+from videothinker.report_timeline import mishaps_section, timeline_section
+from videothinker.report_training import training_section
+from videothinker.run import atomic_write
+from videothinker.snapshot import Line, Snapshot, number, read_snapshot, records
 
-Model = Mapping[str, Any]
-
-KINDS = ("observational", "inferential", "overall")
-CONTROL = "grpo"
-"""Name of a stage that trains without a divergence term, for comparison."""
-SPOKEN = {"base": "base model", "bias": "bias model", "cdpo": "CDPO", "grpo": "GRPO"}
+__all__ = ["results_table", "write_report"]
 
 
 def write_report(run: Path) -> Path:
     """Writes RUN/report.html from what the run has left so far, and returns its path."""
-    run = Path(run)
-    if not (run / "config.yaml").is_file():
-        raise InputError(
-            f"{run}: not a run (no config.yaml in it). Give the folder `videothinker train` wrote."
-        )
-    config = yaml.safe_load((run / "config.yaml").read_text()) or {}
-    summary_file = run / "summary.json"
-    summary = json.loads(summary_file.read_text()) if summary_file.is_file() else {}
-    metrics = _once(read_lines(run / "metrics.jsonl"))
-    models = [model for model in summary.get("models", []) if model.get("evaluation")]
-    stages = list(dict.fromkeys(str(line.get("stage")) for line in metrics))
-    names = ["base", *(model["name"] for model in summary.get("models", [])), *stages]
-    colours = {name: place for place, name in enumerate(dict.fromkeys(names))}
-    videos = config.get("data", {}).get("videos")
-    name = str(summary.get("name") or config.get("name") or run.name)
+    snapshot = read_snapshot(run)
+    models = evaluated(snapshot)
+    stages = list(dict.fromkeys(line["stage"] for line in snapshot.metrics))
+    made = [str(model.get("name")) for model in records(snapshot.summary.get("models"))]
+    names = dict.fromkeys(["base", *made, *stages])
+    colours = {name: place for place, name in enumerate(names)}
+    videos = _mapping(snapshot.config.get("data")).get("videos")
     body = (
-        f'<div class="kicker">VideoThinker, run {escape(name)}</div>'
-        f"<h1>{escape(claim(models, metrics))}</h1>"
-        + _results_section(models, colours)
-        + training_section(metrics, colours)
-        + groups_section(run, stages, Path(videos) if videos else None, _video_config(config))
-        + _lineage_section(run, summary)
+        _head(snapshot, models)
+        + results_section(models, colours)
+        + groups_section(
+            snapshot.path,
+            stages,
+            Path(videos) if isinstance(videos, str) else None,
+            _video_config(snapshot.config),
+        )
+        + training_section(snapshot.metrics, colours)
+        + timeline_section(snapshot)
+        + mishaps_section(snapshot)
+        + _lineage_section(snapshot)
     )
-    atomic_write(run / "report.html", page(name, body))
-    return run / "report.html"
+    target = snapshot.path / "report.html"
+    atomic_write(target, page(snapshot.name, body))
+    return target
 
 
-def claim(models: Sequence[Model], metrics: Sequence[Mapping[str, Any]]) -> str:
-    """What happened, in one sentence; only what was measured."""
-    if not models:
-        if not metrics:
-            return "This run has not finished a step yet."
-        last = metrics[-1]
-        return f"Not evaluated yet: stage {last.get('stage')} is at step {last.get('step')}."
-    first, final = models[0], models[-1]
-    if len(models) == 1:
-        means = [(kind, _mean(final, kind)) for kind in KINDS[:2]]
-        parts = [f"{percent(mean)} of {kind}" for kind, mean in means if mean is not None]
-        return f"The {spoken(final)} answers {' and '.join(parts) or 'no'} questions right."
-    moves = [_move(first, final, kind) for kind in ("inferential", "observational")]
-    known = [move for move in moves if move]
-    if not known:
-        return f"{spoken(final)} was evaluated on no observational or inferential question."
-    subject = spoken(final)
-    sentence = f"{known[0][0]} {known[0][1]}"
-    for verb, change in known[1:]:
-        sentence += f" and {change}" if verb == known[0][0] else f" and {verb} {change}"
-    return f"{subject[0].upper()}{subject[1:]} {sentence}{_reached(_control(models))}."
+def _head(run: Snapshot, models: list[Mapping[str, Any]]) -> str:
+    """What a reader sees first: what happened, and whether it has ended."""
+    state = life(run)
+    headline = claim(models) or _so_far(run)
+    written = f"page written {_moment(run.now)}"
+    kicker = f"VideoThinker, run {run.name}: {state.words}{_progress(run, state)}; {written}"
+    paragraph = lead(run, models)
+    return (
+        f'<div class="kicker">{escape(kicker)}</div><h1>{escape(headline)}</h1>'
+        + (f'<p class="lead">{escape(paragraph)}</p>' if paragraph else "")
+        + (f'<p class="alert">{escape(state.remark)}</p>' if state.remark else "")
+    )
 
 
-def results_table(models: Sequence[Model]) -> str:
-    """Accuracy of each model with its 95% interval, aligned for a terminal."""
-    columns = ("observational", "inferential", "overall", "format")
-    rows = [["model", *columns, "n"]]
-    for model in models:
-        evaluation = model.get("evaluation") or {}
-        cells = [_cell(evaluation.get(column)) for column in columns]
-        count = (evaluation.get("overall") or {}).get("n", 0)
-        rows.append([str(model["name"]), *cells, str(count)])
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        padded = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join([row[0].ljust(widths[0]), *padded]).rstrip())
-    lines.insert(1, "-" * max(map(len, lines)))
-    return "\n".join(lines)
+def _progress(run: Snapshot, state: Life) -> str:
+    stages = run.stages
+    if state.over or not stages:
+        return ""
+    return f" ({', '.join(f'{stage.name} {stage.done} of {stage.steps}' for stage in stages)})"
 
 
-def difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[float, float, float]:
-    """Second minus first share with a 95% interval (Newcombe), as if of independent samples.
-
-    Both models answered the same questions, so the interval is wider than it needs to be; the
-    answers themselves, which would allow a paired one, are not in the summary.
-    """
-    gap = second["mean"] - first["mean"]
-    below = math.hypot(second["mean"] - second["low"], first["high"] - first["mean"])
-    above = math.hypot(second["high"] - second["mean"], first["mean"] - first["low"])
-    return gap, gap - below, gap + above
-
-
-def spoken(model: Model) -> str:
-    """A model's name as a sentence uses it."""
-    return SPOKEN.get(model["name"], str(model["name"]))
+def _so_far(run: Snapshot) -> str:
+    """The headline of a run whose models have not been put to any question yet."""
+    if not run.metrics:
+        return "This run has not finished a step yet."
+    last = run.metrics[-1]
+    where = f"stage {last['stage']} is at step {last['step']}"
+    first = next(line for line in run.metrics if line["stage"] == last["stage"])
+    before, now = number(first.get("reward")), number(last.get("reward"))
+    if before is None or now is None or first is last:
+        return f"Not evaluated yet: {where}."
+    return (
+        f"Not evaluated yet: {where}, its answers earn {now:.2f} on average, {before:.2f} at first."
+    )
 
 
-def _once(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One line a step: a step replayed after a crash counts with its last line."""
-    latest = {(line.get("stage"), line.get("step")): line for line in lines}
-    return list(latest.values())
-
-
-def _video_config(config: Mapping[str, Any]) -> VideoConfig:
+def _video_config(config: Line) -> VideoConfig:
     try:
         return VideoConfig.model_validate(config.get("video") or {})
     except ValidationError:
         return VideoConfig()  # a run of another version: its pictures may differ, its page not fail
 
 
-def _mean(model: Model, kind: str) -> float | None:
-    return number((model["evaluation"].get(kind) or {}).get("mean"))
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
-def _move(first: Model, final: Model, kind: str) -> tuple[str, str] | None:
-    before, after = _mean(first, kind), _mean(final, kind)
-    if before is None or after is None:
-        return None
-    if percent(before) == percent(after):
-        return "left", f"{kind} accuracy at {percent(after)}"
-    verb = "raised" if after > before else "lowered"
-    return verb, f"{kind} accuracy from {percent(before)} to {percent(after)}"
-
-
-def _control(models: Sequence[Model]) -> Model | None:
-    """The model to hold the last one against, where a run has it."""
-    return next((model for model in models[1:-1] if model["name"] == CONTROL), None)
-
-
-def _reached(control: Model | None) -> str:
-    """What training without the divergence term reached, as the end of a sentence."""
-    means = [_mean(control, kind) for kind in ("inferential", "observational")] if control else []
-    reached = " and ".join(percent(mean) for mean in means if mean is not None)
-    return f"; plain {spoken(control)} reached {reached}" if control and reached else ""
-
-
-def _cell(estimate: Mapping[str, Any] | None) -> str:
-    if not estimate or estimate.get("mean") is None:
-        return "-"
-    mean, low, high = (100 * estimate[key] for key in ("mean", "low", "high"))
-    return f"{mean:.1f} [{low:.1f}, {high:.1f}]"
-
-
-def _results_section(models: Sequence[Model], colours: Mapping[str, int]) -> str:
-    if not models:
-        return ""
-    counts = [(kind, (models[-1]["evaluation"].get(kind) or {}).get("n", 0)) for kind in KINDS]
-    groups = [
-        (
-            kind,
-            [bar for model in models if (bar := _bar(model, kind, colours[model["name"]]))],
-        )
-        for kind, count in counts
-        if count
-    ]
-    summary = "Accuracy by kind of question and model: " + results_table(models)
-    legend = "".join(chip(spoken(model), colours[model["name"]]) for model in models)
-    sizes = ", ".join(f"{count} {kind}" for kind, count in counts)
-    return (
-        f'<p class="note">{_verdict(models)} Observational questions are answered by the video '
-        "alone; inferential ones only by thinking the removal through.</p>"
-        f'<div class="legend">{legend}</div>'
-        f'<div class="wide">{grouped_bars(groups, 980, 330, summary)}</div>'
-        f'<div class="narrow">{grouped_bars(groups, 358, 270, summary)}</div>'
-        f'<p class="note">Share of questions with exactly the correct letters, with 95% Wilson '
-        f"intervals; {sizes}.</p>{_html_table(models)}"
-    )
-
-
-def _bar(model: Model, kind: str, index: int) -> Bar | None:
-    estimate = model["evaluation"].get(kind) or {}
-    if estimate.get("mean") is None:
-        return None
-    return Bar(
-        label=f"{spoken(model)}, {kind}",
-        mean=estimate["mean"],
-        low=estimate["low"],
-        high=estimate["high"],
-        colour=index,
-    )
-
-
-def _verdict(models: Sequence[Model]) -> str:
-    """Whether the inferential change is more than the questions' sampling noise."""
-    if len(models) < 2 or None in (
-        _mean(models[0], "inferential"),
-        _mean(models[-1], "inferential"),
-    ):
-        return ""
-    ends = [model["evaluation"]["inferential"] for model in (models[0], models[-1])]
-    gap, low, high = (100 * value for value in difference(*ends))
-    meaning = (
-        "this run alone does not show a change."
-        if low <= 0 <= high
-        else "more than the choice of questions explains."
-    )
-    return (
-        f"Inferential change: {gap:+.0f} points (95% interval {low:+.0f} to {high:+.0f}, "
-        f"{ends[1]['n']} questions, one seed): {meaning}{_verdict_on_control(models)}"
-    )
-
-
-def _verdict_on_control(models: Sequence[Model]) -> str:
-    """How the last model differs from the control, and what one run cannot say about that."""
-    control = _control(models)
-    if control is None or _mean(control, "inferential") is None:
-        return ""
-    ends = [model["evaluation"]["inferential"] for model in (control, models[-1])]
-    gap, low, high = (100 * value for value in difference(*ends))
-    meaning = "no more" if low <= 0 <= high else "more"
-    return (
-        f" Against plain GRPO: {gap:+.0f} points ({low:+.0f} to {high:+.0f}), {meaning} than the "
-        "choice of questions explains; the seed of the training is not in that interval."
-    )
-
-
-def _html_table(models: Sequence[Model]) -> str:
-    columns = (*KINDS, "format")
-    head = "".join(f"<th>{column}</th>" for column in ("model", *columns, "gap"))
-    rows = ""
-    for model in models:
-        evaluation = model["evaluation"]
-        cells = "".join(f"<td>{_html_cell(evaluation.get(column))}</td>" for column in columns)
-        gap = number(evaluation.get("shortcut_gap"))
-        shown = "-" if gap is None else f"{100 * gap:+.1f}"
-        rows += f"<tr><td>{escape(spoken(model))}</td>{cells}<td>{shown}</td></tr>"
-    return (
-        '<div class="scroll"><table class="results">'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-        '<p class="note">Percent. Gap: observational minus inferential, the shortcut gap.</p>'
-    )
-
-
-def _html_cell(estimate: Mapping[str, Any] | None) -> str:
-    mean, _, interval = _cell(estimate).partition(" ")
-    bounds = interval.strip("[]").replace(", ", " to ")
-    return f"{mean}<small>{bounds}</small>" if bounds else mean
-
-
-def _lineage_section(run: Path, summary: Mapping[str, Any]) -> str:
+def _lineage_section(run: Snapshot) -> str:
+    summary = run.summary
     rows = [("started", _moment(summary.get("started")))]
     rows += [("finished", _moment(summary.get("finished")))]
-    for model in summary.get("models", []):
+    for model in records(summary.get("models")):
         rows.append((f"model {model.get('name')}", _identity(model)))
-    for stage in summary.get("stages", []):
+    for stage in records(summary.get("stages")):
         kl = ", ".join(f"{key} {value}" for key, value in (stage.get("kl") or {}).items())
         rows.append((f"stage {stage.get('name')}", f"{stage.get('steps')} steps, {kl or 'no KL'}"))
         if stage.get("anchor"):
             rows.append((f"anchor of {stage.get('name')}", _identity(stage["anchor"])))
-    skipped = read_lines(run / "skipped.jsonl")
-    rows.append(("samples left out", f"{len(skipped)}{' (skipped.jsonl)' if skipped else ''}"))
     cells = "".join(
         f"<tr><td>{escape(str(key))}</td><td><code>{escape(value)}</code></td></tr>"
         for key, value in rows
         if value
     )
-    config = escape((run / "config.yaml").read_text())
     return (
-        f'<h2>Lineage</h2><table class="lineage"><tbody>{cells}</tbody></table>'
-        f"<details><summary>Full configuration</summary><pre>{config}</pre></details>"
+        '<h2>Where it comes from</h2><p class="note">Models and data by path and content.</p>'
+        f'<table class="lineage"><tbody>{cells}</tbody></table>{_configuration(run)}'
     )
+
+
+def _configuration(run: Snapshot) -> str:
+    file = run.path / "config.yaml"
+    text = file.read_text(errors="replace") if file.is_file() else ""
+    return f"<details><summary>Full configuration</summary><pre>{escape(text)}</pre></details>"
 
 
 def _identity(artifact: Mapping[str, Any]) -> str:

@@ -29,6 +29,9 @@ h1 { margin: 6px 0 12px; font-size: 33px; line-height: 1.22; font-weight: 640;
 h2 { margin: 60px 0 4px; padding-top: 20px; border-top: 1px solid var(--rule); font-size: 21px;
   letter-spacing: -0.01em; }
 p { margin: 6px 0; max-width: 70ch; }
+.lead { margin: 12px 0 16px; max-width: 76ch; font-size: 17px; }
+.alert { margin: 14px 0; padding: 10px 14px; max-width: none; border-left: 3px solid var(--bad);
+  border-radius: 3px 8px 8px 3px; background: var(--bad-wash); overflow-wrap: anywhere; }
 .kicker { color: var(--muted); font-size: 13.5px; }
 .note { color: var(--muted); font-size: 14.5px; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 20px; margin: 14px 0 4px; font-size: 14px; }
@@ -62,11 +65,18 @@ figcaption { min-height: 50px; font-size: 15px; font-weight: 600; }
 figcaption span { display: block; font-size: 13px; font-weight: 400; color: var(--muted); }
 .latest { display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 2px 0 0; font-size: 13px;
   color: var(--muted); font-variant-numeric: tabular-nums; }
-.phase { margin: 18px 0; }
-.phase b { font-size: 15px; }
-.stack { display: flex; gap: 2px; height: 22px; margin-top: 7px; border-radius: 4px;
-  overflow: hidden; }
-.stack i { background: var(--c); min-width: 1px; }
+.phases { margin: 14px 0 0; padding: 0; list-style: none; font-size: 15px; }
+.phases .note { display: block; margin-bottom: 8px; }
+.sign { --c: var(--ink); }
+.sign.lost { --c: var(--bad); }
+.sign.joined { --c: var(--good); }
+.sign.left { --c: var(--muted); }
+svg .sign { fill: var(--c); }
+svg .border { stroke: var(--muted); stroke-dasharray: 3 3; fill: none; }
+span.sign::before { content: "\\25BC"; margin-right: 6px; color: var(--c); font-size: 12px; }
+.list td, .list th { text-align: left; }
+.list td { overflow-wrap: anywhere; }
+.list td:first-child, .list td:last-child { white-space: nowrap; }
 details { margin-top: 20px; }
 summary { cursor: pointer; color: var(--muted); font-size: 14.5px; }
 pre { margin: 12px 0 0; padding: 14px 16px; border: 1px solid var(--rule); border-radius: 8px;

@@ -1,18 +1,16 @@
-"""The report's second part: how training went, as curves and as time by phase."""
+"""The report's part about training: how it went, as curves."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 from videothinker.charts import Series, colour, line_chart
+from videothinker.snapshot import number
 
 Metrics = Sequence[Mapping[str, Any]]
-
-PHASES = ("prepare", "generate", "score", "learn", "sync")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ MORE_CURVES = (
 
 
 def training_section(metrics: Metrics, colours: Mapping[str, int]) -> str:
-    """Curves by stage, then where the time went."""
+    """Curves by stage."""
     if not metrics:
         return ""
     stages = list(dict.fromkeys(str(line.get("stage")) for line in metrics))
@@ -84,7 +82,7 @@ def training_section(metrics: Metrics, colours: Mapping[str, int]) -> str:
     return (
         "<h2>Training</h2>"
         f'<div class="legend">{legend}</div>'
-        f'<div class="charts">{main}</div>{rest if more else ""}' + _phases(metrics, stages)
+        f'<div class="charts">{main}</div>{rest if more else ""}'
     )
 
 
@@ -92,13 +90,6 @@ def chip(label: str, index: int, prefix: str = "s") -> str:
     """A coloured square and the name it stands for."""
     value = colour(index) if prefix == "s" else f"var(--{prefix}{index})"
     return f'<span class="chip"><i style="--c:{value}"></i>{escape(label)}</span>'
-
-
-def number(value: object) -> float | None:
-    """A finite number, or None for anything else a metrics line may hold."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value) if math.isfinite(value) else None
 
 
 def _figure(
@@ -141,44 +132,3 @@ def _short(value: float) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.2g}" if abs(value) < 0.1 else f"{value:.3g}"
-
-
-def _phases(metrics: Metrics, stages: Sequence[str]) -> str:
-    rows = [_phase_row(stage, [m for m in metrics if m.get("stage") == stage]) for stage in stages]
-    if not any(rows):
-        return ""
-    legend = "".join(chip(phase, place, "p") for place, phase in enumerate(PHASES))
-    return (
-        "<h2>Where the time went</h2>"
-        '<p class="note">Mean seconds of a step by phase; phases that overlap count each.</p>'
-        f'<div class="legend">{legend}</div>{"".join(rows)}'
-    )
-
-
-def _phase_row(stage: str, lines: Metrics) -> str:
-    means = {phase: _mean([_seconds(line, phase) for line in lines]) for phase in PHASES}
-    total = _mean([_seconds(line, "total") for line in lines]) or sum(means.values())
-    if not total:
-        return ""
-    parts = [
-        f'<i style="--c:var(--p{place});flex:{means[phase]:.6f}" '
-        f'title="{phase}: {means[phase]:.3g} s"></i>'
-        for place, phase in enumerate(PHASES)
-        if means[phase] > 0
-    ]
-    detail = ", ".join(f"{phase} {means[phase]:.2g} s" for phase in PHASES if means[phase] > 0)
-    return (
-        f'<div class="phase"><b>{escape(stage)}</b> <span class="note">{total:.3g} s a step, '
-        f'{len(lines)} steps</span><div class="stack">{"".join(parts)}</div>'
-        f'<span class="note">{detail}</span></div>'
-    )
-
-
-def _seconds(line: Mapping[str, Any], phase: str) -> float | None:
-    seconds = line.get("seconds")
-    return number(seconds.get(phase)) if isinstance(seconds, Mapping) else None
-
-
-def _mean(values: Sequence[float | None]) -> float:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else 0.0

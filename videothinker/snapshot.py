@@ -1,7 +1,7 @@
 """A run as its files tell it at one moment; for whoever looks at it, never for whoever runs it.
 
-Reading never fails over a file that is torn, half written or absent: what cannot be read is left out
-and named in `unreadable`. Nothing is written.
+Reading never fails over a file that is torn, half written or absent: what cannot be read is left
+out, and named in `unreadable`. Nothing is written.
 """
 
 from __future__ import annotations

@@ -8,11 +8,14 @@ import pytest
 from videothinker.charts import (
     Bar,
     Dot,
+    Mark,
     Series,
+    Slice,
     dot_rows,
     grouped_bars,
     line_chart,
     moving_mean,
+    stacked_steps,
     tick_labels,
     ticks,
 )
@@ -121,3 +124,45 @@ def test_a_long_label_is_cut_in_the_row_and_whole_in_its_tooltip() -> None:
         "x" * 43 + "…"
     ]
     assert str(chart.findtext(f".//{SVG}g/{SVG}title")).startswith("x" * 60 + ": 50%")
+
+
+def steps(*parts: tuple[float, ...], group: str = "cdpo") -> list[Slice]:
+    return [Slice(label=f"step {n}", group=group, parts=one) for n, one in enumerate(parts)]
+
+
+@pytest.mark.parametrize("width", [980, 358])
+def test_a_stack_is_as_tall_as_its_parts_together(width: int) -> None:
+    chart = parse(stacked_steps(steps((1.0, 3.0), (2.0, 2.0)), [], width, 260))
+    tall = [float(rect.attrib["height"]) for rect in chart.findall(f".//{SVG}rect")]
+    assert tall[0] + tall[1] == pytest.approx(tall[2] + tall[3], abs=0.2)
+    assert tall[1] == pytest.approx(3 * tall[0], abs=0.2)
+
+
+def test_many_steps_are_drawn_as_means_of_neighbours_and_marks_stay_above_theirs() -> None:
+    many = steps(*[(1.0,)] * 5000)
+    mark = Mark(place=2500, kind="lost", label="x")
+    chart = parse(stacked_steps(many, [mark], 980, 260))
+    assert 200 < len(chart.findall(f".//{SVG}rect")) <= 320
+    [sign] = [path for path in chart.iter(f"{SVG}path") if path.attrib["class"] == "sign lost"]
+    x = float(re.findall(r"M([\d.]+)", sign.attrib["d"])[0])
+    assert x == pytest.approx(44 + (980 - 48) / 2, abs=4)
+
+
+def test_one_step_that_takes_ages_does_not_flatten_the_others() -> None:
+    chart = parse(stacked_steps(steps(*[(1.0,)] * 19, (1000.0,)), [], 980, 260))
+    tall = [float(rect.attrib["height"]) for rect in chart.findall(f".//{SVG}rect")]
+    assert min(tall) > 40
+    assert max(tall) <= 260
+    assert str(chart.findall(f".//{SVG}g/{SVG}title")[-1].text) == "step 19: 1,000.0 s"
+
+
+def test_stages_are_named_below_their_steps_with_a_line_between() -> None:
+    both = steps(*[(1.0,)] * 30, group="bias") + steps(*[(1.0,)] * 30)
+    chart = parse(stacked_steps(both, [], 980, 260))
+    texts = [text.text for text in chart.iter(f"{SVG}text")]
+    assert texts[-2:] == ["bias", "cdpo"]
+    assert len(list(chart.iter(f"{SVG}path"))) == 1
+
+
+def test_a_mark_cannot_break_out_of_the_drawing() -> None:
+    parse(stacked_steps(steps((1.0,)), [Mark(place=0, kind="lost", label='<b>"&')], 358, 200))

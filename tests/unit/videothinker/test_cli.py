@@ -34,6 +34,7 @@ VERBS = [
     "diagnose",
     "plan",
     "status",
+    "report",
     "scale",
     "stop",
     "submit",
@@ -186,15 +187,17 @@ def test_train_explains_what_it_needs(
     assert said in capsys.readouterr().err
 
 
-def test_status_prints_what_the_run_says(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_what_is_printed_cannot_act_on_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "status.json").write_text('{"state": "running", "step": 3}')
-    assert main(["status", str(tmp_path)]) == 0
-    assert capsys.readouterr().out == "state  running\nstep   3\n"
-    assert main(["status", str(tmp_path), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"state": "running", "step": 3}
-    assert main(["status", str(tmp_path / "none")]) == 2
+    told = Outcome(text="first\nsecond \x1b[2J", notes=["note \x07"])
+    monkeypatch.setattr(commands, "status", lambda arguments: told)
+    assert main(["status", "run"]) == 0
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("first\nsecond ␛[2J\n", "note ␇\n")
+    monkeypatch.setattr(commands, "status", failing(InputError("\x1b[31m")))
+    assert main(["status", "run"]) == 2
+    assert "\x1b" not in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -4,40 +4,24 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from evaluated_models import model
 
 from videothinker import report_groups
 from videothinker.errors import InputError
-from videothinker.evaluation import wilson
-from videothinker.report import _verdict, claim, difference, results_table, write_report
+from videothinker.report import write_report
 from videothinker.report_groups import choose
 from videothinker.run import RunDirectory
 from videothinker.types import Completion, Question, RolloutGroup, ScoredGroup
 
+CONFIG = """\
+name: trial
+data: {videos: /nowhere}
+stages: [{name: bias, steps: 3}, {name: cdpo, steps: 4}]
+"""
 HOSTILE = "<script>alert('&')</script>"
-
-
-def estimate(correct: int, n: int) -> dict[str, Any]:
-    low, high = wilson(correct, n)
-    return {"mean": correct / n, "low": low, "high": high, "n": n}
-
-
-def model(name: str, observational: int, inferential: int) -> dict[str, Any]:
-    return {
-        "name": name,
-        "path": f"/models/{name}",
-        "digest": f"sha256:{name}",
-        "evaluation": {
-            "observational": estimate(observational, 100),
-            "inferential": estimate(inferential, 100),
-            "overall": estimate(observational + inferential, 200),
-            "format": estimate(200, 200),
-            "shortcut_gap": (observational - inferential) / 100,
-        },
-    }
 
 
 BASE, BIAS, CDPO = model("base", 85, 31), model("bias", 99, 2), model("cdpo", 88, 42)
@@ -77,7 +61,7 @@ def scored(text: str, rewards: tuple[float, ...]) -> ScoredGroup:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    directory = RunDirectory.create(tmp_path / "run", "name: trial\ndata: {videos: /nowhere}\n")
+    directory = RunDirectory.create(tmp_path / "run", CONFIG)
     for step in (1, 2, 3):
         seconds = {"generate": 2.0, "learn": 1.0, "total": 3.2}
         line = {"stage": "bias", "step": step, "reward": 1.0 + step / 10, "kl": None}
@@ -111,56 +95,6 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_claim_says_what_changed_between_the_first_and_the_last_model() -> None:
-    assert claim([BASE, BIAS, CDPO], []) == (
-        "CDPO raised inferential accuracy from 31% to 42% and observational accuracy from 85% to "
-        "88%."
-    )
-
-
-def test_the_claim_does_not_credit_repulsion_with_what_plain_grpo_reached_too() -> None:
-    models = [BASE, BIAS, model("grpo", 88, 41), CDPO]
-    assert claim(models, []).endswith("85% to 88%; plain GRPO reached 41% and 88%.")
-    assert "no more than the choice of questions explains; the seed" in _verdict(models)
-    apart = [BASE, BIAS, model("grpo", 88, 4), CDPO]
-    assert ", more than the choice of questions explains; the seed" in _verdict(apart)
-
-
-def test_the_claim_owns_up_to_a_loss() -> None:
-    assert claim([BASE, BIAS], []) == (
-        "Bias model lowered inferential accuracy from 31% to 2% and raised observational accuracy "
-        "from 85% to 99%."
-    )
-
-
-def test_without_a_change_the_claim_says_so() -> None:
-    assert "left inferential accuracy at 31% and" in claim([BASE, model("grpo", 99, 31)], [])
-
-
-def test_before_any_evaluation_the_claim_is_only_where_the_run_is() -> None:
-    assert claim([], []) == "This run has not finished a step yet."
-    assert (
-        claim([], [{"stage": "bias", "step": 7}]) == "Not evaluated yet: stage bias is at step 7."
-    )
-    assert claim([model("base", 85, 0)], []) == (
-        "The base model answers 85% of observational and 0% of inferential questions right."
-    )
-
-
-def test_the_difference_matches_newcombe_s_published_example() -> None:
-    gap, low, high = difference(estimate(48, 80), estimate(56, 70))
-    assert (gap, low, high) == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)
-
-
-def test_the_terminal_table_is_aligned_and_complete() -> None:
-    table = results_table([BASE, {"name": "cdpo", "evaluation": None}])
-    header, rule, base, cdpo = table.splitlines()
-    assert header.split() == ["model", "observational", "inferential", "overall", "format", "n"]
-    assert len(header) == len(rule) == len(base)
-    assert "31.0 [22.8, 40.6]" in base
-    assert cdpo.split() == ["cdpo", "-", "-", "-", "-", "0"]
-
-
 def test_the_page_is_well_formed_and_asks_for_nothing_from_outside(run: Path) -> None:
     text = write_report(run).read_text()
     page = Page(text)
@@ -178,9 +112,9 @@ def test_text_from_outside_is_escaped(run: Path) -> None:
 
 def test_the_page_shows_curves_phases_answers_and_lineage(run: Path) -> None:
     text = write_report(run).read_text()
-    assert "CDPO raised inferential accuracy from 31% to 42%" in text
+    assert "CDPO training: questions that need thinking went from 31% to 42% right" in text
     assert "mean reward by step" in text
-    assert "3.2 s a step" in text
+    assert "</b> 3.2 s a step, 3 steps" in text
     assert "advantage +0.67" in text
     assert "2 times" in text
     assert "+0.50 nats a token against the anchor" in text
@@ -201,6 +135,36 @@ def test_stills_are_taken_from_the_run_s_video_folder(
     monkeypatch.setattr(report_groups, "stills", fake)
     assert 'src="data:image/png;base64,AAAA"' in write_report(run).read_text()
     assert asked == [Path("/nowhere/gone.mp4")]
+
+
+def test_a_page_can_be_made_while_files_are_being_written(run: Path) -> None:
+    with (run / "metrics.jsonl").open("ab") as file:
+        file.write(b'\xff\n[3]\n{"stage": "cdpo"}\n{"stage": "cdpo", "step": 2, "rew')
+    (run / "summary.json").write_text('{"models": [{"name"')
+    (run / "status.json").write_text("")
+    (run / "rollouts" / "bias-000002.parquet").write_bytes(b"PAR1")
+    (run / "rollouts" / "bias-000003.parquet").write_bytes(b"")
+    text = write_report(run).read_text()
+    assert Page(text).open == []
+    assert "stage cdpo is at step 1" in text
+
+
+def test_a_run_under_way_says_where_it_is(run: Path) -> None:
+    directory = RunDirectory.open(run)
+    directory.summary({"models": [{"name": "base", "evaluation": None}]})
+    directory.status(state="training", stage="cdpo", step=1)
+    text = write_report(run).read_text()
+    assert "run trial: training stage cdpo (bias 0 of 3, cdpo 1 of 4)" in text
+    assert "Not evaluated yet: stage cdpo is at step 1" in text
+
+
+def test_a_failed_run_says_why_on_its_first_screen(run: Path) -> None:
+    RunDirectory.open(run).status(state="failed", stage="cdpo", step=1, error=f"full {HOSTILE}")
+    text = write_report(run).read_text()
+    head = text.partition("<svg")[0]
+    assert "failed at step 1 of stage cdpo" in head
+    assert "full &lt;script&gt;" in head
+    assert "videothinker train --resume" in head
 
 
 def test_a_run_that_only_started_has_a_report_too(tmp_path: Path) -> None:

@@ -1,0 +1,84 @@
+"""The page's claim: what was measured, in words that need no glossary."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from evaluated_models import estimate, model
+
+from videothinker.report_results import claim, difference, evaluated, lead, results_table
+from videothinker.run import RunDirectory
+from videothinker.snapshot import Snapshot, read_snapshot
+
+BASE, BIAS, CDPO = model("base", 85, 31), model("bias", 99, 2), model("cdpo", 88, 42)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Snapshot:
+    directory = RunDirectory.create(tmp_path / "run", "name: trial\n")
+    kl = {"direction": "repel", "anchor": "bias", "coefficient": 0.1}
+    stages = [{"name": "bias", "kl": {"direction": "none"}}, {"name": "cdpo", "kl": kl}]
+    unnamed: dict[str, Any] = {"evaluation": None}
+    directory.summary({"stages": stages, "models": [BASE, unnamed, CDPO]})
+    return read_snapshot(directory.path)
+
+
+def test_the_claim_says_what_changed_between_the_first_and_the_last_model() -> None:
+    assert claim([BASE, BIAS, CDPO]) == (
+        "CDPO training: questions that need thinking went from 31% to 42% right, questions that "
+        "only need looking went from 85% to 88% right."
+    )
+
+
+def test_the_claim_owns_up_to_a_loss_and_to_no_change() -> None:
+    assert "need thinking went from 31% to 2% right" in claim([BASE, BIAS])
+    assert "need thinking stayed at 31% right" in claim([BASE, model("grpo", 99, 31)])
+
+
+def test_one_model_has_not_been_trained() -> None:
+    assert claim([BASE]) == (
+        "Before training, the model gets 31% of the questions that need thinking and 85% of the "
+        "questions that only need looking right."
+    )
+    assert claim([]) == ""
+
+
+def test_the_lead_explains_the_method_by_what_was_configured(run: Snapshot) -> None:
+    said = lead(run, [BASE, BIAS, CDPO])
+    assert said.startswith(
+        "CDPO is reinforcement learning on the model's own answers that also pushes it away from a"
+        " copy of the model that was trained to answer by looking alone. "
+    )
+    assert "pushes" not in lead(run, [BASE, BIAS])
+
+
+def test_the_lead_does_not_credit_repulsion_with_what_plain_grpo_reached_too(
+    run: Snapshot,
+) -> None:
+    said = lead(run, [BASE, BIAS, model("grpo", 88, 41), CDPO])
+    assert "without that push (plain GRPO) reached 41% and 88%." in said
+    assert "no more than the choice of questions explains; another seed" in said
+    apart = lead(run, [BASE, BIAS, model("grpo", 88, 4), CDPO])
+    assert ", more than the choice of questions explains; another seed" in apart
+
+
+def test_a_change_within_its_interval_is_called_none(run: Snapshot) -> None:
+    assert "this run alone does not show a change" in lead(run, [BASE, model("cdpo", 88, 33)])
+
+
+def test_models_without_an_evaluation_are_left_out(run: Snapshot) -> None:
+    assert evaluated(run) == [BASE, CDPO]
+
+
+def test_the_difference_matches_newcombe_s_published_example() -> None:
+    gap, low, high = difference(estimate(48, 80), estimate(56, 70))
+    assert (gap, low, high) == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)
+
+
+def test_the_terminal_table_is_aligned_and_complete() -> None:
+    table = results_table([BASE, {"name": "cdpo", "evaluation": None}])
+    header, rule, base, cdpo = table.splitlines()
+    assert header.split() == ["model", "observational", "inferential", "overall", "format", "n"]
+    assert len(header) == len(rule) == len(base)
+    assert "31.0 [22.8, 40.6]" in base
+    assert cdpo.split() == ["cdpo", "-", "-", "-", "-", "0"]

@@ -1,0 +1,96 @@
+"""The page's account of time, losses and what was left out."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from videothinker.report_timeline import happenings, mishaps_section, timeline_section
+from videothinker.run import RunDirectory
+from videothinker.snapshot import read_snapshot
+
+HOSTILE = "<script>alert('&')</script>"
+
+
+def event(moment: float, kind: str, process: str, **more: Any) -> dict[str, Any]:
+    return {"time": moment, "event": kind, "process": process, **more}
+
+
+def told(*events: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(one.kind, one.process) for one in happenings(events) if one.time > 0]
+
+
+BEGUN = (event(0, "started", "learner-0"), event(0, "started", "rollout-0"))
+
+
+def test_a_loss_is_told_once_and_its_replacement_gives_the_time_it_took() -> None:
+    lost = event(10, "lost", "rollout-0", reason="rollout-0, sampling: killed")
+    [loss] = [
+        one
+        for one in happenings([*BEGUN, lost, event(41, "started", "rollout-0")])
+        if one.kind == "lost"
+    ]
+    assert (loss.reason, loss.back_after) == ("sampling: killed", 31)
+
+
+def test_scaling_is_told_in_both_directions() -> None:
+    events = (event(10, "started", "rollout-1"), event(20, "left", "rollout-1"))
+    assert told(*BEGUN, *events) == [("joined", "rollout-1"), ("left", "rollout-1")]
+
+
+def test_a_new_driver_is_one_resumption_however_many_it_starts() -> None:
+    again = [event(100 + n, "started", f"rollout-{n}") for n in range(3)]
+    assert told(*BEGUN, event(99, "started", "learner-0"), *again) == [("resumed", "learner-0")]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    run = RunDirectory.create(tmp_path / "run", "name: trial\n")
+    for step in (1, 2):
+        seconds = {"wait": 3.0, "generate": 2.5, "learn": 1.0, "sync": 0.5, "total": 5.0}
+        run.record({"stage": "cdpo", "step": step, "seconds": seconds})
+    return run
+
+
+def test_the_phases_of_a_step_add_up_to_it(run: RunDirectory) -> None:
+    text = timeline_section(read_snapshot(run.path))
+    assert "</b> 5 s a step, 2 steps" in text
+    assert (
+        "waiting for samples 3 s, learning 1 s, weights to the engines 0.5 s, the rest 0.5 s"
+        in text
+    )
+    assert "generate 2.5 s" in text
+
+
+def test_a_loss_is_marked_on_the_step_in_which_it_happened(run: RunDirectory) -> None:
+    run.event({"event": "started", "process": "rollout-0"})
+    run.event({"event": "lost", "process": "rollout-0", "reason": HOSTILE})
+    run.record({"stage": "cdpo", "step": 3, "seconds": {"total": 60.0}})
+    text = timeline_section(read_snapshot(run.path))
+    assert text.count('class="sign lost" d=') == 2  # for wide screens and for phones
+    assert "<title>cdpo, step 3: rollout-0 lost: &lt;script&gt;" in text
+    assert "<script" not in text
+
+
+def test_what_went_wrong_is_listed_with_its_reasons(run: RunDirectory) -> None:
+    run.event({"event": "lost", "process": "rollout-0", "reason": HOSTILE})
+    for number in (1, 2):
+        run.skip("cdpo", 1, f"q{number}", f"/data/video_{number}.mp4: no frame could be decoded")
+    run.skip("cdpo", 2, HOSTILE, HOSTILE)
+    text = mishaps_section(read_snapshot(run.path))
+    assert "lost: 1 rollout" in text
+    assert "left out: 3" in text
+    assert "<td>2</td><td>/data/video_1.mp4: no frame could be decoded</td><td>q1</td>" in text
+    assert "<script" not in text
+
+
+def test_where_nothing_went_wrong_the_page_says_so(run: RunDirectory) -> None:
+    text = mishaps_section(read_snapshot(run.path))
+    assert "No process was lost." in text
+    assert "No sample was left out." in text
+
+
+def test_a_run_without_times_has_no_timeline(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path / "run", "name: trial\n")
+    run.record({"stage": "cdpo", "step": 1, "seconds": None})
+    assert timeline_section(read_snapshot(run.path)) == ""

@@ -1,0 +1,242 @@
+"""The screen: true, safe, and as large as the terminal; whatever state the files are in."""
+
+import fcntl
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from videothinker.latest_group import latest_group
+from videothinker.life import life
+from videothinker.run import RunDirectory
+from videothinker.snapshot import read_snapshot
+from videothinker.status_screen import Screen, as_dict, screen, spark
+from videothinker.terminal_text import columns
+from videothinker.types import Completion, Question, RolloutGroup, ScoredGroup
+
+CONFIG = """\
+name: trial
+stages:
+- {name: bias, steps: 4, prompts_per_step: 2}
+- {name: cdpo, steps: 10, prompts_per_step: 4}
+"""
+HOSTILE = "\x1b[2J\x1b]0;owned\x07 red"
+
+
+def completion(text: str) -> Completion:
+    return Completion(
+        token_ids=np.arange(2),
+        logprobs=np.zeros(2, np.float32),
+        weights_versions=np.full(2, 3, np.int32),
+        text=text,
+        finish_reason="stop",
+    )
+
+
+def scored(question: str, texts: tuple[str, ...], accuracies: tuple[float, ...]) -> ScoredGroup:
+    values = np.array(accuracies, np.float32)
+    return ScoredGroup(
+        group=RolloutGroup(
+            question=Question(
+                id="q", video="v.mp4", text=question, options=(), answer="A", category="inferential"
+            ),
+            completions=tuple(map(completion, texts)),
+            weights_version=3,
+            worker="w",
+            seconds=0.0,
+            prompt_tokens=40,
+        ),
+        rewards={"soft_accuracy": values, "format": np.ones_like(values)},
+        advantages=values - values.mean(),
+        anchor_logprobs=None,
+    )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    """Half of its first stage is done."""
+    run = RunDirectory.create(tmp_path / "run", CONFIG)
+    for step in (1, 2):
+        line = {"stage": "bias", "step": step, "reward": step / 4, "samples": 16, "tokens": 320}
+        run.record({**line, "inferential_accuracy": step / 2, "seconds": {"total": 2.0}})
+    run.rollouts("bias", 2, [scored("What next?", ("never said", "A is"), (0.0, 1.0))])
+    run.status(state="training", stage="bias", step=2, steps=4, weights_version=3)
+    return run
+
+
+def shown(path: Path, **size: Any) -> list[str]:
+    snapshot = read_snapshot(path)
+    return screen(snapshot, life(snapshot), latest_group(snapshot), Screen(**size))
+
+
+def data(path: Path) -> dict[str, Any]:
+    snapshot = read_snapshot(path)
+    return as_dict(snapshot, life(snapshot), latest_group(snapshot))
+
+
+def silent(run: RunDirectory, seconds: float, **fields: object) -> Path:
+    """Its files as they stand that long after the driver's last word."""
+    run.status(**fields)
+    status = json.loads((run.path / "status.json").read_text())
+    earlier = time.time() - seconds
+    (run.path / "status.json").write_text(json.dumps({**status, "updated": earlier}))
+    metrics = run.path / "metrics.jsonl"
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    metrics.write_text("".join(json.dumps({**line, "time": earlier}) + "\n" for line in lines))
+    return run.path
+
+
+def test_a_live_run_shows_stages_pace_figures_and_texts(run: RunDirectory) -> None:
+    text = "\n".join(shown(run.path))
+    assert text.startswith("trial: training stage bias ")
+    assert "█░" in text
+    assert "2/4  now" in text
+    assert "0/10  to come" in text
+    assert "30 steps/min, 8 samples/s, 160 tokens/s" in text
+    assert "about 4 s for this stage, 44 s for the run" in text  # a cdpo step has twice the prompts
+    assert "version 3" in text
+    assert "What next? (inferential, right: A)" in text
+    assert "right +2.00    A is" in text
+    assert "wrong +1.00    never said" in text
+
+
+def test_workers_and_losses_are_told(run: RunDirectory) -> None:
+    run.status(restarts={"rollout": 2})
+    targets = [{"targets": ["127.0.0.1:1"], "labels": {"role": "rollout", "index": "0"}}]
+    (run.path / "prometheus_targets.json").write_text(json.dumps(targets))
+    run.event({"event": "lost", "role": "rollout", "process": "rollout-1", "reason": "killed"})
+    text = "\n".join(shown(run.path))
+    assert "rollout 1 (2 lost)" in text
+    assert "rollout-1, not replaced yet: killed" in text
+    run.event({"event": "started", "role": "rollout", "process": "rollout-1"})
+    assert "rollout-1, replaced: killed" in "\n".join(shown(run.path))
+
+
+def test_the_screen_fits_the_smallest_terminal_and_uses_a_larger_one(run: RunDirectory) -> None:
+    run.skip("bias", 1, "q", "no frame could be decoded " * 5)
+    run.rollouts("bias", 2, [scored("why " * 80, ("wrong " * 80, "right " * 80), (0.0, 1.0))])
+    run.status(guard={"action": "lower", "step": 2, "cause": "cause " * 30})
+    small = shown(run.path, width=80, height=24)
+    assert len(small) <= 24
+    assert max(map(columns, small)) <= 80
+    large = shown(run.path, width=160, height=60)
+    assert 120 < max(map(columns, large)) <= 160
+
+
+@pytest.mark.parametrize("width", [20, 41])
+def test_even_a_narrow_terminal_is_not_overrun(run: RunDirectory, width: int) -> None:
+    assert max(map(columns, shown(run.path, width=width, height=10))) <= width
+
+
+def test_nothing_that_a_model_or_a_file_says_acts_on_the_terminal(run: RunDirectory) -> None:
+    run.rollouts("bias", 2, [scored(HOSTILE, (HOSTILE, HOSTILE), (0.0, 1.0))])
+    run.skip("bias", 1, "q", HOSTILE)
+    run.event({"event": "lost", "role": HOSTILE, "process": HOSTILE, "reason": HOSTILE})
+    run.status(state=HOSTILE, stage=HOSTILE, restarts={HOSTILE: 1}, guard={"cause": HOSTILE})
+    (run.path / "config.yaml").write_text(
+        json.dumps({"name": HOSTILE, "stages": [{"name": HOSTILE}]})
+    )
+    text = "".join(shown(run.path))
+    assert text.isprintable()
+    assert "␛[2J" in text
+
+
+def test_a_terminal_without_unicode_gets_ascii(run: RunDirectory) -> None:
+    run.rollouts("bias", 2, [scored("红色?", ("ü",), (1.0,))])
+    text = "\n".join(shown(run.path, plain=True))
+    assert text.isascii()
+    assert "\\u7ea2\\u8272?" in text
+
+
+def test_a_run_that_has_just_begun(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path / "run", CONFIG)
+    assert shown(run.path)[0].startswith("trial: has just begun")
+    assert "0/4  to come" in "\n".join(shown(run.path))
+
+
+def test_a_finished_run_has_no_pace_and_nothing_to_do(run: RunDirectory) -> None:
+    run.status(state="finished", stage="cdpo", step=10)
+    run.summary({"stages": [{"name": "bias"}, {"name": "cdpo"}]})
+    text = "\n".join(shown(run.path))
+    assert text.startswith("trial: finished")
+    assert "10/10  done" in text
+    assert "steps/min" not in text
+    assert "--resume" not in text
+
+
+def test_a_failed_run_shows_its_error_and_how_to_go_on(run: RunDirectory) -> None:
+    run.status(state="failed", error="no space left on the disk. Free some")
+    text = " ".join(" ".join(shown(run.path)).split())
+    assert "failed at step 2 of stage bias" in text
+    assert "Free some Go on with: videothinker train --resume" in text
+    assert "2/4 stopped here" in text
+
+
+def test_a_collapsed_run_is_not_told_to_go_on_as_it_would_collapse_again(run: RunDirectory) -> None:
+    run.status(state="failed", error="Start another run", guard={"action": "stop", "step": 2})
+    text = "\n".join(shown(run.path))
+    assert "Start another run" in text
+    assert "--resume" not in text
+
+
+@pytest.mark.parametrize("state", ["interrupted", "stopped"])
+def test_a_run_that_was_ended_says_how_to_go_on(run: RunDirectory, state: str) -> None:
+    run.status(state=state)
+    assert f"trial: {state} at step 2 of stage bias" in shown(run.path)[0]
+    assert any("--resume" in line for line in shown(run.path))
+
+
+def test_a_driver_that_died_without_a_word_is_found_out(run: RunDirectory) -> None:
+    (run.path / "driver.lock").touch()
+    path = silent(run, 120, state="training")
+    text = " ".join(shown(path))
+    assert text.startswith("trial: died without a word")
+    assert "status.json says 'training', but nothing heard for 2 min 0 s" in text
+    assert "--resume" in text
+    assert (data(path)["state"], data(path)["alive"]) == ("training", False)
+
+
+def test_a_driver_in_a_long_step_is_not_called_dead(run: RunDirectory) -> None:
+    with (run.path / "driver.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        path = silent(run, 1200, state="training")
+        assert data(path)["alive"] is True
+        assert "nothing heard for 20 min" in shown(path)[0]
+
+
+def test_where_nobody_can_tell_the_screen_says_so(run: RunDirectory) -> None:
+    path = silent(run, 3600, state="training")
+    assert data(path)["alive"] is None
+    assert any("cannot be told from here" in line for line in shown(path))
+
+
+def test_torn_and_foreign_files_cost_only_what_they_held(run: RunDirectory) -> None:
+    with (run.path / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"stage": "bias", "step": 3, "rew\n\xff\xfe\n[1]\n{"step": null}\n{"stage"')
+    (run.path / "status.json").write_text('{"state": "trai')
+    (run.path / "summary.json").write_text("[")
+    (run.path / "rollouts" / "bias-000002.parquet").write_bytes(b"PAR1")
+    (run.path / "prometheus_targets.json").write_text('[{"labels": 3}, 7, {"targets": null}]')
+    text = "\n".join(shown(run.path))
+    assert "not readable: status.json, summary.json" in text
+    assert "reward" in text
+    assert "What next?" not in text
+
+
+def test_the_data_keep_what_the_run_says_and_add_the_rest(run: RunDirectory) -> None:
+    found = json.loads(json.dumps(data(run.path)))
+    assert (found["state"], found["step"], found["weights_version"]) == ("training", 2, 3)
+    assert found["alive"] is True
+    assert [stage["state"] for stage in found["stages"]] == ["current", "to come"]
+    assert found["pace"]["steps_per_minute"] == pytest.approx(30)
+    assert found["recent"]["reward"] == [0.25, 0.5]
+    assert found["group"]["wrong"] == {"text": "never said", "reward": 1.0}
+
+
+def test_a_sparkline_rises_with_its_values_and_leaves_gaps() -> None:
+    assert spark([0.0, None, 0.5, 1.0], 0.0, 1.0) == "▁ ▅█"
+    assert spark([3.0, 3.0], 3.0, 3.0) == "▁▁"
+    assert spark([0.0, 1.0], 0.0, 1.0, plain=True).isascii()

@@ -1,0 +1,245 @@
+"""The report's first part: what the training did, in one sentence that needs no other; then as a
+chart and a table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from videothinker.charts import Bar, grouped_bars, percent
+from videothinker.report_training import chip
+from videothinker.snapshot import Snapshot, number, records
+
+Model = Mapping[str, Any]
+
+KINDS = ("observational", "inferential", "overall")
+CONTROL = "grpo"
+"""Name of a stage that trains without a divergence term, for comparison."""
+SPOKEN = {"base": "base model", "bias": "bias model", "cdpo": "CDPO", "grpo": "GRPO"}
+TITLES = {"observational": "only looking", "inferential": "thinking", "overall": "all questions"}
+NEEDS = {"inferential": "need thinking", "observational": "only need looking"}
+"""Kinds of questions in words that need no glossary."""
+
+
+def evaluated(run: Snapshot) -> list[Model]:
+    """The run's models that were put to the validation questions, in the order they were made."""
+    models = records(run.summary.get("models"))
+    return [model for model in models if model.get("name") and model.get("evaluation")]
+
+
+def claim(models: Sequence[Model]) -> str:
+    """What training did, in one sentence; only what was measured. Empty before an evaluation."""
+    if not models:
+        return ""
+    first, final = models[0], models[-1]
+    if len(models) == 1:
+        shares = [
+            f"{percent(mean)} of the questions that {need}"
+            for kind, need in NEEDS.items()
+            if (mean := _mean(final, kind)) is not None
+        ]
+        return f"Before training, the model gets {' and '.join(shares) or 'no question'} right."
+    moves = [move for kind in NEEDS if (move := _move(first, final, kind))]
+    if not moves:
+        return f"{_title(final)} was evaluated on no observational or inferential question."
+    return f"{_title(final)} training: {', '.join(moves)}."
+
+
+def lead(run: Snapshot, models: Sequence[Model]) -> str:
+    """What that training is, what it is held against, and how far one run can be trusted."""
+    if len(models) < 2:
+        return ""
+    final, control = models[-1], _control(models)
+    sentences = [f"{_title(final)} is {_manner(run, final)}{_reached(control)}."]
+    sentences += [_verdict(models), _verdict_on_control(models)]
+    return " ".join(filter(None, sentences))
+
+
+def difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Second minus first share with a 95% interval (Newcombe), as if of independent samples.
+
+    Both models answered the same questions, so the interval is wider than it needs to be; the
+    answers themselves, which would allow a paired one, are not in the summary.
+    """
+    gap = second["mean"] - first["mean"]
+    below = math.hypot(second["mean"] - second["low"], first["high"] - first["mean"])
+    above = math.hypot(second["high"] - second["mean"], first["mean"] - first["low"])
+    return gap, gap - below, gap + above
+
+
+def spoken(model: Model) -> str:
+    """A model's name as a sentence uses it."""
+    return SPOKEN.get(model["name"], str(model["name"]))
+
+
+def results_table(models: Sequence[Model]) -> str:
+    """Accuracy of each model with its 95% interval, aligned for a terminal."""
+    columns = ("observational", "inferential", "overall", "format")
+    rows = [["model", *columns, "n"]]
+    for model in models:
+        evaluation = model.get("evaluation") or {}
+        cells = [_cell(evaluation.get(column)) for column in columns]
+        count = (evaluation.get("overall") or {}).get("n", 0)
+        rows.append([str(model["name"]), *cells, str(count)])
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        padded = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join([row[0].ljust(widths[0]), *padded]).rstrip())
+    lines.insert(1, "-" * max(map(len, lines)))
+    return "\n".join(lines)
+
+
+def _title(model: Model) -> str:
+    name = spoken(model)
+    return name[0].upper() + name[1:]
+
+
+def _move(first: Model, final: Model, kind: str) -> str:
+    before, after = _mean(first, kind), _mean(final, kind)
+    if before is None or after is None:
+        return ""
+    asked = f"questions that {NEEDS[kind]}"
+    if percent(before) == percent(after):
+        return f"{asked} stayed at {percent(after)} right"
+    return f"{asked} went from {percent(before)} to {percent(after)} right"
+
+
+def _manner(run: Snapshot, model: Model) -> str:
+    """How a model was trained, in words for somebody who has never heard of it."""
+    stages = records(run.summary.get("stages"))
+    kl: Mapping[str, Any] = next(
+        (stage.get("kl") or {} for stage in stages if stage.get("name") == model["name"]), {}
+    )
+    learning = "reinforcement learning on the model's own answers"
+    anchors = {
+        "bias": "a copy of the model that was trained to answer by looking alone",
+        "base": "the model it started from",
+    }
+    anchor = anchors.get(str(kl.get("anchor")), "another model")
+    if kl.get("direction") == "repel":
+        return f"{learning} that also pushes it away from {anchor}"
+    if kl.get("direction") == "attract":
+        return f"{learning} that also holds it near {anchor}"
+    return learning
+
+
+def _control(models: Sequence[Model]) -> Model | None:
+    """The model to hold the last one against, where a run has it."""
+    return next((model for model in models[1:-1] if model["name"] == CONTROL), None)
+
+
+def _reached(control: Model | None) -> str:
+    """What training without the divergence term reached, as the end of a sentence."""
+    means = [_mean(control, kind) for kind in NEEDS] if control else []
+    reached = " and ".join(percent(mean) for mean in means if mean is not None)
+    return f"; the same without that push (plain GRPO) reached {reached}" if reached else ""
+
+
+def _verdict(models: Sequence[Model]) -> str:
+    """Whether the inferential change is more than the questions' sampling noise."""
+    if None in (_mean(models[0], "inferential"), _mean(models[-1], "inferential")):
+        return ""
+    ends = [model["evaluation"]["inferential"] for model in (models[0], models[-1])]
+    gap, low, high = (100 * value for value in difference(*ends))
+    meaning = (
+        "this run alone does not show a change"
+        if low <= 0 <= high
+        else "more than the choice of questions explains"
+    )
+    return (
+        f"Where thinking is needed that is {gap:+.0f} points, {meaning} (95% interval "
+        f"{low:+.0f} to {high:+.0f}, {ends[1]['n']} questions, one training run)."
+    )
+
+
+def _verdict_on_control(models: Sequence[Model]) -> str:
+    """How the last model differs from the control, and what one run cannot say about that."""
+    control = _control(models)
+    if control is None or None in (_mean(control, "inferential"), _mean(models[-1], "inferential")):
+        return ""
+    ends = [model["evaluation"]["inferential"] for model in (control, models[-1])]
+    gap, low, high = (100 * value for value in difference(*ends))
+    meaning = "no more" if low <= 0 <= high else "more"
+    return (
+        f"Against plain GRPO it is {gap:+.0f} points ({low:+.0f} to {high:+.0f}), {meaning} than "
+        "the choice of questions explains; another seed of the training is not in that interval."
+    )
+
+
+def _mean(model: Model, kind: str) -> float | None:
+    return number((model["evaluation"].get(kind) or {}).get("mean"))
+
+
+def _cell(estimate: Mapping[str, Any] | None) -> str:
+    if not estimate or estimate.get("mean") is None:
+        return "-"
+    mean, low, high = (100 * estimate[key] for key in ("mean", "low", "high"))
+    return f"{mean:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def results_section(models: Sequence[Model], colours: Mapping[str, int]) -> str:
+    """Accuracy of every model by kind of question, with its interval."""
+    if not models:
+        return ""
+    counts = [(kind, (models[-1]["evaluation"].get(kind) or {}).get("n", 0)) for kind in KINDS]
+    groups = [
+        (
+            TITLES[kind],
+            [bar for model in models if (bar := _bar(model, kind, colours[model["name"]]))],
+        )
+        for kind, count in counts
+        if count
+    ]
+    summary = "Accuracy by kind of question and model: " + results_table(models)
+    legend = "".join(chip(spoken(model), colours[model["name"]]) for model in models)
+    sizes = dict(counts)
+    return (
+        f'<div class="legend">{legend}</div>'
+        f'<div class="wide">{grouped_bars(groups, 980, 330, summary)}</div>'
+        f'<div class="narrow">{grouped_bars(groups, 358, 270, summary)}</div>'
+        f'<p class="note">Only looking ("observational", {sizes["observational"]} questions): the '
+        f'video shows the answer. Thinking ("inferential", {sizes["inferential"]} questions): what '
+        "is asked is not in the video and has to be thought through. Bars are shares of questions "
+        "answered with exactly the correct letters, with 95% Wilson intervals.</p>"
+        f"{_html_table(models)}"
+    )
+
+
+def _bar(model: Model, kind: str, index: int) -> Bar | None:
+    estimate = model["evaluation"].get(kind) or {}
+    if estimate.get("mean") is None:
+        return None
+    return Bar(
+        label=f"{spoken(model)}, {kind}",
+        mean=estimate["mean"],
+        low=estimate["low"],
+        high=estimate["high"],
+        colour=index,
+    )
+
+
+def _html_table(models: Sequence[Model]) -> str:
+    columns = (*KINDS, "format")
+    head = "".join(f"<th>{column}</th>" for column in ("model", *columns, "gap"))
+    rows = ""
+    for model in models:
+        evaluation = model["evaluation"]
+        cells = "".join(f"<td>{_html_cell(evaluation.get(column))}</td>" for column in columns)
+        gap = number(evaluation.get("shortcut_gap"))
+        shown = "-" if gap is None else f"{100 * gap:+.1f}"
+        rows += f"<tr><td>{escape(spoken(model))}</td>{cells}<td>{shown}</td></tr>"
+    return (
+        '<div class="scroll"><table class="results">'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        '<p class="note">Percent. Gap: observational minus inferential, the shortcut gap.</p>'
+    )
+
+
+def _html_cell(estimate: Mapping[str, Any] | None) -> str:
+    mean, _, interval = _cell(estimate).partition(" ")
+    bounds = interval.strip("[]").replace(", ", " to ")
+    return f"{mean}<small>{bounds}</small>" if bounds else mean

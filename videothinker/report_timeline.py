@@ -1,0 +1,226 @@
+"""The report's part about time and mishaps: each step's phases, who was lost, what was left out.
+
+Reasons come from outside; all of it is escaped before it reaches the page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from statistics import fmean
+from typing import Any
+
+from videothinker.charts import Mark, Slice, stacked_steps
+from videothinker.pace import step_seconds
+from videothinker.progress import duration
+from videothinker.report_training import chip
+from videothinker.snapshot import Line, Snapshot, number
+
+PHASES = ("waiting for samples", "learning", "weights to the engines", "the rest")
+"""What the driver does in a step, one after the other; together they are the step."""
+INSIDE = ("prepare", "generate", "score")
+"""What happens elsewhere while the driver waits."""
+TELLING = {"lost": "lost", "joined": "more workers", "left": "fewer workers", "resumed": "resumed"}
+LISTED = 30
+"""Losses and reasons that a page lists; of more it says how many."""
+TOGETHER_SECONDS = 300.0
+"""Processes of a resumed run start one after the other, within about this time."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Happening:
+    """Something that happened to a process."""
+
+    kind: str
+    """lost, joined, left or resumed"""
+    time: float
+    process: str
+    reason: str = ""
+    back_after: float | None = None
+    """lost: seconds until its replacement had started."""
+
+
+def timeline_section(run: Snapshot) -> str:
+    """Seconds of each step by phase over the whole run, with what happened to its processes."""
+    lines = [line for line in run.metrics if step_seconds(line)]
+    if not lines:
+        return ""
+    marks = _marks(happenings(run.events), lines)
+    slices = [Slice(label=_label(line), group=line["stage"], parts=_parts(line)) for line in lines]
+    drawn = "".join(
+        f'<div class="{kind}">{stacked_steps(slices, marks, width, height)}</div>'
+        for kind, width, height in (("wide", 980, 270), ("narrow", 358, 240))
+    )
+    legend = "".join(chip(phase, place, "p") for place, phase in enumerate(PHASES))
+    kinds = dict.fromkeys(mark.kind for mark in marks)
+    signs = "".join(f'<span class="sign {kind}">{TELLING[kind]}</span>' for kind in kinds)
+    return (
+        "<h2>Where the time went</h2>"
+        '<p class="note">Seconds of each step, in the order of the run. Samples are waited for '
+        "while questions are prepared, answered and scored.</p>"
+        f'<div class="legend">{legend}{signs}</div>{drawn}{_stages(lines)}'
+    )
+
+
+def mishaps_section(run: Snapshot) -> str:
+    """Processes that were lost, and samples that were left out, each with its reason."""
+    losses = [event for event in happenings(run.events) if event.kind == "lost"]
+    return f"<h2>What went wrong</h2>{_losses(losses, run.metrics)}{_left_out(run.skipped)}"
+
+
+def happenings(events: Sequence[Line]) -> list[Happening]:
+    """Losses, scalings and resumptions, in order; a first start and a replacement are neither."""
+    present: set[str] = set()
+    missing: set[str] = set()
+    resumed = float("-inf")
+    found: list[Happening] = []
+    for place, event in enumerate(events):
+        moment, process = number(event.get("time")), str(event.get("process"))
+        kind = _kind(event, process in present, process in missing)
+        if moment is None or kind is None:
+            continue
+        if kind == "resumed":
+            present, missing, resumed = set(), set(), moment
+        (missing.add if kind == "lost" else missing.discard)(process)
+        (present.discard if kind in ("lost", "left") else present.add)(process)
+        if kind == "joined" and moment - resumed < TOGETHER_SECONDS:
+            continue
+        if kind != "replaced":
+            found.append(_happening(kind, moment, process, event, events[place + 1 :]))
+    return found
+
+
+def _kind(event: Line, present: bool, missing: bool) -> str | None:
+    """A process that starts though nobody missed it was started by another driver."""
+    said = str(event.get("event"))
+    if said == "started":
+        return "replaced" if missing else "resumed" if present else "joined"
+    return said if said in ("lost", "left") else None
+
+
+def _happening(
+    kind: str, moment: float, process: str, event: Line, later: Sequence[Line]
+) -> Happening:
+    starts = (
+        number(other.get("time"))
+        for other in later
+        if other.get("event") == "started" and other.get("process") == process
+    )
+    back = next(starts, None) if kind == "lost" else None
+    return Happening(
+        kind=kind,
+        time=moment,
+        process=process,
+        reason=str(event.get("reason") or "").removeprefix(f"{process}, "),
+        back_after=None if back is None else back - moment,
+    )
+
+
+def _marks(found: Sequence[Happening], lines: Sequence[Line]) -> list[Mark]:
+    """One mark for each step and kind; what came before the first step has none."""
+    together: dict[tuple[int, str], list[str]] = {}
+    for one in found:
+        place = _place(one.time, lines)
+        if place is not None:
+            said = f"{one.process} {one.kind}" + (f": {one.reason}" if one.reason else "")
+            together.setdefault((place, one.kind), []).append(said)
+    return [
+        Mark(place=place, kind=kind, label=f"{_label(lines[place])}: {'; '.join(texts)}")
+        for (place, kind), texts in together.items()
+    ]
+
+
+def _place(moment: float, lines: Sequence[Line]) -> int | None:
+    """The step during which something happened, or after whose end, if it was the last."""
+    ends = [number(line.get("time")) for line in lines]
+    if ends[0] is None or moment < ends[0] - step_seconds(lines[0]):
+        return None
+    return next(
+        (place for place, end in enumerate(ends) if end is not None and end >= moment),
+        len(lines) - 1,
+    )
+
+
+def _label(line: Line) -> str:
+    return f"{line['stage']}, step {line['step']}"
+
+
+def _phase(line: Line, name: str) -> float:
+    seconds = line.get("seconds")
+    return (number(seconds.get(name)) if isinstance(seconds, Mapping) else None) or 0.0
+
+
+def _parts(line: Line) -> tuple[float, ...]:
+    """Seconds of each of PHASES."""
+    known = [_phase(line, name) for name in ("wait", "learn", "sync")]
+    return (*known, max(0.0, step_seconds(line) - sum(known)))
+
+
+def _stages(lines: Sequence[Line]) -> str:
+    """The means of each stage in words."""
+    rows = ""
+    for stage in dict.fromkeys(line["stage"] for line in lines):
+        own = [line for line in lines if line["stage"] == stage]
+        total = fmean(step_seconds(line) for line in own)
+        means = [fmean(parts) for parts in zip(*map(_parts, own), strict=True)]
+        told = [f"{name} {mean:.2g} s" for name, mean in zip(PHASES, means, strict=True) if mean]
+        inside = [(name, fmean(_phase(line, name) for line in own)) for name in INSIDE]
+        told += [f"{name} {mean:.2g} s" for name, mean in inside if mean]
+        rows += (
+            f"<li><b>{escape(stage)}</b> {total:.3g} s a step, {len(own)} steps"
+            f'<span class="note">{", ".join(told)}</span></li>'
+        )
+    return f'<ul class="phases">{rows}</ul>'
+
+
+def _losses(losses: Sequence[Happening], lines: Sequence[Line]) -> str:
+    if not losses:
+        return '<p class="note">No process was lost.</p>'
+    roles = Counter(loss.process.rpartition("-")[0] for loss in losses)
+    told = ", ".join(f"{count} {role}" for role, count in roles.most_common())
+    rows = "".join(_loss(loss, lines) for loss in losses[:LISTED])
+    more = f", the first {LISTED} below" if len(losses) > LISTED else ""
+    return (
+        f'<p class="note">Processes that were lost: {escape(told)}{more}. What they were doing was '
+        "done again by others.</p>"
+        '<div class="scroll"><table class="list"><thead><tr><th>during</th><th>process</th>'
+        f"<th>why</th><th>back after</th></tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _loss(loss: Happening, lines: Sequence[Line]) -> str:
+    place = _place(loss.time, lines) if lines else None
+    during = "the start" if place is None else _label(lines[place])
+    back = "-" if loss.back_after is None else duration(loss.back_after)
+    cells = (during, loss.process, loss.reason, back)
+    return "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+
+
+def _left_out(skipped: Sequence[Line]) -> str:
+    if not skipped:
+        return '<p class="note">No sample was left out.</p>'
+    kinds: dict[str, list[Line]] = {}
+    for entry in skipped:
+        kinds.setdefault(_sort_of(str(entry.get("reason"))), []).append(entry)
+    ordered = sorted(kinds.values(), key=len, reverse=True)
+    rows = "".join(_reason(entries) for entries in ordered[:LISTED])
+    return (
+        f'<p class="note">Samples that were left out: {len(skipped):,}, all of them in '
+        "skipped.jsonl.</p>"
+        '<div class="scroll"><table class="list"><thead><tr><th>samples</th><th>why, the first '
+        f"of them</th><th>question</th></tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _sort_of(reason: str) -> str:
+    """A reason without the path and the numbers that tell it from others of its sort."""
+    return re.sub(r"\S*/\S*|\d[\d.,]*", "*", reason)
+
+
+def _reason(entries: Sequence[Mapping[str, Any]]) -> str:
+    first = entries[0]
+    cells = (f"{len(entries):,}", str(first.get("reason")), str(first.get("question_id")))
+    return "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
