@@ -18,6 +18,8 @@ Place = Callable[[float, float], tuple[float, float]]
 SERIES_COLOURS = 6
 LABELS_BESIDE_FROM = 600
 """Width from which a row's label has room beside it."""
+ROOM_FOR_PERCENT = 34
+"""Width from which a bar has room for its value with a sign."""
 LONGEST_LABEL = 44
 SMOOTH_FROM = 24
 """Points from which a curve also gets a moving mean; below, the raw line is readable itself."""
@@ -142,7 +144,8 @@ def _bar(bar: Bar, x: float, width: float, floor: float, scale: float) -> str:
         f"M{middle - cap:.1f} {low:.1f}h{2 * cap:.1f}M{middle - cap:.1f} {high:.1f}h{2 * cap:.1f}"
     )
     title = f"{bar.label}: {percent(bar.mean)} ({percent(bar.low)} to {percent(bar.high)})"
-    label = _text(middle, high - 6, percent(bar.mean), "middle", "value") if width >= 18 else ""
+    shown = percent(bar.mean) if width >= ROOM_FOR_PERCENT else f"{100 * bar.mean:.0f}"
+    label = _text(middle, high - 6, shown, "middle", "value") if width >= 18 else ""
     return (
         f"<g><title>{escape(title)}</title>"
         f'<rect x="{x + 1.5:.1f}" y="{y:.1f}" width="{width - 3:.1f}" '
@@ -197,7 +200,7 @@ def line_chart(
     x_label: str,
     y_label: str,
     share: bool = False,
-    width: int = 340,
+    width: int = 300,
     height: int = 200,
 ) -> str:
     """Lines over a common pair of axes; share fixes the range to 0% .. 100%."""

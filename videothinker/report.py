@@ -17,7 +17,14 @@ from pydantic import ValidationError
 from videothinker.config import VideoConfig
 from videothinker.life import Life, life
 from videothinker.report_groups import groups_section
-from videothinker.report_results import claim, evaluated, lead, results_section, results_table
+from videothinker.report_results import (
+    claim,
+    evaluated,
+    lead,
+    results_section,
+    results_table,
+    verdict,
+)
 from videothinker.report_style import page
 from videothinker.report_timeline import mishaps_section, timeline_section
 from videothinker.report_training import training_section
@@ -61,10 +68,11 @@ def _head(run: Snapshot, models: list[Mapping[str, Any]]) -> str:
     headline = claim(models) or _so_far(run)
     written = f"page written {_moment(run.now)}"
     kicker = f"VideoThinker, run {run.name}: {state.words}{_progress(run, state)}; {written}"
-    paragraph = lead(run, models)
+    paragraph, doubt = lead(run, models), verdict(models)
     return (
         f'<div class="kicker">{escape(kicker)}</div><h1>{escape(headline)}</h1>'
         + (f'<p class="lead">{escape(paragraph)}</p>' if paragraph else "")
+        + (f'<p class="note">{escape(doubt)}</p>' if doubt else "")
         + (f'<p class="alert">{escape(state.remark)}</p>' if state.remark else "")
     )
 

@@ -45,17 +45,36 @@ def claim(models: Sequence[Model]) -> str:
     moves = [move for kind in NEEDS if (move := _move(first, final, kind))]
     if not moves:
         return f"{_title(final)} was evaluated on no observational or inferential question."
-    return f"{_title(final)} training: {', '.join(moves)}."
+    moves[0] = moves[0].replace("right before,", f"right before {spoken(final)} training,")
+    return " ".join(moves)
 
 
 def lead(run: Snapshot, models: Sequence[Model]) -> str:
-    """What that training is, what it is held against, and how far one run can be trusted."""
+    """What that training is, and what the same reached without its divergence term."""
     if len(models) < 2:
         return ""
-    final, control = models[-1], _control(models)
-    sentences = [f"{_title(final)} is {_manner(run, final)}{_reached(control)}."]
-    sentences += [_verdict(models), _verdict_on_control(models)]
-    return " ".join(filter(None, sentences))
+    final = models[-1]
+    return f"{_title(final)} is {_manner(run, final)}.{_reached(_control(models))}"
+
+
+def verdict(models: Sequence[Model]) -> str:
+    """How far one run can be trusted."""
+    ends = (
+        [("the model before training", models[0]), ("plain GRPO", _control(models))]
+        if models[1:]
+        else []
+    )
+    told = [
+        f"against {name} {gap:+.0f} points where thinking is needed (95% interval {low:+.0f} to "
+        f"{high:+.0f}), {'no more' if low <= 0 <= high else 'more'} than the choice of questions "
+        "explains"
+        for name, model in ends
+        if model is not None and (change := _change(model, models[-1]))
+        for gap, low, high in [change]
+    ]
+    if not told:
+        return ""
+    return f"How sure that is: {'; '.join(told)}. Another training run may come out differently."
 
 
 def difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[float, float, float]:
@@ -102,10 +121,7 @@ def _move(first: Model, final: Model, kind: str) -> str:
     before, after = _mean(first, kind), _mean(final, kind)
     if before is None or after is None:
         return ""
-    asked = f"questions that {NEEDS[kind]}"
-    if percent(before) == percent(after):
-        return f"{asked} stayed at {percent(after)} right"
-    return f"{asked} went from {percent(before)} to {percent(after)} right"
+    return f"Questions that {NEEDS[kind]}: {percent(before)} right before, {percent(after)} after."
 
 
 def _manner(run: Snapshot, model: Model) -> str:
@@ -133,41 +149,19 @@ def _control(models: Sequence[Model]) -> Model | None:
 
 
 def _reached(control: Model | None) -> str:
-    """What training without the divergence term reached, as the end of a sentence."""
+    """What training without the divergence term reached, as a sentence."""
     means = [_mean(control, kind) for kind in NEEDS] if control else []
     reached = " and ".join(percent(mean) for mean in means if mean is not None)
-    return f"; the same without that push (plain GRPO) reached {reached}" if reached else ""
+    return f" The same training without that (plain GRPO) reached {reached}." if reached else ""
 
 
-def _verdict(models: Sequence[Model]) -> str:
-    """Whether the inferential change is more than the questions' sampling noise."""
-    if None in (_mean(models[0], "inferential"), _mean(models[-1], "inferential")):
-        return ""
-    ends = [model["evaluation"]["inferential"] for model in (models[0], models[-1])]
+def _change(first: Model, final: Model) -> tuple[float, float, float] | None:
+    """Points of inferential accuracy between two models, with their 95% interval."""
+    if None in (_mean(first, "inferential"), _mean(final, "inferential")):
+        return None
+    ends = [model["evaluation"]["inferential"] for model in (first, final)]
     gap, low, high = (100 * value for value in difference(*ends))
-    meaning = (
-        "this run alone does not show a change"
-        if low <= 0 <= high
-        else "more than the choice of questions explains"
-    )
-    return (
-        f"Where thinking is needed that is {gap:+.0f} points, {meaning} (95% interval "
-        f"{low:+.0f} to {high:+.0f}, {ends[1]['n']} questions, one training run)."
-    )
-
-
-def _verdict_on_control(models: Sequence[Model]) -> str:
-    """How the last model differs from the control, and what one run cannot say about that."""
-    control = _control(models)
-    if control is None or None in (_mean(control, "inferential"), _mean(models[-1], "inferential")):
-        return ""
-    ends = [model["evaluation"]["inferential"] for model in (control, models[-1])]
-    gap, low, high = (100 * value for value in difference(*ends))
-    meaning = "no more" if low <= 0 <= high else "more"
-    return (
-        f"Against plain GRPO it is {gap:+.0f} points ({low:+.0f} to {high:+.0f}), {meaning} than "
-        "the choice of questions explains; another seed of the training is not in that interval."
-    )
+    return gap, low, high
 
 
 def _mean(model: Model, kind: str) -> float | None:
@@ -185,7 +179,8 @@ def results_section(models: Sequence[Model], colours: Mapping[str, int]) -> str:
     """Accuracy of every model by kind of question, with its interval."""
     if not models:
         return ""
-    counts = [(kind, (models[-1]["evaluation"].get(kind) or {}).get("n", 0)) for kind in KINDS]
+    kinds = (*NEEDS, "overall")
+    counts = [(kind, (models[-1]["evaluation"].get(kind) or {}).get("n", 0)) for kind in kinds]
     groups = [
         (
             TITLES[kind],

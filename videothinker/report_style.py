@@ -30,6 +30,7 @@ h2 { margin: 60px 0 4px; padding-top: 20px; border-top: 1px solid var(--rule); f
   letter-spacing: -0.01em; }
 p { margin: 6px 0; max-width: 70ch; }
 .lead { margin: 12px 0 16px; max-width: 76ch; font-size: 17px; }
+.lead + .note { max-width: 92ch; }
 .alert { margin: 14px 0; padding: 10px 14px; max-width: none; border-left: 3px solid var(--bad);
   border-radius: 3px 8px 8px 3px; background: var(--bad-wash); overflow-wrap: anywhere; }
 .kicker { color: var(--muted); font-size: 13.5px; }
@@ -49,6 +50,7 @@ svg .chance { stroke: var(--s1); stroke-width: 2.5; fill: none; }
 svg .line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
 svg .raw { stroke-width: 1; opacity: 0.32; }
 .narrow { display: none; }
+.narrow svg text { font-size: 12px; }
 table { width: 100%; margin-top: 14px; border-collapse: collapse; font-size: 14.5px;
   font-variant-numeric: tabular-nums; }
 th, td { padding: 7px 8px; border-bottom: 1px solid var(--rule); text-align: right;
@@ -117,7 +119,7 @@ code { font: 12.5px ui-monospace, "SF Mono", Menlo, monospace; overflow-wrap: an
   th { font-size: 11.5px; }
   .results th:nth-child(5), .results td:nth-child(5) { display: none; }
   .scores td:nth-child(3) small { display: none; }
-  td small { font-size: 10.5px; }
+  td small { font-size: 11px; }
   figcaption { min-height: 0; }
   .group-card { margin-inline: -6px; padding: 14px 12px; }
 }

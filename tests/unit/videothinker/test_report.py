@@ -112,7 +112,7 @@ def test_text_from_outside_is_escaped(run: Path) -> None:
 
 def test_the_page_shows_curves_phases_answers_and_lineage(run: Path) -> None:
     text = write_report(run).read_text()
-    assert "CDPO training: questions that need thinking went from 31% to 42% right" in text
+    assert "Questions that need thinking: 31% right before CDPO training, 42% after." in text
     assert "mean reward by step" in text
     assert "</b> 3.2 s a step, 3 steps" in text
     assert "advantage +0.67" in text

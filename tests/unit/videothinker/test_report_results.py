@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from evaluated_models import estimate, model
 
-from videothinker.report_results import claim, difference, evaluated, lead, results_table
+from videothinker.report_results import claim, difference, evaluated, lead, results_table, verdict
 from videothinker.run import RunDirectory
 from videothinker.snapshot import Snapshot, read_snapshot
 
@@ -25,14 +25,9 @@ def run(tmp_path: Path) -> Snapshot:
 
 def test_the_claim_says_what_changed_between_the_first_and_the_last_model() -> None:
     assert claim([BASE, BIAS, CDPO]) == (
-        "CDPO training: questions that need thinking went from 31% to 42% right, questions that "
-        "only need looking went from 85% to 88% right."
+        "Questions that need thinking: 31% right before CDPO training, 42% after. Questions that "
+        "only need looking: 85% right before, 88% after."
     )
-
-
-def test_the_claim_owns_up_to_a_loss_and_to_no_change() -> None:
-    assert "need thinking went from 31% to 2% right" in claim([BASE, BIAS])
-    assert "need thinking stayed at 31% right" in claim([BASE, model("grpo", 99, 31)])
 
 
 def test_one_model_has_not_been_trained() -> None:
@@ -45,9 +40,9 @@ def test_one_model_has_not_been_trained() -> None:
 
 def test_the_lead_explains_the_method_by_what_was_configured(run: Snapshot) -> None:
     said = lead(run, [BASE, BIAS, CDPO])
-    assert said.startswith(
+    assert said == (
         "CDPO is reinforcement learning on the model's own answers that also pushes it away from a"
-        " copy of the model that was trained to answer by looking alone. "
+        " copy of the model that was trained to answer by looking alone."
     )
     assert "pushes" not in lead(run, [BASE, BIAS])
 
@@ -55,15 +50,16 @@ def test_the_lead_explains_the_method_by_what_was_configured(run: Snapshot) -> N
 def test_the_lead_does_not_credit_repulsion_with_what_plain_grpo_reached_too(
     run: Snapshot,
 ) -> None:
-    said = lead(run, [BASE, BIAS, model("grpo", 88, 41), CDPO])
-    assert "without that push (plain GRPO) reached 41% and 88%." in said
-    assert "no more than the choice of questions explains; another seed" in said
-    apart = lead(run, [BASE, BIAS, model("grpo", 88, 4), CDPO])
-    assert ", more than the choice of questions explains; another seed" in apart
+    models = [BASE, BIAS, model("grpo", 88, 41), CDPO]
+    assert lead(run, models).endswith("without that (plain GRPO) reached 41% and 88%.")
 
 
-def test_a_change_within_its_interval_is_called_none(run: Snapshot) -> None:
-    assert "this run alone does not show a change" in lead(run, [BASE, model("cdpo", 88, 33)])
+def test_the_verdict_tells_a_change_from_the_noise_of_the_questions() -> None:
+    said = verdict([BASE, model("grpo", 88, 4), CDPO])
+    assert "against the model before training +11 points" in said
+    assert "), no more than the choice of questions explains; against plain GRPO +38" in said
+    assert "), more than the choice of questions explains. Another training run" in said
+    assert verdict([BASE]) == ""
 
 
 def test_models_without_an_evaluation_are_left_out(run: Snapshot) -> None:
