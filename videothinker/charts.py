@@ -114,7 +114,7 @@ def grouped_bars(
     groups: Sequence[tuple[str, Sequence[Bar]]], width: int, height: int, summary: str
 ) -> str:
     """Bars from 0% to 100% with their intervals, one group a title."""
-    left, right, top, bottom = 38, 4, 30, 26
+    left, right, top, bottom = 42, 4, 30, 26
     inner, floor = width - left - right, height - bottom
     scale = floor - top
     parts = []

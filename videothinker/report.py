@@ -48,7 +48,7 @@ def write_report(run: Path) -> Path:
         + results_section(models, colours)
         + groups_section(
             snapshot.path,
-            stages,
+            stages[::-1],
             Path(videos) if isinstance(videos, str) else None,
             _video_config(snapshot.config),
         )

@@ -26,7 +26,7 @@ FILES_SEARCHED = 20
 def groups_section(
     run: Path, stages: Sequence[str], videos: Path | None, video: VideoConfig
 ) -> str:
-    """A few groups of each stage, from its end."""
+    """A few groups from the end of each stage, in the order given."""
     cards = []
     for stage in stages:
         for row in choose(_latest(run, stage)):
@@ -40,9 +40,9 @@ def groups_section(
         return ""
     return (
         "<h2>What the model said</h2>"
-        '<p class="note">Groups from the end of each stage: one question, several sampled answers. '
-        "Within a group an answer is pushed up (green) or down (red) by its advantage, how far its "
-        "reward is above or below the group's mean.</p>" + "".join(cards)
+        '<p class="note">Groups from the end of each stage, the last stage first: one question, '
+        "several sampled answers. Within a group an answer is pushed up (green) or down (red) by "
+        "its advantage, how far its reward is above or below the group's mean.</p>" + "".join(cards)
     )
 
 

@@ -132,14 +132,14 @@ def _manner(run: Snapshot, model: Model) -> str:
     )
     learning = "reinforcement learning on the model's own answers"
     anchors = {
-        "bias": "a copy of the model that was trained to answer by looking alone",
+        "bias": "a copy that was trained to answer by looking alone, the bias model",
         "base": "the model it started from",
     }
     anchor = anchors.get(str(kl.get("anchor")), "another model")
     if kl.get("direction") == "repel":
-        return f"{learning} that also pushes it away from {anchor}"
+        return f"{learning} that also pushes the model away from {anchor}"
     if kl.get("direction") == "attract":
-        return f"{learning} that also holds it near {anchor}"
+        return f"{learning} that also holds the model near {anchor}"
     return learning
 
 
@@ -152,7 +152,7 @@ def _reached(control: Model | None) -> str:
     """What training without the divergence term reached, as a sentence."""
     means = [_mean(control, kind) for kind in NEEDS] if control else []
     reached = " and ".join(percent(mean) for mean in means if mean is not None)
-    return f" The same training without that (plain GRPO) reached {reached}." if reached else ""
+    return f" The same training without it (plain GRPO) reached {reached}." if reached else ""
 
 
 def _change(first: Model, final: Model) -> tuple[float, float, float] | None:

@@ -36,8 +36,9 @@ p { margin: 6px 0; max-width: 70ch; }
 .kicker { color: var(--muted); font-size: 13.5px; }
 .note { color: var(--muted); font-size: 14.5px; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 20px; margin: 14px 0 4px; font-size: 14px; }
-.chip { display: inline-flex; align-items: center; gap: 7px; }
-.chip i { width: 11px; height: 11px; border-radius: 3px; background: var(--c); }
+.chip { display: inline-flex; align-items: center; gap: 7px; min-width: 0;
+  overflow-wrap: anywhere; }
+.chip i { flex: none; width: 11px; height: 11px; border-radius: 3px; background: var(--c); }
 svg { display: block; width: 100%; height: auto; }
 svg text { font: 11px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; fill: var(--muted);
   font-variant-numeric: tabular-nums; }
@@ -78,7 +79,7 @@ svg .border { stroke: var(--muted); stroke-dasharray: 3 3; fill: none; }
 span.sign::before { content: "\\25BC"; margin-right: 6px; color: var(--c); font-size: 12px; }
 .list td, .list th { text-align: left; }
 .list td { overflow-wrap: anywhere; }
-.list td:first-child, .list td:last-child { white-space: nowrap; }
+.losses td:nth-child(2), .losses th { white-space: nowrap; }
 details { margin-top: 20px; }
 summary { cursor: pointer; color: var(--muted); font-size: 14.5px; }
 pre { margin: 12px 0 0; padding: 14px 16px; border: 1px solid var(--rule); border-radius: 8px;

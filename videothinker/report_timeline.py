@@ -24,10 +24,9 @@ PHASES = ("waiting for samples", "learning", "weights to the engines", "the rest
 INSIDE = ("prepare", "generate", "score")
 """What happens elsewhere while the driver waits."""
 TELLING = {"lost": "lost", "joined": "more workers", "left": "fewer workers", "resumed": "resumed"}
+NOTICED_SECONDS = 0.005
 LISTED = 30
 """Losses and reasons that a page lists; of more it says how many."""
-TOGETHER_SECONDS = 300.0
-"""Processes of a resumed run start one after the other, within about this time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +47,8 @@ def timeline_section(run: Snapshot) -> str:
     lines = [line for line in run.metrics if step_seconds(line)]
     if not lines:
         return ""
-    marks = _marks(happenings(run.events), lines)
+    ends = [end for line in lines if (end := number(line.get("time"))) is not None]
+    marks = _marks(happenings(run.events, ends), lines)
     slices = [Slice(label=_label(line), group=line["stage"], parts=_parts(line)) for line in lines]
     drawn = "".join(
         f'<div class="{kind}">{stacked_steps(slices, marks, width, height)}</div>'
@@ -67,12 +67,16 @@ def timeline_section(run: Snapshot) -> str:
 
 def mishaps_section(run: Snapshot) -> str:
     """Processes that were lost, and samples that were left out, each with its reason."""
-    losses = [event for event in happenings(run.events) if event.kind == "lost"]
+    losses = [event for event in happenings(run.events, ()) if event.kind == "lost"]
     return f"<h2>What went wrong</h2>{_losses(losses, run.metrics)}{_left_out(run.skipped)}"
 
 
-def happenings(events: Sequence[Line]) -> list[Happening]:
-    """Losses, scalings and resumptions, in order; a first start and a replacement are neither."""
+def happenings(events: Sequence[Line], ends: Sequence[float]) -> list[Happening]:
+    """Losses, scalings and resumptions, in order; a first start and a replacement are neither.
+
+    `ends`: when steps ended. Whoever starts before the first step that a driver makes was always to
+    start.
+    """
     present: set[str] = set()
     missing: set[str] = set()
     resumed = float("-inf")
@@ -86,9 +90,8 @@ def happenings(events: Sequence[Line]) -> list[Happening]:
             present, missing, resumed = set(), set(), moment
         (missing.add if kind == "lost" else missing.discard)(process)
         (present.discard if kind in ("lost", "left") else present.add)(process)
-        if kind == "joined" and moment - resumed < TOGETHER_SECONDS:
-            continue
-        if kind != "replaced":
+        planned = kind == "joined" and not any(resumed < end <= moment for end in ends)
+        if kind != "replaced" and not planned:
             found.append(_happening(kind, moment, process, event, events[place + 1 :]))
     return found
 
@@ -166,14 +169,21 @@ def _stages(lines: Sequence[Line]) -> str:
         own = [line for line in lines if line["stage"] == stage]
         total = fmean(step_seconds(line) for line in own)
         means = [fmean(parts) for parts in zip(*map(_parts, own), strict=True)]
-        told = [f"{name} {mean:.2g} s" for name, mean in zip(PHASES, means, strict=True) if mean]
-        inside = [(name, fmean(_phase(line, name) for line in own)) for name in INSIDE]
-        told += [f"{name} {mean:.2g} s" for name, mean in inside if mean]
+        inside = [fmean(_phase(line, name) for line in own) for name in INSIDE]
+        told = "; meanwhile elsewhere ".join(
+            filter(None, [_told(PHASES, means), _told(INSIDE, inside)])
+        )
         rows += (
             f"<li><b>{escape(stage)}</b> {total:.3g} s a step, {len(own)} steps"
-            f'<span class="note">{", ".join(told)}</span></li>'
+            f'<span class="note">{told}</span></li>'
         )
     return f'<ul class="phases">{rows}</ul>'
+
+
+def _told(names: Sequence[str], seconds: Sequence[float]) -> str:
+    """Those that can be noticed."""
+    pairs = zip(names, seconds, strict=True)
+    return ", ".join(f"{name} {took:.2g} s" for name, took in pairs if took >= NOTICED_SECONDS)
 
 
 def _losses(losses: Sequence[Happening], lines: Sequence[Line]) -> str:
@@ -186,7 +196,7 @@ def _losses(losses: Sequence[Happening], lines: Sequence[Line]) -> str:
     return (
         f'<p class="note">Processes that were lost: {escape(told)}{more}. What they were doing was '
         "done again by others.</p>"
-        '<div class="scroll"><table class="list"><thead><tr><th>during</th><th>process</th>'
+        '<div class="scroll"><table class="list losses"><thead><tr><th>during</th><th>process</th>'
         f"<th>why</th><th>back after</th></tr></thead><tbody>{rows}</tbody></table></div>"
     )
 

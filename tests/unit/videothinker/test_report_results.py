@@ -41,8 +41,8 @@ def test_one_model_has_not_been_trained() -> None:
 def test_the_lead_explains_the_method_by_what_was_configured(run: Snapshot) -> None:
     said = lead(run, [BASE, BIAS, CDPO])
     assert said == (
-        "CDPO is reinforcement learning on the model's own answers that also pushes it away from a"
-        " copy of the model that was trained to answer by looking alone."
+        "CDPO is reinforcement learning on the model's own answers that also pushes the model away"
+        " from a copy that was trained to answer by looking alone, the bias model."
     )
     assert "pushes" not in lead(run, [BASE, BIAS])
 
@@ -51,7 +51,7 @@ def test_the_lead_does_not_credit_repulsion_with_what_plain_grpo_reached_too(
     run: Snapshot,
 ) -> None:
     models = [BASE, BIAS, model("grpo", 88, 41), CDPO]
-    assert lead(run, models).endswith("without that (plain GRPO) reached 41% and 88%.")
+    assert lead(run, models).endswith("without it (plain GRPO) reached 41% and 88%.")
 
 
 def test_the_verdict_tells_a_change_from_the_noise_of_the_questions() -> None:

@@ -17,7 +17,7 @@ def event(moment: float, kind: str, process: str, **more: Any) -> dict[str, Any]
 
 
 def told(*events: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(one.kind, one.process) for one in happenings(events) if one.time > 0]
+    return [(one.kind, one.process) for one in happenings(events, (5, 105))]
 
 
 BEGUN = (event(0, "started", "learner-0"), event(0, "started", "rollout-0"))
@@ -27,7 +27,7 @@ def test_a_loss_is_told_once_and_its_replacement_gives_the_time_it_took() -> Non
     lost = event(10, "lost", "rollout-0", reason="rollout-0, sampling: killed")
     [loss] = [
         one
-        for one in happenings([*BEGUN, lost, event(41, "started", "rollout-0")])
+        for one in happenings([*BEGUN, lost, event(41, "started", "rollout-0")], ())
         if one.kind == "lost"
     ]
     assert (loss.reason, loss.back_after) == ("sampling: killed", 31)
@@ -38,9 +38,13 @@ def test_scaling_is_told_in_both_directions() -> None:
     assert told(*BEGUN, *events) == [("joined", "rollout-1"), ("left", "rollout-1")]
 
 
-def test_a_new_driver_is_one_resumption_however_many_it_starts() -> None:
+def test_a_new_driver_is_one_resumption_until_it_has_made_a_step() -> None:
     again = [event(100 + n, "started", f"rollout-{n}") for n in range(3)]
-    assert told(*BEGUN, event(99, "started", "learner-0"), *again) == [("resumed", "learner-0")]
+    later = event(106, "started", "rollout-3")
+    assert told(*BEGUN, event(99, "started", "learner-0"), *again, later) == [
+        ("resumed", "learner-0"),
+        ("joined", "rollout-3"),
+    ]
 
 
 @pytest.fixture
