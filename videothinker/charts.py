@@ -21,6 +21,8 @@ LABELS_BESIDE_FROM = 600
 ROOM_FOR_PERCENT = 34
 """Width from which a bar has room for its value with a sign."""
 LONGEST_LABEL = 44
+POINTS = 400
+"""Of a line; a drawing has no room for more."""
 SMOOTH_FROM = 24
 """Points from which a curve also gets a moving mean; below, the raw line is readable itself."""
 
@@ -239,7 +241,7 @@ def line_chart(
 def _line(series: Series, at: Place) -> str:
     stroke = f"stroke:{colour(series.colour)}"
     title = f"<title>{escape(series.label)}</title>"
-    points, line = series.points, '<polyline class="line'
+    points, line = thinned(series.points), '<polyline class="line'
     if len(points) == 1:
         x, y = at(*points[0])
         fill = f"fill:{colour(series.colour)}"
@@ -332,6 +334,13 @@ def moving_mean(points: Sequence[tuple[float, float]], window: int) -> list[tupl
         near = [y for _, y in points[max(0, place - half) : place + half + 1]]
         result.append((x, sum(near) / len(near)))
     return result
+
+
+def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most POINTS of them: neighbours as their mean, where there are more."""
+    together = -(-len(points) // POINTS)
+    few = (points[at : at + together] for at in range(0, len(points), together))
+    return [(fmean(x for x, _ in some), fmean(y for _, y in some)) for some in few]
 
 
 def _whole_ticks(low: float, high: float) -> list[float]:

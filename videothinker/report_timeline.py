@@ -6,6 +6,7 @@ Reasons come from outside; all of it is escaped before it reaches the page.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,8 +48,8 @@ def timeline_section(run: Snapshot) -> str:
     lines = [line for line in run.metrics if step_seconds(line)]
     if not lines:
         return ""
-    ends = [end for line in lines if (end := number(line.get("time"))) is not None]
-    marks = _marks(happenings(run.events, ends), lines)
+    ends = _ends(lines)
+    marks = _marks(happenings(run.events, ends), lines, ends)
     slices = [Slice(label=_label(line), group=line["stage"], parts=_parts(line)) for line in lines]
     drawn = "".join(
         f'<div class="{kind}">{stacked_steps(slices, marks, width, height)}</div>'
@@ -122,11 +123,11 @@ def _happening(
     )
 
 
-def _marks(found: Sequence[Happening], lines: Sequence[Line]) -> list[Mark]:
+def _marks(found: Sequence[Happening], lines: Sequence[Line], ends: Sequence[float]) -> list[Mark]:
     """One mark for each step and kind; what came before the first step has none."""
     together: dict[tuple[int, str], list[str]] = {}
     for one in found:
-        place = _place(one.time, lines)
+        place = _place(one.time, lines, ends)
         if place is not None:
             said = f"{one.process} {one.kind}" + (f": {one.reason}" if one.reason else "")
             together.setdefault((place, one.kind), []).append(said)
@@ -136,15 +137,18 @@ def _marks(found: Sequence[Happening], lines: Sequence[Line]) -> list[Mark]:
     ]
 
 
-def _place(moment: float, lines: Sequence[Line]) -> int | None:
-    """The step during which something happened, or after whose end, if it was the last."""
-    ends = [number(line.get("time")) for line in lines]
-    if ends[0] is None or moment < ends[0] - step_seconds(lines[0]):
+def _place(moment: float, lines: Sequence[Line], ends: Sequence[float]) -> int | None:
+    """The step during which something happened, or the last one, if that was already done."""
+    if not ends or moment < ends[0] - step_seconds(lines[0]):
         return None
-    return next(
-        (place for place, end in enumerate(ends) if end is not None and end >= moment),
-        len(lines) - 1,
-    )
+    return min(bisect_left(ends, moment), len(lines) - 1)
+
+
+def _ends(lines: Sequence[Line]) -> list[float]:
+    """When each step ended; nothing where a line does not say, as those of older versions."""
+    ends = [number(line.get("time")) for line in lines]
+    known = [end for end in ends if end is not None]
+    return known if len(known) == len(ends) else []
 
 
 def _label(line: Line) -> str:
@@ -191,7 +195,8 @@ def _losses(losses: Sequence[Happening], lines: Sequence[Line]) -> str:
         return '<p class="note">No process was lost.</p>'
     roles = Counter(loss.process.rpartition("-")[0] for loss in losses)
     told = ", ".join(f"{count} {role}" for role, count in roles.most_common())
-    rows = "".join(_loss(loss, lines) for loss in losses[:LISTED])
+    ends = _ends(lines)
+    rows = "".join(_loss(loss, lines, ends) for loss in losses[:LISTED])
     more = f", the first {LISTED} below" if len(losses) > LISTED else ""
     return (
         f'<p class="note">Processes that were lost: {escape(told)}{more}. What they were doing was '
@@ -201,8 +206,8 @@ def _losses(losses: Sequence[Happening], lines: Sequence[Line]) -> str:
     )
 
 
-def _loss(loss: Happening, lines: Sequence[Line]) -> str:
-    place = _place(loss.time, lines) if lines else None
+def _loss(loss: Happening, lines: Sequence[Line], ends: Sequence[float]) -> str:
+    place = _place(loss.time, lines, ends)
     during = "the start" if place is None else _label(lines[place])
     back = "-" if loss.back_after is None else duration(loss.back_after)
     cells = (during, loss.process, loss.reason, back)

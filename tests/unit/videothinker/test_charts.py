@@ -16,6 +16,7 @@ from videothinker.charts import (
     line_chart,
     moving_mean,
     stacked_steps,
+    thinned,
     tick_labels,
     ticks,
 )
@@ -78,6 +79,14 @@ def test_a_long_line_is_drawn_raw_and_smoothed() -> None:
     points = tuple((float(x), float(x % 2)) for x in range(100))
     svg = line_chart([Series(label="", points=points, colour=0)], x_label="s", y_label="r")
     assert len(parse(svg).findall(f".//{SVG}polyline")) == 2
+
+
+def test_a_line_of_very_many_points_is_drawn_as_means_of_neighbours() -> None:
+    points = [(float(x), float(x % 2)) for x in range(4000)]
+    few = thinned(points)
+    assert len(few) == 400
+    assert few[0] == (4.5, 0.5)
+    assert thinned(points[:400]) == points[:400]
 
 
 def test_one_point_is_a_dot_and_none_is_no_chart() -> None:
