@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from videothinker import cpu_torch
 from videothinker.config import Device, RolloutConfig
 from videothinker.errors import WeightsError
 from videothinker.model.policy import forbidden_tokens
+from videothinker.model_files import SAFE, require_safe
 from videothinker.scoring import answer_start
 from videothinker.types import INITIAL_VERSION, Completion, Prompt, Weights
 
@@ -24,6 +26,7 @@ ENGINE_ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine core lives in this process
     "VLLM_LOGGING_LEVEL": "WARNING",
     "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_ALLOW_INSECURE_SERIALIZATION": "0",  # whatever the shell says
 }
 PREFILL_TOKENS = 4096
 CPU_ENVIRONMENT = {"TORCHDYNAMO_DISABLE": "1"}
@@ -74,6 +77,7 @@ class VllmEngine:
         device: Device,
         engine_share: float,
     ) -> None:
+        require_safe(model)
         cpu_torch.install()
         os.environ.update(ENGINE_ENVIRONMENT)
         options: dict[str, Any] = {}
@@ -93,8 +97,11 @@ class VllmEngine:
         if hasattr(EngineArgs, "mm_device_do_normalize"):  # vLLM 0.32, not yet 0.26
             options["mm_device_do_normalize"] = False  # prompts arrive normalised
         keep_pixels()
+        meet_in_a_file()
         self._llm = LLM(
             model=str(model),
+            load_format="safetensors",
+            trust_remote_code=False,
             dtype=dtype,
             max_model_len=config.max_model_len,
             block_size=32,
@@ -274,6 +281,17 @@ def keep_pixels() -> None:
         output.strip_covered_mm_data = lambda features, *_, **__: features
 
 
+def meet_in_a_file() -> None:
+    """Have vLLM's one process meet itself in a file, as 0.32 does on its own.
+
+    0.26 opens a port for that, and torch opens it on every interface.
+    """
+    from vllm.v1.executor import uniproc_executor
+
+    folder = mkdtemp(prefix="videothinker-")
+    uniproc_executor.get_distributed_init_method = lambda *_: f"file://{folder}/meeting"
+
+
 def video_fields(features: Any) -> dict[str, Any]:
     """How vLLM cuts a batch's video tensors into one item per video."""
     from vllm.multimodal.inputs import MultiModalFieldConfig
@@ -290,7 +308,7 @@ def end_tokens(model: Path) -> list[int]:
     """Every token that ends a completion, as the checkpoint declares them."""
     from transformers import GenerationConfig
 
-    declared = GenerationConfig.from_pretrained(model).eos_token_id
+    declared = GenerationConfig.from_pretrained(model, **SAFE).eos_token_id
     return [declared] if isinstance(declared, int) else list(declared)
 
 

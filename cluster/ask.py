@@ -13,6 +13,7 @@ from cluster.answering import answering
 from videothinker.budget import read_budget
 from videothinker.config import VideoConfig
 from videothinker.errors import InputError, VideoThinkerError
+from videothinker.model_files import require_safe
 from videothinker.progress import ProgressLine
 from videothinker.prompts import Wording, asked
 from videothinker.rewards import answer_text
@@ -32,6 +33,7 @@ def run(
     """The model's most likely completion, taken apart."""
     if not (model / "config.json").is_file():
         raise InputError(f"{model}: no model there (no config.json); --model names its folder")
+    require_safe(model)
     if not video.exists():
         raise InputError(f"{video}: no such file; --video names a video")
     own = read_budget(model)

@@ -14,6 +14,7 @@ from videothinker.budget import Budget, read_budget
 from videothinker.config import VideoConfig
 from videothinker.data.video_files import check_distinct, locate
 from videothinker.errors import InputError
+from videothinker.model_files import require_safe
 from videothinker.progress import ProgressLine
 from videothinker.prompts import Wording, asked
 from videothinker.report_evaluation import write_evaluation_report
@@ -72,6 +73,7 @@ def run(this: Evaluation) -> dict[str, Any]:
     loaded = evaluation.read(this.benchmark, this.data)
     questions = loaded.questions
     check_videos(questions, this.videos)
+    require_safe(this.model)
     budget, wording = this.resolved_budget(), this.resolved_wording()
     identity = this.identity(questions)
     answers = Answers(this.out, identity)

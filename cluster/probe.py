@@ -15,6 +15,7 @@ from videothinker.data.clevrer import without_clause
 from videothinker.data.store import write_questions
 from videothinker.data.views import View
 from videothinker.errors import InputError
+from videothinker.model_files import require_safe
 from videothinker.progress import ProgressLine
 from videothinker.prompts import asked
 from videothinker.run import atomic_write
@@ -51,6 +52,7 @@ def run(this: Evaluation, probes: Sequence[Probe] = PROBES) -> dict[str, Any]:
     """Writes questions.parquet, bias.parquet, probes.jsonl and result.json; goes on if repeated."""
     questions = evaluation.load(this.benchmark, this.data)
     check_videos(questions, this.videos)
+    require_safe(this.model)
     budget, wording = this.resolved_budget(), this.resolved_wording()
     identity = this.identity(questions)
     passes = [

@@ -10,8 +10,10 @@ from typing import get_args
 
 from videothinker.config import GuardConfig, Part, RunConfig, StageConfig
 from videothinker.data.store import read_questions
+from videothinker.data.video_files import locate
 from videothinker.disk import shortage
 from videothinker.errors import InputError
+from videothinker.model_files import require_safe
 
 Problem = tuple[tuple[str, ...], str]
 """The dotted keys that the problem is about, and the sentence for the user."""
@@ -45,6 +47,8 @@ def check_paths(config: RunConfig) -> list[str]:
     missing: list[str] = []
     if not (config.model.path / "config.json").is_file():
         missing.append(f"model.path: no model in {config.model.path}. {_model_remedy(config)}")
+    else:
+        missing += _unsafe("model.path", config.model.path)
     if not config.data.videos.is_dir():
         missing.append(f"data.videos: no folder {config.data.videos}. {_videos_remedy(config)}")
     if config.data.validation and not config.data.validation.is_file():
@@ -65,6 +69,8 @@ def check_paths(config: RunConfig) -> list[str]:
                 " `videothinker train configs/bias.yaml`, or name a checkpoint's folder:"
                 f" stages.{number}.kl.anchor=DIR"
             )
+        elif (Path(stage.kl.anchor) / "config.json").is_file() and stage.kl.direction != "none":
+            missing += _unsafe(f"stages.{number}.kl.anchor", Path(stage.kl.anchor))
         produced.add(stage.name)
     missing += _missing_videos(config)
     if (short := shortage(config)) is not None:
@@ -249,6 +255,14 @@ def _check_out(config: RunConfig) -> Iterator[Problem]:
         )
 
 
+def _unsafe(key: str, model: Path) -> list[str]:
+    try:
+        require_safe(model)
+    except InputError as error:
+        return [f"{key}: {error}"]
+    return []
+
+
 def _anchor_present(stage: StageConfig, produced: set[str]) -> bool:
     kl = stage.kl
     if (
@@ -272,7 +286,7 @@ def _missing_videos(config: RunConfig) -> list[str]:
         except InputError as error:
             lines.append(str(error))
             continue
-        absent = sorted(name for name in names if not (folder / name).exists())
+        absent = sorted(name for name in names if locate(folder, name) is None)
         if len(absent) > config.data.max_skipped_share * len(names):
             lines.append(
                 f"data.videos: {len(absent)} of the {len(names)} videos of {file} are not in"

@@ -12,9 +12,13 @@ from typing import Any
 from videothinker.budget import Budget, write_budget
 from videothinker.errors import InputError
 from videothinker.model_card import CARD, LINEAGE, ModelLineage, describe, license_in
+from videothinker.model_files import PICKLED
 from videothinker.run import atomic_write
 
-WEIGHT_FILES = ("*.safetensors", "*.safetensors.index.json", "*.bin", "config.json")
+REPLACED = ("*.safetensors", "*.safetensors.index.json", "config.json")
+"""What an export has of its own."""
+NOT_HANDED_ON = (*(f"*{ending}" for ending in PICKLED), "*.py")
+"""What an export must not take over, since whoever loads it might run it."""
 GENERATION = "generation_config.json"
 TOKEN_KEYS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
@@ -35,7 +39,7 @@ def save_model(
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     # a card and a lineage of `like` would be wrong here
-    left_out = shutil.ignore_patterns(*WEIGHT_FILES, CARD, LINEAGE)
+    left_out = shutil.ignore_patterns(*REPLACED, *NOT_HANDED_ON, CARD, LINEAGE)
     shutil.copytree(like, partial, ignore=left_out)
     model.save_pretrained(partial)
     _rewrite(partial / "config.json", with_cache(_read(partial / "config.json")))

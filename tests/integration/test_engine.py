@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -206,3 +207,10 @@ def test_an_update_that_misses_a_tensor_is_refused_before_it_is_applied(
     }
     with pytest.raises(WeightsError, match=r"\d of \d+ tensors missing, first .*q_proj.weight"):
         worker.load(packed(tensors, 1))
+
+
+def test_vllm_reads_safetensors_alone_and_no_code_of_a_model(engine: VllmEngine) -> None:
+    settings = engine._llm.llm_engine.vllm_config
+    assert settings.load_config.load_format == "safetensors"
+    assert not settings.model_config.trust_remote_code
+    assert os.environ["VLLM_ALLOW_INSECURE_SERIALIZATION"] == "0"

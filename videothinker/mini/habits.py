@@ -24,6 +24,7 @@ from videothinker.mini.render import GRID, MERGE, draw, encode
 from videothinker.mini.texts import OPENINGS, STYLES, style_of
 from videothinker.mini.world import FPS, Scene, make_scene
 from videothinker.model.positions import VideoGeometry, mrope_positions
+from videothinker.model_files import SAFE
 from videothinker.prompts import messages, training_text
 from videothinker.rewards import format_reward, soft_accuracy
 
@@ -33,8 +34,8 @@ _BATCH = 64
 
 def measure(base: Path, *, scenes: int = 192, seed: int = 987_654_321) -> dict[str, float]:
     """Sampled at temperature 1: format, share of styles, accuracy by style and by kind."""
-    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(base).eval()
-    processor = Qwen2_5_VLProcessor.from_pretrained(base)
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(base, **SAFE).eval()
+    processor = Qwen2_5_VLProcessor.from_pretrained(base, **SAFE)
     drawn = [make_scene(seed, index) for index in range(scenes)]
     pixels = read_back(drawn, seed, processor)
     generator = torch.Generator().manual_seed(seed)

@@ -23,6 +23,7 @@ from videothinker import cpu_torch
 from videothinker.divergence import exact_divergence
 from videothinker.errors import InputError
 from videothinker.model.attention import Layout, share_prefix
+from videothinker.model_files import SAFE, require_safe
 from videothinker.types import Prompt
 
 LOGITS_AT_ONCE = 2**24
@@ -32,11 +33,12 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 def load_model(path: Path, dtype: str) -> Any:
     """Qwen2.5-VL from a folder."""
+    require_safe(path)
     cpu_torch.install()
     from transformers import Qwen2_5_VLForConditionalGeneration
 
     return Qwen2_5_VLForConditionalGeneration.from_pretrained(
-        path, dtype=DTYPES[dtype], attn_implementation="sdpa"
+        path, dtype=DTYPES[dtype], attn_implementation="sdpa", use_safetensors=True, **SAFE
     )
 
 

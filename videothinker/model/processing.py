@@ -12,6 +12,7 @@ from videothinker.data.frames import Clip
 from videothinker.data.video_files import path_of
 from videothinker.data.views import View, seen
 from videothinker.model.positions import VideoGeometry, mrope_positions
+from videothinker.model_files import SAFE, require_safe
 from videothinker.prompts import messages
 from videothinker.types import Prompt, Question
 
@@ -27,11 +28,12 @@ class PromptBuilder:
     """Holds a model's processor; knows nothing of weights."""
 
     def __init__(self, model: Path, videos: Path, clips: ClipSource) -> None:
+        require_safe(model)
         cpu_torch.install()
         from transformers import AutoConfig, Qwen2_5_VLProcessor
 
-        config: Any = AutoConfig.from_pretrained(model)
-        self._processor = Qwen2_5_VLProcessor.from_pretrained(model)
+        config: Any = AutoConfig.from_pretrained(model, **SAFE)
+        self._processor = Qwen2_5_VLProcessor.from_pretrained(model, **SAFE)
         self._temporal_patch = int(config.vision_config.temporal_patch_size)
         self._geometry = VideoGeometry(
             video_token=config.video_token_id,

@@ -1,7 +1,9 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from safetensors.numpy import save_file
 
 from videothinker.config import RunConfig
 from videothinker.config_checks import check_paths
@@ -257,7 +259,8 @@ def complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
     config.data.videos.mkdir(parents=True)
     (config.data.videos / "v.mp4").touch()
     (config.model.path).mkdir(parents=True)
-    (config.model.path / "config.json").touch()
+    (config.model.path / "config.json").write_text("{}")
+    save_file({"tensor": np.zeros(1)}, config.model.path / "model.safetensors")
     question = Question(id="q", video="v.mp4", text="?", options=(("A", "a"),), answer="A")
     assert config.data.validation is not None
     for path in [config.data.validation, *(stage.questions for stage in config.stages)]:
