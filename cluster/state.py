@@ -64,12 +64,15 @@ def drop_states(stage: Path) -> None:
 
 
 def damage(folder: Path) -> str | None:
-    """Why a state cannot be resumed from; None where all of it is as it was written."""
+    """Why a state cannot be resumed from; None where all of it is as it was written.
+
+    Ranks load a state, which unpickles parts of it, only after this.
+    """
     try:
-        digests = _read(folder / PROGRESS)["digests"]
+        digests = dict(_read(folder / PROGRESS)["digests"])
     except FileNotFoundError:
         return f"{PROGRESS} is missing"
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return f"{PROGRESS} is damaged"
     for name, digest in digests.items():
         file = folder / name

@@ -262,7 +262,7 @@ def _answer(where: str, line: str) -> tuple[str, str]:
     try:
         record = json.loads(line)
         identity, completion = record["id"], record["completion"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f'{where}: expected {{"id": ..., "completion": ...}}, found {line[:60]!r}'
         ) from error

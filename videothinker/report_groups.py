@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from videothinker.config import VideoConfig
+from videothinker.data.video_files import path_of
+from videothinker.errors import InputError
 from videothinker.thumbnails import stills
 
 Row = Mapping[str, Any]
@@ -30,11 +32,7 @@ def groups_section(
     cards = []
     for stage in stages:
         for row in choose(_latest(run, stage)):
-            pictures = (
-                stills(videos / row["video"], video, row.get("start"), row.get("end"))
-                if videos
-                else []
-            )
+            pictures = _pictures(row, videos, video) if videos else []
             cards.append(_card(row, pictures))
     if not cards:
         return ""
@@ -57,6 +55,14 @@ def choose(rows: Sequence[Row]) -> list[Row]:
         if row["category"] not in [other["category"] for other in chosen]:
             chosen.append(row)
     return chosen[:GROUPS_PER_STAGE]
+
+
+def _pictures(row: Row, videos: Path, video: VideoConfig) -> list[str]:
+    try:
+        path = path_of(videos, row["video"])
+    except InputError:  # it leads out of the folder: somebody has written it there
+        return []
+    return stills(path, video, row.get("start"), row.get("end"))
 
 
 def _latest(run: Path, stage: str) -> list[Row]:

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from videothinker.data.json_values import unusual, whole_characters
 from videothinker.errors import InputError
 
 LAYOUTS = "docs/benchmarks.md lists the layouts that are read."
@@ -90,8 +91,9 @@ def _numbered(path: Path, entries: Iterable[Any], extra: Mapping[str, Any]) -> I
 
 
 def _json(text: str, path: Path, first_line: int) -> Any:
+    where = f"{path}: line {first_line}"
     try:
-        return json.loads(text)
+        return whole_characters(json.loads(text), text, where)
     except json.JSONDecodeError as error:
         line = first_line + error.lineno - 1
         remedy = "Fetch it again, or repair that line."
@@ -100,8 +102,8 @@ def _json(text: str, path: Path, first_line: int) -> Any:
         raise InputError(
             f"{path}: line {line} column {error.colno}: not JSON ({error.msg}). {remedy}"
         ) from error
-    except RecursionError as error:
-        raise InputError(f"{path}: line {first_line}: nested too deeply to be records.") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: {unusual(error)}. Fetch it again.") from error
 
 
 def _parquet(path: Path) -> list[dict[str, Any]]:

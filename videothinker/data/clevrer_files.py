@@ -23,10 +23,14 @@ from videothinker.data.clevrer_records import (
     within,
 )
 from videothinker.data.clevrer_rules import SHORT_CLIPS, SHOWN_FRAMES
+from videothinker.data.frames import locate
+from videothinker.data.json_values import unusual, whole_characters
 from videothinker.errors import InputError
 
 CHUNK = 1 << 20
 """Characters of a question file that are read at once."""
+LARGEST_ANNOTATION = 64 << 20
+"""Bytes; a real one has some 300 thousand."""
 LONGEST_SCENE = 16 << 20
 """Characters; a real one has some 15 thousand. Bounds how far a broken file is read on."""
 
@@ -101,6 +105,8 @@ def _counterfactual(question: dict[str, Any]) -> Asked:
 def read_annotation(path: Path, scene_index: int) -> Annotation:
     """A video's annotation, which must be the one of this scene."""
     with within(str(path)), _readable():
+        if not path.is_file() or path.stat().st_size > LARGEST_ANNOTATION:
+            raise InputError(f"not a file of at most {LARGEST_ANNOTATION} bytes. {AGAIN}")
         annotation = checked(Annotation, path.read_bytes())
         if annotation.scene_index != scene_index:
             raise InputError(
@@ -128,22 +134,30 @@ def _counted_frames(video: Path) -> int:
     except ModuleNotFoundError:
         return 0
     try:
+        locate(video)  # a pipe would be waited for
         with av.open(str(video)) as container:
             return int(container.streams.video[0].frames)
-    except (av.FFmpegError, OSError, IndexError):
+    except (av.FFmpegError, InputError, OSError, IndexError):
         return 0
 
 
 def find_files(folder: Path, names: Sequence[str], what: str) -> dict[str, Path]:
     """Where each file is: flat, in folders of 1000, or under one folder for both splits.
 
-    CLEVRER numbers its videos across splits, so a name identifies a file wherever it lies.
+    CLEVRER numbers its videos across splits, so a name identifies a file wherever it lies. Links
+    are followed, each folder once: they may lead back to where one comes from.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of {what}s. Unpack CLEVRER's {what}s there.")
     wanted = set(names)
     found: dict[str, Path] = {}
-    for parent, _, files in os.walk(folder, followlinks=True):
+    entered: set[tuple[int, int]] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        here = os.stat(parent)
+        if (here.st_dev, here.st_ino) in entered:
+            folders.clear()
+            continue
+        entered.add((here.st_dev, here.st_ino))
         for name in wanted.intersection(files):
             if name in found:
                 raise InputError(
@@ -218,16 +232,21 @@ class _Window:
         """The object that starts here."""
         if self.peek() != "{":
             raise self.error("a scene in braces")
+        start = self._at
         while True:
             try:
-                value, self._at = DECODER.raw_decode(self._text, self._at)
+                value, self._at = DECODER.raw_decode(self._text, start)
             except json.JSONDecodeError as error:
                 line = self._line + error.lineno - 1
-                if len(self._text) - self._at < LONGEST_SCENE and self._grow():
+                if len(self._text) - start < LONGEST_SCENE and self._grow():
+                    start = self._at
                     continue  # it may only have been cut off
                 raise InputError(f"line {line}: not JSON: {error.msg}. {AGAIN}") from error
+            except (ValueError, RecursionError) as error:  # what json does not call a mistake
+                raise InputError(f"line {self._line}: {unusual(error)}. {AGAIN}") from error
             assert isinstance(value, dict)
-            return value
+            text = self._text[start : self._at]
+            return whole_characters(value, text, f"line {self._line}")
 
     def error(self, expected: str) -> InputError:
         """For something else than what should be here."""

@@ -87,11 +87,14 @@ def pictures_in(folder: Path) -> list[Path]:
     """A folder's pictures in the order of their names."""
     try:
         files = [Path(entry) for entry in os.scandir(folder) if entry.is_file()]
+        size = sum(file.stat().st_size for file in files)
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({first_line(error)})") from error
     chosen = sorted(file for file in files if file.suffix.lower() in PICTURES)
     if not chosen:
         raise InputError(f"{folder}: is a folder without pictures (jpg, png), not a video")
+    if size > LARGEST_FILE:
+        raise InputError(f"{folder}: holds {size} bytes, which no video does")
     return chosen
 
 

@@ -88,8 +88,9 @@ def read_questions(path: Path | str) -> list[Question]:
         raise InputError(f"{path}: no such file of questions. {REMEDY}")
     try:
         table = pq.read_table(path)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: not a Parquet file ({error}). {REMEDY}") from error
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{path}: not a Parquet file ({reason}). {REMEDY}") from error
     version = (table.schema.metadata or {}).get(VERSION_KEY, b"none").decode()
     if version != SCHEMA_VERSION:
         raise InputError(
@@ -99,6 +100,7 @@ def read_questions(path: Path | str) -> list[Question]:
     missing = [name for name in SCHEMA.names if name not in table.column_names]
     if missing:
         raise InputError(f"{path}: column {missing[0]!r} is missing. {REMEDY}")
+    table = _typed(path, table)
     _refuse_duplicates(path, table.column("id").to_pylist())
     return [
         Question(
@@ -150,6 +152,22 @@ def _write(path: Path, table: pa.Table) -> None:
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
     atomic_write(path, buffer.getvalue())
+
+
+def _typed(path: Path, table: pa.Table) -> pa.Table:
+    """The columns as SCHEMA has them; only a question's part of the video may be left open."""
+    try:
+        typed = table.select(SCHEMA.names).cast(SCHEMA)
+        typed.validate(full=True)
+    except pa.ArrowException as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"{path}: its columns are not a question's ({reason}). {REMEDY}"
+        ) from error
+    for name in SCHEMA.names[:-2]:
+        if typed.column(name).null_count:
+            raise InputError(f"{path}: {name}: a question has none. {REMEDY}")
+    return typed
 
 
 def _refuse_duplicates(path: Path, ids: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,12 @@ DAMAGE: list[tuple[Callable[[Path], None], str]] = [
     (lambda state: (state / "progress.json").unlink(), "progress.json is missing"),
     (cut_short, "progress.json is damaged"),
     (lambda state: (state / "progress.json").write_text('{"step": 20}'), "progress.json is dam"),
+    (lambda state: (state / "progress.json").write_text("[" * 100_000), "progress.json is dam"),
+    (lambda state: (state / "progress.json").write_text('{"digests": 7}'), "progress.json is dam"),
+    (
+        lambda state: (state / "shards/rank_0.pt").write_bytes(pickle.dumps(print)),
+        "shards/rank_0.pt is not as it was written",
+    ),
 ]
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 from videothinker.cli import main
 from videothinker.data.clevrer import prepare
-from videothinker.data.clevrer_files import CHUNK, read_scenes, stream_list
+from videothinker.data.clevrer_files import CHUNK, read_scenes, shown_frames, stream_list
+from videothinker.data.clevrer_rules import SHORT_CLIPS
 from videothinker.errors import InputError
 
 QUESTION = {
@@ -297,3 +299,44 @@ def test_a_mistake_in_the_last_annotation_leaves_an_earlier_result_alone(tmp_pat
     with pytest.raises(InputError):
         prepare(*folders, rule="R4")
     assert json.loads((tmp_path / "out" / "stats.json").read_text()) == stats
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ('{"a":' * 100_000, "line 1: nested too deeply to be records"),
+        ('{"scene_index": ' + "1" * 10_000 + "}", "line 1: not a value that can be read"),
+        ('{"scene_index": 3, "questions": ["\\ud83d"]}', "line 1: half a character"),
+    ],
+    ids=["nested", "a huge number", "half a character"],
+)
+def test_what_json_allows_and_nobody_means_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], value: str, expected: str
+) -> None:
+    assert expected in refused(tmp_path, write(tmp_path, f"[{value}]", {3: ANNOTATION}), capsys)
+
+
+def test_folders_that_lead_back_to_themselves_are_entered_once(tmp_path: Path) -> None:
+    words = write(tmp_path, [scene(3)], {3: ANNOTATION})
+    for name in ("again", "and_again"):
+        (tmp_path / "videos" / name).symlink_to(tmp_path / "videos")
+        (tmp_path / "annotations" / name).symlink_to(tmp_path)
+    assert main(words) == 0
+
+
+@pytest.mark.parametrize("spoil", [os.mkfifo, lambda path: os.truncate(path, 2**40)])
+def test_an_annotation_that_would_never_end_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], spoil: Callable[[Path], None]
+) -> None:
+    words = write(tmp_path, [scene(3)], {3: ANNOTATION})
+    file = tmp_path / "annotations" / "annotation_00003.json"
+    if spoil is os.mkfifo:
+        file.unlink()
+    spoil(file)
+    assert "annotation_00003.json: not a file of at most" in refused(tmp_path, words, capsys)
+
+
+def test_a_pipe_in_the_place_of_a_short_clip_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "v.mp4")
+    index, length = next(iter(SHORT_CLIPS.items()))
+    assert shown_frames(index, tmp_path / "v.mp4") == length

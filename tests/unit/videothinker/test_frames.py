@@ -13,6 +13,7 @@ from transformers.video_utils import VideoMetadata
 from videothinker.config import VideoConfig
 from videothinker.data import frames
 from videothinker.data.frames import Clip, read_clip
+from videothinker.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -171,3 +172,18 @@ def test_nothing_is_read_of_a_file_that_claims_to_be_huge(tmp_path: Path) -> Non
     with (tmp_path / "hole.mp4").open("wb") as file:
         file.truncate(2**40)
     assert "bytes" in refused(tmp_path / "hole.mp4")
+
+
+def test_pictures_that_claim_to_be_huge_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").touch()
+    os.truncate(tmp_path / "1.jpg", 2**40)
+    with pytest.raises(InputError, match="which no video does"):
+        read_clip(tmp_path, VideoConfig())
+
+
+def test_a_picture_that_would_swell_beyond_all_memory_is_not_decoded(tmp_path: Path) -> None:
+    Image.new("1", (40_000, 40_000)).save(tmp_path / "1.png")
+    (tmp_path / "2.png").write_bytes((tmp_path / "1.png").read_bytes())
+    assert (tmp_path / "1.png").stat().st_size < 2**20
+    with pytest.raises(InputError, match="decompression bomb"):
+        read_clip(tmp_path, VideoConfig(min_frames=2))

@@ -2,11 +2,13 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from evaluated_models import model
 
 from videothinker import report_groups
@@ -204,3 +206,71 @@ def test_the_summary_file_is_read_as_the_trainer_writes_it(run: Path) -> None:
     assert "4 steps, direction repel, coefficient 0.01" in text
     assert "anchor of cdpo" in text
     assert "1970-01-01 00:00 UTC" in text
+
+
+HOSTILE_TEXTS = [
+    HOSTILE,
+    '"><img src=x onerror=alert(1)>',
+    "' onload='alert(1)",
+    "</p></article></body><iframe src=//evil.example>",
+    "<!--",
+    "<style>*{display:none}</style>",
+    "</pre></details></title><meta http-equiv=refresh content=0>",
+    "&#60;script&#62;",
+    "\x1b]0;title\x07\u202e",
+]
+
+
+class Elements(HTMLParser):
+    """Every element of a page with the names of its attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, tuple[str, ...]]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, tuple(name for name, _ in attrs)))
+
+    def handle_comment(self, data: str) -> None:
+        self.found.append(("comment", ()))
+
+
+def page_about(folder: Path, text: str) -> Elements:
+    """Of a run in which everything that comes from outside is this text."""
+    run = RunDirectory.create(folder, yaml.safe_dump({"name": text, "note": text}))
+    group = scored(text, (1.0, 0.0, 0.0))
+    question = Question(
+        id=text,
+        video=text.replace("/", "") or "v",
+        text=text,
+        options=(("A", text), (text, "B")),
+        answer="A",
+        category=text,
+    )
+    run.rollouts("bias", 1, [replace(group, group=replace(group.group, question=question))])
+    run.record({"stage": "bias", "step": 1, "reward": 1.0})
+    run.skip("bias", 1, text, text)
+    named = {**model(text, 1, 2), "path": text, "digest": text}
+    anchor = {"path": text, "digest": text}
+    stage = {"name": text, "steps": 1, "kl": {text: text}, "anchor": anchor}
+    run.summary({"name": text, "models": [named, CDPO], "stages": [stage]})
+    return Elements(write_report(folder).read_text())
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS)
+def test_no_element_of_the_page_is_an_attackers(tmp_path: Path, text: str) -> None:
+    harmless = page_about(tmp_path / "harmless", "harmless")
+    assert page_about(tmp_path / "hostile", text).found == harmless.found
+
+
+def test_no_picture_is_taken_from_outside_the_folder_of_videos(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = scored("answer", (1.0, 0.0))
+    question = replace(group.group.question, video="../../secret.mp4")
+    outside = replace(group, group=replace(group.group, question=question))
+    RunDirectory.open(run).rollouts("bias", 3, [outside])
+    monkeypatch.setattr(report_groups, "stills", lambda *_: pytest.fail("it was opened"))
+    assert "secret.mp4 (not readable from here)" in write_report(run).read_text()

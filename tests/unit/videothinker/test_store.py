@@ -106,3 +106,38 @@ def test_pandas_and_duckdb_read_evidence(tmp_path: Path) -> None:
         where option.happened and option.correct
     """
     assert duckdb.sql(query).fetchall() == [("x", "A", 17)]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "reason"),
+    [
+        ("id", [None], "id: a question has none"),
+        ("video", [None], "video: a question has none"),
+        ("options", [7], "its columns are not a question's"),
+        ("start", ["soon"], "its columns are not a question's"),
+        ("text", [b"\xff"], "its columns are not a question's"),
+    ],
+)
+def test_a_file_somebody_else_wrote_is_refused_in_one_line(
+    tmp_path: Path, column: str, values: list[object], reason: str
+) -> None:
+    write_questions(tmp_path / "q.parquet", [QUESTIONS[0]])
+    table = pq.read_table(tmp_path / "q.parquet")
+    place = table.column_names.index(column)
+    pq.write_table(
+        table.set_column(place, column, pa.array(values)).replace_schema_metadata(
+            table.schema.metadata
+        ),
+        tmp_path / "q.parquet",
+    )
+    with pytest.raises(InputError, match=reason) as refused:
+        read_questions(tmp_path / "q.parquet")
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_file_that_breaks_off_is_refused(tmp_path: Path) -> None:
+    write_questions(tmp_path / "q.parquet", QUESTIONS)
+    data = (tmp_path / "q.parquet").read_bytes()
+    (tmp_path / "q.parquet").write_bytes(data[: len(data) // 2] + b"PAR1")
+    with pytest.raises(InputError, match="not a Parquet file"):
+        read_questions(tmp_path / "q.parquet")

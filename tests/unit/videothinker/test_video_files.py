@@ -1,10 +1,12 @@
 """Where a question's video is found, and what is never followed."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from videothinker.data.video_files import check_distinct, locate
+from videothinker.data import frames
+from videothinker.data.video_files import check_distinct, locate, path_of
 from videothinker.errors import InputError
 from videothinker.types import Question
 
@@ -95,3 +97,42 @@ def test_two_videos_that_are_one_file_are_refused(tmp_path: Path) -> None:
     check_distinct(tmp_path, [both[0], both[0]])
     with pytest.raises(InputError, match=r"would both be video_10142\.mp4"):
         check_distinct(tmp_path, both)
+
+
+@pytest.mark.parametrize("video", ["../v.mp4", "a/../../v.mp4", "/../v.mp4", "..", "a/.."])
+def test_a_path_that_leads_out_of_the_folder_is_refused(tmp_path: Path, video: str) -> None:
+    touch(tmp_path / "v.mp4", tmp_path / "videos" / "a" / "w.mp4")
+    assert locate(tmp_path / "videos", video) is None
+    with pytest.raises(InputError, match="leads out"):
+        path_of(tmp_path / "videos", video)
+
+
+def test_an_absolute_path_counts_from_the_folder_of_videos(tmp_path: Path) -> None:
+    touch(tmp_path / "outside" / "v.mp4", tmp_path / "videos" / "w.mp4")
+    outside = str(tmp_path / "outside" / "v.mp4")
+    assert locate(tmp_path / "videos", outside) is None
+    assert path_of(tmp_path / "videos", outside) == tmp_path / "videos" / outside.lstrip("/")
+
+
+def test_a_link_that_the_owner_of_the_folder_made_is_followed(tmp_path: Path) -> None:
+    touch(tmp_path / "disk" / "v.mp4")
+    (tmp_path / "videos").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk" / "w.mp4").symlink_to(tmp_path / "disk" / "v.mp4")
+    assert locate(tmp_path / "videos", "w.mp4") == tmp_path / "videos" / "w.mp4"
+
+
+def test_what_is_no_file_is_not_waited_for_and_named(tmp_path: Path) -> None:
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+    (tmp_path / "null.mp4").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for name, reason in (
+        ("loop.mp4", "symbolic links"),
+        ("null.mp4", "neither a file"),
+        ("pipe.mp4", "neither a file"),
+        ("nul\0.mp4", "cannot be read"),
+        ("half\ud800.mp4", "cannot be read"),
+        ("x" * 5000 + ".mp4", "cannot be read"),
+    ):
+        assert locate(tmp_path, name) is None
+        with pytest.raises(InputError, match=reason):
+            frames.locate(path_of(tmp_path, name))
