@@ -17,15 +17,16 @@ from actors.rollout import RolloutWorker
 from cluster.background import Background
 from cluster.fleet import Anchor, Fleet, Loader, Rollouts
 from cluster.learner_group import Learner
-from cluster.orphan import end_with_parent
 from cluster.pool import Notice, Pool
 from cluster.process import PULSE, Process
 from cluster.roster import Roster
 from cluster.seats import Seats, seats_for
 from cluster.steering import Steering
 from cluster.utilisation import observe
+from cluster.worker_start import begin
 from learner.actor import LearnerRank
 from videothinker import cpu_torch
+from videothinker.address import LOOPBACK
 from videothinker.budget import Budget, budget_of
 from videothinker.config import (
     ClusterConfig,
@@ -35,7 +36,7 @@ from videothinker.config import (
     RolloutConfig,
     RunConfig,
 )
-from videothinker.metrics import LOOPBACK, start_counting
+from videothinker.metrics import start_counting
 from videothinker.run import RunDirectory
 
 ROOT = Path(__file__).parents[1]
@@ -85,7 +86,7 @@ def start_ray(cluster: ClusterConfig) -> None:
     options: dict[str, Any] = {
         "runtime_env": {
             "env_vars": worker_environment(cluster.device),
-            "worker_process_setup_hook": f"{end_with_parent.__module__}.{end_with_parent.__name__}",
+            "worker_process_setup_hook": f"{begin.__module__}.{begin.__name__}",
         },
         "log_to_driver": False,
         "logging_level": "ERROR",
@@ -99,17 +100,31 @@ def start_ray(cluster: ClusterConfig) -> None:
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     for attempt in range(1, START_ATTEMPTS + 1):
         try:
-            ray.init(
-                address="local",
-                _node_ip_address="127.0.0.1",
-                include_dashboard=False,
-                **options,
-            )
+            with loopback_alone():
+                ray.init(
+                    address="local",
+                    _node_ip_address=LOOPBACK,
+                    include_dashboard=False,
+                    **options,
+                )
             return
         except Exception as error:  # Ray has no narrower one for a node that is slow to start
             if attempt == START_ATTEMPTS or SLOW_START not in str(error):
                 raise
             ray.shutdown()
+
+
+@contextmanager
+def loopback_alone() -> Iterator[None]:
+    """Ray takes 127.0.0.1 for a mistake, puts the machine's address in its place and then listens
+    on every interface. Not so where a cluster of several machines cannot be, as on a Mac.
+    """
+    constants = ray._private.ray_constants
+    usual, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = usual
 
 
 def worker_environment(device: Device) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
-import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +21,10 @@ from learner.deepspeed_engine import (
     has_non_finite,
     max_over_ranks,
     mean_over_ranks,
+    meet,
+    meeting_point,
 )
+from videothinker.address import own_address
 from videothinker.budget import Budget
 from videothinker.config import Device, KLConfig, LearnerConfig
 from videothinker.errors import DivergenceError, InputError
@@ -76,17 +78,16 @@ class LearnerRank(Pulse):
         self._version = INITIAL_VERSION
 
     def meeting_point(self) -> tuple[str, int]:
-        """This machine's address and a free port, for the other ranks to find rank 0."""
-        with socket.socket() as probe:
-            probe.bind(("", 0))
-            port = int(probe.getsockname()[1])
-        return socket.gethostbyname(socket.gethostname()), port
+        """This machine's address and the port where the other ranks find rank 0."""
+        self._meeting_point = meeting_point(own_address())
+        return own_address(), self._meeting_point.port
 
     def connect(self, rank: int, world: int, host: str, port: int) -> None:
         """Join the other ranks."""
         self._rank, self._world = rank, world
         with self.doing("joining the other ranks"):
-            connect(rank, world, host, port, self._device)
+            store = meet(host, port) if rank else self._meeting_point
+            connect(rank, world, store, self._device)
 
     def serve_metrics(self, host: str = LOOPBACK) -> tuple[str, int]:
         """Start this rank's Prometheus endpoint; returns where it is found."""
@@ -206,7 +207,7 @@ class LearnerRank(Pulse):
                     f"Resume with learner.{name} = {saved[name]}"
                 )
         self._require_trainee().load_shards(folder)
-        restore_random_state(torch.load(folder / f"random_{self._rank}.pt"))
+        restore_random_state(torch.load(folder / f"random_{self._rank}.pt", weights_only=True))
 
     def _layout(self) -> dict[str, int]:
         return {"ranks": self._world, "zero_stage": self._task.learner.zero_stage}

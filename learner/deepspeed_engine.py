@@ -11,28 +11,57 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from learner.extensions import load_operator
+from videothinker.address import listening
 from videothinker.config import Device, LearnerConfig, Part
 from videothinker.model.policy import Policy, load_model
 
 BACKEND = {"cpu": "gloo", "cuda": "nccl"}
 
 
-def connect(rank: int, world: int, host: str, port: int, device: Device) -> None:
-    """Join the learner's process group; DeepSpeed reads its place from the environment."""
+def meeting_point(host: str) -> TCPStore:
+    """Where ranks find each other, on one address; torch by itself would listen on all."""
+    listener = listening(host)
+    port = listener.getsockname()[1]
+    return TCPStore(
+        host, port, is_master=True, wait_for_workers=False, master_listen_fd=listener.detach()
+    )
+
+
+def meet(host: str, port: int) -> TCPStore:
+    """The meeting point that another rank has opened."""
+    return TCPStore(host, port, is_master=False)
+
+
+def connect(rank: int, world: int, store: TCPStore, device: Device) -> None:
+    """Join the learner's process group.
+
+    DeepSpeed takes the group as it is, and reads its place from the environment.
+    """
     os.environ |= {
         "RANK": str(rank),
         "WORLD_SIZE": str(world),
         "LOCAL_RANK": "0",
-        "MASTER_ADDR": host,
-        "MASTER_PORT": str(port),
+        "MASTER_ADDR": store.host,
+        "MASTER_PORT": str(store.port),
     }
     if device == "cpu":
         os.environ["DS_ACCELERATOR"] = "cpu"
         load_operator("ShareMemCommBuilder")
     import deepspeed
+    from deepspeed.constants import default_pg_timeout
 
+    torch.distributed.init_process_group(
+        BACKEND[device],
+        store=store,
+        rank=rank,
+        world_size=world,
+        timeout=default_pg_timeout,
+        # as DeepSpeed has it: a rank that is alone has nobody to bind it for
+        device_id=torch.device("cuda", 0) if device == "cuda" and world > 1 else None,
+    )
     deepspeed.init_distributed(BACKEND[device], verbose=False)
 
 

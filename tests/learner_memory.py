@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import json
-import socket
 import sys
 from collections import Counter
 from pathlib import Path
@@ -15,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from learner.deepspeed_engine import Trainee, connect
+from learner.deepspeed_engine import Trainee, connect, meeting_point
+from videothinker.address import LOOPBACK
 from videothinker.config import LearnerConfig
 from videothinker.types import Prompt, Question
 
@@ -54,10 +54,7 @@ def question(config: object) -> Prompt:
 
 
 def main(model: str, zero_stage: str, dtype: str, offload: str) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    connect(0, 1, "127.0.0.1", port, "cpu")
+    connect(0, 1, meeting_point(LOOPBACK), "cpu")
     settings = {"zero_stage": int(zero_stage), "offload": offload == "True"}
     trainee = Trainee(Path(model), dtype, LearnerConfig.model_validate(settings))
     with trainee.whole() as whole:

@@ -22,6 +22,7 @@ from prometheus_client import (
     start_http_server,
 )
 
+from videothinker import address
 from videothinker.config import RunConfig
 from videothinker.disk import state_gb
 from videothinker.errors import InputError
@@ -30,7 +31,7 @@ from videothinker.model_shape import shape_of
 from videothinker.types import SkipKind
 
 Role = Literal["driver", "loader", "rollout", "anchor", "learner"]
-LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"
+LOOPBACK, EVERYWHERE = address.LOOPBACK, "0.0.0.0"
 DOCUMENTATION_ADDRESS = ("192.0.2.1", 9)
 """Nobody's; asking for the way there sends nothing and tells by which address others see us."""
 SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 3600)

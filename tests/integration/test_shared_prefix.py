@@ -121,7 +121,10 @@ def work(folder: Path, rank: int, world: int, port: int) -> None:
     """One rank's process: every case, one after the other."""
     from learner.deepspeed_engine import connect
 
-    connect(rank, world, "127.0.0.1", port, "cpu")
+    store = torch.distributed.TCPStore(
+        "127.0.0.1", port, is_master=rank == 0, wait_for_workers=False
+    )
+    connect(rank, world, store, "cpu")
     groups = made_up_groups(folder)
     for stage, checkpointing in CASES:
         config = LearnerConfig(ranks=world, zero_stage=stage, gradient_checkpointing=checkpointing)
