@@ -14,11 +14,13 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
+
+from videothinker.doctor_ports import Listener, listeners, said
 
 State = Literal["ok", "note", "wrong"]
 
@@ -76,6 +78,7 @@ def examine(deep: bool = False) -> list[Finding]:
     findings += torch_findings(torch, installed)
     findings += name_findings(foreign_owners())
     findings += _machine()
+    findings += port_findings(listeners())
     if deep:
         findings += [_import(name) for name in IMPORTED_BY_DEEP]
     return findings
@@ -220,6 +223,12 @@ def name_findings(foreign: Mapping[str, list[str]]) -> Iterator[Finding]:
             state="wrong",
             remedy=f"{sys.executable} -m pip uninstall -y {' '.join(others)}, then {SETUP}",
         )
+
+
+def port_findings(found: Sequence[Listener]) -> Iterator[Finding]:
+    """What runs here now, and who could reach it."""
+    for name, what, remedy in said(found):
+        yield Finding(name=name, found=what, state="note" if remedy else "ok", remedy=remedy)
 
 
 def ask_torch() -> dict[str, Any]:
