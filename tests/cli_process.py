@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 MARK = "VIDEOTHINKER_TEST_MARK"
@@ -21,11 +22,19 @@ def heed_ctrl_c() -> None:
 class Command:
     """`videothinker ...` as a user starts it, in a session of its own."""
 
-    def __init__(self, *arguments: str | Path, cache: Path | None = None) -> None:
-        """`cache` stands for the user's folder of caches, which a test must not fill."""
+    def __init__(
+        self,
+        *arguments: str | Path,
+        cache: Path | None = None,
+        inside: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        """`cache` stands for the user's folder of caches, which a test must not fill; `inside` is
+        a command that starts this one, and `folder` where it is given."""
         self.mark = uuid.uuid4().hex
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "videothinker", *map(str, arguments)],
+            [*inside, sys.executable, "-m", "videothinker", *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -35,7 +44,9 @@ class Command:
                 **os.environ,
                 MARK: self.mark,
                 **({"XDG_CACHE_HOME": str(cache)} if cache else {}),
+                **(environment or {}),
             },
+            cwd=folder,
         )
 
     def finish(self, limit: float = 240) -> tuple[int, str, str]:
