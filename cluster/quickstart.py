@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import time
@@ -15,9 +14,9 @@ from transformers.utils.logging import disable_progress_bar
 from cluster import train
 from videothinker.budget import budget_of, write_budget
 from videothinker.config import RunConfig
-from videothinker.config_file import load_config, to_yaml
+from videothinker.config_file import load_config
 from videothinker.data.clevrer import prepare
-from videothinker.errors import InputError
+from videothinker.driving import driving, finished_summary, require_same
 from videothinker.mini.base import build_base
 from videothinker.mini.write import write_world
 from videothinker.progress import ProgressLine, duration
@@ -36,20 +35,27 @@ def run(out: Path, seed: int) -> str:
     The same call goes on with an interrupted quickstart, and shows the results of a finished one.
     """
     config = quickstart_config(out, seed)
-    directory = open_or_create(out, config)
     summary = finished_summary(out)
     if summary is None:
-        clock = PartClock()
-        clock.begin("world", "mini CLEVRER: videos, annotations, questions")
-        for split, offset in (("train", 0), ("validation", VIDEOS["train"])):
-            make_world(out / "inputs" / split, VIDEOS[split], seed, offset)
-        clock.begin("base", "a tiny Qwen2.5-VL, warm-started from random weights")
-        make_base(config, seed, directory)
-        clock.begin("train", "the bias model, plain GRPO to compare, then CDPO away from the bias")
-        summary = train.run(config, resume=out)
+        with driving(config) as directory:
+            summary = pipeline(config, directory)
     else:
+        require_same(config, out)
         say(f"{out} is finished; remove it or give another --out to run again")
     return f"{results_table(summary['models'])}\n\n{out / 'report.html'}"
+
+
+def pipeline(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
+    """What is not there yet, then the training; returns the run's summary."""
+    out, seed = directory.path, config.seed
+    clock = PartClock()
+    clock.begin("world", "mini CLEVRER: videos, annotations, questions")
+    for split, offset in (("train", 0), ("validation", VIDEOS["train"])):
+        make_world(out / "inputs" / split, VIDEOS[split], seed, offset)
+    clock.begin("base", "a tiny Qwen2.5-VL, warm-started from random weights")
+    make_base(config, seed, directory)
+    clock.begin("train", "the bias model, plain GRPO to compare, then CDPO away from the bias")
+    return train.run(config, directory)
 
 
 def quickstart_config(out: Path, seed: int) -> RunConfig:
@@ -66,25 +72,6 @@ def quickstart_config(out: Path, seed: int) -> RunConfig:
         "stages.2.questions": inputs / "train" / "questions.parquet",
     }
     return load_config(CONFIG, [f"{key}={value}" for key, value in overrides.items()])
-
-
-def open_or_create(out: Path, config: RunConfig) -> RunDirectory:
-    """The run's directory, provided that what is in it is this very run."""
-    if not (out / "config.yaml").is_file():
-        return RunDirectory.create(out, to_yaml(config))
-    directory = RunDirectory.open(out)
-    if directory.config_yaml != to_yaml(config):
-        raise InputError(
-            f"{out}: holds a run with another configuration or seed; give another --out"
-        )
-    return directory
-
-
-def finished_summary(out: Path) -> dict[str, Any] | None:
-    """The summary of a run that came to its end."""
-    file = out / "summary.json"
-    summary: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-    return summary if "finished" in summary else None
 
 
 def make_world(folder: Path, videos: int, seed: int, start: int) -> None:

@@ -10,16 +10,17 @@ from typing import Any
 from cluster.fleet import Fleet
 from cluster.left_out import LeftOut
 from cluster.lineage import Lineage
-from cluster.state import drop_states, newest_state, save_state
+from cluster.state import drop_states, has_state, newest_state, save_state
 from cluster.step import Pace, StepClock, step_metrics
 from cluster.supply import Supply
 from cluster.work import units
 from learner.actor import Assignment
 from videothinker.budget import budget_of
 from videothinker.config import RunConfig, StageConfig
+from videothinker.control import read_wish
 from videothinker.data.store import read_questions
 from videothinker.data.stream import QuestionStream, select
-from videothinker.errors import DivergenceError
+from videothinker.errors import DivergenceError, Stopped
 from videothinker.evaluation import diagnose
 from videothinker.guard import Steering, stop_message
 from videothinker.metrics import GUARD_LOWERED, REWARD_LOST
@@ -121,6 +122,24 @@ class Session:
         if due and steering.good:
             folder, keep = self.run.stage(stage.name), self.config.learner.keep_states
             save_state(self.fleet.learner, folder, step, keep)
+
+    def heed_stop(self, stage: StageConfig, done: int, steering: Steering) -> None:
+        """End after this step if somebody asked for it, with a state to go on from.
+
+        While reward is lost that state pushes out none of the good ones.
+        """
+        wish = read_wish(self.run.path) or {}
+        if not wish.get("stop"):
+            return
+        folder, keep = self.run.stage(stage.name), self.config.learner.keep_states
+        if done and not has_state(folder, done):
+            save_state(self.fleet.learner, folder, done, keep if steering.good else keep + 1)
+        self.run.status(control={**(self.run.status().get("control") or {}), "id": wish["id"]})
+        where = f"after step {done}" if done else "before the first step"
+        raise Stopped(
+            f"{self.run.path}: stopped {where} of stage {stage.name}, as asked; its state is saved,"
+            " and the same command goes on"
+        )
 
     def record(
         self,

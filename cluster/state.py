@@ -40,6 +40,11 @@ def save_state(learner: Learner, stage: Path, step: int, keep: int) -> None:
         shutil.rmtree(old)
 
 
+def has_state(stage: Path, step: int) -> bool:
+    """Whether a stage has a state of this very step."""
+    return (stage / "state" / f"step_{step:06d}").is_dir()
+
+
 def newest_state(
     stage: Path, passed_over: Callable[[Path, str], None] | None = None
 ) -> tuple[int, Path | None]:

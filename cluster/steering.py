@@ -1,4 +1,4 @@
-"""A live run's obedience to `videothinker scale`."""
+"""A live run's obedience to `videothinker scale`, and its answer to `stop`."""
 
 from __future__ import annotations
 
@@ -51,6 +51,8 @@ class Steering:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _obey(self, fleet: Fleet, wish: dict[str, Any]) -> dict[str, Any]:
+        if wish.get("stop"):  # what follows is up to the loop, after its step
+            return self.counts()
         if wish["scorers"] and not self._anchored:
             reason = "no stage of it has an anchor, so there is nothing to score"
             return {"refused": reason, **self.counts()}

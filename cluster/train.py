@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from cluster.launch import launch
@@ -25,8 +24,7 @@ from cluster.step import StepClock
 from cluster.supply import Batch, Supply
 from cluster.work import Prepared
 from videothinker.config import RunConfig, StageConfig
-from videothinker.config_file import to_yaml
-from videothinker.errors import Lost, VideoThinkerError
+from videothinker.errors import Lost, Stopped, VideoThinkerError
 from videothinker.guard import Steering
 from videothinker.progress import ProgressLine
 from videothinker.report import write_report
@@ -39,12 +37,8 @@ logger = logging.getLogger(__name__)
 EMPTY_STEPS_ALLOWED = 10
 
 
-def run(config: RunConfig, resume: Path | None = None) -> dict[str, Any]:
+def run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
     """Train every stage that is not finished yet; returns the run's summary."""
-    if resume is None:
-        directory = RunDirectory.create(config.out, to_yaml(config))
-    else:
-        directory = RunDirectory.open(resume)
     lineage = Lineage(directory, config)
     directory.status(state="starting", name=config.name, error=None)
     try:
@@ -59,6 +53,9 @@ def run(config: RunConfig, resume: Path | None = None) -> dict[str, Any]:
             for stage in config.stages:
                 if not lineage.finished(stage.name):
                     train_stage(session, stage)
+    except Stopped:
+        directory.status(state="stopped")
+        raise
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
         directory.status(state="interrupted" if interrupted else "failed", error=str(error))
@@ -94,6 +91,7 @@ def train_steps(session: Session, stage: StageConfig, progress: ProgressLine) ->
         supply.published(done)
         progress(0, stage.steps - done)
         for step in range(done + 1, stage.steps + 1):
+            session.heed_stop(stage, step - 1, steering)
             metrics = train_step(session, stage, step, supply, steering)
             empty = 0 if metrics else empty + 1
             if empty >= EMPTY_STEPS_ALLOWED:

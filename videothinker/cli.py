@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import videothinker
 from videothinker import commands, cpu_torch
+from videothinker.cli_training import add_steering, add_training
 from videothinker.commands import Outcome
 from videothinker.errors import ConfigError, InputError, VideoThinkerError
 from videothinker.machine_errors import remedy
@@ -140,10 +141,11 @@ def _build_parser() -> tuple[_Parser, list[str]]:
         return added
 
     _add_making(verb)
-    _add_training(verb)
+    add_training(verb)
     _add_measuring(verb)
     _add_looking(verb)
     _add_steering(verb)
+    add_steering(verb)
     return parser, list(verbs.choices)
 
 
@@ -189,38 +191,6 @@ def _add_making(verb: Verb) -> None:
         default="R1",
         help="how a question is called observational (default R1)",
     )
-
-
-def _add_training(verb: Verb) -> None:
-    it = verb(
-        "train",
-        commands.train,
-        "train the stages of a configuration, or go on with a stopped run",
-        "videothinker train configs/cdpo.yaml learner.learning_rate=2e-6 stages.0.steps=100\n"
-        "  videothinker train --resume runs/cdpo",
-    )
-    it.add_argument(
-        "words",
-        nargs="*",
-        metavar="CONFIG [dotted.key=value]",
-        help="a YAML file, and settings that replace the file's",
-    )
-    it.add_argument(
-        "--resume", type=Path, metavar="RUN", help="go on where this run stopped (no CONFIG)"
-    )
-    it.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="check everything, start nothing, print the whole configuration",
-    )
-    it = verb(
-        "submit",
-        commands.not_built,
-        "run a training through Ray's job server",
-        "videothinker submit configs/cdpo.yaml --address http://127.0.0.1:8265",
-    )
-    it.add_argument("config", type=Path, metavar="CONFIG")
-    it.add_argument("--address", required=True, metavar="URL")
 
 
 def _add_measuring(verb: Verb) -> None:
@@ -373,19 +343,3 @@ def _add_steering(verb: Verb) -> None:
     )
     it.add_argument("run", type=Path, metavar="RUN")
     it.add_argument("--tensorboard", action="store_true", help="RUN/tensorboard as well")
-    it = verb(
-        "scale",
-        commands.scale,
-        "change the number of workers of a live run, from any shell; those who leave finish first",
-        "videothinker scale runs/cdpo --rollouts 4",
-    )
-    it.add_argument("run", type=Path, metavar="RUN")
-    it.add_argument("--rollouts", type=int, metavar="N", help="rollout workers")
-    it.add_argument("--scorers", type=int, metavar="N", help="processes that hold the anchor")
-    it = verb(
-        "stop",
-        commands.not_built,
-        "end a live run after its current step",
-        "videothinker stop runs/cdpo",
-    )
-    it.add_argument("run", type=Path, metavar="RUN")

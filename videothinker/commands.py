@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from videothinker.errors import ConfigError, InputError, NotBuilt, VideoThinkerError
+from videothinker.errors import InputError, NotBuilt, VideoThinkerError
 from videothinker.progress import ProgressLine
 
 if TYPE_CHECKING:
@@ -67,21 +67,43 @@ def prepare(arguments: Namespace) -> Outcome:
 
 
 def train(arguments: Namespace) -> Outcome:
-    """One configuration, checked and then run; or a stopped run, gone on with."""
-    config, source = _training_config(arguments)
-    missing = _missing_files(config)
+    """One configuration, checked and then run; or an unfinished run, gone on with."""
+    from videothinker.training import asked_config, missing_files, require_files
+
+    words, resume = arguments.words, arguments.resume
+    config, source = asked_config(words, resume, arguments.paths_from)
+    missing = missing_files(config)
     if arguments.dry_run:
         return _dry_run(config, source, missing)
-    if missing:
-        lines = [f"{source} cannot be run:", *(f"  - {line}" for line in missing)]
-        raise ConfigError("\n".join(lines))
+    require_files(missing, source)
     _check_names()
-    from cluster import train as loop
-    from videothinker.report import results_table
+    from videothinker.driving import driving
 
-    summary = loop.run(config, arguments.resume)
-    report = (arguments.resume or config.out) / "report.html"
+    with driving(config, resume) as directory:
+        from cluster import train as loop
+        from videothinker.report import results_table
+
+        summary = loop.run(config, directory)
+    report = directory.path / "report.html"
     return Outcome(text=f"{results_table(summary['models'])}\n\n{report}", result=summary)
+
+
+def submit(arguments: Namespace) -> Outcome:
+    """A configuration, checked and then handed to Ray's job server."""
+    from videothinker.training import asked_config, missing_files, require_files
+
+    config, source = asked_config(arguments.words)
+    missing = missing_files(config)
+    from cluster import submit as jobs
+    from cluster.connecting import is_here
+
+    if is_here(arguments.address):
+        require_files(missing, source)
+    notes = [f"warning: here, and so perhaps there too: {line}" for line in missing]
+    job = jobs.submit(config, source, arguments.address)
+    if arguments.follow:
+        return Outcome(**jobs.follow(job))
+    return Outcome(text=job.text(), result=job.as_dict(), notes=notes)
 
 
 def evaluate(arguments: Namespace) -> Outcome:
@@ -224,6 +246,22 @@ def scale(arguments: Namespace) -> Outcome:
     return Outcome(text=text, result=answer)
 
 
+def stop(arguments: Namespace) -> Outcome:
+    """The end of a live run, after its step."""
+    from videothinker import control
+
+    status = control.stop(arguments.run, arguments.wait)
+    if status["state"] == "finished":
+        text = f"{arguments.run}: finished before it could stop"
+    else:
+        text = (
+            f"{arguments.run}: stopped at step {status['step']} of stage {status['stage']}; the"
+            f" command that began it goes on, and so does `videothinker train --resume"
+            f" {arguments.run}`"
+        )
+    return Outcome(text=text, result=status)
+
+
 def not_built(arguments: Namespace) -> Outcome:
     """A verb that is promised and does not exist yet."""
     raise NotBuilt("not built yet")
@@ -269,38 +307,6 @@ def _answer(where: str, line: str) -> tuple[str, str]:
     if not isinstance(completion, str):
         raise InputError(f"{where}: the completion of {identity} is not a string")
     return str(identity), completion
-
-
-def _training_config(arguments: Namespace) -> tuple[RunConfig, Path]:
-    """The configuration named by the arguments, and the file it came from."""
-    from videothinker.config_file import load_config
-
-    files = [word for word in arguments.words if "=" not in word]
-    overrides = [word for word in arguments.words if "=" in word]
-    if arguments.resume:
-        if files or overrides:
-            raise InputError(
-                f"--resume {arguments.resume} goes on with the configuration that run was started"
-                f" with; leave {(files + overrides)[0]} out"
-            )
-        source: Path = arguments.resume / "config.yaml"
-        if not source.is_file():
-            raise InputError(f"{source}: no such file; --resume takes the folder of a run")
-    elif len(files) != 1:
-        found = f"{len(files)} were given ({', '.join(files)})" if files else "none was given"
-        raise InputError(
-            f"one configuration file is needed and {found}; for example:"
-            " videothinker train configs/cdpo.yaml learner.learning_rate=2e-6"
-        )
-    else:
-        source = Path(files[0])
-    return load_config(source, overrides), source
-
-
-def _missing_files(config: RunConfig) -> list[str]:
-    from videothinker.config_checks import check_paths
-
-    return check_paths(config)
 
 
 def _dry_run(config: RunConfig, source: Path, missing: list[str]) -> Outcome:

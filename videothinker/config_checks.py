@@ -29,6 +29,8 @@ KL_DETAILS = (
     "applies_to",
     "skip_equal_groups",
 )
+UPLOAD = "_ray_pkg_"
+"""How Ray names what it unpacks for a job."""
 CLEVRER_SITE = "http://clevrer.csail.mit.edu"
 
 
@@ -77,6 +79,18 @@ def check_paths(config: RunConfig) -> list[str]:
         missing.append(short)
     here = f"{Path.cwd()}{os.sep}"  # what lies below is named as the user would type it
     return [line.replace(here, "") for line in missing]
+
+
+def check_upload(config: RunConfig) -> list[str]:
+    """Paths in the folder that Ray unpacks for a job, and deletes some time after it."""
+    folder = next((part for part in config.out.parents if part.name.startswith(UPLOAD)), None)
+    if folder is None:
+        return []
+    return [
+        f"out: {config.out.relative_to(folder)} would be in the temporary folder of this Ray job,"
+        " and lost. Say where relative paths count from, a folder that every machine of the"
+        " cluster sees: --paths-from DIR; or submit with `videothinker submit`"
+    ]
 
 
 def _check_stages(config: RunConfig) -> Iterator[Problem]:

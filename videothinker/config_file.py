@@ -58,6 +58,29 @@ def to_yaml(config: RunConfig) -> str:
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 
+def first_difference(ours: RunConfig, theirs: RunConfig) -> str | None:
+    """The first setting that two configurations do not share, with both values; `out` aside."""
+    here, there = (dict(_settings(config.model_dump(mode="json"))) for config in (ours, theirs))
+    for key in here | there:
+        mine, other = here.get(key, "absent"), there.get(key, "absent")
+        if key != "out" and mine != other:
+            return f"{key} is {other!r} there and {mine!r} here"
+    return None
+
+
+def _settings(value: object, key: str = "") -> Iterator[tuple[str, object]]:
+    """Every dotted key of a dumped configuration with its value."""
+    if isinstance(value, dict):
+        inner = list(value.items())
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        inner = list(enumerate(value))
+    else:
+        yield key, value
+        return
+    for name, item in inner:
+        yield from _settings(item, f"{key}.{name}" if key else str(name))
+
+
 def dotted_keys(section: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[str]:
     """Every key a configuration may set, stages as `stages.N`."""
     for name, field in section.model_fields.items():

@@ -23,6 +23,11 @@ from videothinker.data.rollouts import TEXT_COLUMNS, rollout_table
 from videothinker.errors import InputError, VideoThinkerError
 from videothinker.types import ScoredGroup
 
+LOCK = "driver.lock"
+"""Name of the file whose lock the driver of a run holds (`videothinker/driving.py`)."""
+WISH = "control.json"
+"""Name of the file that asks the driver for something (`videothinker/control.py`)."""
+
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
@@ -87,17 +92,23 @@ class RunDirectory:
     def create(cls, path: Path | str, config_yaml: str) -> RunDirectory:
         """A new run; never on top of an older one, whose results would then be a mixture."""
         path = Path(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(
-                f"{path}: already exists and is not empty. Go on with that run "
-                f"(`videothinker train --resume {path}`) or choose another folder with `out=`."
-            )
+        cls.require_empty(path)
         for folder in (path, path / "rollouts", path / "stages"):
             with disk_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True)
         run = cls(path)
         atomic_write(path / "config.yaml", config_yaml)
         return run
+
+    @staticmethod
+    def require_empty(path: Path) -> None:
+        """InputError where a folder holds something; what a start leaves that was cut short may."""
+        mine = {LOCK, "rollouts", "stages"}
+        if path.exists() and (not path.is_dir() or {file.name for file in path.iterdir()} - mine):
+            raise InputError(
+                f"{path}: already exists, is not empty, and not a run of this configuration."
+                " Choose another folder: out=DIR"
+            )
 
     @classmethod
     def open(cls, path: Path | str) -> RunDirectory:
@@ -115,7 +126,9 @@ class RunDirectory:
         run = cls(path)
         for name in ("metrics.jsonl", "skipped.jsonl", "events.jsonl"):
             _cut_torn_line(path / name)
-        status = path / "status.json"
+        wish, status = path / WISH, path / "status.json"
+        if wish.is_file() and json.loads(wish.read_text()).get("stop"):
+            wish.unlink()  # it was meant for the driver before
         if status.is_file():
             run._status = json.loads(status.read_text())
         return run

@@ -41,8 +41,6 @@ VERBS = [
 ]
 NOT_BUILT = {
     "study": ["c.yaml"],
-    "stop": ["run"],
-    "submit": ["c.yaml", "--address", "http://127.0.0.1:8265"],
 }
 
 

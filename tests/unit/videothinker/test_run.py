@@ -64,7 +64,7 @@ def test_a_new_run_holds_its_configuration(run: RunDirectory) -> None:
 
 
 def test_a_run_never_starts_on_top_of_another(run: RunDirectory) -> None:
-    with pytest.raises(InputError, match=f"--resume {run.path}"):
+    with pytest.raises(InputError, match="Choose another folder"):
         RunDirectory.create(run.path, "name: other\n")
     assert run.config_yaml == "name: test\n"
 

@@ -1,0 +1,93 @@
+"""A stop ends the loop between two steps, with a state of the step before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from stand_ins import Rank, Stage
+
+from cluster.state import newest_state
+from videothinker.config import (
+    ClusterConfig,
+    DataConfig,
+    GuardConfig,
+    LearnerConfig,
+    ModelConfig,
+    RunConfig,
+    StageConfig,
+)
+from videothinker.errors import Stopped
+from videothinker.run import WISH, read_lines
+
+
+class SavingRank(Rank):
+    """Whose part of a state is empty."""
+
+    async def save_state(self, folder: Path) -> None:
+        (folder / "rank_0.json").write_text('{"digests": {}}')
+
+    async def load_state(self, folder: Path) -> None:
+        pass
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    config = RunConfig(
+        name="stopping",
+        out=tmp_path / "run",
+        model=ModelConfig(path=tmp_path / "model"),
+        data=DataConfig(videos=tmp_path),
+        cluster=ClusterConfig(device="cpu"),
+        learner=LearnerConfig(save_every=2),
+        stages=(
+            StageConfig(
+                name="grpo",
+                questions=tmp_path / "questions.parquet",
+                steps=6,
+                guard=GuardConfig(action="off"),
+            ),
+        ),
+    )
+    stage = Stage(config, learner=lambda _: SavingRank(0.0))
+    stage.fleet.learner.start()
+    yield stage
+    stage.close()
+
+
+def stop_after(run: Path, step: int) -> Callable[..., None]:
+    """Asks for a stop when so many steps are done."""
+
+    def progress(done: int, *_: object) -> None:
+        if done == step:
+            (run / WISH).write_text(json.dumps({"id": "w", "stop": True}))
+
+    return progress
+
+
+@pytest.mark.parametrize("step", [2, 3])  # when a state is due anyway, and when none is
+def test_a_stop_ends_with_a_state_of_the_last_step(stage: Stage, step: int) -> None:
+    run = stage.config.out
+    with pytest.raises(Stopped, match=f"stopped after step {step} of stage grpo"):
+        stage.train(stop_after(run, step))
+    assert [line["step"] for line in read_lines(run / "metrics.jsonl")] == [*range(1, step + 1)]
+    done, state = newest_state(run / "stages" / "grpo")
+    assert (done, state is None) == (step, False)
+    assert json.loads((run / "status.json").read_text())["control"]["id"] == "w"
+
+
+def test_a_stop_before_the_first_step_needs_no_state(stage: Stage) -> None:
+    run = stage.config.out
+    with pytest.raises(Stopped, match="before the first step"):
+        stage.train(stop_after(run, 0))
+    assert newest_state(run / "stages" / "grpo") == (0, None)
+
+
+def test_a_scaling_stops_nothing(stage: Stage) -> None:
+    def scaling(done: int, *_: object) -> None:
+        (stage.config.out / WISH).write_text('{"id": "w", "rollouts": 2, "scorers": null}')
+
+    run = stage.train(scaling)
+    assert len(read_lines(run.path / "metrics.jsonl")) == 6

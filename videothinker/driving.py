@@ -1,0 +1,154 @@
+"""One driver for a run at a time; and the command that began a run goes on with it.
+
+RUN/driver.lock    locked for as long as a driver lives: the kernel lets go of it however that one
+                   ends. It says who holds it, or held it last
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from videothinker.config import RunConfig
+from videothinker.config_file import first_difference, load_config, to_yaml
+from videothinker.errors import InputError
+from videothinker.run import LOCK, RunDirectory, disk_errors
+
+logger = logging.getLogger(__name__)
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What a file system says that has none."""
+GLANCE_SECONDS = 1.0
+"""Whoever only looks whether a run is driven holds its lock for less."""
+JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""What Ray's job server tells the process it starts."""
+
+
+@contextmanager
+def driving(config: RunConfig, resume: Path | None = None) -> Iterator[RunDirectory]:
+    """The run of a configuration, new or gone on with, and nobody else's inside the block.
+
+    InputError where it is another's at the moment, is finished, or is of another configuration.
+    """
+    path = resume or config.out
+    if not (path / "config.yaml").is_file():
+        RunDirectory.require_empty(path)
+    with locked(path):
+        if not (path / "config.yaml").is_file():
+            yield RunDirectory.create(path, to_yaml(config))
+            return
+        require_same(config, path)
+        if finished_summary(path) is not None:
+            raise InputError(
+                f"{path}: this run is finished; its results are in {path / 'report.html'}. Remove"
+                " the folder to train it again, or give another: out=DIR"
+            )
+        sys.stderr.write(f"going on with {path}, {where_it_stopped(path)}\n")
+        yield RunDirectory.open(path)
+
+
+def require_same(config: RunConfig, path: Path) -> None:
+    """InputError, with the first setting that differs, where a run has another configuration."""
+    difference = first_difference(config, load_config(path / "config.yaml"))
+    if difference is not None:
+        raise InputError(
+            f"{path}: holds a run of another configuration: {difference}. Give the same to go on"
+            f" with it (`videothinker train --resume {path}` takes its own), or another folder:"
+            " out=DIR"
+        )
+
+
+def finished_summary(path: Path) -> dict[str, Any] | None:
+    """The summary of a run that came to its end."""
+    file = path / "summary.json"
+    summary: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+    return summary if "finished" in summary else None
+
+
+def where_it_stopped(path: Path) -> str:
+    """For a person."""
+    file = path / "status.json"
+    status = json.loads(file.read_text()) if file.is_file() else {}
+    if "stage" not in status:
+        return "which had not begun to train"
+    return f"which was {status['state']} at step {status['step']} of stage {status['stage']}"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """A run's folder, made if missing, that nobody else drives inside the block."""
+    with disk_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+        file = (path / LOCK).open("a+")
+    with file:
+        deadline = time.monotonic() + GLANCE_SECONDS
+        while (taken := _try(file, fcntl.LOCK_EX)) is False:
+            if time.monotonic() > deadline:
+                raise InputError(
+                    f"{path}: {holder(path)} is driving this run. Look at it with `videothinker"
+                    f" status {path}`, end it with `videothinker stop {path}`, or give another"
+                    " folder: out=DIR"
+                )
+            time.sleep(0.05)
+        if taken is None:
+            logger.warning("%s: no locks on this file system; see that nobody drives it too", path)
+        file.truncate(0)
+        file.write(json.dumps(_myself()) + "\n")
+        file.flush()
+        yield
+
+
+def driven(path: Path) -> bool | None:
+    """Whether somebody drives a run at the moment; None where that cannot be told."""
+    try:
+        with (path / LOCK).open() as file:
+            free = _try(file, fcntl.LOCK_SH)
+    except OSError:  # of a run that was never driven, or that may not be read
+        return None
+    return None if free is None else not free
+
+
+def holder(path: Path) -> str:
+    """Who drives a run, or drove it last, for a person."""
+    try:
+        found = json.loads((path / LOCK).read_text())
+        since = time.strftime("%H:%M:%S", time.localtime(found["since"]))
+        job = f", Ray job {found['job']}," if found["job"] else ""
+        return f"process {found['pid']} on {found['host']}{job} since {since}"
+    except (OSError, ValueError, KeyError):  # it has only just taken the lock
+        return "another process"
+
+
+def job_id() -> str | None:
+    """Of the Ray job that this process belongs to."""
+    told = json.loads(os.environ.get(JOB) or "{}")
+    name: str | None = told.get("metadata", {}).get("job_submission_id")
+    return name
+
+
+def _myself() -> dict[str, Any]:
+    host = socket.gethostname()
+    return {"pid": os.getpid(), "host": host, "job": job_id(), "since": time.time()}
+
+
+def _try(file: TextIO, kind: int) -> bool | None:
+    """Whether the lock was free, and is now ours; None where the file system has no locks."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            return None
+        raise
+    return True

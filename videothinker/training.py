@@ -1,0 +1,67 @@
+"""The training that a command asks for: its configuration, and what it lacks here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from videothinker.config import RunConfig
+from videothinker.config_checks import check_paths, check_upload
+from videothinker.config_file import load_config
+from videothinker.errors import ConfigError, InputError
+
+
+def asked_config(
+    words: Sequence[str], resume: Path | None = None, paths_from: Path | None = None
+) -> tuple[RunConfig, Path]:
+    """The configuration named by a command's words, and the file it came from.
+
+    `paths_from` becomes the working directory, because relative paths count from there; all but
+    that of the configuration file.
+    """
+    files = [word for word in words if "=" not in word]
+    overrides = [word for word in words if "=" in word]
+    if resume:
+        if files or overrides:
+            raise InputError(
+                f"--resume {resume} goes on with the configuration that run was started with;"
+                f" leave {(files + overrides)[0]} out"
+            )
+        source = resume / "config.yaml"
+    elif len(files) != 1:
+        found = f"{len(files)} were given ({', '.join(files)})" if files else "none was given"
+        raise InputError(
+            f"one configuration file is needed and {found}; for example:"
+            " videothinker train configs/cdpo.yaml learner.learning_rate=2e-6"
+        )
+    else:
+        source = Path(files[0])
+    if paths_from:
+        source = source if resume else source.absolute()
+        _enter(paths_from)
+    if resume and not source.is_file():
+        raise InputError(f"{source}: no such file; --resume takes the folder of a run")
+    return load_config(source, overrides), source
+
+
+def missing_files(config: RunConfig) -> list[str]:
+    """What the configuration names and this machine lacks, and what would be lost, as lines."""
+    return check_upload(config) or check_paths(config)
+
+
+def require_files(missing: Sequence[str], source: Path) -> None:
+    """ConfigError where something is missing."""
+    if missing:
+        lines = [f"{source} cannot be run:", *(f"  - {line}" for line in missing)]
+        raise ConfigError("\n".join(lines))
+
+
+def _enter(folder: Path) -> None:
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise InputError(
+            f"--paths-from {folder}: {error.strerror}; name a folder that every machine of the"
+            " cluster sees"
+        ) from error
