@@ -15,6 +15,8 @@ from actors.anchor import AnchorScorer
 from actors.loader import PromptLoader
 from actors.rollout import RolloutWorker
 from cluster.background import Background
+from cluster.beginning import begin
+from cluster.connecting import connect
 from cluster.fleet import Anchor, Fleet, Loader, Rollouts
 from cluster.learner_group import Learner
 from cluster.pool import Notice, Pool
@@ -94,8 +96,10 @@ def start_ray(cluster: ClusterConfig) -> None:
     # Ray prints what it says of lost processes to stdout, which is for results; we say it ourselves
     ray._private.worker.print_to_stdstream = lambda *_, **__: None
     address = cluster.address or os.environ.get("RAY_ADDRESS")  # set inside a Ray job
+    # what a job's own environment says of the same variables must not end it
+    os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
     if address:
-        ray.init(address=address, **options)
+        connect(address, **options)
         return
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     for attempt in range(1, START_ATTEMPTS + 1):

@@ -1,0 +1,115 @@
+"""Reaching a Ray cluster, or the job server of one; what can go wrong there, in one line each."""
+
+from __future__ import annotations
+
+import json
+import socket
+from http.client import HTTPException
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+import ray
+from ray._private.authentication.authentication_token_setup import (
+    maybe_enable_token_auth_if_token_available,
+)
+from ray._private.authentication.http_token_authentication import get_auth_headers_if_auth_enabled
+from ray.exceptions import AuthenticationError, RayError
+
+from videothinker.errors import InputError, VideoThinkerError
+
+REACH_SECONDS = 10.0
+"""A machine that has not taken a connection by then is not there."""
+START = (
+    "start one there (`ray start --head`, docs/jobs.md), or look whether a firewall is in the way"
+)
+SERVER = "Give the URL that `ray start --head` prints for its dashboard, such as http://HOST:8265"
+TOKEN = (
+    "Put what `ray get-auth-token` prints on the head into ~/.ray/auth_token here, or into"
+    " RAY_AUTH_TOKEN, and `export RAY_AUTH_MODE=token`"
+)
+REFUSED = ("unauthenticated", "authentication token", "auth token")
+"""What Ray's errors about tokens have in common."""
+
+
+def use_token() -> None:
+    """Send the token that there is: Ray's clients do only where RAY_AUTH_MODE says so."""
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+
+
+def connect(address: str, **options: Any) -> None:
+    """Make this process a driver of the cluster there."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        require_listening(address, host, int(port))
+    use_token()
+    try:
+        ray.init(address=address, **options)
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+        ray.shutdown()
+        raise refusal(error, address) from error
+
+
+def require_listening(address: str, host: str, port: int) -> None:
+    """VideoThinkerError where nobody takes a connection; Ray itself would try for a minute."""
+    try:
+        socket.create_connection((host.strip("[]"), port), REACH_SECONDS).close()
+    except OSError as error:
+        raise unreachable(address, str(error)) from error
+
+
+def refusal(error: Exception, address: str) -> VideoThinkerError:
+    """What Ray said, and what to do."""
+    said = " ".join(f"{error} {error.__cause__ or ''}".split())
+    if "Version mismatch" in said:
+        return InputError(
+            f"cluster {address}: {said[said.index('Version mismatch') :]} Install the versions of"
+            " the cluster here, or start it with these"
+        )
+    if isinstance(error, AuthenticationError) or any(word in said.lower() for word in REFUSED):
+        return InputError(f"cluster {address}: refuses the token of this machine. {TOKEN}")
+    return unreachable(address, said)
+
+
+def unreachable(address: str, reason: str) -> VideoThinkerError:
+    """Nobody there."""
+    return VideoThinkerError(f"no Ray cluster can be reached at {address} ({reason}); {START}")
+
+
+def require_job_server(url: str) -> None:
+    """Ask a job server for its version; an error where it is none, or not one for us."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InputError(f"--address {url}: not the URL of a job server. {SERVER}")
+    use_token()
+    headers = get_auth_headers_if_auth_enabled({})
+    request = Request(f"{url.rstrip('/')}/api/version", headers=headers)
+    try:
+        with urlopen(request, timeout=REACH_SECONDS) as answer:  # its scheme was looked at
+            version = json.load(answer)["ray_version"]
+    except HTTPError as error:
+        if error.code in (401, 403):
+            which = "refuses the token of this machine" if headers else "asks for a token"
+            raise InputError(f"--address {url}: {which}. {TOKEN}") from error
+        raise _no_server(url, f"answers {error.code}") from error
+    except (ValueError, KeyError, TypeError, HTTPException) as error:
+        raise _no_server(url, "answers something else") from error
+    except OSError as error:
+        reason = str(getattr(error, "reason", error))
+        raise unreachable(url, reason) from error
+    if version != ray.__version__:
+        raise InputError(
+            f"--address {url}: runs Ray {version}, and here is {ray.__version__}. Install"
+            f" ray=={version} here, or start the cluster with ours"
+        )
+
+
+def is_here(url: str) -> bool:
+    """Whether a URL names this machine's loopback."""
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def _no_server(url: str, found: str) -> InputError:
+    return InputError(f"--address {url}: {found}, so it is no job server of Ray's. {SERVER}")
