@@ -12,6 +12,13 @@ from pydantic_core import PydanticCustomError
 
 Place = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 """A file or folder; relative ones count from where the command is given, once and for all."""
+Anchor = Annotated[
+    str,
+    AfterValidator(
+        lambda name: str(Path(name).expanduser().absolute()) if os.sep in name else name
+    ),
+]
+"""A name, or a path as any other."""
 Positive = Annotated[int, Field(gt=0)]
 Device = Literal["cpu", "cuda"]
 DType = Literal["float32", "bfloat16"]
@@ -127,7 +134,7 @@ class KLConfig(Section):
     """The divergence term: away from the bias model, towards it, or absent."""
 
     direction: Literal["repel", "attract", "none"] = "none"
-    anchor: str = "bias"
+    anchor: Anchor = "bias"
     """bias: an earlier stage's result; base: this stage's initial model; otherwise a path."""
     coefficient: float = Field(default=0.01, ge=0)
     target: float | None = Field(default=None, gt=0)

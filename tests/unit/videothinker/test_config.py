@@ -148,3 +148,11 @@ KEYS = [
     "stages.N.guard.lowerings",
     "stages.N.guard.window",
 ]
+
+
+def test_an_anchors_path_is_fixed_when_it_is_read_and_a_name_stays_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert KLConfig(anchor="runs/bias/model").anchor == str(tmp_path / "runs/bias/model")
+    assert KLConfig(anchor="base").anchor == "base"
