@@ -1,0 +1,55 @@
+"""Which configuration a command asks for, and where its paths count from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from videothinker.cli import main
+from videothinker.errors import InputError
+from videothinker.training import asked_config, missing_files
+
+CDPO = Path(__file__).parents[3] / "configs" / "cdpo.yaml"
+
+
+@pytest.fixture
+def upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that Ray would unpack a checkout into, as the working directory."""
+    folder = tmp_path / "working_dir_files" / "_ray_pkg_0123456789abcdef"
+    (folder / "configs").mkdir(parents=True)
+    (folder / "configs" / "cdpo.yaml").write_text(CDPO.read_text())
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_results_in_a_jobs_temporary_folder_are_refused_with_the_way_out(
+    upload: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "configs/cdpo.yaml"]) == 2
+    said = capsys.readouterr().err
+    assert "out: runs/cdpo would be in the temporary folder of this Ray job" in said
+    assert "--paths-from DIR" in said
+    assert "hf download" not in said, "a remedy for the wrong folder"
+
+
+def test_relative_paths_count_from_the_folder_that_is_named(upload: Path, tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    config, _ = asked_config(["configs/cdpo.yaml", "data.videos=clips"], paths_from=shared)
+    assert config.out == shared / "runs/cdpo"
+    assert config.data.videos == shared / "clips"
+    assert "hf download" in missing_files(config)[0]
+
+
+def test_a_run_to_resume_counts_from_there_too(upload: Path, tmp_path: Path) -> None:
+    run = tmp_path / "shared" / "runs" / "cdpo"
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text(CDPO.read_text())
+    config, _ = asked_config([], Path("runs/cdpo"), tmp_path / "shared")
+    assert config.out == run
+
+
+def test_a_folder_that_is_not_there_is_refused(upload: Path) -> None:
+    with pytest.raises(InputError, match="--paths-from /nowhere: No such file"):
+        asked_config(["configs/cdpo.yaml"], paths_from=Path("/nowhere"))
