@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
@@ -15,6 +18,7 @@ from ray._private.authentication.authentication_token_setup import (
     maybe_enable_token_auth_if_token_available,
 )
 from ray._private.authentication.http_token_authentication import get_auth_headers_if_auth_enabled
+from ray._private.services import get_ray_address_from_environment
 from ray.exceptions import AuthenticationError, RayError
 
 from videothinker.errors import InputError, VideoThinkerError
@@ -40,23 +44,53 @@ def use_token() -> None:
 
 def connect(address: str, **options: Any) -> None:
     """Make this process a driver of the cluster there."""
-    host, _, port = address.rpartition(":")
-    if host and port.isdecimal():
-        require_listening(address, host, int(port))
     use_token()
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # it warns of each attempt otherwise
     try:
-        ray.init(address=address, **options)
+        with reaching(address):
+            ray.init(address=address, **options)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         ray.shutdown()
         raise refusal(error, address) from error
 
 
+@contextmanager
+def reaching(address: str) -> Iterator[None]:
+    """Where an address is what it says; an error at once where nobody listens.
+
+    Ray itself would try for two minutes. It also puts this machine's address in the place of the
+    loopback's, where a head that is on the loopback alone does not listen, except on a Mac.
+    """
+    constants = ray._private.ray_constants
+    usual = constants.ENABLE_RAY_CLUSTER
+    found = get_ray_address_from_environment(address, None) if address == "auto" else address
+    host, _, port = (found or "").rpartition(":")
+    if port.isdecimal():
+        require_listening(address, host, int(port))
+        own = ray.util.get_node_ip_address()
+        alone = is_loopback(host) and not listens(own, int(port))
+        constants.ENABLE_RAY_CLUSTER = usual and not alone
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = usual
+
+
 def require_listening(address: str, host: str, port: int) -> None:
-    """VideoThinkerError where nobody takes a connection; Ray itself would try for a minute."""
+    """VideoThinkerError where nobody takes a connection."""
     try:
         socket.create_connection((host.strip("[]"), port), REACH_SECONDS).close()
     except OSError as error:
         raise unreachable(address, str(error)) from error
+
+
+def listens(host: str, port: int) -> bool:
+    """Whether somebody takes a connection."""
+    try:
+        require_listening(host, host, port)
+    except VideoThinkerError:
+        return False
+    return True
 
 
 def refusal(error: Exception, address: str) -> VideoThinkerError:
@@ -107,7 +141,11 @@ def require_job_server(url: str) -> None:
 
 def is_here(url: str) -> bool:
     """Whether a URL names this machine's loopback."""
-    host = urlsplit(url).hostname or ""
+    return is_loopback(urlsplit(url).hostname or "")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine to itself."""
     return host in ("localhost", "::1") or host.startswith("127.")
 
 

@@ -15,7 +15,6 @@ from actors.anchor import AnchorScorer
 from actors.loader import PromptLoader
 from actors.rollout import RolloutWorker
 from cluster.background import Background
-from cluster.beginning import begin
 from cluster.connecting import connect
 from cluster.fleet import Anchor, Fleet, Loader, Rollouts
 from cluster.learner_group import Learner
@@ -38,6 +37,8 @@ from videothinker.config import (
     RolloutConfig,
     RunConfig,
 )
+from videothinker.doctor import OWN_NAMES
+from videothinker.driving import ray_job
 from videothinker.metrics import start_counting
 from videothinker.run import RunDirectory
 
@@ -99,6 +100,7 @@ def start_ray(cluster: ClusterConfig) -> None:
     # what a job's own environment says of the same variables must not end it
     os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
     if address:
+        options["runtime_env"] |= code_for_others()
         connect(address, **options)
         return
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
@@ -129,6 +131,13 @@ def loopback_alone() -> Iterator[None]:
         yield
     finally:
         constants.ENABLE_RAY_CLUSTER = usual
+
+
+def code_for_others() -> dict[str, Any]:
+    """Our packages, for machines that do not have them; a job may have uploaded them already."""
+    if ray_job().get("runtime_env", {}).get("working_dir"):
+        return {}
+    return {"py_modules": [str(ROOT / name) for name in OWN_NAMES]}
 
 
 def worker_environment(device: Device) -> dict[str, str]:

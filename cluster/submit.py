@@ -21,10 +21,10 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 from cluster.connecting import require_job_server
 from videothinker.config import RunConfig
 from videothinker.config_file import to_yaml
+from videothinker.doctor import OWN_NAMES
 from videothinker.errors import VideoThinkerError
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("videothinker", "actors", "learner", "cluster")
 STOP_SECONDS = 60
 """What `ray job stop` leaves a driver to end in order; Ray's own 3 seconds are too few."""
 INTERRUPTED = 130
@@ -87,7 +87,7 @@ def staged(config: RunConfig, source: Path) -> Iterator[tuple[Path, str]]:
     Our packages wherever they are installed here, and nothing else of what lies beside them.
     """
     with tempfile.TemporaryDirectory() as folder:
-        for package in PACKAGES:
+        for package in OWN_NAMES:
             leftovers = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / package, Path(folder) / package, ignore=leftovers)
         name = f"{source.stem}.yaml"

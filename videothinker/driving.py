@@ -129,16 +129,16 @@ def holder(path: Path) -> str:
         return "another process"
 
 
-def job_id() -> str | None:
-    """Of the Ray job that this process belongs to."""
-    told = json.loads(os.environ.get(JOB) or "{}")
-    name: str | None = told.get("metadata", {}).get("job_submission_id")
-    return name
+def ray_job() -> dict[str, Any]:
+    """What Ray's job server told this process of its job: "metadata", "runtime_env"; or nothing."""
+    told: dict[str, Any] = json.loads(os.environ.get(JOB) or "{}")
+    return told
 
 
 def _myself() -> dict[str, Any]:
+    job = ray_job().get("metadata", {}).get("job_submission_id")
     host = socket.gethostname()
-    return {"pid": os.getpid(), "host": host, "job": job_id(), "since": time.time()}
+    return {"pid": os.getpid(), "host": host, "job": job, "since": time.time()}
 
 
 def _try(file: TextIO, kind: int) -> bool | None:

@@ -62,10 +62,17 @@ class Machine:
                     os.kill(pid, signal.SIGKILL)
             self._process.poll()
 
-    def engines(self) -> int:
-        """How many rollout workers run here, by the titles of their processes."""
-        titles = [Path(f"/proc/{pid}/cmdline") for pid in living(self.mark)]
-        return sum(b"ray::RolloutWorker" in title.read_bytes() for title in titles)
+    def engines(self) -> list[int]:
+        """Rollout workers that run here, by the titles of their processes."""
+        titles = {pid: Path(f"/proc/{pid}/cmdline") for pid in living(self.mark)}
+        return [pid for pid, title in titles.items() if b"ray::RolloutWorker" in title.read_bytes()]
+
+
+def first_place(pid: int) -> str:
+    """Where a process looks for modules before anywhere else."""
+    variables = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+    [path] = [line for line in variables if line.startswith("PYTHONPATH=")]
+    return path.removeprefix("PYTHONPATH=").split(os.pathsep)[0]
 
 
 class Cluster:
@@ -149,8 +156,10 @@ def test_a_run_goes_on_when_a_machine_is_lost_and_uses_one_that_joins(
     file.write_text(to_yaml(config.model_copy(update={"cluster": there})))
     command = Command("train", file, f"out={run}")
     wait(command, lambda: len(read_lines(run / "metrics.jsonl")) >= 2)
-    assert (head.engines(), second.engines()) == (1, 1)
     assert_seen_by_other_machines(run)
+    engines = [*head.engines(), *second.engines()]
+    assert (len(head.engines()), len(second.engines())) == (1, 1)
+    assert all("_ray_pkg_" in first_place(pid) for pid in engines), "not the driver's code"
 
     second.lose()
     third = cluster.join()

@@ -13,7 +13,7 @@ import pytest
 import ray
 from ray.exceptions import AuthenticationError
 
-from cluster.connecting import is_here, refusal, require_job_server, require_listening
+from cluster.connecting import is_here, reaching, refusal, require_job_server, require_listening
 from videothinker.errors import InputError, VideoThinkerError
 
 MISMATCH = """Version mismatch: The cluster was started with:
@@ -137,6 +137,16 @@ def test_a_cluster_that_does_not_listen_is_found_at_once() -> None:
         host, _, port = address.partition(":")
         with pytest.raises(VideoThinkerError, match=f"reached at {address}.*ray start"):
             require_listening(address, host, int(port))
+
+
+@pytest.mark.parametrize(("host", "alone"), [("127.0.0.1", True), ("", False)])
+def test_a_head_on_the_loopback_alone_is_looked_for_there(host: str, alone: bool) -> None:
+    usual = ray._private.ray_constants.ENABLE_RAY_CLUSTER
+    with socket.create_server((host, 0)) as head:
+        with reaching(f"127.0.0.1:{head.getsockname()[1]}"):
+            there = ray._private.services.resolve_ip_for_localhost("127.0.0.1")
+        assert (there == "127.0.0.1") is (alone or ray.util.get_node_ip_address() == "127.0.0.1")
+    assert ray._private.ray_constants.ENABLE_RAY_CLUSTER is usual
 
 
 def test_a_version_mismatch_names_both_in_one_line() -> None:

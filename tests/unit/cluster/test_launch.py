@@ -1,0 +1,37 @@
+"""Which code the processes of a run import, on machines that have never seen it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cluster.launch import code_for_others
+
+JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+
+
+@pytest.mark.parametrize(
+    "job", [None, {"runtime_env": {}, "metadata": {"job_submission_id": "raysubmit_1"}}]
+)
+def test_our_packages_travel_where_no_job_has_uploaded_them(
+    job: dict[str, object] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(JOB, raising=False)
+    if job is not None:
+        monkeypatch.setenv(JOB, json.dumps(job))
+    packages = [Path(package) for package in code_for_others()["py_modules"]]
+    assert {package.name for package in packages} == {
+        "videothinker",
+        "actors",
+        "learner",
+        "cluster",
+    }
+    assert all((package / "__init__.py").is_file() for package in packages)
+
+
+def test_what_a_job_has_uploaded_does_not_travel_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    uploaded = {"runtime_env": {"working_dir": "gcs://_ray_pkg_0123456789abcdef.zip"}}
+    monkeypatch.setenv(JOB, json.dumps(uploaded))
+    assert code_for_others() == {}
