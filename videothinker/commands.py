@@ -17,7 +17,6 @@ from videothinker.progress import ProgressLine
 
 if TYPE_CHECKING:
     from cluster.evaluate import Evaluation
-    from videothinker.config import RunConfig
     from videothinker.types import Question
 
 
@@ -68,24 +67,31 @@ def prepare(arguments: Namespace) -> Outcome:
 
 def train(arguments: Namespace) -> Outcome:
     """One configuration, checked and then run; or an unfinished run, gone on with."""
-    from videothinker.training import asked_config, missing_files, require_files
+    from videothinker.training import asked_config, dry_run, missing_files, require_files
 
     words, resume = arguments.words, arguments.resume
     config, source = asked_config(words, resume, arguments.paths_from)
     missing = missing_files(config)
     if arguments.dry_run:
-        return _dry_run(config, source, missing)
+        return Outcome(**dry_run(config, source, missing))
     require_files(missing, source)
     _check_names()
-    from videothinker.driving import driving
+    from videothinker.driving import driving, finished_summary
 
+    if resume and (summary := finished_summary(resume)):
+        return _trained(summary, resume, f"{resume} is finished: there is nothing left to train")
     with driving(config, resume) as directory:
         from cluster import train as loop
-        from videothinker.report import results_table
 
         summary = loop.run(config, directory)
-    report = directory.path / "report.html"
-    return Outcome(text=f"{results_table(summary['models'])}\n\n{report}", result=summary)
+    return _trained(summary, directory.path)
+
+
+def _trained(summary: dict[str, Any], run: Path, *notes: str) -> Outcome:
+    from videothinker.report import results_table
+
+    text = f"{results_table(summary['models'])}\n\n{run / 'report.html'}"
+    return Outcome(text=text, result=summary, notes=notes)
 
 
 def submit(arguments: Namespace) -> Outcome:
@@ -307,20 +313,6 @@ def _answer(where: str, line: str) -> tuple[str, str]:
     if not isinstance(completion, str):
         raise InputError(f"{where}: the completion of {identity} is not a string")
     return str(identity), completion
-
-
-def _dry_run(config: RunConfig, source: Path, missing: list[str]) -> Outcome:
-    from videothinker.config_file import to_yaml
-    from videothinker.planning import least
-
-    notes = [f"warning: {line}" for line in missing]
-    steps = ", ".join(f"{stage.name} {stage.steps} steps" for stage in config.stages)
-    absent = f"; {len(missing)} things are missing on this machine, see above" if missing else ""
-    notes.append(f"{source} is a valid configuration: {steps}{absent}")
-    if needed := least(config):
-        notes.append(f"it takes at least {needed} (`videothinker plan` says what goes where)")
-    result = {"config": config.model_dump(mode="json"), "missing": missing}
-    return Outcome(text=to_yaml(config).rstrip(), result=result, notes=notes)
 
 
 def _check_names() -> None:

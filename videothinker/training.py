@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from videothinker.config import RunConfig
 from videothinker.config_checks import check_paths, check_upload
-from videothinker.config_file import load_config
+from videothinker.config_file import load_config, to_yaml
 from videothinker.errors import ConfigError, InputError
+from videothinker.planning import least
 
 
 def asked_config(
@@ -55,6 +57,18 @@ def require_files(missing: Sequence[str], source: Path) -> None:
     if missing:
         lines = [f"{source} cannot be run:", *(f"  - {line}" for line in missing)]
         raise ConfigError("\n".join(lines))
+
+
+def dry_run(config: RunConfig, source: Path, missing: Sequence[str]) -> dict[str, Any]:
+    """What there is to say of a training that is not started: text, notes and result."""
+    notes = [f"warning: {line}" for line in missing]
+    steps = ", ".join(f"{stage.name} {stage.steps} steps" for stage in config.stages)
+    absent = f"; {len(missing)} things are missing on this machine, see above" if missing else ""
+    notes.append(f"{source} is a valid configuration: {steps}{absent}")
+    if needed := least(config):
+        notes.append(f"it takes at least {needed} (`videothinker plan` says what goes where)")
+    result = {"config": config.model_dump(mode="json"), "missing": list(missing)}
+    return {"text": to_yaml(config).rstrip(), "result": result, "notes": notes}
 
 
 def _enter(folder: Path) -> None:

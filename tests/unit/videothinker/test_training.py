@@ -53,3 +53,15 @@ def test_a_run_to_resume_counts_from_there_too(upload: Path, tmp_path: Path) -> 
 def test_a_folder_that_is_not_there_is_refused(upload: Path) -> None:
     with pytest.raises(InputError, match="--paths-from /nowhere: No such file"):
         asked_config(["configs/cdpo.yaml"], paths_from=Path("/nowhere"))
+
+
+def test_resuming_a_finished_run_shows_its_results(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("videothinker.training.check_paths", lambda config: [])
+    (tmp_path / "config.yaml").write_text(CDPO.read_text())
+    (tmp_path / "summary.json").write_text('{"finished": 1.0, "models": []}')
+    assert main(["train", "--resume", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert "there is nothing left to train" in said.err
+    assert str(tmp_path / "report.html") in said.out
