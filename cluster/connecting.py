@@ -25,6 +25,8 @@ from videothinker.errors import InputError, VideoThinkerError
 
 REACH_SECONDS = 10.0
 """A machine that has not taken a connection by then is not there."""
+ATTEMPTS = 3
+"""To be accepted by a cluster that listens."""
 START = (
     "start one there (`ray start --head`, docs/jobs.md), or look whether a firewall is in the way"
 )
@@ -58,22 +60,24 @@ def connect(address: str, **options: Any) -> None:
 def reaching(address: str) -> Iterator[None]:
     """Where an address is what it says; an error at once where nobody listens.
 
-    Ray itself would try for two minutes. It also puts this machine's address in the place of the
-    loopback's, where a head that is on the loopback alone does not listen, except on a Mac.
+    Ray itself would try for two minutes, and twenty times with a token that is refused. It also
+    puts this machine's address in the place of the loopback's, where a head that is on the loopback
+    alone does not listen, except on a Mac.
     """
     constants = ray._private.ray_constants
-    usual = constants.ENABLE_RAY_CLUSTER
+    usual = constants.ENABLE_RAY_CLUSTER, constants.NUM_REDIS_GET_RETRIES
     found = get_ray_address_from_environment(address, None) if address == "auto" else address
     host, _, port = (found or "").rpartition(":")
     if port.isdecimal():
         require_listening(address, host, int(port))
         own = ray.util.get_node_ip_address()
         alone = is_loopback(host) and not listens(own, int(port))
-        constants.ENABLE_RAY_CLUSTER = usual and not alone
+        constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER and not alone
+        constants.NUM_REDIS_GET_RETRIES = ATTEMPTS
     try:
         yield
     finally:
-        constants.ENABLE_RAY_CLUSTER = usual
+        constants.ENABLE_RAY_CLUSTER, constants.NUM_REDIS_GET_RETRIES = usual
 
 
 def require_listening(address: str, host: str, port: int) -> None:
