@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from stand_ins import Rank, Stage
 
 from cluster.state import newest_state
+from cluster.steering import Steering
 from videothinker.config import (
     ClusterConfig,
     DataConfig,
@@ -20,7 +22,7 @@ from videothinker.config import (
     StageConfig,
 )
 from videothinker.errors import Stopped
-from videothinker.run import WISH, read_lines
+from videothinker.run import WISH, RunDirectory, read_lines
 
 
 class SavingRank(Rank):
@@ -91,3 +93,14 @@ def test_a_scaling_stops_nothing(stage: Stage) -> None:
 
     run = stage.train(scaling)
     assert len(read_lines(run.path / "metrics.jsonl")) == 6
+
+
+def test_a_stop_is_answered_at_once_by_the_workers_that_there_are(stage: Stage) -> None:
+    """For file systems without locks, where an answer is all that tells of a live driver."""
+    run = RunDirectory.create(stage.config.out, "")
+    Steering(stage.config, run).follow(stage.fleet)
+    (run.path / WISH).write_text(json.dumps({"id": "w", "stop": True}))
+    deadline = time.monotonic() + 10
+    while not (answer := run.status().get("control")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert answer == {"id": "w", "rollouts": 1, "scorers": 0}

@@ -72,6 +72,22 @@ def test_a_stop_that_takes_longer_than_its_limit_says_how_long_steps_take(
         late.set()
 
 
+def test_without_locks_a_stop_is_believed_to_its_answer_and_the_last_word(
+    run: RunDirectory,
+) -> None:
+    def answer() -> None:
+        while (wish := control.read_wish(run.path)) is None:
+            time.sleep(0.01)
+        run.status(control={"id": wish["id"]})
+        time.sleep(0.3)
+        run.status(state="stopped")
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    assert control.stop(run.path, seconds=20)["state"] == "stopped"
+    thread.join()
+
+
 def test_a_run_that_fails_before_it_could_stop_is_no_success(run: RunDirectory) -> None:
     with (
         driver(run, lambda wish: run.status(state="failed", error="no disk") and None),
