@@ -13,14 +13,12 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from videothinker.driving import driven
 from videothinker.errors import InputError, VideoThinkerError
+from videothinker.life import ENDED, driven
 from videothinker.run import WISH, atomic_write, read_lines
 
 ANSWER_SECONDS = 30.0
 """A live run answers within a few; it may be busy on a slow disk."""
-ENDED = ("stopped", "finished", "interrupted", "failed")
-"""What status.json says of a run that nobody drives any more."""
 
 
 def read_wish(run: Path) -> dict[str, Any] | None:

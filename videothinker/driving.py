@@ -108,16 +108,6 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def driven(path: Path) -> bool | None:
-    """Whether somebody drives a run at the moment; None where that cannot be told."""
-    try:
-        with (path / LOCK).open() as file:
-            free = _try(file, fcntl.LOCK_SH)
-    except OSError:  # of a run that was never driven, or that may not be read
-        return None
-    return None if free is None else not free
-
-
 def holder(path: Path) -> str:
     """Who drives a run, or drove it last, for a person."""
     try:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from videothinker.progress import duration
+from videothinker.run import LOCK
 from videothinker.snapshot import Snapshot, number
 
 ENDED = ("finished", "failed", "interrupted", "stopped")
@@ -20,7 +21,6 @@ QUIET_SECONDS = 15.0
 """A driver that wrote something since then lives, whatever its lock says."""
 SILENT_SECONDS = 600.0
 """From here on somebody should look, where nobody can tell whether it lives."""
-LOCK = "driver.lock"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,8 +14,9 @@ import pytest
 
 from videothinker.config import RunConfig
 from videothinker.config_file import first_difference
-from videothinker.driving import driven, driving
+from videothinker.driving import driving
 from videothinker.errors import InputError
+from videothinker.life import driven
 from videothinker.run import LOCK, RunDirectory
 
 Make = Callable[..., RunConfig]
