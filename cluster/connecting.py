@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +13,6 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import ray
-from ray._private.authentication.authentication_token_setup import (
-    maybe_enable_token_auth_if_token_available,
-)
 from ray._private.authentication.http_token_authentication import get_auth_headers_if_auth_enabled
 from ray._private.services import get_ray_address_from_environment
 from ray.exceptions import AuthenticationError, RayError
@@ -33,21 +29,14 @@ START = (
 SERVER = "Give the URL that `ray start --head` prints for its dashboard, such as http://HOST:8265"
 TOKEN = (
     "Put what `ray get-auth-token` prints on the head into ~/.ray/auth_token here, or into"
-    " RAY_AUTH_TOKEN, and `export RAY_AUTH_MODE=token`"
+    " RAY_AUTH_TOKEN; for a cluster that asks for none, `export RAY_AUTH_MODE=disabled`"
 )
 REFUSED = ("unauthenticated", "authentication token", "auth token")
 """What Ray's errors about tokens have in common."""
 
 
-def use_token() -> None:
-    """Send the token that there is: Ray's clients do only where RAY_AUTH_MODE says so."""
-    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
-
-
 def connect(address: str, **options: Any) -> None:
     """Make this process a driver of the cluster there."""
-    use_token()
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # it warns of each attempt otherwise
     try:
         with reaching(address):
             ray.init(address=address, **options)
@@ -105,6 +94,8 @@ def refusal(error: Exception, address: str) -> VideoThinkerError:
             f"cluster {address}: {said[said.index('Version mismatch') :]} Install the versions of"
             " the cluster here, or start it with these"
         )
+    if "no authentication token was found" in said:
+        return InputError(f"cluster {address}: there is no token on this machine. {TOKEN}")
     if isinstance(error, AuthenticationError) or any(word in said.lower() for word in REFUSED):
         return InputError(f"cluster {address}: refuses the token of this machine. {TOKEN}")
     return unreachable(address, said)
@@ -120,7 +111,6 @@ def require_job_server(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InputError(f"--address {url}: not the URL of a job server. {SERVER}")
-    use_token()
     headers = get_auth_headers_if_auth_enabled({})
     request = Request(f"{url.rstrip('/')}/api/version", headers=headers)
     try:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 import ray
@@ -16,6 +20,7 @@ from ray.exceptions import AuthenticationError
 from cluster.connecting import is_here, reaching, refusal, require_job_server, require_listening
 from videothinker.errors import InputError, VideoThinkerError
 
+ROOT = Path(__file__).parents[3]
 MISMATCH = """Version mismatch: The cluster was started with:
     Ray: 2.58.0
     Python: 3.12.1
@@ -97,13 +102,33 @@ def test_a_missing_and_a_wrong_token_come_with_where_to_put_it(
     token: str | None, status: int, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     headers = {"authorization": f"Bearer {token}"} if token else {}
-    monkeypatch.setattr("cluster.connecting.use_token", lambda: None)
     monkeypatch.setattr("cluster.connecting.get_auth_headers_if_auth_enabled", lambda _: headers)
     with server(status, "no") as url:
         message = said(url)
     assert words in message
     assert "ray get-auth-token" in message
     assert "~/.ray/auth_token" in message
+
+
+def test_the_token_that_there_is_goes_along_without_a_word(tmp_path: Path) -> None:
+    """In a process of its own: Ray looks for a token once."""
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("secret")
+    code = (
+        "from cluster.connecting import get_auth_headers_if_auth_enabled\n"
+        "print(get_auth_headers_if_auth_enabled({}))"
+    )
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=clean | {"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Bearer secret" in done.stdout
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize(
@@ -161,7 +186,14 @@ def test_a_version_mismatch_names_both_in_one_line() -> None:
 def test_a_refused_token_says_where_the_right_one_is() -> None:
     found = refusal(AuthenticationError("Token authentication is enabled"), "10.0.0.4:6379")
     assert isinstance(found, InputError)
+    assert "refuses the token" in str(found)
     assert "`ray get-auth-token`" in str(found)
+
+
+def test_a_token_that_is_not_there_is_not_called_refused() -> None:
+    none = "Token authentication is enabled but no authentication token was found"
+    found = refusal(AuthenticationError(none), "10.0.0.4:6379")
+    assert "there is no token on this machine" in str(found)
 
 
 @pytest.mark.parametrize(
