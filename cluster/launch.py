@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -77,8 +78,10 @@ def hiring(faults: FaultsConfig, device: Device, roster: Roster | None = None) -
 @contextmanager
 def ray_running(cluster: ClusterConfig) -> Iterator[None]:
     """Connected to the named cluster, or to a private one on the loopback that ends with us."""
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         start_ray(cluster)
+        signal.signal(signal.SIGTERM, handler)  # Ray's own exits with 15 and says nothing
         yield
     finally:
         ray.shutdown()

@@ -1,13 +1,15 @@
-"""Which code the processes of a run import, on machines that have never seen it."""
+"""What a run brings to the Ray that it starts or joins, and what it keeps of its own."""
 
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
 
-from cluster.launch import code_for_others
+from cluster.launch import code_for_others, ray_running
+from videothinker.config import ClusterConfig
 
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
@@ -35,3 +37,13 @@ def test_what_a_job_has_uploaded_does_not_travel_again(monkeypatch: pytest.Monke
     uploaded = {"runtime_env": {"working_dir": "gcs://_ray_pkg_0123456789abcdef.zip"}}
     monkeypatch.setenv(JOB, json.dumps(uploaded))
     assert code_for_others() == {}
+
+
+def test_sigterm_stays_what_it_was_when_ray_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(cluster: ClusterConfig) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    monkeypatch.setattr("cluster.launch.start_ray", start)
+    before = signal.getsignal(signal.SIGTERM)
+    with ray_running(ClusterConfig()):
+        assert signal.getsignal(signal.SIGTERM) is before
