@@ -62,7 +62,9 @@ def run(tmp_path: Path) -> RunDirectory:
     for step in (1, 2):
         line = {"stage": "bias", "step": step, "reward": step / 4, "samples": 16, "tokens": 320}
         run.record({**line, "inferential_accuracy": step / 2, "seconds": {"total": 2.0}})
-    run.rollouts("bias", 2, [scored("What next?", ("never said", "A is"), (0.0, 1.0))])
+    all_right = scored("And before?", ("A was",), (1.0,))
+    both = scored("What next?", ("never said", "A is"), (0.0, 1.0))
+    run.rollouts("bias", 2, [all_right, both, all_right])
     run.status(state="training", stage="bias", step=2, steps=4, weights_version=3)
     return run
 
@@ -107,6 +109,7 @@ def test_workers_and_losses_are_told(run: RunDirectory) -> None:
     run.status(restarts={"rollout": 2})
     targets = [{"targets": ["127.0.0.1:1"], "labels": {"role": "rollout", "index": "0"}}]
     (run.path / "prometheus_targets.json").write_text(json.dumps(targets))
+    run.event({"event": "started", "role": "rollout", "process": "rollout-1"})
     run.event({"event": "lost", "role": "rollout", "process": "rollout-1", "reason": "killed"})
     text = "\n".join(shown(run.path))
     assert "rollout 1 (2 lost)" in text
@@ -128,7 +131,9 @@ def test_the_screen_fits_the_smallest_terminal_and_uses_a_larger_one(run: RunDir
 
 @pytest.mark.parametrize("width", [20, 41])
 def test_even_a_narrow_terminal_is_not_overrun(run: RunDirectory, width: int) -> None:
-    assert max(map(columns, shown(run.path, width=width, height=10))) <= width
+    lines = shown(run.path, width=width, height=10)
+    assert max(map(columns, lines)) <= width
+    assert len(lines) == 10
 
 
 def test_nothing_that_a_model_or_a_file_says_acts_on_the_terminal(run: RunDirectory) -> None:
