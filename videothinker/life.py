@@ -45,6 +45,8 @@ class Life:
 def life(run: Snapshot) -> Life:
     """Whether this run lives, what it does, and what to do where it does not."""
     state = run.state
+    if state in ENDED and driven(run.path):  # it is leaving, or the next one is on its way
+        return Life(state=state, alive=True, words=f"{_ended(run)}, with a driver at work")
     if state in ENDED:
         return Life(state=state, alive=False, words=_ended(run), remark=_remedy(run))
     quiet = max(0.0, run.now - run.last_word)

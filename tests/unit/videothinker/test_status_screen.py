@@ -212,6 +212,14 @@ def test_a_driver_in_a_long_step_is_not_called_dead(run: RunDirectory) -> None:
         assert "nothing heard for 20 min" in shown(path)[0]
 
 
+def test_a_run_that_is_gone_on_with_is_not_over(run: RunDirectory) -> None:
+    run.status(state="interrupted")
+    with (run.path / "driver.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert data(run.path)["alive"] is True
+    assert data(run.path)["alive"] is False
+
+
 def test_where_nobody_can_tell_the_screen_says_so(run: RunDirectory) -> None:
     path = silent(run, 3600, state="training")
     assert data(path)["alive"] is None
