@@ -65,7 +65,7 @@ def write_report(run: Path) -> Path:
 def _head(run: Snapshot, models: list[Mapping[str, Any]]) -> str:
     """What a reader sees first: what happened, and whether it has ended."""
     state = life(run)
-    headline = claim(models) or _so_far(run)
+    headline = claim(models) or _so_far(run, state)
     written = f"page written {_moment(run.now)}"
     kicker = f"VideoThinker, run {run.name}: {state.words}{_progress(run, state)}; {written}"
     paragraph, doubt = lead(run, models), verdict(models)
@@ -84,19 +84,18 @@ def _progress(run: Snapshot, state: Life) -> str:
     return f" ({', '.join(f'{stage.name} {stage.done} of {stage.steps}' for stage in stages)})"
 
 
-def _so_far(run: Snapshot) -> str:
+def _so_far(run: Snapshot, state: Life) -> str:
     """The headline of a run whose models have not been put to any question yet."""
     if not run.metrics:
         return "This run has not finished a step yet."
     last = run.metrics[-1]
-    where = f"stage {last['stage']} is at step {last['step']}"
+    until = ("Not evaluated", "came to") if state.over else ("Not evaluated yet", "is at")
+    where = f"{until[0]}: stage {last['stage']} {until[1]} step {last['step']}"
     first = next(line for line in run.metrics if line["stage"] == last["stage"])
     before, now = number(first.get("reward")), number(last.get("reward"))
     if before is None or now is None or first is last:
-        return f"Not evaluated yet: {where}."
-    return (
-        f"Not evaluated yet: {where}, its answers earn {now:.2f} on average, {before:.2f} at first."
-    )
+        return f"{where}."
+    return f"{where}, its answers earn {now:.2f} on average, {before:.2f} at first."
 
 
 def _video_config(config: Line) -> VideoConfig:

@@ -152,7 +152,7 @@ def _reached(control: Model | None) -> str:
     """What training without the divergence term reached, as a sentence."""
     means = [_mean(control, kind) for kind in NEEDS] if control else []
     reached = " and ".join(percent(mean) for mean in means if mean is not None)
-    return f" The same training without it (plain GRPO) reached {reached}." if reached else ""
+    return f" The same training without that (plain GRPO) reached {reached}." if reached else ""
 
 
 def _change(first: Model, final: Model) -> tuple[float, float, float] | None:

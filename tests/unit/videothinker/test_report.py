@@ -162,8 +162,10 @@ def test_a_run_under_way_says_where_it_is(run: Path) -> None:
 
 def test_a_failed_run_says_why_on_its_first_screen(run: Path) -> None:
     RunDirectory.open(run).status(state="failed", stage="cdpo", step=1, error=f"full {HOSTILE}")
+    (run / "summary.json").unlink()
     text = write_report(run).read_text()
     head = text.partition("<svg")[0]
+    assert "Not evaluated: stage cdpo came to step 1." in head
     assert "failed at step 1 of stage cdpo" in head
     assert "full &lt;script&gt;" in head
     assert "videothinker train --resume" in head

@@ -51,7 +51,7 @@ def test_the_lead_does_not_credit_repulsion_with_what_plain_grpo_reached_too(
     run: Snapshot,
 ) -> None:
     models = [BASE, BIAS, model("grpo", 88, 41), CDPO]
-    assert lead(run, models).endswith("without it (plain GRPO) reached 41% and 88%.")
+    assert lead(run, models).endswith("without that (plain GRPO) reached 41% and 88%.")
 
 
 def test_the_verdict_tells_a_change_from_the_noise_of_the_questions() -> None:
