@@ -127,15 +127,7 @@ def test_going_on_from_a_state_is_going_on_bit_for_bit(
     assert (train(alone, prompts, range(step + 1, 7)), alone.weights()) == expected
 
 
-@pytest.mark.parametrize(
-    ("dtype", "settings"),
-    [
-        ("float32", {"zero_stage": 0}),
-        ("float32", {"zero_stage": 2}),
-        ("bfloat16", {"zero_stage": 2}),
-        ("bfloat16", {"zero_stage": 3, "freeze": ("vision", "embeddings")}),
-    ],
-)
+@pytest.mark.parametrize(("dtype", "stage"), [("float32", 0), ("bfloat16", 2), ("bfloat16", 3)])
 def test_a_state_is_as_large_as_planned(
     alone: Ranks,
     begin: Callable[..., None],
@@ -143,15 +135,14 @@ def test_a_state_is_as_large_as_planned(
     run_config: RunConfig,
     tmp_path: Path,
     dtype: str,
-    settings: dict[str, Any],
+    stage: int,
 ) -> None:
-    begin(alone, dtype, **settings)
+    begin(alone, dtype, zero_stage=stage)
     train(alone, prompts, range(1, 2))
     save_state(alone, tmp_path, 1, 2)  # type: ignore[arg-type]
     model = run_config.model.model_copy(update={"dtype": dtype})
-    learner = LearnerConfig(**(SETTINGS | settings))
-    config = run_config.model_copy(update={"model": model, "learner": learner})
-    planned = state_gb(config, shape_of(model.path))
+    changes = {"model": model, "learner": LearnerConfig(zero_stage=stage)}  # type: ignore[arg-type]
+    planned = state_gb(run_config.model_copy(update=changes), shape_of(model.path))
     assert written_gb(tmp_path) == pytest.approx(planned, rel=0.1)
 
 
