@@ -181,8 +181,8 @@ def shrink(config: Mapping[str, Any]) -> dict[str, Any]:
             "max_pixels": 11760,
             "total_pixels": 70560,
         },
-        "sampling": {"group_size": 4, "max_tokens": 24},
-        "learner": {"ranks": 1, "zero_stage": 2, "offload": False, "save_every": 2},
+        "sampling": {"group_size": 4, "max_tokens": 12},
+        "learner": {"ranks": 1, "zero_stage": 2, "offload": False, "save_every": 10},
         "rollout": {"workers": 1, "max_model_len": 512, "cache_gb": 0.25},
         "cluster": {"device": "cpu", "logprob_tolerance": 1e-4, "address": None},
         "data": {"validation_questions": 4, "loaders": 1},
@@ -191,5 +191,5 @@ def shrink(config: Mapping[str, Any]) -> dict[str, Any]:
     for section, settings in small.items():
         before = {} if section == "video" else dict(config.get(section) or {})
         kept[section] = before | settings
-    kept["stages"] = [stage | {"steps": 8, "prompts_per_step": 2} for stage in config["stages"]]
+    kept["stages"] = [stage | {"steps": 30, "prompts_per_step": 2} for stage in config["stages"]]
     return kept

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _as_interrupt)
     cpu_torch.install()
     try:
-        arguments = _parse(words)
+        arguments = parse(words)
         outcome = arguments.action(arguments)
         _show(outcome, as_json=arguments.json)
     except VideoThinkerError as error:
@@ -97,7 +97,8 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see: videothinker {verb} --help".replace("  ", " "))
 
 
-def _parse(words: list[str]) -> argparse.Namespace:
+def parse(words: list[str]) -> argparse.Namespace:
+    """The arguments of a command line; InputError for what nobody would understand."""
     parser, verbs = _build_parser()
     _refuse_unknown_verb(words, verbs)
     arguments, rest = parser.parse_known_args(words)

@@ -1,6 +1,7 @@
 """What README and guides tell people to type, typed: in order, word for word, on small stand-ins.
 
-The README in every run, the guides with `-m slow`. What is not typed has its reason below.
+All of it with `-m slow`; in every run what only checks, and whether each command would be understood.
+What is never typed has its reason below.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-from documented import Documented, Place, commands, pages
+from documented import ROOT, Documented, Place, commands, pages
+
+from videothinker.cli import parse
 
 NOT_HERE = {
     "make": "the targets are what continuous integration runs, or take longer than a test may",
@@ -20,12 +23,14 @@ NOT_HERE = {
     "source": "changes the shell; the program is found without",
     "bash": "this suite is a part of it",
     "kubectl": "needs a cluster",
+    "submit": "tests/integration/test_jobs.py",
     "quickstart": "ten minutes",
     "eval_mvbench.json": "a benchmark of 4,000 records in 20 tasks",
 }
 ELSEWHERE = {"jobs.md": "test_jobs.py", "metrics.md": "test_prometheus.py"}
 """Pages whose commands have a test of their own."""
 WHILE_IT_TRAINS = ("status", "scale", "stop", "report")
+AFTER_IT = ("train", "evaluate", "ask", "compare")
 
 
 def reason(command: Documented) -> str | None:
@@ -42,14 +47,14 @@ class Typist:
         self._training: tuple[Documented, subprocess.Popen[str]] | None = None
 
     def type(self, command: Documented) -> None:
-        if command.verb == "train" and "--dry-run" not in command.words:
+        dry = "--dry-run" in command.words
+        if command.verb in AFTER_IT and not dry:
             self.wait()
+        if command.verb == "train" and not dry:
             self._training = command, self._place.start(command)
             return
         if command.verb in WHILE_IT_TRAINS:
             self._until_it_trains(self._place.folder / command.words[2])
-        else:
-            self.wait()
         done = self._place.run(command)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
 
@@ -86,6 +91,21 @@ def type_out(place: Place, name: str) -> None:
     typist.wait()
 
 
+def test_what_the_readme_says_before_it_trains_works_as_it_stands(place: Place) -> None:
+    quick = ("doctor", "prepare", "plan")
+    for command in commands(ROOT / "README.md"):
+        if command.verb in quick or "--dry-run" in command.words:
+            Typist(place).type(command)
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_every_command_of_a_page_would_be_understood(page: Path) -> None:
+    for command in commands(page):
+        if command.verb:
+            assert parse(command.words[1:]).verb == command.verb
+
+
+@pytest.mark.slow
 def test_what_the_readme_says_works_as_it_stands(place: Place) -> None:
     type_out(place, "README.md")
     assert (place.folder / "runs/paper/stages/cdpo/model/model.safetensors").is_file()
