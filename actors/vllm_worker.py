@@ -7,7 +7,6 @@ caches go on answering with features of the old weights. Each is dealt with or c
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -23,8 +22,7 @@ class WeightUpdate:
     vllm_config: Any
 
     def replace_weights(self, payload: np.ndarray, digest: str) -> str | None:
-        """Load a safetensors block; returns the reason why not, in which case nothing changed."""
-        import safetensors.torch
+        """Load a block of weights; returns the reason why not, in which case nothing changed."""
         import torch
         from vllm.config import set_current_vllm_config
         from vllm.model_executor.model_loader.reload import (
@@ -32,10 +30,11 @@ class WeightUpdate:
             initialize_layerwise_reload,
         )
 
-        block = payload.tobytes()
-        if hashlib.sha256(block).hexdigest() != digest:
+        from videothinker.weights_block import checksum, tensors_in
+
+        if checksum(payload) != digest:
             return "the block's checksum is not the published one"
-        weights = safetensors.torch.load(block)
+        weights = tensors_in(payload)
         model = self.model_runner.model
         rename = model.hf_to_vllm_mapper.apply_list
         checkpoint = Path(self.vllm_config.model_config.model)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -50,6 +49,7 @@ from videothinker.types import (
     Weights,
 )
 from videothinker.weights import file_digest, model_digest, save_model
+from videothinker.weights_block import checksum, pack
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,11 +166,11 @@ class LearnerRank(Pulse):
         with self.doing(f"gathering weights version {version}"), whole as model:
             if self._rank != 0:
                 return version, None
-            block = weights_block(model)
+            block = pack(model.named_parameters())
         weights = Weights(
             version=version,
-            digest=hashlib.sha256(block).hexdigest(),
-            payload=np.frombuffer(block, np.uint8),
+            digest=checksum(block),
+            payload=block,
         )
         return version, weights
 
@@ -329,16 +329,6 @@ def padded(rows: Sequence[np.ndarray], like: Tensor) -> Tensor:
     """G arrays of [T] as one zero-padded [G, T] on the same device and of the same type."""
     tensors = [torch.from_numpy(np.array(row)) for row in rows]
     return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True).to(like)
-
-
-def weights_block(model: torch.nn.Module) -> bytes:
-    """Every parameter once, under the names that the sampler's loader knows."""
-    import safetensors.torch
-
-    tensors = {
-        name: parameter.detach().cpu().contiguous() for name, parameter in model.named_parameters()
-    }
-    return bytes(safetensors.torch.save(tensors))
 
 
 def random_state() -> dict[str, Tensor]:

@@ -135,7 +135,7 @@ class Weights:
     version: int
     digest: str
     payload: np.ndarray
-    """uint8: a safetensors file with Hugging Face names."""
+    """uint8: a safetensors file with Hugging Face names (weights_block.py)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import urllib.request
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import safetensors.torch
 import torch
 
 from actors.rollout import RolloutWorker
@@ -24,6 +22,7 @@ from videothinker.model.policy import Policy, forbidden_tokens, load_model
 from videothinker.model.processing import ClipSource, PromptBuilder
 from videothinker.prompts import training_text
 from videothinker.types import Completion, Prompt, Question, Weights
+from videothinker.weights_block import checksum, pack
 
 Build = Callable[..., list[Prompt]]
 ReadHere = Callable[[VideoConfig], ClipSource]
@@ -171,12 +170,8 @@ def test_more_prompts_than_one_step_of_the_engine_can_take_in_are_all_answered(
 
 
 def packed(tensors: dict[str, torch.Tensor], version: int) -> Weights:
-    block = safetensors.torch.save(tensors)
-    return Weights(
-        version=version,
-        digest=hashlib.sha256(block).hexdigest(),
-        payload=np.frombuffer(block, np.uint8),
-    )
+    block = pack(tensors.items())
+    return Weights(version=version, digest=checksum(block), payload=block)
 
 
 def test_a_worker_refuses_a_version_it_does_not_hold(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import safetensors.torch
 import torch
 
 from actors import vllm_engine
@@ -23,6 +21,7 @@ from videothinker.model.policy import Policy, load_model
 from videothinker.model.processing import ClipSource, PromptBuilder
 from videothinker.prompts import training_text
 from videothinker.types import Completion, Prompt, Question, Weights
+from videothinker.weights_block import checksum, pack
 
 TOLERANCE = 1e-4
 SIZE = RolloutConfig(max_model_len=512, cache_gb=0.25)
@@ -74,18 +73,12 @@ def editions(mini_base: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
             for parameter in model.parameters():
                 noise = torch.randn(parameter.shape, generator=generator)
                 parameter += 0.02 * bool(version) * noise
-        block = safetensors.torch.save(
-            {name: parameter.detach() for name, parameter in model.named_parameters()}
-        )
+        block = pack(model.named_parameters())
         folder = tmp_path_factory.mktemp("edition") / "model"
         shutil.copytree(mini_base, folder)
         if version:
             model.save_pretrained(folder)
-        weights = Weights(
-            version=version,
-            digest=hashlib.sha256(block).hexdigest(),
-            payload=np.frombuffer(block, np.uint8),
-        )
+        weights = Weights(version=version, digest=checksum(block), payload=block)
         made.append(Edition(checkpoint=folder, weights=weights, policy=Policy(model)))
     return made
 
@@ -278,6 +271,18 @@ def test_an_engine_updated_in_flight_equals_a_fresh_one(
     fresh = VllmEngine(editions[2].checkpoint, "float32", SIZE, "cpu")
     assert_equal(found, sample(fresh, prompts))
     assert {v for group in found.values() for c in group for v in c.weights_versions} == {2}
+
+
+def test_an_engine_keeps_nothing_of_the_block_it_was_given(
+    engine: VllmEngine, prompts: list[Prompt], editions: list[Edition]
+) -> None:
+    weights = editions[1].weights
+    engine.load(weights)
+    expected = sample(engine, prompts)
+    lent = replace(weights, payload=weights.payload.copy())
+    engine.load(lent)
+    lent.payload[:] = 0
+    assert_equal(sample(engine, prompts), expected)
 
 
 def test_a_group_is_as_old_as_its_oldest_token(

@@ -1,0 +1,110 @@
+"""New weights from the learner's process to an engine's, against a copy in memory.
+
+    python tests/benchmarks/sync.py [--megabytes 500] [--rounds 7]
+
+All of the way but the two ends that belong to others: the optimizer, and vLLM's replacing of its
+parameters, for which a copy into tensors stands. Both processes are Ray actors, as in a run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from typing import Any
+
+import ray
+import torch
+
+from cluster.launch import ray_running
+from videothinker.config import ClusterConfig
+from videothinker.types import Weights
+from videothinker.weights_block import checksum, pack, tensors_in
+
+ROWS = 2048
+
+
+class Publisher:
+    """A learner rank that has only weights."""
+
+    def __init__(self, megabytes: int) -> None:
+        torch.set_num_threads(1)
+        count = max(1, megabytes * 10**6 // (4 * ROWS**2))
+        self._tensors = {f"layer.{n}": torch.randn(ROWS, ROWS) for n in range(count)}
+        self._copy = torch.empty(count, ROWS, ROWS)
+
+    def memcpy(self) -> tuple[int, float]:
+        """Bytes, and the seconds of copying them."""
+        started = time.perf_counter()
+        for place, tensor in zip(self._copy, self._tensors.values(), strict=True):
+            place.copy_(tensor)
+        return 4 * self._copy.numel(), time.perf_counter() - started
+
+    def publish(self) -> tuple[dict[str, float], Weights]:
+        """As LearnerRank does."""
+        started = time.perf_counter()
+        block = pack(self._tensors.items())
+        packed = time.perf_counter()
+        weights = Weights(version=1, digest=checksum(block), payload=block)
+        return {"pack": packed - started, "sum": time.perf_counter() - packed}, weights
+
+
+class Receiver:
+    """An engine that has only weights."""
+
+    def __init__(self) -> None:
+        torch.set_num_threads(1)
+        self._tensors: dict[str, torch.Tensor] = {}
+
+    def load(self, weights: Weights) -> dict[str, float]:
+        """Check the block and copy all of it."""
+        started = time.perf_counter()
+        assert checksum(weights.payload) == weights.digest
+        summed = time.perf_counter()
+        for name, tensor in tensors_in(weights.payload).items():
+            self._tensors.setdefault(name, torch.empty_like(tensor)).copy_(tensor)
+        return {"check": summed - started, "copy": time.perf_counter() - summed}
+
+
+def measure(megabytes: int, rounds: int) -> dict[str, Any]:
+    """Medians over the rounds; each has a copy in memory beside it."""
+    publisher = ray.remote(num_cpus=0)(Publisher).remote(megabytes)
+    receiver = ray.remote(num_cpus=0)(Receiver).remote()
+    seconds: list[dict[str, float]] = []
+    for number in range(rounds + 1):
+        size, memcpy = ray.get(publisher.memcpy.remote())
+        started = time.perf_counter()
+        parts, weights = publisher.publish.options(num_returns=2).remote()
+        published = ray.get(parts)
+        loaded = ray.get(receiver.load.remote(weights))
+        total = time.perf_counter() - started
+        rest = total - sum(published.values()) - sum(loaded.values())
+        if number:  # the first touches memory that nobody had before
+            line = {"memcpy": memcpy, "total": total, **published, **loaded, "store": rest}
+            seconds.append(line)
+            sys.stderr.write(f"{json.dumps({k: round(v, 3) for k, v in line.items()})}\n")
+    middle = {name: statistics.median(line[name] for line in seconds) for name in seconds[0]}
+    fractions = [line["memcpy"] / line["total"] for line in seconds]
+    return {
+        "bytes": size,
+        "seconds": middle,
+        "bytes_per_second": size / middle["total"],
+        "fraction_of_memcpy": statistics.median(fractions),
+        "fraction_least_and_most": [min(fractions), max(fractions)],
+    }
+
+
+def main() -> None:
+    """One line of JSON on stdout."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--megabytes", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=7)
+    arguments = parser.parse_args()
+    with ray_running(ClusterConfig(device="cpu")):
+        print(json.dumps(measure(arguments.megabytes, arguments.rounds)))
+
+
+if __name__ == "__main__":
+    main()
