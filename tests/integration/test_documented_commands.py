@@ -1,6 +1,6 @@
 """What README and guides tell people to type, typed: in order, word for word, on small stand-ins.
 
-All of it with `-m slow`; in every run what only checks, and whether each command would be understood.
+All of it with `-m slow`; in every run what only checks, and whether each would be understood.
 What is never typed has its reason below.
 """
 

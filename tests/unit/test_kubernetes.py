@@ -38,7 +38,7 @@ def pods(spec: dict[str, Any]) -> list[dict[str, Any]]:
 def command(spec: dict[str, Any]) -> Any:
     python, m, package, *words = shlex.split(spec["entrypoint"])
     assert (python, m, package) == ("python", "-m", "videothinker")
-    return cli._parse(words)
+    return cli.parse(words)
 
 
 def test_its_command_is_a_training_that_needs_no_shell(spec: dict[str, Any]) -> None:
