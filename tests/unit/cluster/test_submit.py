@@ -79,7 +79,7 @@ def test_the_next_commands_are_ones_that_exist() -> None:
     for command in (job.commands()["status"], job.commands()["stop"]):
         program, *words = command.split()
         assert program == "videothinker"
-        assert cli._parse(words).run == Path("/runs/cdpo")
+        assert cli.parse(words).run == Path("/runs/cdpo")
 
 
 def test_a_configuration_that_cannot_run_is_refused_before_the_server_is_asked(

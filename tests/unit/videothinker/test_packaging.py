@@ -98,7 +98,7 @@ def test_the_readmes_commands_are_ones_the_command_line_knows() -> None:
     ]
     assert len(commands) >= 5
     for command in commands:
-        arguments = cli._parse(shlex.split(command)[1:])
+        arguments = cli.parse(shlex.split(command)[1:])
         assert arguments.action is not not_built, command
 
 
