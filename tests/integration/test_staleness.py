@@ -11,7 +11,8 @@ import pytest
 
 from cluster.train import run
 from videothinker.config import KLConfig, RunConfig
-from videothinker.run import read_lines
+from videothinker.config_file import to_yaml
+from videothinker.run import RunDirectory, read_lines
 
 STEPS = 4
 MODES: dict[str, dict[str, dict[str, Any]]] = {
@@ -50,18 +51,17 @@ def finished(
     push = KLConfig(direction="repel", anchor="base", coefficient=0.1, estimator="k1")
     stage = run_config.stages[1].model_copy(update={"name": "only", "steps": STEPS, "kl": push})
     learner = run_config.learner.model_copy(update={"importance_cap": 2.0})
-    run(
-        run_config.model_copy(
-            update={
-                "out": out,
-                "rollout": run_config.rollout.model_copy(update=mode["rollout"]),
-                "sampling": run_config.sampling.model_copy(update=mode["sampling"]),
-                "data": run_config.data.model_copy(update={"validation": None}),
-                "learner": learner,
-                "stages": (stage,),
-            }
-        )
+    config = run_config.model_copy(
+        update={
+            "out": out,
+            "rollout": run_config.rollout.model_copy(update=mode["rollout"]),
+            "sampling": run_config.sampling.model_copy(update=mode["sampling"]),
+            "data": run_config.data.model_copy(update={"validation": None}),
+            "learner": learner,
+            "stages": (stage,),
+        }
     )
+    run(config, RunDirectory.create(out, to_yaml(config)))
     files = sorted((out / "rollouts").glob("*.parquet"))
     rows = [row for file in files for row in pq.read_table(file).to_pylist()]
     return Finished(mode=request.param, lines=read_lines(out / "metrics.jsonl"), rows=rows)
