@@ -218,9 +218,9 @@ def host_need(
     if learner.offload:
         states = shape.trained(learner.freeze) * HOST_OPTIMIZER_BYTES / GB
         parts["optimizer"] = states * ranks / learner.ranks
-    # a copy of the weights, the block made of it, and the block in the object store; before that,
-    # every rank reads the checkpoint
-    parts["published"] = weights * max(3 if publishes else 1, ranks)
+    # the block of the weights, and the same in the object store; before that, every rank reads the
+    # checkpoint
+    parts["published"] = weights * max(2 if publishes else 1, ranks)
     ahead = config.rollout.max_staleness + 2  # this step's, those sampled ahead, those prefetched
     prompts = max(stage.prompts_per_step for stage in config.stages) * ahead
     parts["prompts"] = prompts * load.patches * shape.pixels_per_patch * 4 / GB

@@ -214,6 +214,7 @@ def start_counting(config: RunConfig, disk: Path) -> None:
     for kind in get_args(SkipKind):
         SAMPLES_SKIPPED.labels(kind)
     DISK_FREE.set_function(lambda: shutil.disk_usage(disk).free)
+    STATE_BYTES.set(0)
     with suppress(InputError):
         STATE_BYTES.set(GB * state_gb(config, shape_of(config.model.path)))
     MAX_STALENESS.set(config.rollout.max_staleness)

@@ -113,10 +113,10 @@ def test_an_anchor_holds_no_gradient_and_no_optimizer() -> None:
     }
 
 
-def test_the_host_holds_what_is_offloaded_and_three_copies_of_what_is_published() -> None:
+def test_the_host_holds_what_is_offloaded_and_two_copies_of_what_is_published() -> None:
     parts = host_need(config(), SHAPE, ranks=1, engines=1, anchors=1, first=True, publishes=True)
     assert parts["optimizer"] == pytest.approx(3.754622976 * 18)
-    assert parts["published"] == pytest.approx(3 * 7.509245952)
+    assert parts["published"] == pytest.approx(2 * 7.509245952)
     assert parts["prompts"] == pytest.approx(2 * 2 * 4096 * 1176 * 4 / 1e9)
 
 
