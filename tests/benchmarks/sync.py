@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
-import ray
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a bare checkout will do
+
 import torch
 
 from cluster.launch import ray_running
@@ -70,6 +74,8 @@ class Receiver:
 
 def measure(megabytes: int, rounds: int) -> dict[str, Any]:
     """Medians over the rounds; each has a copy in memory beside it."""
+    import ray  # after our packages, which say that it asks for a token
+
     publisher = ray.remote(num_cpus=0)(Publisher).remote(megabytes)
     receiver = ray.remote(num_cpus=0)(Receiver).remote()
     seconds: list[dict[str, float]] = []
