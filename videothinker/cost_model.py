@@ -57,9 +57,9 @@ CONSTANTS = {
         value=12.5e9, unit="bytes/s between machines", source="assumed: 100 Gbit/s"
     ),
     "publish": Constant(
-        value=0.5e9,
-        unit="bytes/s through file format, two checksums and object store",
-        source="assumed: SHA-256 1.5e9 and two copies at 3e9 a core",
+        value=1.2e9,
+        unit="bytes/s through block, two checksums and object store",
+        source="measured, one core: tests/benchmarks/sync.py",
     ),
     "text": Constant(value=115, unit="tokens of a question", source="estimated from CLEVRER"),
     "mean_tokens": Constant(
