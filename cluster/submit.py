@@ -68,7 +68,7 @@ class Job:
 def submit(config: RunConfig, source: Path, address: str) -> Job:
     """Upload our packages and the configuration, and let the server train."""
     require_job_server(address)
-    with staged(config, source) as (folder, name):
+    with staged(config, source) as (folder, name), being_taken(address):
         id = _client(address).submit_job(
             entrypoint=f"python -m videothinker train {shlex.quote(name)}",
             runtime_env={
@@ -78,6 +78,19 @@ def submit(config: RunConfig, source: Path, address: str) -> Job:
             metadata={"name": config.name, "run": str(config.out)},
         )
     return Job(id=id, address=address, run=config.out)
+
+
+@contextmanager
+def being_taken(address: str) -> Iterator[None]:
+    """A server that fails in the middle says so in one line; a head that is still starting does."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise VideoThinkerError(
+            f"{address}: the server did not take the job ({said[-1]}). Is its head still starting?"
+            " Submit again: should it have taken it after all, the second is refused"
+        ) from error
 
 
 @contextmanager

@@ -8,10 +8,11 @@ from types import SimpleNamespace
 import pytest
 from ray.job_submission import JobStatus
 
-from cluster.submit import Job, exit_code, portable, staged
+from cluster.submit import Job, being_taken, exit_code, portable, staged
 from videothinker.cli import main
 from videothinker.config import DEFAULT_CACHE, RunConfig
 from videothinker.config_file import first_difference, load_config
+from videothinker.errors import VideoThinkerError
 
 ROOT = Path(__file__).parents[3]
 CDPO = ROOT / "configs" / "cdpo.yaml"
@@ -96,3 +97,11 @@ def test_files_that_are_absent_are_refused_where_the_job_would_run_here(
     monkeypatch.chdir(tmp_path)
     assert main(["submit", str(CDPO), "--address", "http://127.0.0.1:9"]) == 2
     assert "model.path: no model in models/Qwen2.5-VL-3B-Instruct" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [ConnectionError("went away"), RuntimeError("a log\nwent away")])
+def test_a_server_that_fails_in_the_middle_is_one_line(error: Exception) -> None:
+    message = r"did not take the job \(went away\).*Submit again"
+    with pytest.raises(VideoThinkerError, match=message) as refused, being_taken("http://head"):
+        raise error
+    assert "\n" not in str(refused.value)
