@@ -104,4 +104,5 @@ def test_with_staleness_0_a_step_takes_both_parts_and_little_more(
     seconds: dict[Case, float],
 ) -> None:
     both = ON_POLICY.generation + ON_POLICY.learning
-    assert both <= seconds[ON_POLICY] <= ON_POLICY.limit
+    # a step whose end was noticed late makes the next one look shorter; overlapped it were half
+    assert 0.9 * both <= seconds[ON_POLICY] <= ON_POLICY.limit

@@ -115,7 +115,7 @@ def test_a_process_is_found_by_its_name() -> None:
 
 def test_the_machine_of_rank_0_holds_what_is_published() -> None:
     head, worker = first(config(), Machine(host_gb=64), Machine(gpus=2, gpu_gb=48)).hosts
-    assert worker.parts["host"]["published"] == 3 * head.parts["host"]["published"]
+    assert worker.parts["host"]["published"] == 2 * head.parts["host"]["published"]
     assert "clips" in head.parts["host"]
 
 
