@@ -25,6 +25,7 @@ from videothinker.errors import InputLost, Lost, VideoThinkerError
 
 GONE = (RayActorError, OutOfMemoryError, NodeDiedError, ActorUnschedulableError)
 """What Ray says of a process that is no more; the last, of one whose machine it was to start on."""
+PYDANTIC_ADDS = "For further information visit"
 PULSE = "pulse"
 """Name of the method, and of the thread it runs on."""
 
@@ -133,7 +134,9 @@ async def _following(references: AsyncIterator[Any]) -> Any:
 def last_line(error: BaseException) -> str:
     """Where Ray puts the reason: it quotes the traceback of a process that never came up.
 
-    What it adds after a kill is a list of all that may ever have happened.
+    What it adds after a kill is a list of all that may ever have happened; what pydantic adds to a
+    reason is where to read about such.
     """
-    last = [line for line in str(error).splitlines() if line.strip()][-1].strip()
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    last = [line for line in lines if not line.startswith(PYDANTIC_ADDS)][-1]
     return last.partition(" Worker exit detail:")[0][:300]

@@ -21,6 +21,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
+from videothinker.budget import budget_of, write_budget
+from videothinker.config_file import load_config
+
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PROGRAMS = ("videothinker", ".venv/bin/videothinker", "make", "ray", "pip", "hf", "kubectl")
@@ -79,6 +82,8 @@ class Place:
         for file in (ROOT / "configs").glob("*.yaml"):
             shrunk = yaml.safe_dump(shrink(yaml.safe_load(file.read_text())), sort_keys=False)
             (folder / "configs" / file.name).write_text(shrunk)
+        config = load_config(folder / "configs" / "paper.yaml", [])
+        write_budget(folder / "base", budget_of(config))  # the stand-in takes no longer prompts
         self._write_program()
 
     def run(self, command: Documented, limit: float = 300) -> subprocess.CompletedProcess[str]:

@@ -9,6 +9,7 @@ import pytest
 from ray.exceptions import ActorUnschedulableError, ObjectLostError
 from stand_ins import Engine, Here
 
+from cluster.process import last_line
 from videothinker.config import FaultsConfig
 from videothinker.errors import InputLost, Lost
 
@@ -131,3 +132,10 @@ def test_a_process_whose_machine_was_lost_before_it_came_up_is_lost() -> None:
             await process.call("starting", 60, "unschedulable")
 
     playing(scene)
+
+
+def test_the_reason_is_what_pydantic_says_and_not_where_to_read_about_it() -> None:
+    error = RuntimeError(
+        "1 error\n  max_model_len is too large\n    For further information visit X"
+    )
+    assert last_line(error) == "max_model_len is too large"
