@@ -17,7 +17,8 @@ from transformers import (
 )
 
 from videothinker.mini.habits import measure
-from videothinker.mini.render import CELL, HEIGHT, MERGE, PATCH, TEMPORAL, WIDTH
+from videothinker.mini.render import HEIGHT, MERGE, PATCH, TEMPORAL, WIDTH
+from videothinker.mini.sprites import CELL
 from videothinker.mini.tokenizer import make_tokenizer
 from videothinker.mini.warmstart import Progress, WarmStart, warm_start
 from videothinker.mini.write import whole_folder

@@ -9,10 +9,9 @@ from pathlib import Path
 import av
 import numpy as np
 
-from videothinker.mini.world import COLUMNS, FPS, FRAMES, LANES, Scene, Thing
+from videothinker.mini.sprites import CELL, floor, sprite
+from videothinker.mini.world import COLUMNS, FPS, FRAMES, LANES, MATERIAL, Scene, Thing
 
-CELL = 28
-"""Pixels: one merged patch of Qwen2.5-VL, so that every cell is one video token."""
 HEIGHT = LANES * CELL
 WIDTH = COLUMNS * CELL
 PATCH = 14
@@ -23,63 +22,14 @@ VIDEO_TOKENS = GRID[0] * GRID[1] * GRID[2] // MERGE**2
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
 
-_RGB = {
-    "red": (214, 40, 40),
-    "blue": (35, 70, 215),
-    "green": (30, 150, 55),
-    "yellow": (245, 205, 30),
-    "cyan": (40, 200, 215),
-    "purple": (150, 50, 190),
-    "brown": (120, 72, 30),
-    "gray": (115, 115, 120),
-}
-_LANE_TINTS = ((238, 232, 222), (226, 236, 228), (224, 230, 242))
-_SPRITE = 18
 _STANDING_OFFSET = 3
 """Pixels that an off-centre thing stands away from its lane's middle."""
 _NUDGE = 4
 """Pixels that a grazing hit pushes it, forward and, up to the cell's edge, further aside."""
+_MARGIN = 6
+"""Pixels around a picture that things in its outermost cells may reach into; they are cut off."""
 _NOISE = 4.0
 _NOISE_BANK = 1 << 20
-
-
-@cache
-def _background() -> np.ndarray:
-    """[HEIGHT, WIDTH, 3]: tinted lanes that darken from left to right, with faint cell borders."""
-    picture = np.repeat(np.array(_LANE_TINTS, np.float32), CELL, axis=0)[:, None, :]
-    shade = np.linspace(1.0, 0.86, WIDTH, dtype=np.float32)[None, :, None]
-    picture = picture * shade
-    picture[::CELL] *= 0.94
-    picture[:, ::CELL] *= 0.97
-    return picture
-
-
-def _coverage(shape: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Which points of the unit square [-1, 1]^2 a shape covers."""
-    if shape == "sphere":
-        return np.asarray(x * x + y * y <= 1.0)
-    if shape == "cube":
-        return np.asarray(np.maximum(np.abs(x), np.abs(y)) <= 0.86)
-    cap = np.sqrt(np.clip(1 - (x / 0.66) ** 2, 0, 1))
-    return np.asarray((np.abs(x) <= 0.66) & (np.abs(y) <= 0.68 + 0.3 * cap))
-
-
-@cache
-def _sprite(colour: str, shape: str) -> tuple[np.ndarray, np.ndarray]:
-    """Shaded colour [S, S, 3] and opacity [S, S, 1] of one object, anti-aliased."""
-    fine = 4
-    axis = (np.arange(_SPRITE * fine) + 0.5) / (_SPRITE * fine) * 2 - 1
-    x, y = np.meshgrid(axis, axis)
-    inside = _coverage(shape, x, y)
-    core = _coverage(shape, x * 1.18, y * 1.18)
-    light = 1.0 - 0.22 * (x + y) / 2 + 0.45 * np.exp(-((x + 0.35) ** 2 + (y + 0.4) ** 2) / 0.08)
-    light = np.where(core, light, 0.55)
-    colours = np.clip(np.array(_RGB[colour], np.float32) * light[..., None], 0, 255)
-    opacity = inside[..., None].astype(np.float32)
-    block = (_SPRITE, fine, _SPRITE, fine, -1)
-    alpha = opacity.reshape(block).mean((1, 3))
-    shaded = (colours * opacity).reshape(block).mean((1, 3)) / np.maximum(alpha, 1e-6)
-    return shaded.astype(np.float32), alpha.astype(np.float32)
 
 
 @cache
@@ -91,25 +41,29 @@ def _noise_bank() -> np.ndarray:
 
 
 def _corner(thing: Thing, lane: int, column: int, nudge: int) -> tuple[int, int]:
-    """Top left pixel of a thing's sprite."""
-    margin = (CELL - _SPRITE) // 2
+    """Top left pixel of a thing's sprite in a picture with a margin around it."""
     aside = thing.offset * (_STANDING_OFFSET + (2 if nudge else 0))
-    return lane * CELL + margin + aside, column * CELL + margin + nudge * _NUDGE
+    return _MARGIN + lane * CELL + aside, _MARGIN + column * CELL + nudge * _NUDGE
 
 
 def draw(scene: Scene, seed: int) -> np.ndarray:
     """[FRAMES, HEIGHT, WIDTH, 3] uint8; the seed decides the noise only."""
-    frames = np.repeat(_background()[None], FRAMES, axis=0)
     outcome = scene.outcome
+    around = ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0))
+    canvas = np.repeat(np.pad(floor(LANES, COLUMNS), around)[None], FRAMES, axis=0)
     for frame in range(FRAMES):
-        for i, thing in enumerate(scene.things):
+        lanes, columns = outcome.lanes[frame], outcome.columns[frame]
+        for i in np.argsort(lanes, kind="stable"):
             if not outcome.visible[frame, i]:
                 continue
-            lane, column = int(outcome.lanes[frame, i]), int(outcome.columns[frame, i])
-            top, left = _corner(thing, lane, column, int(outcome.nudges[frame, i]))
-            colours, alpha = _sprite(thing.colour, thing.shape)
-            cell = frames[frame, top : top + _SPRITE, left : left + _SPRITE]
-            cell += alpha * (colours - cell)
+            thing = scene.things[i]
+            nudge = int(outcome.nudges[frame, i])
+            top, left = _corner(thing, int(lanes[i]), int(columns[i]), nudge)
+            added, kept = sprite(thing.colour, thing.shape, MATERIAL)
+            part = canvas[frame, top : top + CELL, left : left + CELL]
+            part *= kept
+            part += added
+    frames = canvas[:, _MARGIN:-_MARGIN, _MARGIN:-_MARGIN].copy()
     start = int(np.random.default_rng([seed, scene.index]).integers(_NOISE_BANK))
     frames += _noise_bank()[start : start + frames.size].reshape(frames.shape)
     np.clip(frames, 0, 255, out=frames)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from videothinker.mini.world import COLOURS, LETTERS, SHAPES, WORDINGS, Scene
+from videothinker.mini.world import COLOURS, LETTERS, SHAPES, WORDINGS, Scene, negated
 from videothinker.prompts import TRAINING_SUFFIX
 
 Style = Literal["shortcut", "reasoning"]
@@ -40,7 +40,8 @@ def style_of(completion: str) -> Style | None:
 def vocabulary_texts() -> list[str]:
     """Texts that hold every word of the mini world, each often enough to become one token."""
     names = [f"{colour} {shape}" for colour in COLOURS for shape in SHAPES]
-    texts = [wording.format(name) for wording in WORDINGS for name in names]
+    wordings = [*WORDINGS, *map(negated, WORDINGS)]
+    texts = [wording.format(name) for wording in wordings for name in names]
     texts += [f"\n{LETTERS[0]}. The {name} collides with the {name}" for name in names]
     texts += [f"{opening} the {name}" for opening in OPENINGS.values() for name in names]
     frame = f"system\n{SYSTEM}\nuser\nassistant\n{TRAINING_SUFFIX}"

@@ -30,7 +30,23 @@ WORDINGS = (
     "Which event will happen if the {} is removed?",
     "What will happen without the {}?",
     "Which event will happen without the {}?",
+    "If the {} is removed, what will happen?",
+    "If the {} is removed, which event will happen?",
+    "Without the {}, what will happen?",
+    "Without the {}, which event will happen?",
+    "Which of the following will happen if the {} is removed?",
+    "Which of the following will happen without the {}?",
+    "If the {} is removed, which of the following will happen?",
+    "Without the {}, which of the following will happen?",
 )
+"""All that CLEVRER has; "will happen" becomes "will not happen" in questions about that."""
+_PLAIN_WORDINGS = 4
+
+
+def negated(wording: str) -> str:
+    """The wording that asks what will not happen."""
+    return wording.replace("will happen", "will not happen")
+
 
 Kind = Literal["deflected", "straight", "inferential"]
 """deflected and straight are observational: the mover is grazed on its way, or it is not."""
@@ -326,7 +342,7 @@ def ask(
         mover=roles.index("mover"),
         options=tuple(options),
         answer=options.index(true),
-        wording=int(rng.integers(len(WORDINGS))),
+        wording=int(rng.integers(_PLAIN_WORDINGS)),
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 from videothinker.data.clevrer import without_clause
 from videothinker.data.clevrer_records import Choice, Counterfactual, read_question, read_wording
 from videothinker.errors import InputError
-from videothinker.mini.world import WORDINGS
+from videothinker.mini.world import WORDINGS, negated
 
 CORES = [
     f"{core} will {word}happen"
@@ -36,9 +36,11 @@ def test_every_wording_of_clevrer_loses_its_removal_and_nothing_else(
 
 @pytest.mark.parametrize("wording", WORDINGS)
 def test_every_wording_of_the_mini_world_is_read(wording: str) -> None:
-    text = wording.format("red cube")
-    assert read_wording(text).removed == "red cube"
-    assert without_clause(text) in ("What will happen?", "Which event will happen?")
+    for form, is_negated in ((wording, False), (negated(wording), True)):
+        text = form.format("red cube")
+        assert read_wording(text).removed == "red cube"
+        assert read_wording(text).negated == is_negated
+        assert without_clause(text) in [f"{c}?" for c in CORES if ("not" in c) == is_negated]
 
 
 @pytest.mark.parametrize(
