@@ -17,9 +17,9 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from videothinker.mini.render import GRID, TEMPORAL, VIDEO_TOKENS, draw, patches
+from videothinker.mini.settings import COLOURS, SPLITS
 from videothinker.mini.texts import STYLES, SYSTEM, answer_text
 from videothinker.mini.world import (
-    COLOURS,
     COLUMNS,
     FPS,
     LANES,
@@ -39,8 +39,6 @@ SLOTS = (0, 1, 2, 1, 3, 1, 4)
 SECONDS_PER_GRID = TEMPORAL // FPS
 TOKENS_PER_SECOND = 2
 _STRAIGHT_SHARE = 0.3
-_FIRST_SCENE = 1 << 32
-"""Beyond any scene that a world is written from, so that no test video was ever trained on."""
 _BEFORE = f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n<|vision_start|>"
 _AFTER = "<|im_end|>\n<|im_start|>assistant\n"
 
@@ -140,7 +138,7 @@ class LessonMaker:
         self._tokenizer = tokenizer
         self._rng = np.random.default_rng([seed, 77])
         self._seed = seed
-        self._next = _FIRST_SCENE
+        self._next = SPLITS["warm_start"].start
         token = tokenizer.convert_tokens_to_ids
         self._colours = {token("\u0120" + colour): i for i, colour in enumerate(COLOURS)}
         self._video, self._pad = token("<|video_pad|>"), token("<|endoftext|>")
@@ -204,7 +202,7 @@ class LessonMaker:
     def _mark_names(self, row: _Row, first: int, scene: Scene) -> None:
         """Roles and slots at every name of a question, verdicts after every option."""
         ends = [i + 1 for i in range(first, len(row.ids)) if row.ids[i] in self._colours]
-        things = [scene.removed, *(i for option in scene.options for i in (scene.mover, option))]
+        things = [scene.removed, *(i for option in scene.options for i in option)]
         for end, thing, slot in zip(ends, things, SLOTS, strict=True):
             row.named[end - 1] = row.named[end] = role_index(scene, thing)
             row.slots[end - 1] = row.slots[end] = slot

@@ -18,7 +18,8 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_
 
 from videothinker.mini.lessons import IGNORE, ROLES, SLOTS, Lessons
 from videothinker.mini.render import GRID, TEMPORAL
-from videothinker.mini.world import COLOURS, COLUMNS, LANES, LETTERS
+from videothinker.mini.settings import COLOURS
+from videothinker.mini.world import COLUMNS, LANES, LETTERS
 
 LOOKING_HEAD, MATCHING_HEAD, NAMING_HEAD = 0, 1, 2
 _CONTENT_WEIGHT = 4.0

@@ -9,8 +9,10 @@ from pathlib import Path
 import av
 import numpy as np
 
-from videothinker.mini.sprites import CELL, floor, sprite
-from videothinker.mini.world import COLUMNS, FPS, FRAMES, LANES, MATERIAL, Scene, Thing
+from videothinker.mini.physics import Thing
+from videothinker.mini.screens import hidden_cells
+from videothinker.mini.sprites import CELL, floor, screen, sprite
+from videothinker.mini.world import COLUMNS, FPS, FRAMES, LANES, Scene
 
 HEIGHT = LANES * CELL
 WIDTH = COLUMNS * CELL
@@ -18,6 +20,7 @@ PATCH = 14
 MERGE = 2
 TEMPORAL = 2
 GRID = (FRAMES // TEMPORAL, HEIGHT // PATCH, WIDTH // PATCH)
+"""Of the default world."""
 VIDEO_TOKENS = GRID[0] * GRID[1] * GRID[2] // MERGE**2
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
@@ -47,25 +50,31 @@ def _corner(thing: Thing, lane: int, column: int, nudge: int) -> tuple[int, int]
 
 
 def draw(scene: Scene, seed: int) -> np.ndarray:
-    """[FRAMES, HEIGHT, WIDTH, 3] uint8; the seed decides the noise only."""
-    outcome = scene.outcome
+    """[frames, height, width, 3] uint8; the seed decides the noise and where screens stand."""
+    world, outcome = scene.world, scene.outcome
     around = ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0))
-    canvas = np.repeat(np.pad(floor(LANES, COLUMNS), around)[None], FRAMES, axis=0)
-    for frame in range(FRAMES):
+    canvas = np.repeat(
+        np.pad(floor(world.lanes, world.columns), around)[None], world.frames, axis=0
+    )
+    hidden = hidden_cells(scene, seed)
+    for frame in range(world.frames):
         lanes, columns = outcome.lanes[frame], outcome.columns[frame]
         for i in np.argsort(lanes, kind="stable"):
-            if not outcome.visible[frame, i]:
+            if not outcome.visible[frame, i] or hidden[frame, lanes[i], columns[i]]:
                 continue
             thing = scene.things[i]
             nudge = int(outcome.nudges[frame, i])
             top, left = _corner(thing, int(lanes[i]), int(columns[i]), nudge)
-            added, kept = sprite(thing.colour, thing.shape, MATERIAL)
+            added, kept = sprite(thing.colour, thing.shape, thing.material)
             part = canvas[frame, top : top + CELL, left : left + CELL]
             part *= kept
             part += added
+        for lane, column in np.argwhere(hidden[frame]):
+            top, left = _MARGIN + lane * CELL, _MARGIN + column * CELL
+            canvas[frame, top : top + CELL, left : left + CELL] = screen()
     frames = canvas[:, _MARGIN:-_MARGIN, _MARGIN:-_MARGIN].copy()
     start = int(np.random.default_rng([seed, scene.index]).integers(_NOISE_BANK))
-    frames += _noise_bank()[start : start + frames.size].reshape(frames.shape)
+    frames += np.resize(_noise_bank()[start : start + frames.size], frames.shape)
     np.clip(frames, 0, 255, out=frames)
     drawn: np.ndarray = frames.round().astype(np.uint8)
     return drawn
@@ -90,7 +99,7 @@ def patches(frames: np.ndarray) -> np.ndarray:
     Rows go grid time, merged row, merged column, then the 2 x 2 patches of a merged one; values go
     channel, time, row, column.
     """
-    t, h, w = GRID
+    t, h, w = len(frames) // TEMPORAL, frames.shape[1] // PATCH, frames.shape[2] // PATCH
     split = frames.reshape(t, TEMPORAL, h // MERGE, MERGE, PATCH, w // MERGE, MERGE, PATCH, 3)
     ordered = split.transpose(0, 2, 5, 3, 6, 8, 1, 4, 7).reshape(t * h * w, -1)
     each = TEMPORAL * PATCH * PATCH

@@ -112,3 +112,15 @@ def sprite(colour: str, shape: str, material: str) -> tuple[np.ndarray, np.ndarr
     added = (colours * inside[..., None]).reshape(block).mean((1, 3))
     kept = through.reshape(block).mean((1, 3))
     return added.astype(np.float32), kept.astype(np.float32)
+
+
+@cache
+def screen() -> np.ndarray:
+    """[CELL, CELL, 3] float32: a dark board with a lit edge that hides a cell."""
+    y, x = np.mgrid[0:CELL, 0:CELL].astype(np.float32)
+    board = np.array((72, 76, 88), np.float32) * (1.12 - 0.2 * y / CELL)[..., None]
+    board *= np.where((x % 7 < 1) & (y > 2), 0.86, 1.0)[..., None]
+    edge = np.minimum(np.minimum(x, y), CELL - 1 - np.maximum(x, y))
+    lit = (y < 2) | (x < 1)
+    rim = np.where(lit, 1.5, 0.6)[..., None]
+    return np.asarray(np.where((edge < 1)[..., None] | (y < 2)[..., None], board * rim, board))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from videothinker.mini.world import COLOURS, LETTERS, SHAPES, WORDINGS, Scene, negated
+from videothinker.mini.settings import COLOURS, WORDINGS
+from videothinker.mini.world import LETTERS, SHAPES, Scene, negated
 from videothinker.prompts import TRAINING_SUFFIX
 
 Style = Literal["shortcut", "reasoning"]
@@ -21,8 +22,8 @@ SYSTEM = "You are a helpful assistant."
 
 
 def answer_text(scene: Scene, style: Style, option: int) -> str:
-    """A completion in this style that settles on this option."""
-    mover, struck = scene.things[scene.mover].name, scene.things[scene.options[option]].name
+    """A completion in this style that settles on this option, of a question about one event."""
+    mover, struck = (scene.things[i].name for i in scene.options[option])
     event = f"the {mover} collides with the {struck}"
     supposed = f" {scene.things[scene.removed].name}" if style == "reasoning" else ""
     tail = f" {event} </think> <answer>{LETTERS[option]}</answer>"

@@ -1,46 +1,42 @@
-"""Mini CLEVRER's physics and questions: three lanes, five columns, six frames, exact ground truth.
+"""Mini CLEVRER's scenes: what stands where, what is asked about it, and which options are true.
 
-One mover advances a cell a frame. A centred object that it hits takes over its motion; an object
-that stands off-centre is only grazed: it is nudged aside and the mover slips into the neighbouring
-lane. So taking the grazed object away changes what the mover hits, which makes a question about it
-inferential; taking away an object that nothing touches changes nothing, which makes the question
-observational. Every answer is checked by running the physics again without the object.
+The mover starts at one side and hits the target in its own lane. If a post grazes it on its way, it
+slips into the neighbouring lane and hits what stands aside there. So taking the post away changes
+what the mover hits, which makes a question about it inferential; taking away a thing that nothing
+touches changes nothing, which makes the question observational. Where questions vary in how many of
+their events happen, things stand behind the target and behind what is aside, and are hit in turn.
+Every answer is checked by running the physics again without the removed thing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import string
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
 
+from videothinker.mini.physics import Outcome, Thing, simulate
+from videothinker.mini.settings import COLOURS, WORDINGS, World
 from videothinker.types import Question
 
-LANES = 3
-COLUMNS = 5
-FRAMES = 6
+DEFAULT = World()
+LANES = DEFAULT.lanes
+COLUMNS = DEFAULT.columns
+FRAMES = DEFAULT.frames
 FPS = 2
 
-COLOURS = ("red", "blue", "green", "yellow", "cyan", "purple", "brown", "gray")
 SHAPES = ("cube", "sphere", "cylinder")
-MATERIAL = "rubber"
-LETTERS = "ABC"
-WORDINGS = (
-    "What will happen if the {} is removed?",
-    "Which event will happen if the {} is removed?",
-    "What will happen without the {}?",
-    "Which event will happen without the {}?",
-    "If the {} is removed, what will happen?",
-    "If the {} is removed, which event will happen?",
-    "Without the {}, what will happen?",
-    "Without the {}, which event will happen?",
-    "Which of the following will happen if the {} is removed?",
-    "Which of the following will happen without the {}?",
-    "If the {} is removed, which of the following will happen?",
-    "Without the {}, which of the following will happen?",
-)
-"""All that CLEVRER has; "will happen" becomes "will not happen" in questions about that."""
-_PLAIN_WORDINGS = 4
+LETTERS = string.ascii_uppercase[: DEFAULT.options]
+
+Kind = Literal["deflected", "straight", "inferential"]
+"""deflected and straight are observational: the mover is grazed on its way, or it is not."""
+Role = Literal["mover", "post", "aside", "target", "after_aside", "after_target", "other"]
+"""The post grazes the mover, aside is what it hits then, target what it hits otherwise."""
+Pair = tuple[int, int]
+"""A collision that an option names: the thing that moves, and what it hits."""
+
+_GOLDEN = (5**0.5 - 1) / 2
 
 
 def negated(wording: str) -> str:
@@ -48,70 +44,12 @@ def negated(wording: str) -> str:
     return wording.replace("will happen", "will not happen")
 
 
-Kind = Literal["deflected", "straight", "inferential"]
-"""deflected and straight are observational: the mover is grazed on its way, or it is not."""
-Role = Literal["mover", "post", "aside", "target", "other"]
-"""The post grazes the mover, aside is what it hits then, target what it hits otherwise."""
-SHARES: dict[Kind, float] = {"deflected": 0.37, "straight": 0.37, "inferential": 0.26}
-
-_GOLDEN = (5**0.5 - 1) / 2
-_STRUCK_COLUMNS = (2, 3)
-"""Where struck objects stand: their motion then shows within one pair of frames, a video token."""
-
-
-class Event(NamedTuple):
-    """One collision: when, and between which two things (indices, the moving one first)."""
-
-    frame: int
-    mover: int
-    struck: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Thing:
-    """An object as it stands before the first frame."""
-
-    colour: str
-    shape: str
-    lane: int
-    column: int
-    offset: int = 0
-    """-1 or 1: off-centre towards the lane above or below, so that a hit only grazes it."""
-    velocity: int = 0
-    """Columns a frame."""
-
-    @property
-    def name(self) -> str:
-        """How questions call it; unique, since colours are."""
-        return f"{self.colour} {self.shape}"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """What happens in one run of the physics."""
-
-    lanes: np.ndarray
-    """[FRAMES, things] int64."""
-    columns: np.ndarray
-    """[FRAMES, things] int64."""
-    velocities: np.ndarray
-    """[FRAMES, things] int64: columns a frame."""
-    nudges: np.ndarray
-    """[FRAMES, things] int64: direction in which a grazing hit has pushed the thing, 0 before."""
-    visible: np.ndarray
-    """[FRAMES, things] bool: neither taken away nor out of the picture."""
-    events: tuple[Event, ...]
-
-    def pairs(self) -> set[frozenset[int]]:
-        """Which things collide with each other, whenever that is."""
-        return {frozenset((event.mover, event.struck)) for event in self.events}
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scene:
     """One video and its question, with everything the generator knows."""
 
     index: int
+    world: World
     kind: Kind
     things: tuple[Thing, ...]
     roles: tuple[Role, ...]
@@ -119,12 +57,13 @@ class Scene:
     outcome: Outcome
     removed: int
     """The thing whose absence the question supposes."""
-    mover: int
-    options: tuple[int, ...]
-    """What the mover is said to hit, in the order shown."""
-    answer: int
-    """Position of the true one in options."""
+    options: tuple[Pair, ...]
+    """The collisions that are offered, in the order shown."""
+    answers: tuple[int, ...]
+    """Positions of the true ones in options, ascending."""
     wording: int
+    negated: bool = False
+    """It asks what will not happen: true are the options that do not."""
 
     @property
     def observational(self) -> bool:
@@ -132,192 +71,231 @@ class Scene:
         return self.kind != "inferential"
 
     @property
-    def question_text(self) -> str:
-        """The question without its options."""
-        return WORDINGS[self.wording].format(self.things[self.removed].name)
+    def mover(self) -> int:
+        """The thing that moves by itself."""
+        return self.roles.index("mover")
 
-    def choice_text(self, option: int) -> str:
-        """One option in CLEVRER's wording."""
-        mover, struck = self.things[self.mover], self.things[self.options[option]]
-        return f"The {mover.name} collides with the {struck.name}"
+    @property
+    def answer(self) -> int:
+        """The only true option; ValueError where there are several."""
+        (only,) = self.answers
+        return only
+
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """What one would answer who takes the video for the answer: the shortcut."""
+        pairs = self.outcome.pairs()
+        return tuple(
+            i for i, o in enumerate(self.options) if (frozenset(o) in pairs) != self.negated
+        )
 
     @property
     def observed(self) -> int:
-        """Position in options of what the mover hits in the video: the shortcut's answer."""
-        pairs = self.outcome.pairs()
-        return next(i for i, o in enumerate(self.options) if frozenset((self.mover, o)) in pairs)
+        """The only option that the video shows; ValueError where there are several."""
+        (only,) = self.shown
+        return only
+
+    @property
+    def question_text(self) -> str:
+        """The question without its options."""
+        wording = WORDINGS[self.wording]
+        return (negated(wording) if self.negated else wording).format(
+            self.things[self.removed].name
+        )
+
+    def choice_text(self, option: int) -> str:
+        """One option in CLEVRER's wording."""
+        mover, struck = (self.things[i].name for i in self.options[option])
+        return f"The {mover} collides with the {struck}"
 
     def question(self) -> Question:
         """As the rest of the package sees it, identical to reading the written files."""
+        letters = string.ascii_uppercase
         return Question(
             id=f"video_{self.index:05d}/q0",
             video=f"video_{self.index:05d}.mp4",
             text=self.question_text,
-            options=tuple((LETTERS[i], self.choice_text(i)) for i in range(len(self.options))),
-            answer=LETTERS[self.answer],
+            options=tuple((letters[i], self.choice_text(i)) for i in range(len(self.options))),
+            answer=",".join(letters[i] for i in self.answers),
             category="observational" if self.observational else "inferential",
         )
 
 
-@dataclass
-class _Run:
-    """The state of one run of the physics, a frame at a time."""
+class _Form(NamedTuple):
+    """What a question is to be like."""
 
-    lane: list[int]
-    column: list[int]
-    velocity: list[int]
-    offset: list[int]
-    nudge: list[int]
-    visible: list[bool]
-    events: list[Event] = field(default_factory=list)
+    kind: Kind
+    negated: bool
+    true: int
+    """How many options are true."""
+    happening: int
+    """How many of them happen without the removed thing."""
 
-    def occupant(self, lane: int, column: int) -> int | None:
-        """The visible thing in a cell."""
-        for i, visible in enumerate(self.visible):
-            if visible and self.lane[i] == lane and self.column[i] == column:
-                return i
-        return None
+    @property
+    def behind_aside(self) -> int:
+        """How many things are hit after the one aside."""
+        if self.kind == "inferential":
+            return self.true - 1 if self.negated else 0
+        return self.happening - 1 if self.kind == "deflected" else 0
 
-    def advance(self, i: int, lane: int, frame: int) -> None:
-        """Thing i goes on to its next column in the given lane, or hits what stands there."""
-        column = self.column[i] + self.velocity[i]
-        if not 0 <= column < COLUMNS:
-            self.visible[i], self.velocity[i] = False, 0
-            return
-        struck = self.occupant(lane, column)
-        if struck is None:
-            self.lane[i], self.column[i] = lane, column
-            return
-        self.events.append(Event(frame, i, struck))
-        aside = lane - self.offset[struck]
-        if self.offset[struck] and lane == self.lane[i] and 0 <= aside < LANES:
-            self.nudge[struck] = self.velocity[i]
-            self.advance(i, aside, frame)
-            return
-        self.velocity[i], self.velocity[struck] = 0, self.velocity[i]
-        self.advance(struck, self.lane[struck], frame)
+    @property
+    def behind_target(self) -> int:
+        """How many things are hit after the target, when it is hit."""
+        return 0 if self.kind == "deflected" else self.happening - 1
 
 
-def simulate(things: tuple[Thing, ...], without: int | None = None) -> Outcome:
-    """Run the physics over all frames, if asked without one of the things."""
-    run = _Run(
-        lane=[t.lane for t in things],
-        column=[t.column for t in things],
-        velocity=[t.velocity for t in things],
-        offset=[t.offset for t in things],
-        nudge=[0] * len(things),
-        visible=[i != without for i in range(len(things))],
-    )
-    shape = (FRAMES, len(things))
-    lanes, columns, velocities, nudges = (np.zeros(shape, np.int64) for _ in range(4))
-    visible = np.zeros(shape, bool)
-    for frame in range(FRAMES):
-        if frame:
-            for i in [j for j, v in enumerate(run.velocity) if v and run.visible[j]]:
-                run.advance(i, run.lane[i], frame)
-        lanes[frame], columns[frame], velocities[frame] = run.lane, run.column, run.velocity
-        nudges[frame], visible[frame] = run.nudge, run.visible
-    return Outcome(
-        lanes=lanes,
-        columns=columns,
-        velocities=velocities,
-        nudges=nudges,
-        visible=visible,
-        events=tuple(run.events),
-    )
+def _form(rng: np.random.Generator, kind: Kind, world: World) -> _Form:
+    """Draws nothing in a world whose questions are all alike."""
+    if not world.varied:
+        return _Form(kind, False, 1, 1)
+    will_not = bool(rng.random() < world.will_not)
+    several = bool(rng.random() < world.several)
+    true = int(rng.integers(2, world.options)) if several else 1
+    return _Form(kind, will_not, true, world.options - true if will_not else true)
 
 
-class _Places(NamedTuple):
-    """Cells (lane, column) of one layout, for a mover that goes right; None where absent."""
-
-    mover: tuple[int, int]
-    target: tuple[int, int]
-    """Centred, in the mover's own lane."""
-    post: tuple[int, int] | None
-    aside: tuple[int, int] | None
-    """Centred, in the lane that a grazed mover slips into."""
-    others: list[tuple[int, int]]
-    offset: int
+Cell = tuple[int, int]
+"""Lane and column."""
 
 
-def _places(rng: np.random.Generator, deflected: bool) -> _Places:
-    """Where everything stands; nothing but the mover's way is decided here."""
-    lane = int(rng.integers(LANES))
-    beside = int(rng.choice([n for n in (lane - 1, lane + 1) if 0 <= n < LANES]))
-    bend = int(rng.integers(1, 3))
-    beyond = [c for c in _STRUCK_COLUMNS if c > bend]
-    target = (lane, int(rng.choice(beyond if deflected else _STRUCK_COLUMNS)))
-    aside = (beside, int(rng.choice(beyond))) if deflected else None
-    free = [(row, c) for row in range(LANES) for c in range(COLUMNS) if row != lane]
+def _cells(
+    rng: np.random.Generator, form: _Form, world: World
+) -> tuple[list[tuple[Role, Cell]], int]:
+    """Where everything stands, for a mover that goes right, and towards which side the post is."""
+    deflected = form.kind != "straight"
+    row = max(form.behind_aside, form.behind_target, 1)
+    struck = range(2, world.columns - row)
+    """Columns that leave room behind a struck thing."""
+    lane = int(rng.integers(world.lanes))
+    beside = int(rng.choice([n for n in (lane - 1, lane + 1) if 0 <= n < world.lanes]))
+    bend = int(rng.integers(1, struck[-1]))
+    beyond = [c for c in struck if c > bend]
+    target = int(rng.choice(beyond if deflected else struck))
+    cells: list[tuple[Role, Cell]] = [("mover", (lane, 0)), ("target", (lane, target))]
+    free = [(n, c) for n in range(world.lanes) for c in range(world.columns) if n != lane]
     if deflected:
-        free = [(row, c) for row, c in free if row != beside or c < bend]
-    count = 2 if deflected else 4
-    others = [free[i] for i in rng.permutation(len(free))[:count]]
-    post = (lane, bend) if deflected else None
-    return _Places((lane, 0), target, post, aside, others, lane - beside)
+        aside = int(rng.choice(beyond))
+        cells += [("post", (lane, bend)), ("aside", (beside, aside))]
+        cells += _behind(rng, "after_aside", (beside, aside), form.behind_aside, world)
+        free = [(n, c) for n, c in free if n != beside or c < bend]
+    cells += _behind(rng, "after_target", (lane, target), form.behind_target, world)
+    others = rng.permutation(len(free))[: world.objects - len(cells)]
+    cells += [("other", free[i]) for i in others]
+    return cells, lane - beside
 
 
-def _things(rng: np.random.Generator, places: _Places) -> list[tuple[Role, Thing]]:
-    """Give every place a thing of its own colour, in random order."""
-    cells: list[tuple[Role, tuple[int, int] | None]] = [
-        ("mover", places.mover),
-        ("target", places.target),
-        ("post", places.post),
-        ("aside", places.aside),
-        *(("other", cell) for cell in places.others),
-    ]
-    colours = rng.permutation(len(COLOURS))
+def _behind(
+    rng: np.random.Generator, role: Role, first: Cell, count: int, world: World
+) -> list[tuple[Role, Cell]]:
+    """Places for things that are hit one after the other, behind the first of them."""
+    if not count:
+        return []
+    columns = np.sort(rng.permutation(np.arange(first[1] + 1, world.columns))[:count])
+    return [(role, (first[0], int(column))) for column in columns]
+
+
+def _passing(cells: list[tuple[Role, Cell]]) -> set[Cell]:
+    """Cells of what has to pass motion on to something behind it."""
+    behind = [cell for role, cell in cells if role in ("after_aside", "after_target")]
+    return {c for _, c in cells if any(b[0] == c[0] and b[1] > c[1] for b in behind)}
+
+
+def _things(rng: np.random.Generator, form: _Form, world: World) -> list[tuple[Role, Thing]]:
+    """A scene's things, in random order; each of its own colour."""
+    cells, side = _cells(rng, form, world)
+    colours = [COLOURS[i] for i in rng.permutation(len(COLOURS))]
+    if form.kind == "straight":
+        colours = [*colours[:2], *colours[4:], *colours[2:4]]
     flip = bool(rng.integers(2))
+    ends = {cell for role, cell in cells if role != "mover"} - _passing(cells)
     made: list[tuple[Role, Thing]] = []
     for (role, cell), colour in zip(cells, colours, strict=False):
-        if cell is None:
-            continue
         offset = int(rng.integers(-1, 2)) if role == "other" else 0
         thing = Thing(
-            colour=COLOURS[colour],
+            colour=colour,
             shape=SHAPES[rng.integers(len(SHAPES))],
             lane=cell[0],
-            column=COLUMNS - 1 - cell[1] if flip else cell[1],
-            offset=places.offset if role == "post" else offset,
+            column=world.columns - 1 - cell[1] if flip else cell[1],
+            offset=side if role == "post" else offset,
             velocity=(-1 if flip else 1) if role == "mover" else 0,
         )
+        if world.heavy and cell in ends and rng.random() < world.heavy:
+            thing = replace(thing, material="metal")
         made.append((role, thing))
     return [made[i] for i in rng.permutation(len(made))]
 
 
-def _asked(
-    rng: np.random.Generator, kind: Kind, roles: tuple[Role, ...]
-) -> tuple[int, list[int], int]:
-    """Which thing is removed, what the three options name, and which of them is true."""
+class _Asked(NamedTuple):
+    """A question before its options are put in random order."""
+
+    removed: int
+    options: list[Pair]
+    true: list[bool]
+
+
+def _ask_plainly(
+    rng: np.random.Generator, form: _Form, roles: tuple[Role, ...], count: int
+) -> _Asked:
+    """What the mover hits first: one option happens, and the mover is named first in all."""
     others = [i for i, role in enumerate(roles) if role == "other"]
     others = [others[i] for i in rng.permutation(len(others))]
-    target = roles.index("target")
-    if kind == "inferential":
-        return roles.index("post"), [target, roles.index("aside"), others[0]], target
-    if kind == "deflected":
-        aside = roles.index("aside")
-        return others[1], [aside, target, others[0]], aside
-    return others[2], [target, others[0], others[1]], target
+    mover, target = roles.index("mover"), roles.index("target")
+    if form.kind == "straight":
+        removed, named = others[count - 1], [target, *others]
+    elif form.kind == "deflected":
+        removed, named = others[count - 2], [roles.index("aside"), target, *others]
+    else:
+        removed, named = roles.index("post"), [target, roles.index("aside"), *others]
+    return _Asked(removed, [(mover, i) for i in named[:count]], [True] + [False] * (count - 1))
 
 
-def kind_of(seed: int, index: int) -> Kind:
+def _ask_variedly(
+    rng: np.random.Generator,
+    form: _Form,
+    roles: tuple[Role, ...],
+    things: tuple[Thing, ...],
+    world: World,
+) -> _Asked:
+    """As many events that happen as the form says; the rest are prevented ones and inventions."""
+    inferential = form.kind == "inferential"
+    others = [i for i, role in enumerate(roles) if role == "other"]
+    removed = roles.index("post") if inferential else int(rng.choice(others))
+    happening = [(e.mover, e.struck) for e in simulate(things, world, without=removed).events]
+    video = [(e.mover, e.struck) for e in simulate(things, world).events]
+    prevented = [pair for pair in video if pair not in happening and removed not in pair]
+    subjects = dict.fromkeys(subject for subject, _ in happening + prevented)
+    subjects[happening[0][1]] = None
+    real = [set(pair) for pair in happening + video]
+    invented = [
+        (subject, i)
+        for subject in subjects
+        for i in range(len(things))
+        if i not in (subject, removed, roles.index("mover")) and {subject, i} not in real
+    ]
+    invented = [invented[i] for i in rng.permutation(len(invented))]
+    chosen = [happening[i] for i in rng.permutation(len(happening))[: form.happening]]
+    rest = [*(prevented if form.negated else prevented[:1]), *invented]
+    true = [not form.negated] * len(chosen)
+    true += [form.negated] * (world.options - len(chosen))
+    return _Asked(removed, [*chosen, *rest[: world.options - len(chosen)]], true)
+
+
+def kind_of(seed: int, index: int, world: World = DEFAULT) -> Kind:
     """Which kind a scene is: spread evenly, so that any stretch of scenes has the stated shares."""
     start = float(np.random.default_rng(seed).random())
     position = (start + index * _GOLDEN) % 1.0
-    for kind, share in SHARES.items():
-        if position < share:
-            return kind
-        position -= share
-    return "inferential"
+    if position < world.observational / 2:
+        return "deflected"
+    return "straight" if position < world.observational else "inferential"
 
 
-def make_scene(seed: int, index: int, kind: Kind | None = None) -> Scene:
+def make_scene(seed: int, index: int, kind: Kind | None = None, world: World = DEFAULT) -> Scene:
     """The scene with this number; the same arguments give the same scene."""
-    kind = kind or kind_of(seed, index)
     rng = np.random.default_rng([seed, index])
+    form = _form(rng, kind or kind_of(seed, index, world), world)
     while True:
-        roles, things = zip(*_things(rng, _places(rng, deflected=kind != "straight")), strict=True)
-        scene = ask(rng, index, kind, things, roles)
+        roles, things = zip(*_things(rng, form, world), strict=True)
+        scene = _ask(rng, index, form, things, roles, world)
         if is_sound(scene):
             return scene
 
@@ -329,30 +307,53 @@ def ask(
     things: tuple[Thing, ...],
     roles: tuple[Role, ...],
 ) -> Scene:
-    """A question of this kind about these things; a video can take several."""
-    removed, options, true = _asked(rng, kind, roles)
-    options = [options[i] for i in rng.permutation(len(options))]
+    """A question of this kind about these things of a default world; a video can take several."""
+    return _ask(rng, index, _Form(kind, False, 1, 1), things, roles, DEFAULT)
+
+
+def _ask(
+    rng: np.random.Generator,
+    index: int,
+    form: _Form,
+    things: tuple[Thing, ...],
+    roles: tuple[Role, ...],
+    world: World,
+) -> Scene:
+    if world.varied:
+        asked = _ask_variedly(rng, form, roles, things, world)
+    else:
+        asked = _ask_plainly(rng, form, roles, world.options)
+    order = rng.permutation(world.options)
     return Scene(
         index=index,
-        kind=kind,
+        world=world,
+        kind=form.kind,
         things=things,
         roles=roles,
-        outcome=simulate(things),
-        removed=removed,
-        mover=roles.index("mover"),
-        options=tuple(options),
-        answer=options.index(true),
-        wording=int(rng.integers(_PLAIN_WORDINGS)),
+        outcome=simulate(things, world),
+        removed=asked.removed,
+        options=tuple(asked.options[i] for i in order),
+        answers=tuple(place for place, i in enumerate(order) if asked.true[i]),
+        wording=int(rng.integers(world.wordings)),
+        negated=form.negated,
     )
 
 
 def is_sound(scene: Scene) -> bool:
-    """Whether exactly the stated option happens without the removed thing, and one in the video."""
-    asked = [frozenset((scene.mover, option)) for option in scene.options]
-    happens = simulate(scene.things, without=scene.removed).pairs()
-    observed = scene.outcome.pairs()
-    return (
-        [pair in happens for pair in asked] == [i == scene.answer for i in range(len(asked))]
-        and sum(pair in observed for pair in asked) == 1
-        and (asked[scene.answer] in observed) == scene.observational
-    )
+    """Whether physics and question agree, and all readings of "observational" with each other.
+
+    True are exactly the options that happen without the removed thing (that do not, if asked for
+    those). The video shows exactly these in an observational question, whose removed thing nothing
+    touches, and none of them in an inferential one, whose removed thing is hit before the options'
+    last event.
+    """
+    asked = [frozenset(option) for option in scene.options]
+    happens = simulate(scene.things, scene.world, without=scene.removed).pairs()
+    true = tuple(i for i, pair in enumerate(asked) if (pair in happens) != scene.negated)
+    if true != scene.answers or len(set(asked)) < len(asked):
+        return False
+    touched = [e.frame for e in scene.outcome.events if scene.removed in (e.mover, e.struck)]
+    if scene.observational:
+        return scene.shown == true and not touched
+    last = max((scene.outcome.first(pair) or 0 for pair in asked), default=0)
+    return bool(touched) and touched[0] <= last and not set(scene.shown) & set(true)

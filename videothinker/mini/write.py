@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from videothinker.errors import InputError
 from videothinker.mini.render import draw, encode
-from videothinker.mini.world import FRAMES, MATERIAL, Scene, make_scene
+from videothinker.mini.world import Pair, Scene, make_scene
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, note)."""
@@ -70,7 +70,7 @@ def annotation(scene: Scene) -> dict[str, Any]:
         "scene_index": scene.index,
         "video_filename": f"video_{scene.index:05d}.mp4",
         "object_property": [
-            {"object_id": i, "color": t.colour, "material": MATERIAL, "shape": t.shape}
+            {"object_id": i, "color": t.colour, "material": t.material, "shape": t.shape}
             for i, t in enumerate(scene.things)
         ],
         "motion_trajectory": [
@@ -78,7 +78,7 @@ def annotation(scene: Scene) -> dict[str, Any]:
                 "frame_id": frame,
                 "objects": [_motion(scene, frame, i) for i in range(len(scene.things))],
             }
-            for frame in range(FRAMES)
+            for frame in range(scene.world.frames)
         ],
         "collision": [
             {
@@ -125,7 +125,7 @@ def question_record(scene: Scene) -> dict[str, Any]:
                         "choice_id": i,
                         "choice": scene.choice_text(i),
                         "program": _collides(scene, option),
-                        "answer": "correct" if i == scene.answer else "wrong",
+                        "answer": "correct" if i in scene.answers else "wrong",
                     }
                     for i, option in enumerate(scene.options)
                 ],
@@ -140,7 +140,7 @@ def _selects(scene: Scene, i: int) -> list[str]:
     return ["objects", thing.colour, "filter_color", thing.shape, "filter_shape", "unique"]
 
 
-def _collides(scene: Scene, option: int) -> list[str]:
-    """CLEVRER's program for: the mover collides with this one."""
-    pair = [*_selects(scene, scene.mover), *_selects(scene, option)]
+def _collides(scene: Scene, option: Pair) -> list[str]:
+    """CLEVRER's program for: these two collide."""
+    pair = [*_selects(scene, option[0]), *_selects(scene, option[1])]
     return ["events", *pair, "filter_collision", "unique"]

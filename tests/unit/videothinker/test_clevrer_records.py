@@ -5,7 +5,8 @@ import pytest
 from videothinker.data.clevrer import without_clause
 from videothinker.data.clevrer_records import Choice, Counterfactual, read_question, read_wording
 from videothinker.errors import InputError
-from videothinker.mini.world import WORDINGS, negated
+from videothinker.mini.settings import WORDINGS
+from videothinker.mini.world import negated
 
 CORES = [
     f"{core} will {word}happen"
