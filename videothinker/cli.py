@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import videothinker
 from videothinker import commands, cpu_torch
+from videothinker.cli_mini import add_mini
 from videothinker.cli_training import add_steering, add_training
 from videothinker.commands import Outcome
 from videothinker.errors import ConfigError, InputError, VideoThinkerError
@@ -163,16 +164,7 @@ def _add_making(verb: Verb) -> None:
     it.add_argument("--out", type=Path, default=Path("runs/quickstart"), metavar="DIR")
     it.add_argument("--seed", type=int, default=42, metavar="N")
 
-    it = verb(
-        "mini",
-        commands.mini,
-        "write a mini CLEVRER world in CLEVRER's own layout",
-        "videothinker mini data/mini --videos 200 --seed 1",
-    )
-    it.add_argument("out", type=Path, metavar="OUT", help="a new folder")
-    it.add_argument("--videos", type=int, required=True, metavar="N")
-    it.add_argument("--seed", type=int, required=True, metavar="S", help="same seed, same world")
-    it.add_argument("--start", type=int, default=0, metavar="K", help="number of the first video")
+    add_mini(verb)
 
     it = verb(
         "prepare",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,13 +39,30 @@ def quickstart(arguments: Namespace) -> Outcome:
 
 def mini(arguments: Namespace) -> Outcome:
     """A world in CLEVRER's layout."""
+    from videothinker.mini.settings import World
     from videothinker.mini.write import write_world
 
+    world = World(**{knob.name: getattr(arguments, knob.name) for knob in fields(World)})
     with ProgressLine("mini") as progress:
-        write_world(arguments.out, arguments.videos, arguments.seed, arguments.start, progress)
+        write_world(
+            arguments.out,
+            arguments.videos,
+            arguments.seed,
+            arguments.start,
+            progress,
+            split=arguments.split,
+            world=world,
+        )
     return Outcome(
         text=f"{arguments.videos} videos, their annotations and questions in {arguments.out}",
-        result={"out": str(arguments.out), "videos": arguments.videos, "seed": arguments.seed},
+        result={
+            "out": str(arguments.out),
+            "videos": arguments.videos,
+            "seed": arguments.seed,
+            "split": arguments.split,
+            "start": arguments.start,
+            "world": asdict(world),
+        },
     )
 
 

@@ -36,13 +36,15 @@ WORDINGS = (
 )
 """All that CLEVRER has; "will happen" becomes "will not happen" in questions about that."""
 
-_BOUNDS = {
+BOUNDS = {
+    "objects": (6, len(COLOURS)),
     "lanes": (3, 8),
     "columns": (5, 12),
     "frames": (6, 32),
     "options": (3, 5),
     "wordings": (1, len(WORDINGS)),
 }
+"""Least and most of each knob that is a number; the others are shares."""
 _SHARES = ("observational", "occlusion", "heavy", "will_not", "several")
 
 
@@ -71,28 +73,36 @@ class World:
     """Share of questions with more than one true option."""
 
     def __post_init__(self) -> None:
-        for name, (least, most) in _BOUNDS.items():
-            _within(name, getattr(self, name), least, most)
+        for name, (least, most) in BOUNDS.items():
+            self._within(name, least, most)
         for name in _SHARES:
-            _within(name, getattr(self, name), 0.0, 1.0)
+            self._within(name, 0, 1)
         if self.frames % 2:
-            raise InputError(f"frames: {self.frames} is odd, and a video token is two frames.")
+            raise InputError(
+                f"--frames {self.frames}: odd, and a video token is two frames. "
+                f"Give {self.frames + 1}."
+            )
         if self.frames < self.columns:
             raise InputError(
-                f"frames: {self.frames} end before the mover has crossed {self.columns} columns. "
-                f"Give {self.columns + self.columns % 2} or more, or fewer columns."
+                f"--frames {self.frames}: too few for a mover to cross --columns {self.columns}. "
+                f"Give --frames {self.columns + self.columns % 2} or more, or fewer columns."
             )
         if self.options >= self.columns:
             raise InputError(
-                f"options: {self.options} do not fit into a lane of {self.columns} columns. "
-                f"Give at most {self.columns - 1}, or more columns."
+                f"--options {self.options}: too many events for a lane of --columns "
+                f"{self.columns}. Give --columns {self.options + 1} or more, or fewer options."
             )
-        least = self.options + 3
-        if not least <= self.objects <= len(COLOURS):
+        if self.objects < self.options + 3:
             raise InputError(
-                f"objects: {self.objects} is not between {least} and {len(COLOURS)}, which "
-                f"{self.options} options need and colours allow."
+                f"--objects {self.objects}: too few for --options {self.options}. "
+                f"Give --objects {self.options + 3} or more, or fewer options."
             )
+
+    def _within(self, name: str, least: float, most: float) -> None:
+        value = getattr(self, name)
+        if not least <= value <= most:  # true of "not a number" as well
+            option = "--" + name.replace("_", "-")
+            raise InputError(f"{option} {value}: give a number from {least} to {most}.")
 
     @property
     def varied(self) -> bool:
@@ -100,17 +110,14 @@ class World:
         return self.will_not > 0 or self.several > 0
 
 
-def _within(name: str, value: float, least: float, most: float) -> None:
-    if not least <= value <= most:  # also not a number
-        raise InputError(f"{name}: {value} is not between {least} and {most}.")
-
-
 def scene_numbers(split: Split, start: int, videos: int) -> range:
     """The numbers of that many scenes of a split, from its start-th; InputError beyond its end."""
     whole = SPLITS[split]
-    if start < 0 or videos < 1 or start + videos > len(whole):
+    if videos < 1:
+        raise InputError(f"--videos {videos}: give 1 or more.")
+    if start < 0 or start + videos > len(whole):
         raise InputError(
-            f"videos={videos}, start={start}: need at least one video, start 0 or up, and no more "
-            f"than the {len(whole)} scenes of {split} together."
+            f"--start {start} --videos {videos}: the {split} split has scenes 0 to "
+            f"{len(whole) - 1}. Give another part of it."
         )
     return whole[start : start + videos]

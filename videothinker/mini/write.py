@@ -12,23 +12,32 @@ from uuid import uuid4
 
 from videothinker.errors import InputError
 from videothinker.mini.render import draw, encode
-from videothinker.mini.world import Pair, Scene, make_scene
+from videothinker.mini.settings import Split, World, scene_numbers
+from videothinker.mini.world import DEFAULT, Pair, Scene, make_scene
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, note)."""
 
 
 def write_world(
-    out: Path, videos: int, seed: int, start: int = 0, progress: Progress | None = None
+    out: Path,
+    videos: int,
+    seed: int,
+    start: int = 0,
+    progress: Progress | None = None,
+    *,
+    split: Split = "train",
+    world: World = DEFAULT,
 ) -> None:
-    """Write scenes start .. start + videos - 1 to OUT/videos, OUT/annotations, OUT/questions.json.
+    """Write a split's scenes from its start-th to OUT/videos, OUT/annotations, OUT/questions.json.
 
     OUT appears complete or not at all: everything is written beside it and renamed at the end.
     """
-    if videos < 1 or start < 0:
-        raise InputError(f"videos={videos}, start={start}: need at least one video, start 0 or up")
+    numbers = scene_numbers(split, start, videos)
+    if seed < 0:
+        raise InputError(f"--seed {seed}: give 0 or more.")
     with whole_folder(out) as partial:
-        _write_files(partial, range(start, start + videos), seed, progress)
+        _write_files(partial, numbers, seed, world, progress)
 
 
 @contextmanager
@@ -48,13 +57,15 @@ def whole_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _write_files(out: Path, indices: range, seed: int, progress: Progress | None) -> None:
+def _write_files(
+    out: Path, indices: range, seed: int, world: World, progress: Progress | None
+) -> None:
     """All files of a world, into a folder of its own."""
     (out / "videos").mkdir()
     (out / "annotations").mkdir()
     records = []
     for done, index in enumerate(indices, start=1):
-        scene = make_scene(seed, index)
+        scene = make_scene(seed, index, world=world)
         encode(draw(scene, seed), out / "videos" / f"video_{index:05d}.mp4")
         path = out / "annotations" / f"annotation_{index:05d}.json"
         path.write_text(json.dumps(annotation(scene)))
