@@ -1,48 +1,119 @@
+import hashlib
+import json
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 
-import numpy as np
 import pytest
+from mini_worlds import WORLDS
 
-from videothinker.mini.world import FRAMES, SHARES, Scene, Thing, make_scene, simulate
+from videothinker.data.clevrer import bias_label
+from videothinker.data.clevrer_rules import RULES
+from videothinker.mini.physics import simulate
+from videothinker.mini.settings import WORDINGS, World
+from videothinker.mini.world import Scene, is_sound, make_scene
+from videothinker.mini.write import annotation, question_record
 
 SCENES = [make_scene(11, index) for index in range(300)]
+ALL = [*SCENES, *(make_scene(3, index, world=w) for w in WORLDS for index in range(60))]
+VARIED = [make_scene(1, i, world=World(will_not=0.3, several=0.3)) for i in range(600)]
 
 
-def pair(scene: Scene, option: int) -> frozenset[int]:
-    return frozenset((scene.mover, scene.options[option]))
+def happen(scene: Scene, *, removal: bool) -> list[bool]:
+    """Which options' events happen."""
+    without = scene.removed if removal else None
+    pairs = simulate(scene.things, scene.world, without).pairs()
+    return [frozenset(option) in pairs for option in scene.options]
+
+
+def share(truths: Sequence[bool]) -> float:
+    return sum(truths) / len(truths)
+
+
+def test_the_default_world_is_the_one_that_the_base_model_was_trained_on() -> None:
+    """A digest of scenes made before there were knobs."""
+    digest = hashlib.sha256()
+    for index in [*range(300), *range((1 << 32) + 1, (1 << 32) + 101)]:
+        scene = make_scene(11, index)
+        digest.update(json.dumps([annotation(scene), question_record(scene)]).encode())
+    assert digest.hexdigest() == "5221da5c3bbf791af1879079b173b558b33c9a1eb81e6d5ccedc622155db96cc"
 
 
 def test_answers_agree_with_the_physics_run_without_the_removed_thing() -> None:
-    for scene in SCENES:
-        happens = simulate(scene.things, without=scene.removed).pairs()
-        assert [pair(scene, i) in happens for i in range(3)] == [
-            i == scene.answer for i in range(3)
-        ]
+    for scene in ALL:
+        true = [i in scene.answers for i in range(len(scene.options))]
+        assert [happens != scene.negated for happens in happen(scene, removal=True)] == true
 
 
-def test_questions_are_observational_exactly_when_the_true_option_is_in_the_videos_log() -> None:
-    for scene in SCENES:
-        assert (pair(scene, scene.answer) in scene.outcome.pairs()) == scene.observational
+def test_questions_are_observational_exactly_when_the_video_shows_the_true_options() -> None:
+    for scene in ALL:
+        shown = [happens != scene.negated for happens in happen(scene, removal=False)]
+        assert (shown == [i in scene.answers for i in range(len(shown))]) == scene.observational
+        assert scene.shown == tuple(i for i, is_shown in enumerate(shown) if is_shown)
         assert scene.question().category == (
             "observational" if scene.observational else "inferential"
         )
 
 
-def test_inferential_questions_offer_the_event_that_was_seen_but_would_not_happen() -> None:
-    for scene in SCENES:
-        assert pair(scene, scene.observed) in scene.outcome.pairs()
-        assert (scene.observed != scene.answer) == (scene.kind == "inferential")
+def test_all_four_labelling_rules_agree_in_every_world() -> None:
+    for scene in ALL:
+        (question,) = question_record(scene)["questions"]
+        labels = {bias_label(question, annotation(scene), rule) for rule in RULES}
+        assert labels == {scene.question().category}
 
 
-def test_options_never_name_the_removed_thing() -> None:
-    assert all(s.removed not in s.options and s.removed != s.mover for s in SCENES)
+def test_inferential_questions_offer_an_event_that_was_seen_but_would_not_happen() -> None:
+    for scene in ALL:
+        if not scene.observational:
+            changed = zip(happen(scene, removal=False), happen(scene, removal=True), strict=True)
+            assert (True, False) in changed
 
 
-def test_any_stretch_of_scenes_has_the_stated_shares_of_kinds() -> None:
+def test_options_never_name_the_removed_thing_nor_an_event_twice() -> None:
+    for scene in ALL:
+        assert scene.removed not in {i for option in scene.options for i in option}
+        assert len(set(map(frozenset, scene.options))) == len(scene.options) == scene.world.options
+        assert scene.removed != scene.mover
+
+
+def test_a_wrong_answer_is_found() -> None:
+    for scene in ALL[::7]:
+        wrong = tuple(i for i in range(len(scene.options)) if i not in scene.answers)
+        assert is_sound(scene)
+        assert not is_sound(replace(scene, answers=wrong))
+        if scene.observational:
+            assert not is_sound(replace(scene, kind="inferential"))
+
+
+def test_every_share_is_the_one_asked_for() -> None:
+    assert abs(share([s.negated for s in VARIED]) - 0.3) < 0.05
+    assert abs(share([len(s.answers) > 1 for s in VARIED]) - 0.3) < 0.05
+    assert abs(share([s.observational for s in VARIED]) - 0.74) < 0.01
+    metal = World(heavy=1.0)
+    things = [t for i in range(20) for t in make_scene(0, i, world=metal).things]
+    assert {t.material for t in things if not t.velocity} == {"metal"}
+    assert {t.material for t in things if t.velocity} == {"rubber"}
+
+
+@pytest.mark.parametrize("observational", [0.74, 0.3])
+def test_any_stretch_of_scenes_has_the_stated_shares_of_kinds(observational: float) -> None:
+    world = World(observational=observational)
+    shares = {
+        "deflected": observational / 2,
+        "straight": observational / 2,
+        "inferential": 1 - observational,
+    }
     for first in (0, 100, 200):
-        counted = Counter(scene.kind for scene in SCENES[first : first + 100])
-        for kind, share in SHARES.items():
-            assert abs(counted[kind] - 100 * share) <= 2
+        made = (make_scene(11, first + i, world=world) for i in range(100))
+        counted = Counter(scene.kind for scene in made)
+        for kind, expected in shares.items():
+            assert abs(counted[kind] - 100 * expected) <= 2
+
+
+def test_several_means_two_or_more_and_never_all_options() -> None:
+    for scene in VARIED:
+        assert 1 <= len(scene.answers) < len(scene.options)
+        assert scene.question().answer == ",".join("ABC"[i] for i in scene.answers)
 
 
 def test_neither_the_letter_nor_the_removed_shape_gives_the_answer_away() -> None:
@@ -52,8 +123,35 @@ def test_neither_the_letter_nor_the_removed_shape_gives_the_answer_away() -> Non
     assert len(shapes) == 3
 
 
+def test_who_is_named_first_does_not_give_an_option_away() -> None:
+    for by_mover in (True, False):
+        for negated in (True, False):
+            truths = [
+                i in scene.answers
+                for scene in VARIED
+                for i, option in enumerate(scene.options)
+                if (option[0] == scene.mover) == by_mover and scene.negated == negated
+            ]
+            assert 0.15 < share(truths) < 0.65
+
+
 def test_colours_are_unique_within_a_scene() -> None:
-    assert all(len({t.colour for t in s.things}) == len(s.things) for s in SCENES)
+    assert all(len({t.colour for t in s.things}) == len(s.things) for s in ALL)
+
+
+def test_every_scene_has_the_objects_asked_for_each_in_a_cell_of_its_own() -> None:
+    for scene in ALL:
+        cells = {(t.lane, t.column) for t in scene.things}
+        assert len(cells) == len(scene.things) == scene.world.objects
+        assert all(0 <= t.lane < scene.world.lanes for t in scene.things)
+        assert all(0 <= t.column < scene.world.columns for t in scene.things)
+
+
+def test_as_many_wordings_are_used_as_asked_for() -> None:
+    for wordings in (1, 4, 12):
+        made = (make_scene(0, i, world=World(wordings=wordings)) for i in range(150))
+        assert {scene.wording for scene in made} == set(range(wordings))
+    assert len(set(WORDINGS)) == 12
 
 
 def test_the_same_seed_and_number_give_the_same_scene() -> None:
@@ -61,23 +159,3 @@ def test_the_same_seed_and_number_give_the_same_scene() -> None:
     assert again.things == SCENES[42].things
     assert again.question() == SCENES[42].question()
     assert make_scene(12, 42).things != again.things
-
-
-@pytest.mark.parametrize(("offset", "lane"), [(0, 1), (1, 0), (-1, 2)])
-def test_a_mover_stops_at_a_centred_thing_and_slips_past_an_off_centre_one(
-    offset: int, lane: int
-) -> None:
-    mover = Thing(colour="red", shape="cube", lane=1, column=0, velocity=1)
-    other = Thing(colour="blue", shape="cube", lane=1, column=2, offset=offset)
-    outcome = simulate((mover, other))
-    assert [tuple(event) for event in outcome.events] == [(2, 0, 1)]
-    assert outcome.lanes[2, 0] == lane
-    assert outcome.columns[FRAMES - 1, 0] == (1 if offset == 0 else 4)
-    assert bool(np.any(outcome.columns[:, 1] != 2)) == (offset == 0)
-
-
-def test_an_absent_thing_is_neither_seen_nor_hit() -> None:
-    scene = next(s for s in SCENES if s.kind == "inferential")
-    outcome = simulate(scene.things, without=scene.removed)
-    assert not outcome.visible[:, scene.removed].any()
-    assert all(scene.removed not in pair for pair in outcome.pairs())

@@ -4,9 +4,13 @@ from pathlib import Path
 import decord
 import numpy as np
 import pytest
+from mini_worlds import WORLDS
 
+from videothinker.data.clevrer import prepare
+from videothinker.data.store import read_questions
 from videothinker.errors import InputError
-from videothinker.mini.render import draw
+from videothinker.mini.render import draw, patches
+from videothinker.mini.settings import World
 from videothinker.mini.world import make_scene
 from videothinker.mini.write import annotation, question_record, write_world
 from videothinker.types import Question
@@ -87,6 +91,29 @@ def test_decord_reads_six_frames_whose_colours_are_close(world: Path) -> None:
     difference = np.abs(frames.astype(int) - drawn)
     assert difference.mean() < 3
     assert np.percentile(difference, 99.9) < 25
+
+
+@pytest.mark.parametrize("knobs", WORLDS)
+def test_every_world_is_prepared_and_all_labelling_rules_agree_on_it(
+    knobs: World, tmp_path: Path
+) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    write_world(raw, videos=12, seed=5, start=3, split="test", world=knobs)
+    stats = prepare(raw / "questions.json", raw / "annotations", raw / "videos", out)
+    scenes = [make_scene(5, 2_000_003 + i, world=knobs) for i in range(12)]
+    assert read_questions(out / "questions.parquet") == [scene.question() for scene in scenes]
+    assert stats["questions"] == 12
+    assert stats["multiple_answer"] == sum(len(scene.answers) > 1 for scene in scenes)
+    assert set(stats["disagreements"].values()) == {0}
+
+
+def test_a_larger_world_is_written_in_its_size(tmp_path: Path) -> None:
+    knobs = World(lanes=4, columns=6, frames=8)
+    write_world(tmp_path / "world", videos=1, seed=0, world=knobs)
+    reader = decord.VideoReader(str(tmp_path / "world" / "videos" / "video_00000.mp4"))
+    frames = reader.get_batch(range(len(reader))).asnumpy()
+    assert frames.shape == (8, 4 * 28, 6 * 28, 3)
+    assert patches(frames).shape == (4 * 8 * 12, 1176)
 
 
 def test_a_folder_that_holds_something_is_refused(world: Path) -> None:
