@@ -49,8 +49,8 @@ def _corner(thing: Thing, lane: int, column: int, nudge: int) -> tuple[int, int]
     return _MARGIN + lane * CELL + aside, _MARGIN + column * CELL + nudge * _NUDGE
 
 
-def draw(scene: Scene, seed: int) -> np.ndarray:
-    """[frames, height, width, 3] uint8; the seed decides the noise and where screens stand."""
+def paint(scene: Scene, seed: int) -> np.ndarray:
+    """[frames, height, width, 3] float32, 0 to 255, without noise; seed: where screens stand."""
     world, outcome = scene.world, scene.outcome
     around = ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0))
     canvas = np.repeat(
@@ -72,7 +72,12 @@ def draw(scene: Scene, seed: int) -> np.ndarray:
         for lane, column in np.argwhere(hidden[frame]):
             top, left = _MARGIN + lane * CELL, _MARGIN + column * CELL
             canvas[frame, top : top + CELL, left : left + CELL] = screen()
-    frames = canvas[:, _MARGIN:-_MARGIN, _MARGIN:-_MARGIN].copy()
+    return canvas[:, _MARGIN:-_MARGIN, _MARGIN:-_MARGIN].copy()
+
+
+def draw(scene: Scene, seed: int) -> np.ndarray:
+    """[frames, height, width, 3] uint8; the seed decides the noise and where screens stand."""
+    frames = paint(scene, seed)
     start = int(np.random.default_rng([seed, scene.index]).integers(_NOISE_BANK))
     frames += np.resize(_noise_bank()[start : start + frames.size], frames.shape)
     np.clip(frames, 0, 255, out=frames)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -60,19 +62,29 @@ def whole_folder(out: Path) -> Iterator[Path]:
 def _write_files(
     out: Path, indices: range, seed: int, world: World, progress: Progress | None
 ) -> None:
-    """All files of a world, into a folder of its own."""
+    """All files of a world, into a folder of its own; encoding keeps every core busy."""
     (out / "videos").mkdir()
     (out / "annotations").mkdir()
     records = []
-    for done, index in enumerate(indices, start=1):
-        scene = make_scene(seed, index, world=world)
-        encode(draw(scene, seed), out / "videos" / f"video_{index:05d}.mp4")
-        path = out / "annotations" / f"annotation_{index:05d}.json"
-        path.write_text(json.dumps(annotation(scene)))
-        records.append(question_record(scene))
-        if progress:
-            progress(done, len(indices), f"video_{index:05d}.mp4")
+    cores = ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0)))
+    try:
+        written = cores.map(lambda index: _write_scene(out, index, seed, world), indices)
+        for record in written:
+            records.append(record)
+            if progress:
+                progress(len(records), len(indices), record["video_filename"])
+    finally:
+        cores.shutdown(cancel_futures=True)
     (out / "questions.json").write_text(json.dumps(records, indent=1))
+
+
+def _write_scene(out: Path, index: int, seed: int, world: World) -> dict[str, Any]:
+    """A video and its annotation; returns its entry of the question file."""
+    scene = make_scene(seed, index, world=world)
+    encode(draw(scene, seed), out / "videos" / f"video_{index:05d}.mp4")
+    path = out / "annotations" / f"annotation_{index:05d}.json"
+    path.write_text(json.dumps(annotation(scene)))
+    return question_record(scene)
 
 
 def annotation(scene: Scene) -> dict[str, Any]:

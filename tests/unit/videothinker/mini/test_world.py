@@ -11,7 +11,7 @@ from videothinker.data.clevrer import bias_label
 from videothinker.data.clevrer_rules import RULES
 from videothinker.mini.physics import simulate
 from videothinker.mini.settings import WORDINGS, World
-from videothinker.mini.world import Scene, is_sound, make_scene
+from videothinker.mini.world import Kind, Scene, is_sound, make_scene
 from videothinker.mini.write import annotation, question_record
 
 SCENES = [make_scene(11, index) for index in range(300)]
@@ -81,8 +81,8 @@ def test_a_wrong_answer_is_found() -> None:
         wrong = tuple(i for i in range(len(scene.options)) if i not in scene.answers)
         assert is_sound(scene)
         assert not is_sound(replace(scene, answers=wrong))
-        if scene.observational:
-            assert not is_sound(replace(scene, kind="inferential"))
+        other: Kind = "inferential" if scene.observational else "deflected"
+        assert not is_sound(replace(scene, kind=other))
 
 
 def test_every_share_is_the_one_asked_for() -> None:

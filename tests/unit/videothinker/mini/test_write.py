@@ -82,6 +82,17 @@ def test_the_same_seed_writes_the_same_bytes(world: Path, tmp_path: Path) -> Non
         assert path.read_bytes() == (tmp_path / "again" / path.relative_to(world)).read_bytes()
 
 
+def test_the_number_of_cores_shows_in_no_byte(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for cores in (1, 3):
+        monkeypatch.setattr("os.sched_getaffinity", lambda process, n=cores: set(range(n)))
+        out = tmp_path / str(cores)
+        write_world(out, videos=4, seed=5, start=2)
+        for path in world.rglob("*.*"):
+            assert path.read_bytes() == (out / path.relative_to(world)).read_bytes()
+
+
 def test_decord_reads_six_frames_whose_colours_are_close(world: Path) -> None:
     reader = decord.VideoReader(str(world / "videos" / "video_00003.mp4"))
     assert reader.get_avg_fps() == pytest.approx(2.0)

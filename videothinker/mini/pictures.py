@@ -1,0 +1,66 @@
+"""Example clips of mini CLEVRER as pictures for the documentation.
+
+python -m videothinker.mini.pictures docs/pictures
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from videothinker.mini.physics import simulate
+from videothinker.mini.render import paint
+from videothinker.mini.settings import World
+from videothinker.mini.world import Kind, Scene, make_scene
+from videothinker.run import disk_errors
+from videothinker.thumbnails import png
+
+SEED = 11
+_HARD = World(
+    objects=8, lanes=4, columns=6, frames=8, occlusion=0.3, heavy=0.4, will_not=0.5, several=0.5
+)
+_GAP = 3
+"""Pixels of white between frames."""
+
+
+def examples() -> dict[str, list[Scene]]:
+    """The clips of each picture; an inferential one is followed by its run without the object."""
+    kinds: tuple[Kind, ...] = ("straight", "deflected", "inferential")
+    straight, deflected, inferential = (make_scene(SEED, 5, kind) for kind in kinds)
+    return {
+        "mini-straight": [straight],
+        "mini-deflected": [deflected],
+        "mini-inferential": [inferential, without(inferential)],
+        "mini-hard": [make_scene(SEED, 2, world=_HARD)],
+    }
+
+
+def without(scene: Scene) -> Scene:
+    """The scene as it goes without the removed thing, for looking at only."""
+    return replace(scene, outcome=simulate(scene.things, scene.world, scene.removed))
+
+
+def strip(scenes: list[Scene]) -> np.ndarray:
+    """[height, width, 3] uint8: a row of frames for each scene, without noise, twice their size."""
+    around = ((0, _GAP), (0, _GAP), (0, 0))
+    rows = [
+        np.concatenate([np.pad(f, around, constant_values=255) for f in paint(s, SEED)], axis=1)
+        for s in scenes
+    ]
+    picture: np.ndarray = np.concatenate(rows)[:-_GAP, :-_GAP].round().astype(np.uint8)
+    return picture.repeat(2, axis=0).repeat(2, axis=1)
+
+
+def write_pictures(folder: Path) -> None:
+    """A PNG file of each example, in a folder that may exist."""
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, scenes in examples().items():
+            (folder / f"{name}.png").write_bytes(png(strip(scenes)))
+
+
+if __name__ == "__main__":
+    write_pictures(Path(sys.argv[1]))
