@@ -14,7 +14,7 @@ import numpy as np
 from videothinker.mini.physics import simulate
 from videothinker.mini.render import paint
 from videothinker.mini.settings import World
-from videothinker.mini.world import Kind, Scene, make_scene
+from videothinker.mini.world import Scene, make_scene
 from videothinker.run import disk_errors
 from videothinker.thumbnails import png
 
@@ -28,11 +28,9 @@ _GAP = 3
 
 def examples() -> dict[str, list[Scene]]:
     """The clips of each picture; an inferential one is followed by its run without the object."""
-    kinds: tuple[Kind, ...] = ("straight", "deflected", "inferential")
-    straight, deflected, inferential = (make_scene(SEED, 5, kind) for kind in kinds)
+    inferential = make_scene(SEED, 5, "inferential")
     return {
-        "mini-straight": [straight],
-        "mini-deflected": [deflected],
+        "mini-straight": [make_scene(SEED, 5, "straight")],
         "mini-inferential": [inferential, without(inferential)],
         "mini-hard": [make_scene(SEED, 2, world=_HARD)],
     }
