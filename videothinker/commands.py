@@ -42,27 +42,14 @@ def mini(arguments: Namespace) -> Outcome:
     from videothinker.mini.settings import World
     from videothinker.mini.write import write_world
 
+    out, videos, seed = arguments.out, arguments.videos, arguments.seed
     world = World(**{knob.name: getattr(arguments, knob.name) for knob in fields(World)})
+    part = {"start": arguments.start, "split": arguments.split}
     with ProgressLine("mini") as progress:
-        write_world(
-            arguments.out,
-            arguments.videos,
-            arguments.seed,
-            arguments.start,
-            progress,
-            split=arguments.split,
-            world=world,
-        )
+        write_world(out, videos, seed, progress=progress, world=world, **part)
     return Outcome(
-        text=f"{arguments.videos} videos, their annotations and questions in {arguments.out}",
-        result={
-            "out": str(arguments.out),
-            "videos": arguments.videos,
-            "seed": arguments.seed,
-            "split": arguments.split,
-            "start": arguments.start,
-            "world": asdict(world),
-        },
+        text=f"{videos} videos, their annotations and questions in {out}",
+        result={"out": str(out), "videos": videos, "seed": seed, **part, "world": asdict(world)},
     )
 
 
