@@ -18,13 +18,14 @@ from videothinker.config_file import load_config
 from videothinker.data.clevrer import prepare
 from videothinker.driving import driving, finished_summary, require_same
 from videothinker.mini.base import build_base
+from videothinker.mini.settings import Split
 from videothinker.mini.write import write_world
 from videothinker.progress import ProgressLine, duration
 from videothinker.report import results_table
 from videothinker.run import RunDirectory
 
 CONFIG = Path(__file__).parents[1] / "configs" / "quickstart.yaml"
-VIDEOS = {"train": 1000, "validation": 300}
+VIDEOS: dict[Split, int] = {"train": 1000, "validation": 300}
 SHARES = {"world": 0.05, "base": 0.35, "train": 0.6}
 """Share of the whole that each part takes; only the estimate of the time left depends on it."""
 
@@ -50,8 +51,8 @@ def pipeline(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
     out, seed = directory.path, config.seed
     clock = PartClock()
     clock.begin("world", "mini CLEVRER: videos, annotations, questions")
-    for split, offset in (("train", 0), ("validation", VIDEOS["train"])):
-        make_world(out / "inputs" / split, VIDEOS[split], seed, offset)
+    for split, videos in VIDEOS.items():
+        make_world(out / "inputs" / split, videos, seed, split)
     clock.begin("base", "a tiny Qwen2.5-VL, warm-started from random weights")
     make_base(config, seed, directory)
     clock.begin("train", "the bias model, plain GRPO to compare, then CDPO away from the bias")
@@ -74,7 +75,7 @@ def quickstart_config(out: Path, seed: int) -> RunConfig:
     return load_config(CONFIG, [f"{key}={value}" for key, value in overrides.items()])
 
 
-def make_world(folder: Path, videos: int, seed: int, start: int) -> None:
+def make_world(folder: Path, videos: int, seed: int, split: Split) -> None:
     """Raw files, then prepared questions; the videos of all splits share one folder."""
     if (folder / "questions.parquet").is_file():
         return
@@ -82,7 +83,7 @@ def make_world(folder: Path, videos: int, seed: int, start: int) -> None:
     for leftover in (raw, folder):
         shutil.rmtree(leftover, ignore_errors=True)
     with ProgressLine(f"{folder.name} videos") as progress:
-        write_world(raw, videos, seed, start, progress)
+        write_world(raw, videos, seed, progress=progress, split=split)
     prepare(raw / "questions.json", raw / "annotations", raw / "videos", folder)
     shared.mkdir(exist_ok=True)
     for video in (raw / "videos").iterdir():
