@@ -40,7 +40,7 @@ class AnchorScorer(Pulse):
         """Per completion its token log-probs, and its final hidden states if asked for."""
         token_ids = [completion.token_ids for completion in group.completions]
         with self.doing(f"scoring {group.question.id}"), torch.inference_mode():
-            row = self._policy.row(prompt, token_ids)
+            row = self._policy.row([(prompt, token_ids)])
             hidden = self._policy.hidden(row)
             logp, _ = self._policy.scores(row, hidden, self._temperature)
         ANCHOR_GROUPS.inc()

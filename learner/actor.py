@@ -17,11 +17,11 @@ from learner.deepspeed_engine import (
     Trainee,
     barrier,
     connect,
-    has_non_finite,
     max_over_ranks,
     mean_over_ranks,
     meet,
     meeting_point,
+    non_finite,
 )
 from videothinker.address import own_address
 from videothinker.budget import Budget
@@ -35,7 +35,7 @@ from videothinker.metrics import (
     WEIGHT_VERSION,
     serve,
 )
-from videothinker.model.policy import Anchored, completion_mask, load_head
+from videothinker.model.policy import TOKENS_AT_ONCE, Anchored, completion_mask, load_head
 from videothinker.model_card import ModelLineage
 from videothinker.objective import policy_loss, repulsion_ratio
 from videothinker.pulse import Pulse
@@ -122,18 +122,19 @@ class LearnerRank(Pulse):
         started = time.monotonic()
         trainee = self._require_trainee()
         totals = StepTotals()
-        weighted = zip(share, self._loss_weights(share), prompts, strict=True)
-        for index, ((group, _), weight, prompt) in enumerate(weighted):
-            with self.doing(f"step {step}, group {index + 1} of {len(share)}"):
-                loss, stats = self._group_loss(trainee, coefficient, group, prompt)
-                if has_non_finite(loss.detach()):
-                    raise DivergenceError(
-                        f"step {step}: the loss of {group.group.question.id} is not finite; nothing"
-                        " was updated. Resume from the last state with a lower learning rate or KL"
-                        " bound"
-                    )
-                trainee.backward(loss * weight * self._world, last=index == len(share) - 1)
-            totals.add(stats, weight * self._world)
+        batch = list(zip(share, self._loss_weights(share), prompts, strict=True))
+        done = 0
+        longest = torch.tensor(max(float(tokens(scored.group)) for scored, _ in share))
+        for count in row_sizes(len(share), int(max_over_ranks(longest.to(self._device)))):
+            row, done = batch[done : done + count], done + count
+            groups = [(group, prompt) for (group, _), _, prompt in row]
+            with self.doing(f"step {step}, groups {done - count + 1} to {done} of {len(share)}"):
+                losses, stats = self._losses(trainee, coefficient, groups)
+                self._require_finite(step, groups, losses)
+                weights = [weight * self._world for _, weight, _ in row]
+                loss = (losses * losses.new_tensor(weights)).sum()
+                trainee.backward(loss, last=done == len(batch))
+            totals.add(stats, weights)
         with self.doing(f"step {step}, averaging over the ranks"):
             report = totals.over_ranks()
         report["logprob_gap"] /= report["fresh_share"] or 1.0
@@ -216,10 +217,10 @@ class LearnerRank(Pulse):
         """Each group's part in the step's mean; of all tokens alike, its share of those."""
         if self._task.learner.aggregation == "sequence":
             return [weight for _, weight in share]
-        tokens = [sum(self._counted(scored.group)) if weight else 0 for scored, weight in share]
-        here = torch.tensor(float(sum(tokens)), device=self._device)
+        counts = [sum(self._counted(scored.group)) if weight else 0 for scored, weight in share]
+        here = torch.tensor(float(sum(counts)), device=self._device)
         everywhere = float(mean_over_ranks(here)) * self._world
-        return [count / max(everywhere, 1.0) for count in tokens]
+        return [count / max(everywhere, 1.0) for count in counts]
 
     def _counted(self, group: RolloutGroup) -> list[int]:
         """How many tokens of each completion the loss sees."""
@@ -229,16 +230,49 @@ class LearnerRank(Pulse):
             for completion in group.completions
         ]
 
+    def _require_finite(
+        self, step: int, groups: Sequence[tuple[ScoredGroup, Prompt]], losses: Tensor
+    ) -> None:
+        for (scored, _), wrong in zip(groups, non_finite(losses.detach()), strict=True):
+            if wrong:
+                raise DivergenceError(
+                    f"step {step}: the loss of {scored.group.question.id} is not finite; nothing"
+                    " was updated. Resume from the last state with a lower learning rate or KL"
+                    " bound"
+                )
+
+    def _losses(
+        self,
+        trainee: Trainee,
+        coefficient: float,
+        groups: Sequence[tuple[ScoredGroup, Prompt]],
+    ) -> tuple[Tensor, list[dict[str, Tensor]]]:
+        """Of each group its loss and its statistics, from one forward pass."""
+        asked = [
+            (prompt, [completion.token_ids for completion in scored.group.completions])
+            for scored, prompt in groups
+        ]
+        anchored = self._anchored([scored for scored, _ in groups])
+        scores = trainee(asked, self._task.temperature, anchored)
+        sizes = [len(completions) for _, completions in asked]
+        parts = zip(*(values.split(sizes) for values in scores), strict=True)
+        found = [
+            self._group_loss(coefficient, scored, part)
+            for (scored, _), part in zip(groups, parts, strict=True)
+        ]
+        return torch.stack([loss for loss, _ in found]), [stats for _, stats in found]
+
     def _group_loss(
-        self, trainee: Trainee, coefficient: float, scored: ScoredGroup, prompt: Prompt
+        self,
+        coefficient: float,
+        scored: ScoredGroup,
+        scores: Sequence[Tensor],
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        """From what the policy says of the group; [G, T] each, zero beyond a completion's end."""
         completions = scored.group.completions
-        token_ids = [completion.token_ids for completion in completions]
-        scores: tuple[Tensor, ...] = trainee(
-            prompt, token_ids, self._task.temperature, self._anchored(scored)
-        )
-        logp, entropy, *divergence = scores
-        mask = completion_mask([len(tokens) for tokens in token_ids], logp.device)
+        lengths = [len(completion.token_ids) for completion in completions]
+        logp, entropy, *divergence = (values[:, : max(lengths)] for values in scores)
+        mask = completion_mask(lengths, logp.device)
         sees_loss = torch.tensor(self._counted(scored.group), device=logp.device) > 0
         sampled = padded([completion.logprobs for completion in completions], logp)
         kl, learner = self._task.kl, self._task.learner
@@ -275,14 +309,14 @@ class LearnerRank(Pulse):
         }
         return loss, stats
 
-    def _anchored(self, scored: ScoredGroup) -> Anchored | None:
+    def _anchored(self, groups: Sequence[ScoredGroup]) -> Anchored | None:
         """What the exact divergence is computed from; None for the other estimators."""
         head = self._anchor_head
         if head is None:
             return None
-        assert scored.anchor_hidden is not None, "the anchor was not asked for its hidden states"
-        hidden = torch.from_numpy(np.concatenate(scored.anchor_hidden))
-        return Anchored(head=head, hidden=hidden.to(head))
+        hidden = [states for scored in groups for states in scored.anchor_hidden or ()]
+        assert hidden, "the anchor was not asked for its hidden states"
+        return Anchored(head=head, hidden=torch.from_numpy(np.concatenate(hidden)).to(head))
 
     def _require_trainee(self) -> Trainee:
         assert self._trainee is not None, "start_stage comes first"
@@ -305,24 +339,35 @@ class StepTotals:
     """Weighted sums of the groups' statistics; the largest where a name ends in `_max`."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
+        self._stats: list[dict[str, Tensor]] = []
+        self._weights: list[float] = []
 
-    def add(self, stats: dict[str, Tensor], weight: float) -> None:
-        """Take in one group."""
-        for name, value in stats.items():
-            before = self._sums.get(name, torch.zeros_like(value))
-            largest = name.endswith("_max")
-            self._sums[name] = torch.maximum(before, value) if largest else before + value * weight
+    def add(self, stats: Sequence[dict[str, Tensor]], weights: Sequence[float]) -> None:
+        """Take in some groups."""
+        self._stats += stats
+        self._weights += weights
 
     def over_ranks(self) -> dict[str, float]:
         """The same numbers for the whole step, equal on every rank."""
-        names = sorted(self._sums)
-        means = mean_over_ranks(torch.stack([self._sums[name] for name in names]))
-        largest = max_over_ranks(torch.stack([self._sums[name] for name in names]))
+        names = sorted(self._stats[0])
+        values = torch.stack([torch.stack([one[name] for name in names]) for one in self._stats])
+        means = mean_over_ranks(values.new_tensor(self._weights) @ values)
+        largest = max_over_ranks(values.amax(dim=0))
         return {
-            name: float(highest if name.endswith("_max") else mean)
-            for name, mean, highest in zip(names, means, largest, strict=True)
+            name: highest if name.endswith("_max") else mean
+            for name, mean, highest in zip(names, means.tolist(), largest.tolist(), strict=True)
         }
+
+
+def row_sizes(groups: int, longest: int) -> list[int]:
+    """How many groups share each row, as evenly as goes, when the longest has so many tokens."""
+    rows = -(-groups // max(1, TOKENS_AT_ONCE // longest))
+    return [len(range(row, groups, rows)) for row in range(rows)]
+
+
+def tokens(group: RolloutGroup) -> int:
+    """Of a group in its row."""
+    return group.prompt_tokens + sum(len(one.token_ids) for one in group.completions)
 
 
 def padded(rows: Sequence[np.ndarray], like: Tensor) -> Tensor:

@@ -66,7 +66,7 @@ def connect(rank: int, world: int, store: TCPStore, device: Device) -> None:
 
 
 class Trainee:
-    """A policy under DeepSpeed: accumulate gradients group by group, then step once."""
+    """A policy under DeepSpeed: accumulate gradients row by row, then step once."""
 
     def __init__(self, model: Path, dtype: str, config: LearnerConfig) -> None:
         import deepspeed
@@ -94,7 +94,7 @@ class Trainee:
         return outputs
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
-        """Accumulate one group's gradient; ranks exchange theirs on the last."""
+        """Accumulate one row's gradient; ranks exchange theirs on the last."""
         self._engine.set_gradient_accumulation_boundary(last)
         self._engine.backward(loss, scale_wrt_gas=False)
 
@@ -174,9 +174,9 @@ def deepspeed_settings(config: LearnerConfig, dtype: str) -> dict[str, Any]:
     }
 
 
-def has_non_finite(values: Tensor) -> bool:
-    """Whether any rank holds a number that is not finite; every rank gets the same answer."""
-    return bool(max_over_ranks((~torch.isfinite(values)).any().float()))
+def non_finite(values: Tensor) -> list[bool]:
+    """Of each, whether any rank holds one that is not finite; every rank gets the same answer."""
+    return max_over_ranks((~torch.isfinite(values)).float()).bool().tolist()
 
 
 def barrier() -> None:

@@ -61,7 +61,7 @@ def main(model: str, zero_stage: str, dtype: str, offload: str) -> None:
         parameters = sum(parameter.numel() for parameter in whole.parameters())
         prompt = question(whole.config)
     for last in (False, True):
-        logprobs, _ = trainee(prompt, [np.arange(10, 20)] * 2, 1.0)
+        logprobs, _ = trainee([(prompt, [np.arange(10, 20)] * 2)], 1.0)
         trainee.backward(-logprobs.mean(), last=last)
         del logprobs
     after_backward = held()

@@ -32,6 +32,8 @@ SAVED_PER_INNER = 4
 MLP's inner features; a layer under checkpointing keeps one of its hidden. Measured."""
 LOGITS_AT_ONCE = 2**24
 """As in model/policy.py: scores over the vocabulary that exist at one time, of 4 bytes."""
+TOKENS_AT_ONCE = 2048
+"""As in model/policy.py: of a row that several groups share."""
 LOGITS_COPIES = 4
 """Of these in one forward and backward pass: 191 MiB of 64 MiB were measured, rounded up."""
 PREFILL_TOKENS = 8192
@@ -61,8 +63,13 @@ class Workload:
 
     @property
     def row(self) -> int:
-        """Tokens of the learner's packed row."""
-        return self.prompt + self.group * self.completion
+        """Tokens of the longest row: a group, or several that are shorter."""
+        return max(self.prompt + self.group * self.completion, TOKENS_AT_ONCE)
+
+    @property
+    def videos(self) -> int:
+        """Of a row."""
+        return max(1, TOKENS_AT_ONCE // self.prompt)
 
 
 def largest(config: RunConfig, shape: ModelShape, text_tokens: int = TEXT_TOKENS) -> Workload:
@@ -129,7 +136,7 @@ def optimizer_bytes(config: RunConfig) -> int:
 
 
 def activations(config: RunConfig, shape: ModelShape) -> dict[str, float]:
-    """Of one group's forward and backward pass."""
+    """Of one row's forward and backward pass."""
     load, size = largest(config, shape), BYTES[config.model.dtype] / GB
     checkpointed = config.learner.gradient_checkpointing
 
@@ -143,7 +150,9 @@ def activations(config: RunConfig, shape: ModelShape) -> dict[str, float]:
     logits = LOGITS_COPIES * LOGITS_AT_ONCE * 4 / GB
     return {
         "activations": kept(load.row, shape.layers, shape.hidden, shape.intermediate),
-        "vision": kept(load.patches, blocks, shape.vision_hidden, shape.vision_intermediate),
+        "vision": kept(
+            load.videos * load.patches, blocks, shape.vision_hidden, shape.vision_intermediate
+        ),
         "logits": 2 * logits + shape.vocabulary * shape.hidden * size if exact else logits,
     }
 

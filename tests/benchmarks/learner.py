@@ -134,7 +134,7 @@ def passes(model: Any) -> dict[str, Callable[[], None]]:
     prompt, completions = paper_like_group(model)
 
     def shared() -> None:
-        loss_of(policy(prompt, completions, 1.0)[0]).backward()
+        loss_of(policy([(prompt, completions)], 1.0)[0]).backward()
 
     def naive() -> None:
         loss_of(naive_logprobs(model, prompt, completions, 1.0)).backward()

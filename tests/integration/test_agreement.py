@@ -145,7 +145,7 @@ def test_transformers_and_the_anchor_score_the_export_as_the_engine_sampled_it(
         assert anchor.hidden is None  # nobody asked
         tokens = [completion.token_ids for completion in group.completions]
         with torch.no_grad():
-            loaded, _ = policy(ray.get(item.prompt), tokens, 1.0)
+            loaded, _ = policy([(ray.get(item.prompt), tokens)], 1.0)
         for row, completion in enumerate(group.completions):
             length = len(completion.token_ids)
             np.testing.assert_allclose(anchor.logprobs[row], completion.logprobs, atol=TOLERANCE)

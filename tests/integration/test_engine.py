@@ -66,7 +66,7 @@ def largest_gap(
     policy: Policy, prompt: Prompt, completions: Sequence[Completion], temperature: float
 ) -> float:
     with torch.no_grad():
-        logp, _ = policy(prompt, [c.token_ids for c in completions], temperature)
+        logp, _ = policy([(prompt, [c.token_ids for c in completions])], temperature)
     return max(
         float(np.abs(row[: len(c.logprobs)].numpy() - c.logprobs).max())
         for row, c in zip(logp, completions, strict=True)

@@ -112,7 +112,7 @@ def wait_for_tokens(engine: VllmEngine, tokens: int) -> None:
 def gaps(policy: Policy, prompt: Prompt, completions: Sequence[Completion]) -> list[np.ndarray]:
     """Of each token, how far the sampler's log-prob is from this policy's."""
     with torch.no_grad():
-        logp, _ = policy(prompt, [c.token_ids for c in completions], 1.0)
+        logp, _ = policy([(prompt, [c.token_ids for c in completions])], 1.0)
     return [
         np.abs(row[: len(c.logprobs)].numpy() - c.logprobs)
         for row, c in zip(logp, completions, strict=True)

@@ -207,15 +207,16 @@ def test_the_loss_is_the_mean_that_was_asked_for(
     assert report.stats["loss"] == pytest.approx(expected, abs=1e-6)
 
 
-def test_two_ranks_take_the_mean_over_all_tokens_that_one_takes(
+def test_two_ranks_or_several_rows_take_the_mean_over_all_tokens_that_one_row_takes(
     alone: Ranks, pair: Ranks, begin: Callable[..., None], prompts: list[Prompt]
 ) -> None:
     reports = []
-    for ranks in (alone, pair):
+    for ranks, times in ((alone, 1), (pair, 1), (alone, 8)):  # 16 groups are more than a row holds
         begin(ranks, aggregation="token")
-        reports.append(ranks.step(1, uneven(prompts)).stats)
-    for name in ("loss", "grad_norm", "entropy"):
-        assert reports[1][name] == pytest.approx(reports[0][name], rel=1e-5)
+        reports.append(ranks.step(1, uneven(prompts) * times).stats)
+    for name in ("loss", "grad_norm", "entropy", "policy_gradient"):
+        found = [report[name] for report in reports]
+        assert found == pytest.approx([found[0]] * 3, rel=1e-5)
 
 
 def test_a_step_of_truncated_completions_alone_moves_nothing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 import socket
@@ -27,7 +28,8 @@ from videothinker.types import Prompt, Question
 
 TOLERANCE = 1e-5
 LENGTHS = ((20, 1, 7, 12), (3, 26, 5))
-CASES = [(stage, checkpointing) for stage in (0, 2, 3) for checkpointing in (False, True)]
+CASES = list(itertools.product((0, 2, 3), (False, True), (1, 2)))
+"""ZeRO stage, whether checkpointing, and how many groups share a row."""
 RANKS = (1, 2)
 
 
@@ -93,7 +95,9 @@ def naive_update(model: Any, groups: Sequence[Group]) -> Update:
     return Update(loss=loss.item(), gradients=gradients)
 
 
-def shared_update(base: Path, config: LearnerConfig, groups: Sequence[Group]) -> Update:
+def shared_update(
+    base: Path, config: LearnerConfig, groups: Sequence[Group], together: int
+) -> Update:
     """Through the learner's engine, on this rank's groups; what all ranks have then exchanged."""
     from deepspeed.utils import safe_get_full_grad
 
@@ -103,10 +107,13 @@ def shared_update(base: Path, config: LearnerConfig, groups: Sequence[Group]) ->
     trainee = Trainee(base, "float32", config)
     share = groups[rank::world]
     total = torch.zeros(())
-    for group in share:
-        logp, _ = trainee(group.prompt, group.completions, 1.0)
-        loss = group.loss(logp) / len(share)
-        trainee.backward(loss, last=group is share[-1])
+    rows = [share[start : start + together] for start in range(0, len(share), together)]
+    for row in rows:
+        logp, _ = trainee([(group.prompt, group.completions) for group in row], 1.0)
+        parts = zip(row, logp.split([len(group.completions) for group in row]), strict=True)
+        losses = [group.loss(part[:, : group.anchor.shape[1]]) for group, part in parts]
+        loss = torch.stack(losses).sum() / len(share)
+        trainee.backward(loss, last=row is rows[-1])
         total += loss.detach()
     gradients = {
         name: safe_get_full_grad(parameter) for name, parameter in trainee._model.named_parameters()
@@ -126,13 +133,17 @@ def work(folder: Path, rank: int, world: int, port: int) -> None:
     )
     connect(rank, world, store, "cpu")
     groups = made_up_groups(folder)
-    for stage, checkpointing in CASES:
+    for case in CASES:
+        stage, checkpointing, together = case
         config = LearnerConfig(ranks=world, zero_stage=stage, gradient_checkpointing=checkpointing)
-        update = shared_update(folder / "model", config, groups)
+        update = shared_update(folder / "model", config, groups, together)
         if rank == 0:
-            torch.save(
-                (update.loss, update.gradients), folder / f"{world}_{stage}_{checkpointing}.pt"
-            )
+            torch.save((update.loss, update.gradients), folder / file_of(world, case))
+
+
+def file_of(world: int, case: tuple[int, bool, int]) -> str:
+    """Where rank 0 leaves a case's update."""
+    return "_".join(map(str, (world, *case))) + ".pt"
 
 
 @pytest.fixture(scope="module")
@@ -185,10 +196,9 @@ def ranks(request: pytest.FixtureRequest, folder: Path) -> int:
     return world
 
 
-@pytest.fixture(params=CASES, ids=lambda case: f"zero-{case[0]}-checkpointing-{case[1]}")
+@pytest.fixture(params=CASES, ids=lambda case: "zero-{}-checkpointing-{}-groups-{}".format(*case))
 def shared(request: pytest.FixtureRequest, folder: Path, ranks: int) -> Update:
-    stage, checkpointing = request.param
-    loss, gradients = torch.load(folder / f"{ranks}_{stage}_{checkpointing}.pt")
+    loss, gradients = torch.load(folder / file_of(ranks, request.param))
     return Update(loss=loss, gradients=gradients)
 
 

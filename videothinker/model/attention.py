@@ -1,41 +1,73 @@
-"""Attention over [prompt][completion 1]...[completion G] that computes no pair nobody sees.
+"""Attention over rows of groups, [prompt][completion 1]...[completion G] each.
 
 A mask over the whole row gives the same numbers, but its cost grows with the square of the group:
 at eight completions of 150 tokens after a prompt of 1,050, about half of the pairs are of two
-completions, which do not see each other.
+completions, which do not see each other. So every completion meets the prompt and itself alone,
+unless they are so short that a call for each costs more than the pairs that nobody sees.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 NAME = "videothinker_shared_prefix"
+BLOCK = 96
+"""Completions share a call, with a mask, up to so many tokens together."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
-    """Where a row's prompt ends and its completions begin; passed in place of a mask."""
+    """Where a group's prompt ends and its completions begin."""
 
-    prompt: int
-    completions: tuple[int, ...]
-    """Tokens of each, in order."""
-    visible: Tensor
-    """[T, prompt + T] bool: what each token of the longest completion sees of prompt and itself."""
+    lengths: tuple[int, ...]
+    """Tokens of the prompt, then of each block of completions, in order."""
+    visible: tuple[Tensor, ...]
+    """Of each block [n, prompt + n] bool: what each of its tokens sees of the prompt and itself."""
 
     @classmethod
     def of(cls, prompt: int, completions: tuple[int, ...], device: torch.device) -> Layout:
-        """The layout of a row of these lengths."""
-        longest = max(completions)
-        everything = torch.ones(longest, prompt + longest, dtype=torch.bool, device=device)
-        return cls(prompt=prompt, completions=completions, visible=everything.tril(prompt))
+        """The layout of a group of these lengths."""
+        blocks = joined(completions)
+        return cls(
+            lengths=(prompt, *[sum(block) for block in blocks]),
+            visible=tuple(seen(prompt, block).to(device) for block in blocks),
+        )
+
+    @property
+    def tokens(self) -> int:
+        """Of the whole group."""
+        return sum(self.lengths)
+
+
+class Row(tuple[Layout, ...]):
+    """The layouts of a row's groups, one after the other; passed in place of a mask."""
+
+
+def joined(completions: tuple[int, ...]) -> list[list[int]]:
+    """Lengths of completions in blocks of up to BLOCK tokens, or of one completion."""
+    blocks: list[list[int]] = [[]]
+    for length in completions:
+        if blocks[-1] and sum(blocks[-1]) + length > BLOCK:
+            blocks.append([])
+        blocks[-1].append(length)
+    return blocks
+
+
+def seen(prompt: int, block: list[int]) -> Tensor:
+    """What each token of a block sees of prompt and block: all of the one, and of the other what
+    its own completion has so far."""
+    owner = torch.repeat_interleave(torch.arange(len(block)), torch.tensor(block))
+    own = (owner[:, None] == owner).tril()
+    return torch.cat([own.new_ones(len(own), prompt), own], dim=1)
 
 
 def share_prefix(model: Any) -> None:
-    """Let a Qwen2.5-VL take a `Layout` as its attention mask; any other mask works as before."""
+    """Let a Qwen2.5-VL take a `Row` as its attention mask; any other mask works as before."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
@@ -49,22 +81,22 @@ def attend(
 ) -> tuple[Tensor, None]:
     """transformers' attention function: [1, heads, row, D] each -> [1, row, heads, D].
 
-    The prompt attends to itself, then every completion to the prompt and itself.
+    In each group the prompt attends to itself, then every completion to the prompt and itself.
     """
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward as sdpa
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    if not isinstance(attention_mask, Layout):
-        output: Tensor = sdpa(module, query, key, value, attention_mask, **options)[0]
+    sdpa = partial(sdpa_attention_forward, module, **options)
+    if not isinstance(attention_mask, Row):
+        output: Tensor = sdpa(query, key, value, attention_mask)[0]
         return output, None
-    prompt, lengths = attention_mask.prompt, [attention_mask.prompt, *attention_mask.completions]
-    first, *queries = query.split(lengths, dim=2)
-    first_key, *keys = key.split(lengths, dim=2)
-    first_value, *values = value.split(lengths, dim=2)
-    outputs = [sdpa(module, first, first_key, first_value, None, **options)[0]]
-    for own_query, own_key, own_value in zip(queries, keys, values, strict=True):
-        length = own_query.shape[2]
-        seen_keys = torch.cat([first_key, own_key], dim=2)
-        seen_values = torch.cat([first_value, own_value], dim=2)
-        visible = attention_mask.visible[:length, : prompt + length]
-        outputs.append(sdpa(module, own_query, seen_keys, seen_values, visible, **options)[0])
+    lengths = [length for layout in attention_mask for length in layout.lengths]
+    queries, keys, values = (iter(part.split(lengths, dim=2)) for part in (query, key, value))
+    outputs = []
+    for layout in attention_mask:
+        prompt, prompt_value = next(keys), next(values)
+        outputs.append(sdpa(next(queries), prompt, prompt_value, None)[0])
+        for visible in layout.visible:
+            seen_keys = torch.cat([prompt, next(keys)], dim=2)
+            seen_values = torch.cat([prompt_value, next(values)], dim=2)
+            outputs.append(sdpa(next(queries), seen_keys, seen_values, visible)[0])
     return torch.cat(outputs, dim=1), None

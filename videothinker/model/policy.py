@@ -1,9 +1,9 @@
-"""One forward pass for a whole group, shared by the learner and the frozen scorer.
+"""One forward pass for whole groups, shared by the learner and the frozen scorer.
 
-The row is [prompt][completion 1]...[completion G]. Every completion sees the prompt and itself, its
-positions start where the prompt's end, so each token gets exactly what it would get in a row of its
-own, while the vision tower and the prompt run once. Only completion positions meet the output head,
-a few at a time.
+A group in the row is [prompt][completion 1]...[completion G]. Every completion sees its prompt and
+itself, its positions start where the prompt's end, so each token gets exactly what it would get in
+a row of its own, while the vision tower and the prompt run once. Only completion positions meet the
+output head, a few at a time.
 """
 
 from __future__ import annotations
@@ -22,12 +22,17 @@ from torch.utils.checkpoint import checkpoint
 from videothinker import cpu_torch
 from videothinker.divergence import exact_divergence
 from videothinker.errors import InputError
-from videothinker.model.attention import Layout, share_prefix
+from videothinker.model.attention import Layout, Row, share_prefix
 from videothinker.model_files import SAFE, require_safe
 from videothinker.types import Prompt
 
 LOGITS_AT_ONCE = 2**24
 """Scores over the vocabulary that exist at one time: 64 MiB of float32."""
+TOKENS_AT_ONCE = 2048
+"""Of a row that holds several groups. Small groups share a row because each pass costs time of its
+own; one of the paper's is longer than this, and has one to itself."""
+Asked = tuple[Prompt, Sequence[np.ndarray]]
+"""A prompt and the token ids of its completions."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -65,6 +70,17 @@ def forbidden_tokens(config: Any) -> list[int]:
     return sorted({getattr(config, name) for name in names})
 
 
+def multiply_patches(patches: nn.Conv3d) -> None:
+    """Let a convolution over patches that do not overlap be the product of matrices that it is."""
+    assert patches.bias is None
+    assert patches.kernel_size == patches.stride
+
+    def product(input: Tensor) -> Tensor:
+        return linear(input.flatten(1), patches.weight.flatten(1))
+
+    patches.forward = product  # type: ignore[method-assign]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Anchored:
     """The frozen anchor's view of a group's completions, short of its scores of every token."""
@@ -76,32 +92,29 @@ class Anchored:
 
 
 class Policy(nn.Module):
-    """Log-probs and entropies of a group's completions under one model."""
+    """Log-probs and entropies of groups of completions under one model."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         share_prefix(model)
+        multiply_patches(model.model.visual.patch_embed.proj)
         self.model: Any = model
         self._forbidden = forbidden_tokens(model.config)
 
     def forward(
-        self,
-        prompt: Prompt,
-        completions: Sequence[np.ndarray],
-        temperature: float,
-        anchor: Anchored | None = None,
+        self, groups: Sequence[Asked], temperature: float, anchor: Anchored | None = None
     ) -> tuple[Tensor, ...]:
-        """Token log-probs and entropies [G, T], zero beyond each completion's end.
+        """Token log-probs and entropies [N, T], zero beyond each completion's end.
 
         With an anchor also KL(policy || anchor) at each token. All are of the distributions that
         are sampled from: at the sampling temperature, without the forbidden tokens.
         """
-        row = self.row(prompt, completions)
+        row = self.row(groups)
         return self.scores(row, self.hidden(row), temperature, anchor)
 
-    def row(self, prompt: Prompt, completions: Sequence[np.ndarray]) -> PackedRow:
-        """The group where the model is."""
-        return PackedRow(prompt, completions, next(self.parameters()).device)
+    def row(self, groups: Sequence[Asked]) -> PackedRow:
+        """The groups where the model is."""
+        return PackedRow(groups, next(self.parameters()).device)
 
     def hidden(self, row: PackedRow) -> Tensor:
         """Final hidden states [sum of lengths, H] at the positions that predict a token."""
@@ -165,39 +178,36 @@ def token_scores(
 
 
 class PackedRow:
-    """A prompt and its completions as one row of tensors."""
+    """Groups one after the other, each a prompt and its completions, as one row of tensors."""
 
-    def __init__(
-        self, prompt: Prompt, completions: Sequence[np.ndarray], device: torch.device
-    ) -> None:
+    def __init__(self, groups: Sequence[Asked], device: torch.device) -> None:
         self._device = device
-        self._lengths = [len(completion) for completion in completions]
-        prefix = len(prompt.token_ids)
-        starts = prefix + np.cumsum([0, *self._lengths[:-1]])
-        steps = [np.arange(length) for length in self._lengths]
-
-        self.token_ids = self._tensor(np.concatenate([prompt.token_ids, *completions]))[None]
-        counted = np.concatenate(steps) + prompt.next_position
-        positions = np.concatenate([prompt.positions, np.tile(counted, (3, 1))], axis=1)
-        self.positions = self._tensor(positions)[:, None]
-        # by layer type, as transformers wants ready-made masks
-        self.layout = {"full_attention": Layout.of(prefix, tuple(self._lengths), device)}
-        self.pixel_values = self._tensor(prompt.pixel_values)
-        self.grid = self._tensor(np.array([prompt.grid]))
-        # the prompt's last token predicts a completion's first, each of those predicts its next
-        before = [
-            np.concatenate([[prefix - 1], start + step[:-1]])
-            for start, step in zip(starts, steps, strict=True)
-        ]
-        self.predicting = self._tensor(np.concatenate(before))
-        self.predicted = self._tensor(np.concatenate(completions))
+        self._lengths = [len(tokens) for _, completions in groups for tokens in completions]
+        token_ids, positions, predicting, layouts, start = [], [], [], [], 0
+        for prompt, completions in groups:
+            prefix, lengths = len(prompt.token_ids), tuple(len(tokens) for tokens in completions)
+            steps = np.concatenate([np.arange(length) for length in lengths])
+            token_ids += [prompt.token_ids, *completions]
+            positions += [prompt.positions, np.tile(steps + prompt.next_position, (3, 1))]
+            # the prompt's last token predicts a completion's first, each of those predicts its next
+            before = np.arange(len(steps)) + prefix - 1
+            predicting.append(start + np.where(steps, before, prefix - 1))
+            layouts.append(Layout.of(prefix, lengths, device))
+            start += layouts[-1].tokens
+        self.token_ids = self._tensor(np.concatenate(token_ids))[None]
+        self.positions = self._tensor(np.concatenate(positions, axis=1))[:, None]
+        self.layout = {"full_attention": Row(layouts)}  # by layer type, as transformers has masks
+        self.pixel_values = self._tensor(np.concatenate([p.pixel_values for p, _ in groups]))
+        self.grid = self._tensor(np.array([prompt.grid for prompt, _ in groups]))
+        self.predicting = self._tensor(np.concatenate(predicting))
+        self.predicted = self._tensor(np.concatenate([c for _, group in groups for c in group]))
 
     def unpack(self, values: Tensor) -> Tensor:
-        """[sum of lengths] -> [G, T], zero padded."""
+        """[sum of lengths] -> [N, T], zero padded."""
         return nn.utils.rnn.pad_sequence(list(values.split(self._lengths)), batch_first=True)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.array(array)).to(self._device)
+        return torch.from_numpy(array).to(self._device)
 
 
 def completion_mask(lengths: Sequence[int], device: torch.device) -> Tensor:

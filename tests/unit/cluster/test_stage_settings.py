@@ -66,7 +66,7 @@ class FixedPolicy:
     def __init__(self) -> None:
         self.logp = torch.full((2, 4), -1.0, requires_grad=True)
 
-    def __call__(self, prompt: Any, tokens: Any, temperature: float, anchored: Any) -> Any:
+    def __call__(self, groups: Any, temperature: float, anchored: Any) -> Any:
         scores = (self.logp, torch.zeros(2, 4))
         return scores if anchored is None else (*scores, self.logp.square() / 4)
 
@@ -112,7 +112,7 @@ def update(config: RunConfig, *texts: str) -> list[float]:
         logprob_tolerance=1.0,
     )
     coefficient = Steering(config.stages[-1]).coefficient
-    loss, _ = rank._group_loss(policy, coefficient, scored, None)  # type: ignore[arg-type]
+    [loss], _ = rank._losses(policy, coefficient, [(scored, None)])  # type: ignore[arg-type,list-item]
     slopes: Tensor = torch.autograd.grad(loss, policy.logp)[0]
     return slopes.flatten().tolist()
 

@@ -61,7 +61,7 @@ def stats(*completions: tuple[list[float], list[int]]) -> dict[str, float]:
         budget=budget_of(config),
         logprob_tolerance=1.0,
     )
-    _, found = rank._group_loss(FixedPolicy(), 0.0, scored, None)  # type: ignore[arg-type]
+    _, [found] = rank._losses(FixedPolicy(), 0.0, [(scored, None)])  # type: ignore[arg-type,list-item]
     return {name: float(value) for name, value in found.items()}
 
 

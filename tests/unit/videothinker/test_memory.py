@@ -8,6 +8,7 @@ from videothinker.config import RunConfig
 from videothinker.config_file import load_config
 from videothinker.memory import (
     LOGITS_AT_ONCE,
+    TOKENS_AT_ONCE,
     activations,
     anchor_need,
     engine_need,
@@ -16,6 +17,7 @@ from videothinker.memory import (
     learner_need,
 )
 from videothinker.model.policy import LOGITS_AT_ONCE as REAL_LOGITS_AT_ONCE
+from videothinker.model.policy import TOKENS_AT_ONCE as REAL_TOKENS_AT_ONCE
 from videothinker.model_shape import KNOWN, ModelShape
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -132,8 +134,15 @@ def test_a_cpu_has_no_context_and_no_graphs() -> None:
     assert on_cpu["context"] == 0
 
 
-def test_as_many_logits_exist_at_once_as_the_policy_makes() -> None:
-    assert LOGITS_AT_ONCE == REAL_LOGITS_AT_ONCE
+def test_as_many_logits_and_tokens_exist_at_once_as_the_policy_makes() -> None:
+    assert (LOGITS_AT_ONCE, TOKENS_AT_ONCE) == (REAL_LOGITS_AT_ONCE, REAL_TOKENS_AT_ONCE)
+
+
+def test_small_groups_fill_a_row_with_their_videos_and_the_papers_has_one_to_itself() -> None:
+    small = largest(config(name="quickstart"), SHAPE)
+    assert small.row == TOKENS_AT_ONCE
+    assert small.videos == TOKENS_AT_ONCE // small.prompt > 1
+    assert largest(config(name="paper"), SHAPE).videos == 1
 
 
 @pytest.mark.parametrize("stage", [0, 2, 3])

@@ -56,7 +56,7 @@ def measured(layers: int, blocks: int, checkpointed: bool) -> int:
         model.gradient_checkpointing_enable()
     policy = Policy(model)
     with kept_bytes(model) as kept:
-        policy(prompt(config), COMPLETIONS, 1.0)
+        policy([(prompt(config), COMPLETIONS)], 1.0)
     return sum(kept.values())
 
 

@@ -25,15 +25,20 @@ def policy(mini_base: Path) -> Policy:
 
 
 @pytest.fixture(scope="module")
-def prompt(
+def prompts(
     mini_base: Path,
     mini_world: Path,
     mini_video: VideoConfig,
     mini_questions: list[Question],
     read_here: Callable[[VideoConfig], ClipSource],
-) -> Prompt:
+) -> list[Prompt]:
     builder = PromptBuilder(mini_base, mini_world / "raw" / "videos", read_here(mini_video))
-    return builder.build(mini_questions[0], training_text(mini_questions[0]))
+    return [builder.build(question, training_text(question)) for question in mini_questions[:2]]
+
+
+@pytest.fixture
+def prompt(prompts: list[Prompt]) -> Prompt:
+    return prompts[0]
 
 
 @pytest.fixture
@@ -42,11 +47,17 @@ def completions() -> list[np.ndarray]:
     return [generator.integers(5, 100, size=length) for length in (3, 9, 1, 6)]
 
 
+@pytest.mark.parametrize("block", [96, 10, 1], ids=["in a block", "in blocks", "alone"])
 def test_a_group_in_one_row_equals_each_completion_in_a_row_of_its_own(
-    policy: Policy, prompt: Prompt, completions: list[np.ndarray]
+    policy: Policy,
+    prompt: Prompt,
+    completions: list[np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+    block: int,
 ) -> None:
+    monkeypatch.setattr("videothinker.model.attention.BLOCK", block)
     policy.zero_grad()
-    packed, packed_entropy = policy(prompt, completions, 1.0)
+    packed, packed_entropy = policy([(prompt, completions)], 1.0)
     mask = completion_mask([len(c) for c in completions], packed.device)
     packed.sum().backward()
     gradients = {
@@ -58,7 +69,7 @@ def test_a_group_in_one_row_equals_each_completion_in_a_row_of_its_own(
     torch.testing.assert_close(packed, plain, atol=1e-5, rtol=0)
     plain.sum().backward()
     for row, completion in enumerate(completions):
-        _, entropy = policy(prompt, [completion], 1.0)
+        _, entropy = policy([(prompt, [completion])], 1.0)
         torch.testing.assert_close(
             packed_entropy[row, : len(completion)], entropy[0], atol=1e-5, rtol=1e-5
         )
@@ -67,6 +78,18 @@ def test_a_group_in_one_row_equals_each_completion_in_a_row_of_its_own(
         if parameter.grad is not None:
             apart = (gradients[name] - parameter.grad).norm() / parameter.grad.norm()
             assert apart < 1e-5, name
+
+
+def test_groups_in_one_row_equal_each_group_in_a_row_of_its_own(
+    policy: Policy, prompts: list[Prompt], completions: list[np.ndarray]
+) -> None:
+    one, other = prompts
+    groups = [(one, completions), (other, completions[:2]), (one, completions[1:])]
+    with torch.no_grad():
+        together = policy(groups, 1.0)
+        alone = [policy([group], 1.0) for group in groups]
+    for values, parts in zip(together, zip(*alone, strict=True), strict=True):
+        torch.testing.assert_close(values, torch.cat(parts), atol=1e-5, rtol=0)
 
 
 def test_a_completion_equals_the_model_run_plainly_on_prompt_and_completion(
@@ -86,7 +109,7 @@ def test_a_completion_equals_the_model_run_plainly_on_prompt_and_completion(
         logits[:, [config.video_token_id, config.image_token_id]] = -torch.inf
         logits[:, [config.vision_start_token_id, config.vision_end_token_id]] = -torch.inf
         plain = logits.log_softmax(1)[range(len(completion)), completion]
-        packed, _ = policy(prompt, [completion], 1.0)
+        packed, _ = policy([(prompt, [completion])], 1.0)
     torch.testing.assert_close(packed[0], plain, atol=1e-5, rtol=0)
 
 
@@ -120,8 +143,8 @@ def test_log_probs_are_of_the_distribution_at_the_sampling_temperature(
 ) -> None:
     with torch.no_grad():
         every_token = [np.array([token]) for token in range(200)]
-        cold, _ = policy(prompt, every_token, 0.5)
-        warm, _ = policy(prompt, every_token, 1.0)
+        cold, _ = policy([(prompt, every_token)], 0.5)
+        warm, _ = policy([(prompt, every_token)], 1.0)
     # p_cold is proportional to p_warm ** 2
     difference = (cold - 2 * warm)[torch.isfinite(cold)]
     assert difference.std() < 1e-4
@@ -129,7 +152,8 @@ def test_log_probs_are_of_the_distribution_at_the_sampling_temperature(
 
 def test_vision_tokens_are_impossible(policy: Policy, prompt: Prompt) -> None:
     with torch.no_grad():
-        logp, _ = policy(prompt, [np.array([policy.model.config.vision_start_token_id])], 1.0)
+        start = np.array([policy.model.config.vision_start_token_id])
+        logp, _ = policy([(prompt, [start])], 1.0)
     assert logp.item() == -torch.inf
 
 
