@@ -114,7 +114,8 @@ class VllmEngine:
             **options,
         )
         self._engine = self._llm.llm_engine
-        self._tokenizer = self._llm.get_tokenizer()
+        # the library's own: what wraps it takes four times as long
+        self._tokenizer = self._llm.get_tokenizer().backend_tokenizer
         hf_config = self._llm.model_config.hf_config
         self._merge = hf_config.vision_config.spatial_merge_size
         self._video_token = hf_config.video_token_id
@@ -145,8 +146,7 @@ class VllmEngine:
                     logprobs=0,
                     logit_bias=self._bias,
                     stop_token_ids=self._end_tokens,
-                    skip_special_tokens=True,
-                    spaces_between_special_tokens=False,
+                    detokenize=False,  # or each log-prob is given its text, too
                     output_kind=RequestOutputKind.FINAL_ONLY,
                 ),
             )
@@ -223,7 +223,7 @@ class VllmEngine:
     # between vLLM's records and ours
 
     def _decode(self, token_ids: Sequence[int]) -> str:
-        return str(self._tokenizer.decode(list(token_ids), skip_special_tokens=True))
+        return str(self._tokenizer.decode(token_ids, skip_special_tokens=True))
 
     def _input(self, prompt: Prompt) -> Any:
         """A prompt that was decoded and preprocessed elsewhere, in vLLM's own form."""
@@ -326,11 +326,12 @@ def completion(output: Any, history: History, decode: Callable[[Sequence[int]], 
     chosen = [
         step[token].logprob for step, token in zip(output.logprobs, output.token_ids, strict=True)
     ]
+    cut_off = output.finish_reason == "length"
     return Completion(
         token_ids=np.asarray(output.token_ids, dtype=np.int64),
         logprobs=np.asarray(chosen, dtype=np.float32),
-        text=output.text,
+        text=decode(output.token_ids if cut_off else output.token_ids[:-1]),
         weights_versions=versions_of(len(chosen), output.index, history),
-        finish_reason="length" if output.finish_reason == "length" else "stop",
+        finish_reason="length" if cut_off else "stop",
         answer_start=answer_start(output.token_ids, decode),
     )
