@@ -1,10 +1,11 @@
-"""The learner's forward and backward pass of one group: shared prefix against plain rows.
+"""The learner's forward and backward pass: shared prefix against plain rows, and shared rows.
 
     python tests/benchmarks/learner.py --out results.json
 
 One thread, float32, a Qwen2.5-VL of the 3B model's proportions at a sixteenth of its width, a group
-of the paper's shape; then the memory of the log-probs alone, at three vocabularies, in a process
-each. Linux only. Progress goes to stderr, one line of JSON to stdout.
+of the paper's shape; then twelve groups of the mini world's shape, in rows that they share against
+a row for each; then the memory of the log-probs alone, at three vocabularies, in a process each.
+Linux only. Progress goes to stderr, one line of JSON to stdout.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from naive import naive_logprobs
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop, sdpa_flop
 
+from learner.actor import row_sizes
 from videothinker import cpu_torch
 from videothinker.model import policy as policy_module
 from videothinker.model.policy import Policy, completion_mask
@@ -42,6 +45,11 @@ GRID = (5, 22, 34)
 """CLEVRER's ten frames of 308 x 476 pixels: 935 visual tokens."""
 WORDS_BEFORE, WORDS_AFTER = 15, 102
 LENGTHS = (150, 131, 166, 144, 159, 138, 172, 140)
+SMALL_GRID = (3, 6, 10)
+"""The mini world's six frames of 84 x 140 pixels: 45 visual tokens."""
+SMALL_WORDS_AFTER = 76
+SMALL_LENGTHS = (19, 16, 22, 18, 20, 17, 23, 19)
+SMALL_GROUPS = 12
 VOCABULARIES = (2_000, 20_000, 150_000)
 SCORED, HIDDEN = sum(LENGTHS), 64
 
@@ -85,43 +93,57 @@ def paper_like_model() -> Any:
     return Qwen2_5_VLForConditionalGeneration(config).train()
 
 
-def paper_like_group(model: Any) -> tuple[Prompt, list[np.ndarray]]:
-    """A prompt of 1,052 tokens, 935 of them visual, and eight completions of about 150."""
+def mini_model() -> Any:
+    """The mini world's, with random weights."""
+    cpu_torch.install()
+    from transformers import Qwen2_5_VLForConditionalGeneration
+
+    from videothinker.mini.base import make_config
+    from videothinker.mini.tokenizer import make_tokenizer
+
+    torch.manual_seed(0)
+    return Qwen2_5_VLForConditionalGeneration(make_config(make_tokenizer())).train()
+
+
+def made_up_group(
+    model: Any, grid: tuple[int, int, int], words_after: int, lengths: tuple[int, ...]
+) -> tuple[Prompt, list[np.ndarray]]:
+    """A prompt with so many words after its video, and its completions."""
     random = np.random.default_rng(0)
     config, vision = model.config, model.config.vision_config
-    merged = int(np.prod(GRID)) // vision.spatial_merge_size**2
+    merged = int(np.prod(grid)) // vision.spatial_merge_size**2
 
     def words(number: int) -> np.ndarray:
-        return random.integers(4, config.text_config.vocab_size, size=number)
+        return random.integers(5, 100, size=number)  # nothing special in either model
 
     token_ids = np.concatenate(
-        [words(WORDS_BEFORE), np.full(merged, config.video_token_id), words(WORDS_AFTER)]
+        [words(WORDS_BEFORE), np.full(merged, config.video_token_id), words(words_after)]
     )
     geometry = VideoGeometry(
         video_token=config.video_token_id,
         merge=vision.spatial_merge_size,
         tokens_per_second=vision.tokens_per_second,
     )
-    positions, following = mrope_positions(token_ids, GRID, 1.0, geometry)
+    positions, following = mrope_positions(token_ids, grid, 1.0, geometry)
     patch = 3 * vision.temporal_patch_size * vision.patch_size**2
     prompt = Prompt(
         question=Question(id="made/up", video="", text="", options=(), answer="A"),
         token_ids=token_ids,
         positions=positions,
         next_position=following,
-        pixel_values=random.normal(size=(int(np.prod(GRID)), patch)).astype(np.float32),
-        grid=GRID,
+        pixel_values=random.normal(size=(int(np.prod(grid)), patch)).astype(np.float32),
+        grid=grid,
         seconds_per_grid=1.0,
         digest="",
     )
-    return prompt, [words(length) for length in LENGTHS]
+    return prompt, [words(length) for length in lengths]
 
 
-def loss_of(logp: Tensor) -> Tensor:
+def loss_of(logp: Tensor, lengths: tuple[int, ...] = LENGTHS) -> Tensor:
     """The objective with an anchor, on made-up advantages."""
-    mask = completion_mask(LENGTHS, logp.device)
+    mask = completion_mask(lengths, logp.device)
     anchor = logp.detach() - 0.1
-    advantages = torch.linspace(-1, 1, len(LENGTHS))
+    advantages = torch.linspace(-1, 1, len(lengths))
     loss, _ = policy_loss(
         logp, logp.detach(), anchor, advantages, mask, direction="repel", coefficient=0.01
     )
@@ -131,7 +153,7 @@ def loss_of(logp: Tensor) -> Tensor:
 def passes(model: Any) -> dict[str, Callable[[], None]]:
     """Forward and backward over the group, both ways."""
     policy = Policy(model)
-    prompt, completions = paper_like_group(model)
+    prompt, completions = made_up_group(model, GRID, WORDS_AFTER, LENGTHS)
 
     def shared() -> None:
         loss_of(policy([(prompt, completions)], 1.0)[0]).backward()
@@ -140,6 +162,23 @@ def passes(model: Any) -> dict[str, Callable[[], None]]:
         loss_of(naive_logprobs(model, prompt, completions, 1.0)).backward()
 
     return {"naive": naive, "shared": shared}
+
+
+def small_passes(model: Any) -> dict[str, Callable[[], None]]:
+    """Forward and backward over small groups, each in a row of its own, and in rows they share."""
+    policy = Policy(model)
+    group = made_up_group(model, SMALL_GRID, SMALL_WORDS_AFTER, SMALL_LENGTHS)
+    longest = len(group[0].token_ids) + sum(SMALL_LENGTHS)
+
+    def in_rows(sizes: list[int]) -> None:
+        for size in sizes:
+            parts = policy([group] * size, 1.0)[0].split(len(SMALL_LENGTHS))
+            torch.stack([loss_of(logp, SMALL_LENGTHS) for logp in parts]).sum().backward()
+
+    return {
+        "alone": partial(in_rows, [1] * SMALL_GROUPS),
+        "together": partial(in_rows, row_sizes(SMALL_GROUPS, longest)),
+    }
 
 
 def flops(step: Callable[[], None]) -> int:
@@ -177,28 +216,26 @@ def seconds(step: Callable[[], None]) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - processor
 
 
-def compare(rounds: int, *, checkpointing: bool) -> dict[str, Any]:
+def compare(steps: dict[str, Callable[[], None]], rounds: int, label: str) -> dict[str, Any]:
     """Both ways, one after the other in every round, so that a busy machine slows both."""
-    model = paper_like_model()
-    if checkpointing:
-        model.gradient_checkpointing_enable()
-    steps = passes(model)
     counted = {name: flops(step) for name, step in steps.items()}  # also warms up
     took: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
     for number in range(1, rounds + 1):
         for name, step in steps.items():
             took[name].append(seconds(step))
         now = ", ".join(f"{name} {times[-1][0]:.2f} s" for name, times in took.items())
-        note(f"checkpointing {checkpointing}, round {number} of {rounds}: {now}")
+        note(f"{label}, round {number} of {rounds}: {now}")
     wall, processor = (
-        [naive[kind] / shared[kind] for naive, shared in zip(*took.values(), strict=True)]
+        [slow[kind] / fast[kind] for slow, fast in zip(*took.values(), strict=True)]
         for kind in range(2)
     )
+    slow, fast = counted.values()
     return {
-        "flops_ratio": counted["naive"] / counted["shared"],
+        "flops_ratio": slow / fast,
         "time_ratio": statistics.median(wall),
         "time_spread": [min(wall), max(wall)],
         "processor_time_ratio": statistics.median(processor),
+        "processor_time_spread": [min(processor), max(processor)],
         "gflop": {name: count / 1e9 for name, count in counted.items()},
         "seconds": {
             name: statistics.median(wall for wall, _ in times) for name, times in took.items()
@@ -269,9 +306,12 @@ def main() -> None:
         how, vocabulary = given.memory
         print(json.dumps(peak_memory(int(vocabulary), chunked=how == "chunked")))
         return
+    checkpointed = paper_like_model()
+    checkpointed.gradient_checkpointing_enable()
     result = {
-        **compare(given.rounds, checkpointing=False),
-        "checkpointing": compare(given.rounds, checkpointing=True),
+        **compare(passes(paper_like_model()), given.rounds, "shared prefix"),
+        "checkpointing": compare(passes(checkpointed), given.rounds, "with checkpointing"),
+        "small_groups": compare(small_passes(mini_model()), given.rounds, "shared rows"),
         "memory_mib": memory_by_vocabulary(),
     }
     text = json.dumps(result)
