@@ -40,12 +40,12 @@ class WarmStart:
 
     looking_steps: int = 150
     """Steps of the vision tower alone, which is cheap and makes the rest quick."""
-    steps: int = 400
+    steps: int = 500
     rows: int = 8
     """Videos a step; each brings two questions with two answers."""
     learning_rate: float = 3e-3
     warmup: int = 30
-    slip: float = 0.5
+    slip: float = 0.6
     """Share of the reasoning answers whose conclusion is a random option, in the last steps."""
     slip_steps: int = 120
     """How many of the steps slip: reasoning is learned clean first, then made unsure."""
