@@ -110,6 +110,8 @@ class DataConfig(Section):
     validation: Place | None = None
     validation_questions: Positive = 200
     """How many validation questions are answered after each stage."""
+    validation_likeliest: bool = False
+    """Answer them a second time, each with its most likely completion."""
     cache: Place = Field(default=DEFAULT_CACHE, validate_default=True)
     """Folder of decoded clips, by content; shared by every run of this machine."""
     cache_gb: float = Field(default=20.0, gt=0)
@@ -135,7 +137,7 @@ class KLConfig(Section):
 
     direction: Literal["repel", "attract", "none"] = "none"
     anchor: Anchor = "bias"
-    """bias: an earlier stage's result; base: this stage's initial model; otherwise a path."""
+    """The name of an earlier stage; base: this stage's initial model; otherwise a path."""
     coefficient: float = Field(default=0.01, ge=0)
     target: float | None = Field(default=None, gt=0)
     """Nats a token: every step moves the coefficient so that the divergence is held here; None

@@ -41,6 +41,7 @@ def cross_checks(config: RunConfig) -> Iterator[Problem]:
     yield from _check_learner(config)
     yield from _check_rollout(config)
     yield from _check_video(config)
+    yield from _check_validation(config)
     yield from _check_out(config)
 
 
@@ -96,6 +97,12 @@ def check_upload(config: RunConfig) -> list[str]:
 def _check_stages(config: RunConfig) -> Iterator[Problem]:
     earlier: list[str] = []
     for number, stage in enumerate(config.stages):
+        if stage.name == "base":
+            yield (
+                (f"stages.{number}.name",),
+                f"stages.{number}.name = 'base': that is the model every stage starts from. Give"
+                " the stage another name",
+            )
         if stage.name in earlier:
             first = earlier.index(stage.name)
             yield (
@@ -126,22 +133,23 @@ def _check_kl(where: str, stage: StageConfig, earlier: list[str]) -> Iterator[Pr
                 f" {where}='{{direction: none}}')",
             )
         return
-    if kl.anchor == "base" or os.sep in kl.anchor or Path(kl.anchor).is_dir():
+    known = ("base", *earlier)
+    if kl.anchor in known or os.sep in kl.anchor or Path(kl.anchor).is_dir():
         return
     if kl.anchor == "bias":
-        if "bias" not in earlier:
-            yield (
-                (f"{where}.anchor", "stages"),
-                f"{where}.anchor = 'bias': no earlier stage of this run is named bias. Put a stage"
-                " named bias before it (configs/paper.yaml), or name the folder of a trained model"
-                f" ({where}.anchor=runs/bias/stages/bias/model)",
-            )
+        yield (
+            (f"{where}.anchor", "stages"),
+            f"{where}.anchor = 'bias': no earlier stage of this run is named bias. Put a stage"
+            " named bias before it (configs/paper.yaml), or name the folder of a trained model"
+            f" ({where}.anchor=runs/bias/stages/bias/model)",
+        )
         return
-    close = difflib.get_close_matches(kl.anchor, ("bias", "base"), n=1)
+    close = difflib.get_close_matches(kl.anchor, dict.fromkeys(("bias", *known)), n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     yield (
         (f"{where}.anchor",),
-        f"{where}.anchor = {kl.anchor!r}: not bias, base or a folder that exists.{hint}",
+        f"{where}.anchor = {kl.anchor!r}: not an earlier stage, base or a folder that exists."
+        f"{hint}",
     )
 
 
@@ -253,6 +261,15 @@ def _check_video(config: RunConfig) -> Iterator[Problem]:
         )
 
 
+def _check_validation(config: RunConfig) -> Iterator[Problem]:
+    if config.data.validation_likeliest and config.data.validation is None:
+        yield (
+            ("data.validation_likeliest", "data.validation"),
+            "data.validation_likeliest = True has no effect without data.validation: nothing is"
+            " answered. Name a file of questions, or leave it out",
+        )
+
+
 def _check_out(config: RunConfig) -> Iterator[Problem]:
     existing = config.out
     while not existing.exists() and existing != existing.parent:
@@ -279,11 +296,7 @@ def _unsafe(key: str, model: Path) -> list[str]:
 
 def _anchor_present(stage: StageConfig, produced: set[str]) -> bool:
     kl = stage.kl
-    if (
-        kl.direction == "none"
-        or kl.anchor == "base"
-        or (kl.anchor == "bias" and "bias" in produced)
-    ):
+    if kl.direction == "none" or kl.anchor == "base" or kl.anchor in produced:
         return True
     return (Path(kl.anchor) / "config.json").is_file()
 

@@ -1,20 +1,21 @@
-"""From a YAML file and `dotted.key=value` arguments to a RunConfig, with all problems at once."""
+"""From a YAML file and `dotted.key=value` arguments to typed settings, all problems at once."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from videothinker.config import RunConfig
-from videothinker.config_checks import cross_checks
+from videothinker.config import RunConfig, Section
+from videothinker.config_checks import Problem, cross_checks
 from videothinker.errors import ConfigError, InputError
 
 Location = tuple[int | str, ...]
+Settings = TypeVar("Settings", bound=Section)
 
 OTHER_NAMES = {
     "beta": "coefficient",
@@ -30,18 +31,28 @@ OTHER_NAMES = {
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """Defaults, then the file, then the overrides; ConfigError names everything that is wrong."""
+    """A run's configuration; ConfigError names everything that is wrong."""
+    return load_settings(RunConfig, path, overrides, cross_checks)
+
+
+def load_settings(
+    kind: type[Settings],
+    path: Path,
+    overrides: Sequence[str],
+    checks: Callable[[Settings], Iterable[Problem]],
+) -> Settings:
+    """Defaults, then the file, then the overrides, then what the settings say of each other."""
     document = _read(Path(path))
     problems: list[str] = []
     for override in overrides:
         problem = _apply(document, override)
         if problem:
             problems.append(problem)
-    config, invalid = _validate(document)
-    problems += [_describe(error) for error in invalid if not _follows(error, invalid)]
+    config, invalid = _validate(kind, document)
+    problems += [_describe(kind, error) for error in invalid if not _follows(error, invalid)]
     if config:
         wrong = [_dotted(error["loc"]) for error in invalid]
-        problems += [text for keys, text in cross_checks(config) if not _concern(keys, wrong)]
+        problems += [text for keys, text in checks(config) if not _concern(keys, wrong)]
     if problems:
         lines = [f"{path} cannot be run:", *(f"  - {problem}" for problem in problems)]
         raise ConfigError("\n".join(lines))
@@ -163,39 +174,39 @@ def _set(target: Any, parts: list[str], value: object, override: str) -> str | N
     return None
 
 
-def _validate(document: dict[str, Any]) -> tuple[RunConfig | None, list[Any]]:
+def _validate(kind: type[Settings], document: dict[str, Any]) -> tuple[Settings | None, list[Any]]:
     """The configuration and pydantic's errors.
 
     Where there are errors, the keys at fault are taken out, so that what remains can still be
     checked against itself and the user sees every problem the first time.
     """
     try:
-        return RunConfig.model_validate(document), []
+        return kind.model_validate(document), []
     except ValidationError as error:
         errors: list[Any] = error.errors(include_url=False)
     remaining, faults = yaml.safe_load(yaml.safe_dump(document)), errors
     for _ in range(4):
         for fault in reversed(faults):  # from the back, so that list positions stay true
-            _repair(remaining, fault)
+            _repair(kind, remaining, fault)
         try:
-            return RunConfig.model_validate(remaining), errors
+            return kind.model_validate(remaining), errors
         except ValidationError as error:
             faults = list(error.errors(include_url=False))
     return None, errors
 
 
-def _repair(document: Any, fault: Mapping[str, Any]) -> None:
+def _repair(kind: type[Section], document: Any, fault: Mapping[str, Any]) -> None:
     """Takes the value at fault out; a required one becomes a stand-in."""
     *parents, name = fault["loc"]
     try:
         for part in parents:
             document = document[part]
         if fault["type"] == "missing":
-            section = _section_at((*parents, name))
+            section = _section_at(kind, (*parents, name))
             document[name] = "unset" if section is None else {}
         elif isinstance(document, dict):
             del document[name]
-        elif _section_at((*parents, name)) is not None:
+        elif _section_at(kind, (*parents, name)) is not None:
             document[name] = {}
         else:
             document.pop(name)
@@ -224,11 +235,11 @@ def _follows(error: Mapping[str, Any], errors: list[Any]) -> bool:
     )
 
 
-def _describe(error: Mapping[str, Any]) -> str:
+def _describe(kind: type[Section], error: Mapping[str, Any]) -> str:
     location: Location = error["loc"]
     where = _dotted(location)
     if error["type"] == "extra_forbidden":
-        return f"{where}: unknown key. {_nearest(location)}"
+        return f"{where}: unknown key. {_nearest(kind, location)}"
     message = error["msg"][0].lower() + error["msg"][1:]
     if error["type"] == "missing":
         return f"{where}: missing, and there is no default"
@@ -237,23 +248,23 @@ def _describe(error: Mapping[str, Any]) -> str:
     return f"{where} = {error['input']!r}: {message}"
 
 
-def _nearest(location: Location) -> str:
+def _nearest(kind: type[Section], location: Location) -> str:
     """The key that was probably meant; otherwise the keys that exist there."""
-    section = _section_at(location[:-1]) or RunConfig
+    section = _section_at(kind, location[:-1]) or kind
     unknown, here = str(location[-1]), list(section.model_fields)
     meant = OTHER_NAMES.get(unknown, unknown)
     if meant in here:
         return f"Did you mean {meant!r}?"
-    elsewhere = [key for key in dotted_keys() if key.rpartition(".")[2] == meant]
+    elsewhere = [key for key in dotted_keys(kind) if key.rpartition(".")[2] == meant]
     close = elsewhere or difflib.get_close_matches(unknown, here, n=1)
     if close:
         return f"Did you mean {' or '.join(repr(key) for key in close)}?"
     return f"Known here: {', '.join(here)}."
 
 
-def _section_at(location: Location) -> type[BaseModel] | None:
+def _section_at(kind: type[Section], location: Location) -> type[BaseModel] | None:
     """The section type at a location, None where a plain value or nothing known stands."""
-    section: type[BaseModel] | None = RunConfig
+    section: type[BaseModel] | None = kind
     for part in location:
         if isinstance(part, int):
             continue

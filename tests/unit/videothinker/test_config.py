@@ -77,6 +77,7 @@ KEYS = [
     "data.videos",
     "data.validation",
     "data.validation_questions",
+    "data.validation_likeliest",
     "data.cache",
     "data.cache_gb",
     "data.loaders",

@@ -295,3 +295,20 @@ def test_a_budget_is_called_by_its_name(small: Path) -> None:
 def test_an_unknown_budget_is_answered_with_the_known_ones(small: Path) -> None:
     with pytest.raises(ConfigError, match="video = 'papr': not a budget; known: paper-training"):
         load_config(small, ["video=papr"])
+
+
+def test_an_earlier_stage_is_an_anchor_by_its_name() -> None:
+    strong, away = "{name: strong, questions: q}", "{name: away, questions: q, kl: %s}"
+    stages = f"stages=[{strong}, {away % '{direction: repel, anchor: %s}'}]"
+    assert "Did you mean 'strong'?" in only_problem(CDPO, stages % "stronk")
+    assert load_config(CDPO, [stages % "strong"]).stages[1].kl.anchor == "strong"
+
+
+def test_no_stage_takes_the_bases_name(small: Path) -> None:
+    assert "'base': that is the model" in only_problem(small, "stages.0.name=base")
+
+
+def test_likeliest_answers_need_questions(small: Path) -> None:
+    assert "no effect without data.validation" in only_problem(
+        small, "data.validation_likeliest=true"
+    )
