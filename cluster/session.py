@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from cluster.lineage import Lineage
 from cluster.state import drop_states, has_state, newest_state, save_state
 from cluster.step import Pace, StepClock, step_metrics
 from cluster.supply import Supply
-from cluster.work import units
+from cluster.work import Prepared, units
 from learner.actor import Assignment
 from videothinker.budget import budget_of
 from videothinker.config import RunConfig, StageConfig
 from videothinker.control import read_wish
+from videothinker.data.answers import Answer, Drawing, answer_of, write_answers
 from videothinker.data.store import read_questions
 from videothinker.data.stream import QuestionStream, select
 from videothinker.errors import DivergenceError, Stopped
@@ -198,32 +200,46 @@ class Session:
         write_report(self.run.path)
 
     def evaluate(self, name: str) -> dict[str, Any] | None:
-        """One answer to each validation question, sampled as training samples.
+        """One answer to each validation question, sampled as training samples; they are kept.
 
         Sampled, because that is what the reward sees: the most likely answer can hide a habit that
-        holds nearly half of the probability. `videothinker evaluate` gives the most likely ones.
+        holds nearly half of the probability. Those are given too where the configuration says so.
         """
-        data = self.config.data
+        data, temperature = self.config.data, self.config.sampling.temperature
         if data.validation is None:
             return None
         questions = read_questions(data.validation)[: data.validation_questions]
         self.run.status(state="evaluating", model=name)
-        answers: dict[str, str] = {}
+        drawings: dict[Drawing, float] = {"sampled": temperature}
+        if data.validation_likeliest:
+            drawings["likeliest"] = 0.0
+        answers: list[Answer] = []
         with ProgressLine(f"evaluate {name}") as progress:
             asked = self.fleet.loader.prepare_all(questions)
             usable = self.left_out.sort(f"evaluate {name}", 0, asked)
-            exam = units(
-                usable,
-                range(len(usable)),
-                samples=1,
-                temperature=self.config.sampling.temperature,
-                together=ANSWERED_TOGETHER,
-            )
-            progress(0, len(usable))
-            for item, group in self.fleet.rollouts.generate(exam):
-                if isinstance(group, str):
-                    self.left_out.add(f"evaluate {name}", 0, item.question, group)
-                else:
-                    answers[item.question.id] = group.completions[0].text
-                progress(len(answers), len(usable))
-        return diagnose(questions, [answers.get(question.id, "") for question in questions])
+            total = len(usable) * len(drawings)
+            progress(0, total)
+            for drawing, heat in drawings.items():
+                for answer in self._answers(name, usable, drawing, heat):
+                    answers.append(answer)
+                    progress(len(answers), total)
+        write_answers(self.run.stage(name), answers)
+        said = {answer.id: answer.completion for answer in answers if answer.drawing == "sampled"}
+        return diagnose(questions, [said.get(question.id, "") for question in questions])
+
+    def _answers(
+        self, name: str, usable: Sequence[Prepared], drawing: Drawing, temperature: float
+    ) -> Iterator[Answer]:
+        """An answer to each of these, as they are finished; those without one into the ledger."""
+        exam = units(
+            usable,
+            range(len(usable)),
+            samples=1,
+            temperature=temperature,
+            together=ANSWERED_TOGETHER,
+        )
+        for item, group in self.fleet.rollouts.generate(exam):
+            if isinstance(group, str):
+                self.left_out.add(f"evaluate {name}", 0, item.question, group)
+            else:
+                yield answer_of(item.question.id, drawing, group.completions[0])

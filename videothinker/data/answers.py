@@ -1,0 +1,91 @@
+"""A model's answers to the validation questions, as a Parquet file beside the model.
+
+Two ways of drawing: "sampled" as training samples, "likeliest" the most likely completion. Only
+whole answers are in it: a question that was left out has no row.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from videothinker.errors import InputError
+from videothinker.run import atomic_write
+from videothinker.types import Completion
+
+NAME = "validation.parquet"
+Drawing = Literal["sampled", "likeliest"]
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("drawing", pa.string()),
+        ("completion", pa.string()),
+        ("token_ids", pa.list_(pa.int64())),
+        ("logprobs", pa.list_(pa.float32())),
+    ],
+    metadata={b"videothinker.schema": b"1"},
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """One answer to one question."""
+
+    id: str
+    """The question's."""
+    drawing: Drawing
+    completion: str
+    token_ids: np.ndarray
+    """[T] int64, the end token included."""
+    logprobs: np.ndarray
+    """[T] float32, of the distribution it was drawn from."""
+
+
+def answer_of(question: str, drawing: Drawing, completion: Completion) -> Answer:
+    """What is kept of a completion."""
+    return Answer(
+        id=question,
+        drawing=drawing,
+        completion=completion.text,
+        token_ids=completion.token_ids,
+        logprobs=completion.logprobs,
+    )
+
+
+def write_answers(folder: Path, answers: Sequence[Answer]) -> Path:
+    """Replaces FOLDER/validation.parquet and returns it."""
+    rows = [{name: getattr(answer, name) for name in SCHEMA.names} for answer in answers]
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer)
+    atomic_write(folder / NAME, buffer.getvalue())
+    return folder / NAME
+
+
+def read_answers(folder: Path, drawing: Drawing) -> dict[str, Answer]:
+    """The answers of one kind by their question's id."""
+    path = folder / NAME
+    try:
+        table = pq.read_table(path, filters=[("drawing", "=", drawing)]).select(SCHEMA.names)
+    except (pa.ArrowException, KeyError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"{path}: no file of a model's answers ({reason}). It is written after each stage when"
+            " data.validation names questions"
+        ) from error
+    return {
+        row["id"]: Answer(
+            id=row["id"],
+            drawing=drawing,
+            completion=row["completion"],
+            token_ids=np.array(row["token_ids"], np.int64),
+            logprobs=np.array(row["logprobs"], np.float32),
+        )
+        for row in table.to_pylist()
+    }
