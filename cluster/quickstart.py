@@ -12,13 +12,14 @@ from typing import Any
 from transformers.utils.logging import disable_progress_bar
 
 from cluster import train
-from videothinker.budget import budget_of, write_budget
+from videothinker.budget import Budget, budget_of, write_budget
 from videothinker.config import RunConfig
 from videothinker.config_file import load_config
 from videothinker.data.clevrer import prepare
 from videothinker.driving import driving, finished_summary, require_same
 from videothinker.mini.base import build_base
 from videothinker.mini.settings import Split
+from videothinker.mini.warmstart import Progress
 from videothinker.mini.write import write_world
 from videothinker.progress import ProgressLine, duration
 from videothinker.report import results_table
@@ -80,28 +81,34 @@ def make_world(folder: Path, videos: int, seed: int, split: Split) -> None:
     if (folder / "questions.parquet").is_file():
         return
     raw, shared = folder.with_name(f"{folder.name}-raw"), folder.parent / "videos"
-    for leftover in (raw, folder):
+    partial = folder.with_name(f".{folder.name}.partial")
+    for leftover in (raw, partial, folder):
         shutil.rmtree(leftover, ignore_errors=True)
     with ProgressLine(f"{folder.name} videos") as progress:
         write_world(raw, videos, seed, progress=progress, split=split)
-    prepare(raw / "questions.json", raw / "annotations", raw / "videos", folder)
+    prepare(raw / "questions.json", raw / "annotations", raw / "videos", partial)
     shared.mkdir(exist_ok=True)
     for video in (raw / "videos").iterdir():
         video.replace(shared / video.name)
+    partial.rename(folder)
 
 
 def make_base(config: RunConfig, seed: int, directory: RunDirectory) -> None:
     """Warm-start the base model unless it stands."""
-    base = config.model.path
-    if base.is_dir():
+    if config.model.path.is_dir():
         return
     directory.status(state="building the base model", name=config.name)
-    partial = base.with_name(".base.partial")
+    with ProgressLine("warm start") as progress:
+        warm_base(config.model.path, seed, budget_of(config), progress)
+
+
+def warm_base(base: Path, seed: int, budget: Budget, progress: Progress | None = None) -> None:
+    """A warm-started model that carries its budget; the folder appears whole or not at all."""
+    partial = base.with_name(f".{base.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     disable_progress_bar()  # transformers' own would cut through ours
-    with ProgressLine("warm start") as progress:
-        build_base(partial, seed=seed, progress=progress)
-    write_budget(partial, budget_of(config))
+    build_base(partial, seed=seed, progress=progress)
+    write_budget(partial, budget)
     partial.rename(base)
 
 

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import videothinker
 from videothinker import commands, cpu_torch
 from videothinker.cli_mini import add_mini
-from videothinker.cli_training import add_steering, add_training
+from videothinker.cli_training import WORDS, add_steering, add_training
 from videothinker.commands import Outcome
 from videothinker.errors import ConfigError, InputError, VideoThinkerError
 from videothinker.machine_errors import remedy
@@ -131,11 +131,10 @@ def _build_parser() -> tuple[_Parser, list[str]]:
     def verb(
         name: str, action: Callable[..., Outcome], summary: str, example: str
     ) -> argparse.ArgumentParser:
-        built = "" if action is not commands.not_built else " (not built yet)"
         added = verbs.add_parser(
             name,
-            help=summary + built,
-            description=summary[0].upper() + summary[1:] + "." + built,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
             epilog=f"example:\n  {example}",
         )
         added.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -248,11 +247,16 @@ def _add_measuring(verb: Verb) -> None:
 
     it = verb(
         "study",
-        commands.not_built,
-        "arms by seeds: one table and one figure",
-        "videothinker study configs/study.yaml",
+        commands.study,
+        "arms of training by warm starts by seeds, as a table and a figure; goes on if interrupted",
+        "videothinker study configs/study.yaml warm_starts=[1] seeds=[11,12] --dry-run",
     )
-    it.add_argument("config", type=Path, metavar="CONFIG")
+    it.add_argument("words", nargs="+", metavar="CONFIG [dotted.key=value]", help=WORDS)
+    it.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check everything, start nothing, list cells, arms and about how long they take",
+    )
 
 
 def _add_answering(it: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from videothinker.errors import InputError, NotBuilt, VideoThinkerError
+from videothinker.errors import InputError, VideoThinkerError
 from videothinker.progress import ProgressLine
 
 if TYPE_CHECKING:
@@ -272,9 +272,17 @@ def stop(arguments: Namespace) -> Outcome:
     return Outcome(text=text, result=status)
 
 
-def not_built(arguments: Namespace) -> Outcome:
-    """A verb that is promised and does not exist yet."""
-    raise NotBuilt("not built yet")
+def study(arguments: Namespace) -> Outcome:
+    """Arms by warm starts by seeds: a table and a figure."""
+    from videothinker.study.planned import asked_study, dry_run, told
+
+    asked = asked_study(arguments.words)
+    if arguments.dry_run:
+        return Outcome(**dry_run(asked))
+    _check_names()
+    from cluster.study import run
+
+    return Outcome(**told(run(asked), asked.results))
 
 
 def read_answers(path: Path, questions: Sequence[Question]) -> list[str]:

@@ -110,7 +110,8 @@ def _check_stages(config: RunConfig) -> Iterator[Problem]:
                 f"stages.{number}.name = {stage.name!r}: an earlier stage has this name, and"
                 " results are kept by name. Give each stage its own",
             )
-        yield from _check_kl(f"stages.{number}.kl", stage, earlier)
+        later = [other.name for other in config.stages[number:]]
+        yield from _check_kl(f"stages.{number}.kl", stage, earlier, later)
         yield from _check_guard(f"stages.{number}", stage)
         earlier.append(stage.name)
     if not config.rewards:
@@ -119,7 +120,9 @@ def _check_stages(config: RunConfig) -> Iterator[Problem]:
         yield (("rewards",), "rewards: the same reward is named twice. Name each once")
 
 
-def _check_kl(where: str, stage: StageConfig, earlier: list[str]) -> Iterator[Problem]:
+def _check_kl(
+    where: str, stage: StageConfig, earlier: list[str], later: list[str]
+) -> Iterator[Problem]:
     kl = stage.kl
     if kl.direction == "none":
         # A coefficient somebody wrote down and that does nothing is not the run that was meant.
@@ -146,6 +149,8 @@ def _check_kl(where: str, stage: StageConfig, earlier: list[str]) -> Iterator[Pr
         return
     close = difflib.get_close_matches(kl.anchor, dict.fromkeys(("bias", *known)), n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
+    if kl.anchor in later:
+        hint = " That stage comes later: put it before this one"
     yield (
         (f"{where}.anchor",),
         f"{where}.anchor = {kl.anchor!r}: not an earlier stage, base or a folder that exists."

@@ -69,7 +69,7 @@ def to_yaml(config: RunConfig) -> str:
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 
-def first_difference(ours: RunConfig, theirs: RunConfig) -> str | None:
+def first_difference(ours: Section, theirs: Section) -> str | None:
     """The first setting that two configurations do not share, with both values; `out` aside."""
     here, there = (dict(_settings(config.model_dump(mode="json"))) for config in (ours, theirs))
     for key in here | there:

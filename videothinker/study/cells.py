@@ -1,0 +1,100 @@
+"""Which runs a study is made of, and where everything of it lies.
+
+OUT/inputs/                 videos, prepared questions, base models; made once, for all cells
+OUT/cells/NAME/run/         one run: a warm start and a seed, all arms as its stages
+OUT/cells/NAME/config.yaml  what `videothinker train` is started with; its output goes to log
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from videothinker import mini
+from videothinker.config import DataConfig, ModelConfig, RunConfig, StageConfig
+
+if TYPE_CHECKING:
+    from videothinker.study.config import Arm, StudyConfig
+
+QUESTIONS = {"all": "questions", "bias": "bias", "balanced": "balanced"}
+"""The file of each mix of questions."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """One warm start and one seed."""
+
+    warm_start: str
+    """The base model's name in the study."""
+    seed: int
+    base: Path
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Within the study."""
+        return self.folder.name
+
+    @property
+    def run(self) -> Path:
+        """The run's directory."""
+        return self.folder / "run"
+
+
+def cells(study: StudyConfig) -> list[Cell]:
+    """In the order they are run: each warm start once before any is repeated."""
+    found = []
+    for seed in study.seeds:
+        for warm_start in study.warm_starts:
+            name, base = _base(study, warm_start)
+            folder = study.out / "cells" / f"{name}-seed{seed}"
+            found.append(Cell(warm_start=name, seed=seed, base=base, folder=folder))
+    return found
+
+
+def _base(study: StudyConfig, warm_start: str | int | Path) -> tuple[str, Path]:
+    """Name and folder of a base model."""
+    if isinstance(warm_start, int):
+        name = f"base{warm_start}"
+        return name, inputs(study) / name
+    if isinstance(warm_start, Path):
+        return warm_start.name, warm_start
+    return warm_start, mini.SHIPPED_BASE
+
+
+def inputs(study: StudyConfig) -> Path:
+    """What all cells share."""
+    return study.out / "inputs"
+
+
+def run_of(study: StudyConfig, cell: Cell) -> RunConfig:
+    """A cell as a run like any other."""
+    shared = inputs(study)
+    return RunConfig(
+        name=f"{study.name}-{cell.name}",
+        out=cell.run,
+        seed=cell.seed,
+        model=ModelConfig(path=cell.base, dtype=study.dtype),
+        data=DataConfig(
+            videos=shared / "videos",
+            validation=shared / study.split / "questions.parquet",
+            validation_questions=getattr(study.world, study.split),
+            validation_likeliest=True,
+            cache=shared / "clips",
+        ),
+        video=study.video,
+        sampling=study.sampling,
+        rewards=study.rewards,
+        learner=study.learner,
+        rollout=study.rollout,
+        cluster=study.cluster,
+        faults=study.faults,
+        stages=tuple(_stage(shared / "train", arm) for arm in study.arms),
+    )
+
+
+def _stage(train: Path, arm: Arm) -> StageConfig:
+    """With what was given and nothing else, so that settings without effect are noticed."""
+    given = {name: getattr(arm, name) for name in arm.model_fields_set - {"questions"}}
+    return StageConfig(**given, questions=train / f"{QUESTIONS[arm.questions]}.parquet")

@@ -1,0 +1,177 @@
+"""A study's settings: a run's, without what its cells do not share, and what it repeats."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from videothinker import mini
+from videothinker.config import (
+    ClusterConfig,
+    DType,
+    FaultsConfig,
+    LearnerConfig,
+    Place,
+    Positive,
+    RewardName,
+    RolloutConfig,
+    SamplingConfig,
+    Section,
+    StageConfig,
+    VideoConfig,
+)
+from videothinker.config_checks import Problem, cross_checks
+from videothinker.config_file import first_difference, load_settings
+from videothinker.errors import InputError
+from videothinker.run import atomic_write
+from videothinker.study.cells import cells, run_of
+
+BASE = "base"
+"""The arm that every study has: the models that the others start from."""
+NO_MODEL_DEPENDS_ON = (
+    *("out", "results", "jobs", "warm_starts", "seeds"),
+    *("divergence_questions", "reference", "compare"),
+)
+"""Settings that may change between two calls for one study."""
+Mix = Literal["all", "bias", "balanced"]
+
+
+class StudyWorld(Section):
+    """How many mini CLEVRER videos are made; those of the three splits are never the same."""
+
+    seed: int = 42
+    train: Positive = 1000
+    validation: Positive = 300
+    test: Positive = 600
+
+
+class Arm(StageConfig):
+    """One way of training: a stage, with a word for its questions."""
+
+    questions: Mix = "all"  # type: ignore[assignment]  # the files are the study's to make
+    """all: every training question; bias: those of the bias model; balanced: as many observational
+    as inferential ones, by their true labels."""
+
+
+class StudyConfig(Section):
+    """Arms by warm starts by seeds; every pair of a warm start and a seed is one run, a cell."""
+
+    name: str
+    out: Place
+    results: Place
+    """Folder of results.json, table.md and figure.svg."""
+    warm_starts: tuple[Literal["shipped"] | int | Place, ...] = Field(min_length=1)
+    """Base models: the seed of one that is made here, the folder of one that exists, or shipped."""
+    seeds: tuple[int, ...] = Field(min_length=1)
+    """Of the training."""
+    jobs: Positive = 1
+    """Cells that are run side by side, each on its share of the cores."""
+    world: StudyWorld = StudyWorld()
+    split: Literal["validation", "test"] = "validation"
+    """The questions that models are measured with; test is for tables that are published."""
+    divergence_questions: Positive = 100
+    """How many of them the divergence from the bias model is measured on."""
+    dtype: DType = "float32"
+    video: VideoConfig = VideoConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    rewards: tuple[RewardName, ...] = ("soft_accuracy", "format")
+    learner: LearnerConfig = LearnerConfig()
+    rollout: RolloutConfig = RolloutConfig()
+    cluster: ClusterConfig = ClusterConfig(device="cpu")
+    faults: FaultsConfig = FaultsConfig()
+    arms: tuple[Arm, ...] = Field(min_length=1)
+    reference: str = "grpo"
+    """The arm that every other one is compared with."""
+    compare: tuple[tuple[str, str], ...] = ()
+    """Further pairs of arms: the first minus the second."""
+
+    @property
+    def arm_names(self) -> tuple[str, ...]:
+        """The base, then the arms in the order they are trained."""
+        return (BASE, *(arm.name for arm in self.arms))
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Every comparison: each arm with the reference, then those asked for."""
+        against = [(name, self.reference) for name in self.arm_names if name != self.reference]
+        return tuple(dict.fromkeys([*against, *self.compare]))
+
+
+def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyConfig:
+    """A study's settings; ConfigError names everything that is wrong."""
+    return load_settings(StudyConfig, path, overrides, study_checks)
+
+
+def require_same_study(study: StudyConfig) -> None:
+    """Remembers a new study in its folder; InputError where the folder holds another one's models.
+
+    More warm starts and seeds are more cells of the same study.
+    """
+    file = study.out / "study.json"
+    if not file.is_file():
+        atomic_write(file, study.model_dump_json(indent=1) + "\n")
+        return
+    theirs = StudyConfig.model_validate_json(file.read_text())
+    free = {name: getattr(theirs, name) for name in NO_MODEL_DEPENDS_ON}
+    difference = first_difference(study.model_copy(update=free), theirs)
+    if difference is not None:
+        raise InputError(
+            f"{study.out}: holds a study with other settings: {difference}. Give the same to go on"
+            " with it, or another folder: out=DIR"
+        )
+
+
+def study_checks(study: StudyConfig) -> Iterator[Problem]:
+    """What cannot hold together, of the study and of the runs it is made of."""
+    yield from _check_repeats(study)
+    yield from _check_names(study)
+    for keys, text in cross_checks(run_of(study, cells(study)[0])):
+        yield tuple(map(_as_arms, keys)), _as_arms(text)
+
+
+def _check_repeats(study: StudyConfig) -> Iterator[Problem]:
+    names = {
+        "warm_starts": [cell.warm_start for cell in cells(study)[: len(study.warm_starts)]],
+        "seeds": [str(seed) for seed in study.seeds],
+    }
+    for key, values in names.items():
+        again = [value for value, count in Counter(values).items() if count > 1]
+        if again:
+            yield (
+                (key,),
+                f"{key}: {again[0]} is named twice, and its results would count double. Name each"
+                " once",
+            )
+    if "shipped" in study.warm_starts and not mini.SHIPPED_BASE.is_dir():
+        yield (
+            ("warm_starts",),
+            f"warm_starts: no base model is shipped in {mini.SHIPPED_BASE}. Name seeds, and they"
+            " are made: warm_starts=[1,2,3]",
+        )
+
+
+def _check_names(study: StudyConfig) -> Iterator[Problem]:
+    known = study.arm_names
+    named = [("reference", study.reference)]
+    named += [(f"compare.{n}", arm) for n, pair in enumerate(study.compare) for arm in pair]
+    for key, name in named:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(known)}."
+            yield (key, "arms"), f"{key} = {name!r}: no arm has this name. {hint}"
+    for number, (first, second) in enumerate(study.compare):
+        if first == second:
+            yield (
+                (f"compare.{number}",),
+                f"compare.{number}: {first} is compared with itself. Name two arms",
+            )
+
+
+def _as_arms(text: str) -> str:
+    """A run's problem in the words of a study, whose stages are called arms."""
+    return text.replace("stages.", "arms.")

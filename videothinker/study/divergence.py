@@ -1,0 +1,55 @@
+"""How far each model of a cell has gone from the cell's bias model, on the answers it gave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+
+import numpy as np
+import torch
+
+from videothinker.config import RunConfig
+from videothinker.data.answers import Answer, read_answers
+from videothinker.data.clips import ClipStore
+from videothinker.model.policy import Policy, load_model
+from videothinker.model.processing import PromptBuilder
+from videothinker.prompts import training_text
+from videothinker.types import Question
+
+BIAS = "bias"
+
+
+def divergences(
+    config: RunConfig, models: Sequence[str], questions: Sequence[Question]
+) -> dict[str, np.ndarray]:
+    """By model, the mean log-ratio to the bias model over the tokens of each answer, [questions].
+
+    The answers' own log-probs are their sampler's; the bias model sees the answers of all models
+    to a question in one forward. NaN where a model did not answer, and nothing without the bias
+    model, which is the stage of that name.
+    """
+    stages = config.out / "stages"
+    values = {name: np.full(len(questions), np.nan) for name in models}
+    if BIAS not in models:
+        return {}
+    answers = {name: read_answers(stages / name, "sampled") for name in models}
+    policy = Policy(load_model(stages / BIAS / "model", config.model.dtype).eval())
+    data = config.data
+    clips = ClipStore(data.cache, data.cache_gb, config.video, data.decode_seconds)
+    with closing(clips), torch.inference_mode():
+        builder = PromptBuilder(config.model.path, data.videos, clips)
+        for place, question in enumerate(questions):
+            given = {name: a[question.id] for name, a in answers.items() if question.id in a}
+            if not given:
+                continue
+            prompt = builder.build(question, training_text(question))
+            tokens = [answer.token_ids for answer in given.values()]
+            logp, _ = policy(prompt, tokens, config.sampling.temperature)
+            for (name, answer), anchor in zip(given.items(), logp.numpy(), strict=True):
+                values[name][place] = _log_ratio(answer, anchor)
+    return values
+
+
+def _log_ratio(answer: Answer, anchor: np.ndarray) -> float:
+    """Mean over an answer's tokens; the anchor's log-probs may be padded."""
+    return float(np.mean(answer.logprobs - anchor[: len(answer.logprobs)]))

@@ -1,0 +1,104 @@
+"""What there is to say of a study before anything is started, and at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from videothinker.config import KLConfig
+from videothinker.driving import finished_summary
+from videothinker.errors import InputError
+from videothinker.model_files import require_safe
+from videothinker.progress import duration
+from videothinker.study.cells import cells
+from videothinker.study.config import StudyConfig, load_study
+from videothinker.study.table import table
+from videothinker.training import one_file, require_files
+
+WARM_START_SECONDS = 190.0
+STAGE_SECONDS = 12.0
+"""Around a stage's steps: loading, export, measuring; and a run's start, shared by its stages."""
+COMPLETION_SECONDS = 0.01
+"""A completion's share of a step. All three with one core a cell, of two busy ones, 2026-11-21."""
+
+
+def asked_study(words: Sequence[str]) -> StudyConfig:
+    """The study that a command's words name, with everything that it takes from elsewhere."""
+    source, overrides = one_file(words, "videothinker study configs/study.yaml jobs=1")
+    study = load_study(source, overrides)
+    require_files(missing_bases(study), source)
+    return study
+
+
+def missing_bases(study: StudyConfig) -> list[str]:
+    """Base models that are named by a folder which does not hold one."""
+    missing = []
+    for place, base in enumerate(study.warm_starts):
+        if not isinstance(base, Path):
+            continue
+        key = f"warm_starts.{place}"
+        if not (base / "config.json").is_file():
+            missing.append(
+                f"{key}: no model in {base}. Name the folder of a Qwen2.5-VL checkpoint, or a"
+                " number: the base model is then made with that seed"
+            )
+            continue
+        try:
+            require_safe(base)
+        except InputError as error:
+            missing.append(f"{key}: {error}")
+    return missing
+
+
+def dry_run(study: StudyConfig) -> dict[str, Any]:
+    """Cells, arms and about how long they take: text and result."""
+    every = cells(study)
+    done = [cell.name for cell in every if finished_summary(cell.run) is not None]
+    left = len(every) - len(done)
+    seconds = _seconds(study, left)
+    width = max(len(arm.name) for arm in study.arms)
+    lines = [f"{study.name}: {len(every)} cells of {len(study.arms)} arms, {study.split} questions"]
+    lines += [
+        f"  {cell.name}{' (finished)' if cell.name in done else ''}: {cell.base}" for cell in every
+    ]
+    lines.append("arms of each cell, beside its base:")
+    lines += [
+        f"  {arm.name:<{width}}  {arm.questions} questions, {arm.steps} steps of"
+        f" {arm.prompts_per_step}, {_divergence(arm.kl)}"
+        for arm in study.arms
+    ]
+    lines.append("compared: " + ", ".join(f"{a} minus {b}" for a, b in study.pairs))
+    lines.append(f"about {duration(seconds)} on cores like those this was measured on")
+    result = {
+        "cells": [cell.name for cell in every],
+        "finished": done,
+        "arms": list(study.arm_names),
+        "paired": [f"{a}-minus-{b}" for a, b in study.pairs],
+        "minutes": round(seconds / 60),
+        "config": study.model_dump(mode="json"),
+    }
+    return {"text": "\n".join(lines), "result": result}
+
+
+def told(found: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """What there is to say of a study's results: text, result, notes and exit code."""
+    missing = [f"not measured: {one['arm']} of {one['cell']}" for one in found["missing"]]
+    text = f"{table(found)}\n{folder / 'figure.svg'}"
+    return {"text": text, "result": found, "notes": missing, "exit_code": int(bool(missing))}
+
+
+def _seconds(study: StudyConfig, left: int) -> float:
+    """For the cells that are left, with as many side by side as there are jobs."""
+    completions = sum(arm.steps * arm.prompts_per_step for arm in study.arms)
+    completions *= study.sampling.group_size
+    cell = completions * COMPLETION_SECONDS + len(study.arms) * STAGE_SECONDS
+    made = sum(isinstance(base, int) for base in study.warm_starts) if left else 0
+    return -(-left // study.jobs) * cell + -(-made // study.jobs) * WARM_START_SECONDS
+
+
+def _divergence(kl: KLConfig) -> str:
+    if kl.direction == "none":
+        return "no divergence term"
+    held = f", held at {kl.target:g}" if kl.target is not None else ""
+    return f"{kl.direction} {kl.anchor}, {kl.estimator} at {kl.coefficient:g}{held}"

@@ -1,0 +1,129 @@
+"""From what the models of all cells answered to results.json: every figure of table and drawing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from videothinker.study.cells import Cell
+from videothinker.study.config import StudyConfig
+from videothinker.study.measuring import METRICS, Exam
+from videothinker.study.statistics import Estimate, estimate, holm
+
+COMPARED = (
+    *("observational", "inferential", "overall"),
+    *("reasoning_wording", "cosmetic", "likeliest_overall"),
+)
+"""Metrics of which paired differences are taken."""
+CORRECTED = ("inferential", "overall")
+"""Metrics whose comparisons with the reference are corrected for how many there are."""
+SHARES = tuple(metric for metric in METRICS if metric != "divergence")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """One cell: by arm and metric the questions' values, and why arms are missing, if any are."""
+
+    cell: Cell
+    arms: Mapping[str, Mapping[str, np.ndarray]]
+    failure: str | None = None
+
+
+def results(study: StudyConfig, exam: Exam, measured: Sequence[Measured]) -> dict[str, Any]:
+    """What results.json holds, without what a later run of the same models would have otherwise."""
+    kinds = {kind: int(exam.kind(kind).sum()) for kind in ("observational", "inferential")}
+    return {
+        "name": study.name,
+        "split": study.split,
+        "config": digest_of(study),
+        "warm_starts": list(dict.fromkeys(one.cell.warm_start for one in measured)),
+        "seeds": list(study.seeds),
+        "questions": {**kinds, "overall": len(exam.questions)},
+        "reference": study.reference,
+        "arms": {arm: found for arm in study.arm_names if (found := _arm(arm, measured))},
+        "paired": _paired(study, measured),
+        "cells": {one.cell.name: _cell(one) for one in measured},
+        "missing": _missing(study, measured),
+    }
+
+
+def digest_of(study: StudyConfig) -> str:
+    """Of every setting that can change a figure."""
+    settings = study.model_dump_json(exclude={"out", "results", "jobs"})
+    return hashlib.sha256(settings.encode()).hexdigest()
+
+
+def _arm(arm: str, measured: Sequence[Measured]) -> dict[str, Any]:
+    """Each metric of an arm over the cells that have it."""
+    found: dict[str, Any] = {}
+    for metric in METRICS:
+        having = [one for one in measured if _counts(one.arms.get(arm, {}), metric)]
+        if having:
+            values = np.stack([one.arms[arm][metric] for one in having])
+            one = estimate(values, [one.cell.warm_start for one in having])
+            found[metric] = _entry(one, share=metric in SHARES)
+    return found
+
+
+def _paired(study: StudyConfig, measured: Sequence[Measured]) -> dict[str, Any]:
+    """Differences by cell and question, over the cells that have both arms."""
+    paired: dict[str, dict[str, Any]] = {}
+    p_values: dict[str, dict[str, float]] = {metric: {} for metric in CORRECTED}
+    for first, second in study.pairs:
+        both = [one for one in measured if one.arms.get(first) and one.arms.get(second)]
+        if not both:
+            continue
+        name = f"{first}-minus-{second}"
+        paired[name] = {"cells": len(both)}
+        for metric in (metric for metric in COMPARED if _counts(both[0].arms[first], metric)):
+            differences = [one.arms[first][metric] - one.arms[second][metric] for one in both]
+            found = estimate(np.stack(differences), [one.cell.warm_start for one in both])
+            paired[name][metric] = _entry(found)
+            if metric in CORRECTED:
+                paired[name][metric]["p"] = found.p
+                if second == study.reference:
+                    p_values[metric][name] = found.p
+    for metric, values in p_values.items():
+        for name, corrected in holm(values).items():
+            paired[name][metric]["p_holm"] = corrected
+    return paired
+
+
+def _counts(values: Mapping[str, np.ndarray], metric: str) -> bool:
+    """Whether there is a question that a metric is about."""
+    return metric in values and not bool(np.isnan(values[metric]).all())
+
+
+def _entry(found: Estimate, share: bool = False) -> dict[str, float]:
+    """A share's interval ends where shares do."""
+    low, high = (max(0.0, found.low), min(1.0, found.high)) if share else (found.low, found.high)
+    return {"mean": found.mean, "low": low, "high": high}
+
+
+def _cell(one: Measured) -> dict[str, Any]:
+    return {
+        "warm_start": one.cell.warm_start,
+        "seed": one.cell.seed,
+        "arms": {
+            arm: {
+                metric: float(np.nanmean(values[metric]))
+                for metric in METRICS
+                if _counts(values, metric)
+            }
+            for arm, values in one.arms.items()
+        },
+    }
+
+
+def _missing(study: StudyConfig, measured: Sequence[Measured]) -> list[dict[str, str]]:
+    """Every arm of every cell that there is no result of, with the reason."""
+    return [
+        {"cell": one.cell.name, "arm": arm, "reason": one.failure or "not run"}
+        for one, arm in product(measured, study.arm_names)
+        if arm not in one.arms
+    ]

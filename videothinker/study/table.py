@@ -1,0 +1,101 @@
+"""results.json as Markdown: one table of arms, one of comparisons, and how they were made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+ARM_COLUMNS = {
+    "observational": "observational",
+    "inferential": "inferential",
+    "overall": "all",
+    "likeliest_overall": "all, most likely",
+    "reasoning_wording": "reasoning wording",
+    "cosmetic": "cosmetic",
+    "divergence": "nats a token from bias",
+}
+PAIR_COLUMNS = {
+    "observational": "observational",
+    "inferential": "inferential",
+    "overall": "all",
+    "cosmetic": "cosmetic",
+}
+Results = Mapping[str, Any]
+
+
+def table(results: Results) -> str:
+    """The whole of table.md."""
+    arms = [
+        [f"`{name}`", *(_estimate(entry.get(key), "{:.3f}") for key in ARM_COLUMNS)]
+        for name, entry in results["arms"].items()
+    ]
+    pairs = [
+        [f"`{name.replace('-minus-', '` minus `')}`", *_differences(entry)]
+        for name, entry in results["paired"].items()
+    ]
+    parts = [_made(results), _markdown(["arm", *ARM_COLUMNS.values()], arms)]
+    if pairs:
+        head = ["difference", *PAIR_COLUMNS.values(), "p, inferential", "p, all"]
+        parts += [_compared(results), _markdown(head, pairs)]
+    if results["missing"]:
+        parts.append(_missing(results["missing"]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _made(results: Results) -> str:
+    questions, cells = results["questions"], results["cells"]
+    starts = len(results["warm_starts"])
+    chance = (
+        "other warm starts, seeds and questions"
+        if starts > 1
+        else "other seeds and questions on this one base model"
+    )
+    return (
+        f"{len(cells)} cells: {starts} warm start{'s' * (starts > 1)}"
+        f" ({', '.join(results['warm_starts'])}), training seeds"
+        f" {', '.join(map(str, results['seeds']))}. {questions['overall']} {results['split']}"
+        f" questions, {questions['observational']} observational and"
+        f" {questions['inferential']} inferential, one sampled answer each. Mean over the cells"
+        f" with its 95% interval over {chance}."
+    )
+
+
+def _compared(results: Results) -> str:
+    return (
+        "Differences by cell and question, with 95% intervals of the same kind; p after Holm's"
+        f" correction for all comparisons with `{results['reference']}`, uncorrected in brackets."
+    )
+
+
+def _estimate(entry: Mapping[str, float] | None, form: str) -> str:
+    if entry is None:
+        return "-"
+    mean, low, high = (form.format(entry[key]) for key in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
+
+
+def _differences(entry: Mapping[str, Any]) -> list[str]:
+    cells = [_estimate(entry.get(key), "{:+.3f}") for key in PAIR_COLUMNS]
+    return cells + [_p(entry.get(key)) for key in ("inferential", "overall")]
+
+
+def _p(entry: Mapping[str, float] | None) -> str:
+    if entry is None:
+        return "-"
+    if "p_holm" not in entry:
+        return f"({_decimals(entry['p'])})"
+    return f"{_decimals(entry['p_holm'])} ({_decimals(entry['p'])})"
+
+
+def _decimals(p: float) -> str:
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _missing(missing: Sequence[Mapping[str, str]]) -> str:
+    lines = [f"- `{one['arm']}` of {one['cell']}: {one['reason']}" for one in missing]
+    return "\n".join(["Not in these tables:", "", *lines])
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
