@@ -38,6 +38,7 @@ def estimate(
     values: np.ndarray, warm_starts: Sequence[str], resamples: int = RESAMPLES
 ) -> Estimate:
     """Values [cells, questions], NaN where a cell has none; the warm start of each cell."""
+    values = values[:, ~np.isnan(values).all(axis=0)]
     mean = float(np.nanmean(values))
     by_question = _of_questions(np.nanmean(values, axis=0), resamples)
     deviations = by_question + _of_cells(np.nanmean(values, axis=1), warm_starts, resamples)

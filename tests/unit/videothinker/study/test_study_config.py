@@ -1,0 +1,154 @@
+"""What a study is asked to do is checked before anything is started."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from small_study import SETTINGS, small_study
+
+from videothinker.cli import main
+from videothinker.config import KLConfig
+from videothinker.config_file import load_config, to_yaml
+from videothinker.errors import ConfigError, InputError
+from videothinker.study.cells import cells, run_of
+from videothinker.study.config import load_study, require_same_study
+from videothinker.study.planned import asked_study
+
+SHIPPED = Path(__file__).parents[4] / "configs" / "study.yaml"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    places = {"out": str(tmp_path / "out"), "results": str(tmp_path / "results")}
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(SETTINGS | places))
+    return path
+
+
+def only_problem(file: Path, *overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_study(file, overrides)
+    _, problem = str(caught.value).splitlines()
+    return problem.removeprefix("  - ")
+
+
+def test_a_cell_is_a_run_of_all_arms_from_one_base_with_one_seed(file: Path) -> None:
+    study = load_study(file)
+    assert [cell.name for cell in cells(study)] == [
+        *("base1-seed11", "base2-seed11", "base1-seed12", "base2-seed12"),
+    ]
+    run = run_of(study, cells(study)[1])
+    assert (run.seed, run.model.path) == (11, study.out / "inputs" / "base2")
+    assert [stage.name for stage in run.stages] == ["bias", "grpo", "cdpo"]
+    assert [stage.questions.name for stage in run.stages] == [
+        *("bias.parquet", "questions.parquet", "questions.parquet")
+    ]
+    assert run.stages[2].kl == KLConfig(direction="repel", anchor="bias")
+    assert (run.data.validation_questions, run.data.validation_likeliest) == (40, True)
+
+
+def test_a_cells_run_reads_back_equal_from_its_file(tmp_path: Path) -> None:
+    study = small_study(tmp_path)
+    run = run_of(study, cells(study)[0])
+    (tmp_path / "run.yaml").write_text(to_yaml(run))
+    assert load_config(tmp_path / "run.yaml") == run
+
+
+def test_a_base_that_exists_is_named_by_its_folder(file: Path, tmp_path: Path) -> None:
+    study = load_study(file, [f"warm_starts=[7, {tmp_path / 'mine'}]"])
+    assert [cell.base for cell in cells(study)[:2]] == [
+        *(study.out / "inputs" / "base7", tmp_path / "mine"),
+    ]
+    assert cells(study)[1].name == "mine-seed11"
+
+
+def test_every_arm_is_compared_with_the_reference_and_nothing_twice(file: Path) -> None:
+    study = load_study(file, ["compare=[[cdpo, bias], [cdpo, grpo]]"])
+    assert study.pairs == (
+        *(("base", "grpo"), ("bias", "grpo"), ("cdpo", "grpo"), ("cdpo", "bias")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("reference=gprpo", "reference = 'gprpo': no arm has this name. Did you mean 'grpo'?"),
+        ("compare=[[cdpo, nobody]]", "compare.0 = 'nobody': no arm has this name. There are: base"),
+        ("compare=[[cdpo, cdpo]]", "compare.0: cdpo is compared with itself"),
+        ("seeds=[1,2,1]", "seeds: 1 is named twice"),
+        ("warm_starts=[3,3]", "warm_starts: base3 is named twice"),
+        ("seeds=[]", "seeds: tuple should have at least 1 item"),
+        ("compare=[] arms.2.name=bias", "arms.2.name = 'bias': an earlier stage has this name"),
+        (
+            "compare=[] arms.2.name=base",
+            "arms.2.name = 'base': that is the model every stage starts from",
+        ),
+        ("arms.2.kl.anchor=cpdo", "arms.2.kl.anchor = 'cpdo': not an earlier stage"),
+        ("arms.1.kl={direction: repel, anchor: cdpo}", "That stage comes later: put it before"),
+        ("arms.1.kl={coefficient: 0.1}", "arms.1.kl: with direction none, coefficient = 0.1"),
+        ("arms.0.questions=some", "arms.0.questions = 'some': input should be 'all', 'bias' or"),
+        ("armz=[]", "armz: unknown key. Did you mean 'arms'?"),
+        ("learner.learningrate=1", "unknown key. Did you mean 'learning_rate'?"),
+        ("world.tests=3", "world.tests: unknown key. Did you mean 'test'?"),
+        ("jobs=0", "jobs = 0: input should be greater than 0"),
+        ("warm_starts=[shipped]", "warm_starts: no base model is shipped in"),
+    ],
+)
+def test_a_mistake_is_named_with_its_key_and_a_remedy(file: Path, override: str, said: str) -> None:
+    overrides = re.split(r" (?=arms)", override)
+    assert said in only_problem(file, *overrides)
+
+
+def test_a_base_that_is_not_there_is_refused(file: Path) -> None:
+    with pytest.raises(ConfigError, match=r"warm_starts.1: no model in /nowhere/base. Name the"):
+        asked_study([str(file), "warm_starts=[1,/nowhere/base]"])
+
+
+def test_a_wrong_study_ends_with_2_and_a_dry_run_writes_nothing(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["study", str(file), "reference=x"]) == 2
+    assert main(["study", str(file), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "small: 4 cells of 3 arms" in said
+    assert "repel bias, k3 at 0.01" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.yaml"]
+
+
+def test_the_shipped_study_has_the_papers_arms_and_their_controls() -> None:
+    study = load_study(SHIPPED)
+    repelled = {
+        arm.kl.coefficient
+        for arm in study.arms
+        if (arm.kl.direction, arm.kl.anchor, arm.kl.estimator) == ("repel", "bias", "k3")
+        and arm.kl.target is None
+    }
+    assert repelled == {0.01, 0.03, 0.1, 0.3}
+    towards = {arm.kl.anchor for arm in study.arms if arm.kl.direction == "attract"}
+    assert towards == {"base", "bias"}
+    assert {arm.questions for arm in study.arms} == {"all", "bias", "balanced"}
+    assert len(study.warm_starts) >= 3
+    assert len(study.seeds) >= 3
+
+
+@pytest.mark.parametrize(
+    "change", [{"seeds": (11, 12, 13)}, {"jobs": 5}, {"reference": "bias"}, {"warm_starts": (9,)}]
+)
+def test_a_study_goes_on_with_what_no_finished_model_depends_on(
+    change: dict[str, Any], tmp_path: Path
+) -> None:
+    study = small_study(tmp_path)
+    require_same_study(study)
+    require_same_study(study.model_copy(update=change))
+
+
+def test_a_folder_never_holds_two_studies(tmp_path: Path) -> None:
+    study = small_study(tmp_path)
+    require_same_study(study)
+    other = study.model_copy(update={"split": "test"})
+    with pytest.raises(InputError, match=r"other settings: split is 'validation' there and 'test'"):
+        require_same_study(other)
