@@ -179,8 +179,9 @@ class RunDirectory:
                 kept = [e for e in entries if e["stage"] != stage or e["step"] <= step]
                 if len(kept) < len(entries):
                     atomic_write(self.path / name, "".join(json.dumps(e) + "\n" for e in kept))
-        for file in (self.path / "rollouts").glob(f"{stage}-*.parquet"):
-            if int(file.stem.rpartition("-")[2]) > step:
+        for file in (self.path / "rollouts").glob("*.parquet"):
+            of, _, number = file.stem.rpartition("-")
+            if of == stage and int(number) > step:
                 file.unlink()
 
     def stage(self, name: str) -> Path:

@@ -201,3 +201,12 @@ def test_a_folder_that_refuses_writing_is_an_input_error(
 def test_bytes_and_missing_folders_are_written_too(tmp_path: Path) -> None:
     atomic_write(tmp_path / "a" / "b" / "file", b"\x00\xff")
     assert (tmp_path / "a" / "b" / "file").read_bytes() == b"\x00\xff"
+
+
+def test_a_stage_forgets_its_own_rollouts_and_no_namesakes(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path / "run", "")
+    for name in ("cdpo-000001", "cdpo-000002", "cdpo-01-000002"):
+        (run.path / "rollouts" / f"{name}.parquet").touch()
+    run.forget_after("cdpo", 1)
+    kept = sorted(file.stem for file in (run.path / "rollouts").iterdir())
+    assert kept == ["cdpo-000001", "cdpo-01-000002"]
