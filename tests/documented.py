@@ -80,10 +80,11 @@ class Place:
         self._write_clevrer(world)
         (folder / "configs").mkdir()
         for file in (ROOT / "configs").glob("*.yaml"):
-            shrunk = yaml.safe_dump(shrink(yaml.safe_load(file.read_text())), sort_keys=False)
-            (folder / "configs" / file.name).write_text(shrunk)
-        config = load_config(folder / "configs" / "paper.yaml", [])
-        write_budget(folder / "base", budget_of(config))  # the stand-in takes no longer prompts
+            config = yaml.safe_load(file.read_text())
+            shrunk = shrink(config) if "stages" in config else config  # a study is no run
+            (folder / "configs" / file.name).write_text(yaml.safe_dump(shrunk, sort_keys=False))
+        paper = load_config(folder / "configs" / "paper.yaml", [])
+        write_budget(folder / "base", budget_of(paper))  # the stand-in takes no longer prompts
         self._write_program()
 
     def run(self, command: Documented, limit: float = 300) -> subprocess.CompletedProcess[str]:

@@ -25,6 +25,7 @@ NOT_HERE = {
     "kubectl": "needs a cluster",
     "submit": "tests/integration/test_jobs.py",
     "quickstart": "ten minutes",
+    "study": "hours; tests/integration/test_study.py has a small one",
     "eval_mvbench.json": "a benchmark of 4,000 records in 20 tasks",
 }
 ELSEWHERE = {"jobs.md": "test_jobs.py", "metrics.md": "test_prometheus.py"}

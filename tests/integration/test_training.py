@@ -14,7 +14,10 @@ from cli_process import Command
 
 from videothinker.config import RunConfig
 from videothinker.config_file import to_yaml
+from videothinker.data.answers import read_answers
+from videothinker.evaluation import diagnose
 from videothinker.run import read_lines
+from videothinker.types import Question
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +26,8 @@ def config_file(
 ) -> Path:
     file = tmp_path_factory.mktemp("config") / "config.yaml"
     model = run_config.model.model_copy(update={"path": taught_base})
-    file.write_text(to_yaml(run_config.model_copy(update={"model": model})))
+    data = run_config.data.model_copy(update={"validation_likeliest": True})
+    file.write_text(to_yaml(run_config.model_copy(update={"model": model, "data": data})))
     return file
 
 
@@ -95,6 +99,23 @@ def test_every_model_was_evaluated_on_both_kinds_of_questions(finished: Path) ->
         kinds = [model["evaluation"][kind]["n"] for kind in ("observational", "inferential")]
         assert sum(kinds) == 8
         assert all(kinds)
+
+
+def test_every_model_keeps_what_it_answered_and_most_likely_would(
+    finished: Path, mini_questions: list[Question]
+) -> None:
+    asked = mini_questions[:8]
+    for model in json.loads((finished / "summary.json").read_text())["models"]:
+        sampled, likeliest = (
+            read_answers(finished / "stages" / model["name"], drawing)
+            for drawing in ("sampled", "likeliest")
+        )
+        assert sampled.keys() == likeliest.keys() == {question.id for question in asked}
+        said = [sampled[question.id].completion for question in asked]
+        assert diagnose(asked, said)["overall"] == model["evaluation"]["overall"]
+        for answer in (*sampled.values(), *likeliest.values()):
+            assert len(answer.logprobs) == len(answer.token_ids) > 0
+            assert all(answer.logprobs <= 0)
 
 
 def test_the_report_stands_and_prometheus_misses_nobody(finished: Path) -> None:

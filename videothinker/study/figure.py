@@ -13,7 +13,7 @@ PANELS = {
     "inferential": "inferential",
     "overall": "all questions",
 }
-LEFT, TOP, STEP, GAP, PANEL, BOTTOM = 150, 52, 26, 34, 208, 30
+LEFT, TOP, STEP, GAP, PANEL, BOTTOM = 150, 52, 26, 46, 200, 30
 STYLE = """
 svg { --paper: #fcfbf9; --ink: #1d2127; --muted: #666d78; --rule: #e3e1dc; --plain: #1f6f8f;
   --base: #8a919c; --bias: #c07420; --reference: #b5485d; }

@@ -59,7 +59,7 @@ def test_equal_cells_leave_the_chance_of_the_questions() -> None:
 def test_equal_questions_leave_the_chance_of_the_warm_starts() -> None:
     """Means 0, 1, 2: Student's interval with two degrees of freedom, 1 +- 4.30 / sqrt(3)."""
     found = estimate(np.tile([[0.0], [1.0], [2.0]], (1, 50)), ["a", "b", "c"])
-    assert (found.low, found.high) == pytest.approx((1 - 2.484, 1 + 2.484), abs=0.25)
+    assert (found.low, found.high) == pytest.approx((1 - 2.484, 1 + 2.484), abs=0.05)
 
 
 def test_a_single_warm_start_leaves_the_chance_of_its_seeds() -> None:

@@ -1,0 +1,121 @@
+"""A small study through the command line: killed on its way, and gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from cli_process import Command
+from test_training import wait_for
+
+from videothinker.config import VideoConfig
+from videothinker.run import read_lines
+from videothinker.study.figure import figure
+from videothinker.study.table import table
+
+ARMS = ("bias", "grpo", "cdpo")
+
+
+@pytest.fixture(scope="module")
+def file(
+    taught_base: Path, mini_video: VideoConfig, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """One base, two seeds, three arms of three steps."""
+    folder = tmp_path_factory.mktemp("study")
+    size = {"steps": 3, "prompts_per_step": 4}
+    study = {
+        "name": "small",
+        "out": str(folder / "out"),
+        "results": str(folder / "results"),
+        "warm_starts": [str(taught_base)],
+        "seeds": [11, 12],
+        "jobs": 2,
+        "world": {"train": 40, "validation": 16},
+        "divergence_questions": 4,
+        "video": mini_video.model_dump(),
+        "sampling": {"max_tokens": 24},
+        "learner": {"learning_rate": 1e-3, "max_grad_norm": 1.0, "save_every": 2},
+        "rollout": {"max_model_len": 512, "cache_gb": 0.25},
+        "cluster": {"device": "cpu", "logprob_tolerance": 1e-4},
+        "arms": [
+            {"name": "bias", "questions": "bias", **size},
+            {"name": "grpo", "questions": "balanced", **size},
+            {"name": "cdpo", "kl": {"direction": "repel", "anchor": "bias"}, **size},
+        ],
+    }
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(study))
+    return path
+
+
+@pytest.fixture(scope="module")
+def study(file: Path) -> dict[str, Any]:
+    """Its results; the first command is killed when both cells have their bias model."""
+    runs = [file.parent / "out" / "cells" / f"model-seed{seed}" / "run" for seed in (11, 12)]
+    first = Command("study", file)
+    wait_for(lambda: all((run / "stages/bias/validation.parquet").is_file() for run in runs), first)
+    wait_for(lambda: all(len(read_lines(run / "metrics.jsonl")) >= 4 for run in runs), first)
+    os.kill(first.process.pid, signal.SIGKILL)
+    first.finish(60)
+    assert first.all_gone(), "the killed study left processes behind"
+    written = [(run / "stages/bias/model/model.safetensors").stat().st_mtime_ns for run in runs]
+
+    second = Command("study", file, "--json")
+    code, out, err = second.finish()
+    assert code == 0, err
+    assert second.all_gone(), "a finished study left processes behind"
+    again = [(run / "stages/bias/model/model.safetensors").stat().st_mtime_ns for run in runs]
+    assert written == again, "a finished stage was trained again"
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def test_every_cell_has_every_arm(study: dict[str, Any]) -> None:
+    assert study["missing"] == []
+    assert list(study["cells"]) == ["model-seed11", "model-seed12"]
+    for cell in study["cells"].values():
+        assert list(cell["arms"]) == ["base", *ARMS]
+
+
+def test_every_figure_is_a_share_with_its_interval(study: dict[str, Any]) -> None:
+    kinds = ("observational", "inferential", "overall", "reasoning_wording", "cosmetic")
+    for entry in study["arms"].values():
+        for kind in kinds:
+            assert 0 <= entry[kind]["low"] <= entry[kind]["mean"] <= entry[kind]["high"] <= 1
+    assert set(study["paired"]) == {f"{arm}-minus-grpo" for arm in ("base", "bias", "cdpo")}
+
+
+def test_the_bias_model_is_no_nats_from_itself_and_the_others_are(study: dict[str, Any]) -> None:
+    """Its sampler's log-probs are those of the forward that measures the divergence."""
+    divergence = {arm: entry["divergence"]["mean"] for arm, entry in study["arms"].items()}
+    assert abs(divergence["bias"]) < 1e-4
+    assert all(abs(divergence[arm]) > 1e-3 for arm in ("base", "grpo", "cdpo"))
+
+
+def test_the_same_base_answers_alike_in_every_cell_and_trained_models_do_not(
+    study: dict[str, Any],
+) -> None:
+    first, second = (cell["arms"] for cell in study["cells"].values())
+    assert first["base"] == second["base"]
+    assert first["cdpo"] != second["cdpo"]
+
+
+def test_the_files_say_what_the_command_says(study: dict[str, Any], file: Path) -> None:
+    results = file.parent / "results"
+    assert json.loads((results / "results.json").read_text()) == study
+    assert (results / "table.md").read_text() == table(study)
+    assert (results / "figure.svg").read_text() == figure(study)
+    assert np.isfinite(study["minutes"])
+
+
+def test_a_finished_study_is_measured_again_in_seconds(study: dict[str, Any], file: Path) -> None:
+    code, out, err = Command("study", file, "reference=bias", "--json").finish(60)
+    assert code == 0, err
+    assert json.loads(out)["arms"] == study["arms"]
+    assert "cdpo-minus-bias" in json.loads(out)["paired"]
