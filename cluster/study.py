@@ -19,7 +19,7 @@ import numpy as np
 from cluster.quickstart import make_world
 from cluster.side_by_side import Job, run_jobs
 from videothinker.budget import budget_of
-from videothinker.config_file import to_yaml
+from videothinker.config_file import load_config, to_yaml
 from videothinker.data.answers import NAME
 from videothinker.data.store import read_questions, write_questions
 from videothinker.driving import finished_summary, locked
@@ -92,6 +92,8 @@ def make_bases(study: StudyConfig) -> None:
 
 def run_cells(study: StudyConfig) -> dict[str, str]:
     """Every cell that is not finished; returns by cell the reason why one failed."""
+    for cell in cells(study):
+        extend(study, cell)
     waiting = [cell for cell in cells(study) if finished_summary(cell.run) is None]
     before, total = trained(waiting), len(waiting) * len(study.arms)
     jobs = []
@@ -108,6 +110,16 @@ def run_cells(study: StudyConfig) -> dict[str, str]:
 
         progress(0, total - before)
         return run_jobs(jobs, study.jobs, look)
+
+
+def extend(study: StudyConfig, cell: Cell) -> None:
+    """A run from before arms were added gets them as stages that are still to do."""
+    file, summary = cell.run / "config.yaml", finished_summary(cell.run)
+    if file.is_file() and len(load_config(file).stages) < len(study.arms):
+        atomic_write(file, to_yaml(run_of(study, cell)))
+    if summary is not None and trained([cell]) < len(study.arms):
+        del summary["finished"]
+        atomic_write(cell.run / "summary.json", json.dumps(summary, indent=2) + "\n")
 
 
 def trained(some: Sequence[Cell]) -> int:

@@ -6,7 +6,7 @@ import difflib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -108,22 +108,24 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyConfig:
 
 
 def require_same_study(study: StudyConfig) -> None:
-    """Remembers a new study in its folder; InputError where the folder holds another one's models.
+    """Remembers a study in its folder; InputError where the folder holds another one's models.
 
-    More warm starts and seeds are more cells of the same study.
+    More warm starts and seeds are more cells of the same study, and more arms, after those there
+    are, more stages of its cells.
     """
     file = study.out / "study.json"
-    if not file.is_file():
-        atomic_write(file, study.model_dump_json(indent=1) + "\n")
-        return
-    theirs = StudyConfig.model_validate_json(file.read_text())
-    free = {name: getattr(theirs, name) for name in NO_MODEL_DEPENDS_ON}
-    difference = first_difference(study.model_copy(update=free), theirs)
-    if difference is not None:
-        raise InputError(
-            f"{study.out}: holds a study with other settings: {difference}. Give the same to go on"
-            " with it, or another folder: out=DIR"
-        )
+    if file.is_file():
+        theirs = StudyConfig.model_validate_json(file.read_text())
+        same: dict[str, Any] = {name: getattr(theirs, name) for name in NO_MODEL_DEPENDS_ON}
+        same["arms"] = study.arms[: len(theirs.arms)]
+        difference = first_difference(study.model_copy(update=same), theirs)
+        if difference is not None:
+            raise InputError(
+                f"{study.out}: holds a study with other settings: {difference}. Give the same to go"
+                " on with it (warm starts and seeds may change, arms be added after the others), or"
+                " another folder: out=DIR"
+            )
+    atomic_write(file, study.model_dump_json(indent=1) + "\n")
 
 
 def study_checks(study: StudyConfig) -> Iterator[Problem]:

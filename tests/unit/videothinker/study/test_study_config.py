@@ -146,6 +146,15 @@ def test_a_study_goes_on_with_what_no_finished_model_depends_on(
     require_same_study(study.model_copy(update=change))
 
 
+def test_arms_may_be_added_after_the_others(tmp_path: Path) -> None:
+    study = small_study(tmp_path)
+    require_same_study(study)
+    longer = study.model_copy(update={"arms": (*study.arms, study.arms[-1])})
+    require_same_study(longer)
+    with pytest.raises(InputError, match=r"arms.3.name is 'cdpo' there and 'absent' here"):
+        require_same_study(study)
+
+
 def test_a_folder_never_holds_two_studies(tmp_path: Path) -> None:
     study = small_study(tmp_path)
     require_same_study(study)
