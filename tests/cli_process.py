@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 MARK = "VIDEOTHINKER_TEST_MARK"
@@ -81,3 +81,12 @@ def living(mark: str) -> list[int]:
         except OSError:  # it ended while we looked
             continue
     return found
+
+
+def wait_for(condition: Callable[[], bool], command: Command, limit: float = 180) -> None:
+    """Until a condition holds while a command runs; what it said where it ends before that."""
+    deadline = time.monotonic() + limit
+    while not condition():
+        if command.process.poll() is not None or time.monotonic() > deadline:
+            raise AssertionError(command.finish(1))
+        time.sleep(0.1)

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from cli_process import Command
-from test_training import wait_for
+from cli_process import Command, wait_for
 
 from videothinker.config import VideoConfig
 from videothinker.run import read_lines

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from cli_process import Command
+from cli_process import Command, wait_for
 
 from videothinker.config import RunConfig
 from videothinker.config_file import to_yaml
@@ -49,14 +48,6 @@ def finished(config_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     assert code == 0, err
     assert second.all_gone(), "a finished run left processes behind"
     return run
-
-
-def wait_for(condition: object, command: Command, limit: float = 180) -> None:
-    deadline = time.monotonic() + limit
-    while not condition():  # type: ignore[operator]
-        if command.process.poll() is not None or time.monotonic() > deadline:
-            raise AssertionError(command.finish(1))
-        time.sleep(0.1)
 
 
 def test_a_resumed_run_has_every_step_once(finished: Path) -> None:

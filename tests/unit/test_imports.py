@@ -31,11 +31,14 @@ def test_module_loads_none_of_the_large_packages(module: str) -> None:
     assert not loaded_by(f"import {module}") & HEAVY
 
 
-def test_dry_run_loads_none_of_the_large_packages() -> None:
+@pytest.mark.parametrize(
+    "words", [["train", "configs/paper.yaml"], ["study", "configs/study.yaml"]]
+)
+def test_dry_run_loads_none_of_the_large_packages(words: list[str]) -> None:
     statement = (
         "import contextlib, io\n"
         "from videothinker.cli import main\n"
         "with contextlib.redirect_stdout(io.StringIO()):\n"
-        "    assert main(['train', 'configs/paper.yaml', '--dry-run']) == 0\n"
+        f"    assert main({[*words, '--dry-run']}) == 0\n"
     )
     assert not loaded_by(statement) & HEAVY

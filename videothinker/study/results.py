@@ -66,7 +66,7 @@ def _arm(arm: str, measured: Sequence[Measured]) -> dict[str, Any]:
         if having:
             values = np.stack([one.arms[arm][metric] for one in having])
             one = estimate(values, [one.cell.warm_start for one in having])
-            found[metric] = _entry(one, share=metric in SHARES)
+            found[metric] = _entry(one) if metric in SHARES else _entry(one, -np.inf, np.inf)
     return found
 
 
@@ -83,7 +83,7 @@ def _paired(study: StudyConfig, measured: Sequence[Measured]) -> dict[str, Any]:
         for metric in (metric for metric in COMPARED if _counts(both[0].arms[first], metric)):
             differences = [one.arms[first][metric] - one.arms[second][metric] for one in both]
             found = estimate(np.stack(differences), [one.cell.warm_start for one in both])
-            paired[name][metric] = _entry(found)
+            paired[name][metric] = _entry(found, lowest=-1.0)
             if metric in CORRECTED:
                 paired[name][metric]["p"] = found.p
                 if second == study.reference:
@@ -99,9 +99,9 @@ def _counts(values: Mapping[str, np.ndarray], metric: str) -> bool:
     return metric in values and not bool(np.isnan(values[metric]).all())
 
 
-def _entry(found: Estimate, share: bool = False) -> dict[str, float]:
-    """A share's interval ends where shares do."""
-    low, high = (max(0.0, found.low), min(1.0, found.high)) if share else (found.low, found.high)
+def _entry(found: Estimate, lowest: float = 0.0, highest: float = 1.0) -> dict[str, float]:
+    """An interval ends where what it is about does."""
+    low, high = max(lowest, found.low), min(highest, found.high)
     return {"mean": found.mean, "low": low, "high": high}
 
 
@@ -123,7 +123,7 @@ def _cell(one: Measured) -> dict[str, Any]:
 def _missing(study: StudyConfig, measured: Sequence[Measured]) -> list[dict[str, str]]:
     """Every arm of every cell that there is no result of, with the reason."""
     return [
-        {"cell": one.cell.name, "arm": arm, "reason": one.failure or "not run"}
+        {"cell": one.cell.name, "arm": arm, "reason": one.failure or "not finished"}
         for one, arm in product(measured, study.arm_names)
         if arm not in one.arms
     ]

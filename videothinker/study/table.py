@@ -70,7 +70,8 @@ def _compared(results: Results) -> str:
 def _estimate(entry: Mapping[str, float] | None, form: str) -> str:
     if entry is None:
         return "-"
-    mean, low, high = (form.format(entry[key]) for key in ("mean", "low", "high"))
+    keys = ("mean", "low", "high")
+    mean, low, high = (form.format(round(entry[key], 3) + 0.0) for key in keys)  # no -0.000
     return f"{mean} [{low}, {high}]"
 
 
