@@ -58,15 +58,19 @@ def study(file: Path) -> dict[str, Any]:
     """Its results; the first command is killed when both cells have their bias model."""
     runs = [file.parent / "out" / "cells" / f"model-seed{seed}" / "run" for seed in (11, 12)]
     first = Command("study", file)
-    wait_for(lambda: all((run / "stages/bias/validation.parquet").is_file() for run in runs), first)
-    wait_for(lambda: all(len(read_lines(run / "metrics.jsonl")) >= 4 for run in runs), first)
+    second_stage = 4  # the line of its first step
+    wait_for(
+        lambda: all(len(read_lines(run / "metrics.jsonl")) >= second_stage for run in runs),
+        first,
+        limit=400,
+    )
     os.kill(first.process.pid, signal.SIGKILL)
     first.finish(60)
     assert first.all_gone(), "the killed study left processes behind"
     written = [(run / "stages/bias/model/model.safetensors").stat().st_mtime_ns for run in runs]
 
     second = Command("study", file, "--json")
-    code, out, err = second.finish()
+    code, out, err = second.finish(400)
     assert code == 0, err
     assert second.all_gone(), "a finished study left processes behind"
     again = [(run / "stages/bias/model/model.safetensors").stat().st_mtime_ns for run in runs]
@@ -114,7 +118,7 @@ def test_the_files_say_what_the_command_says(study: dict[str, Any], file: Path) 
 
 
 def test_a_finished_study_is_measured_again_in_seconds(study: dict[str, Any], file: Path) -> None:
-    code, out, err = Command("study", file, "reference=bias", "--json").finish(60)
+    code, out, err = Command("study", file, "reference=bias", "--json").finish(180)
     assert code == 0, err
     assert json.loads(out)["arms"] == study["arms"]
     assert "cdpo-minus-bias" in json.loads(out)["paired"]
