@@ -17,10 +17,15 @@ from videothinker.study.table import table
 from videothinker.training import one_file, require_files
 
 WARM_START_SECONDS = 190.0
-STAGE_SECONDS = 12.0
-"""Around a stage's steps: loading, export, measuring; and a run's start, shared by its stages."""
-COMPLETION_SECONDS = 0.01
-"""A completion's share of a step. All three with one core a cell, of two busy ones, 2026-11-21."""
+START_SECONDS = 30.0
+"""Of a run's processes."""
+STAGE_SECONDS = 17.0
+"""A stage's loading and export."""
+COMPLETION_SECONDS = 0.019
+"""A completion's share of a training step."""
+ANSWER_SECONDS = 0.05
+"""All from quickstart runs with two cores to themselves and others: 1.8 s a step of 96 completions,
+90 s a stage of 40 steps, 362 s in all with four times 300 answers (2026-11-21)."""
 
 
 def asked_study(words: Sequence[str]) -> StudyConfig:
@@ -69,7 +74,7 @@ def dry_run(study: StudyConfig) -> dict[str, Any]:
         for arm in study.arms
     ]
     lines.append("compared: " + ", ".join(f"{a} minus {b}" for a, b in study.pairs))
-    lines.append(f"about {duration(seconds)} on cores like those this was measured on")
+    lines.append(f"at most about {duration(seconds)} on two cores like those this was measured on")
     result = {
         "cells": [cell.name for cell in every],
         "finished": done,
@@ -89,12 +94,14 @@ def told(found: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _seconds(study: StudyConfig, left: int) -> float:
-    """For the cells that are left, with as many side by side as there are jobs."""
+    """For the cells that are left, as if one after another; side by side they take no longer."""
     completions = sum(arm.steps * arm.prompts_per_step for arm in study.arms)
     completions *= study.sampling.group_size
-    cell = completions * COMPLETION_SECONDS + len(study.arms) * STAGE_SECONDS
+    answers = 2 * int(getattr(study.world, study.split)) * len(study.arm_names)
+    cell = START_SECONDS + len(study.arms) * STAGE_SECONDS
+    cell += completions * COMPLETION_SECONDS + answers * ANSWER_SECONDS
     made = sum(isinstance(base, int) for base in study.warm_starts) if left else 0
-    return -(-left // study.jobs) * cell + -(-made // study.jobs) * WARM_START_SECONDS
+    return left * cell + made * WARM_START_SECONDS
 
 
 def _divergence(kl: KLConfig) -> str:
