@@ -11,6 +11,7 @@ from typing import Any
 from cluster.fleet import Fleet
 from cluster.left_out import LeftOut
 from cluster.lineage import Lineage
+from cluster.replay import sample_replay
 from cluster.state import drop_states, has_state, newest_state, save_state
 from cluster.step import Pace, StepClock, step_metrics
 from cluster.supply import Supply
@@ -20,6 +21,7 @@ from videothinker.budget import budget_of
 from videothinker.config import RunConfig, StageConfig
 from videothinker.control import read_wish
 from videothinker.data.answers import Answer, Drawing, answer_of, write_answers
+from videothinker.data.replay import read_replay, write_replay
 from videothinker.data.store import read_questions
 from videothinker.data.stream import QuestionStream, select
 from videothinker.errors import DivergenceError, Stopped
@@ -74,7 +76,13 @@ class Session:
         self.sync(stage, done)  # a broken weight path fails here, not after the first step
         if done == 0 and not self.lineage.finished("base"):
             self.lineage.add_model("base", config.model.path, self.evaluate("base"))
+        if stage.replay and done == 0 and not self.replay_file(stage).is_file():
+            write_replay(self.replay_file(stage), sample_replay(self, stage))
         return done
+
+    def replay_file(self, stage: StageConfig) -> Path:
+        """Where the completions lie that a stage replays."""
+        return self.run.stage(stage.name) / "replay.parquet"
 
     def _newest_state(self, stage: StageConfig) -> tuple[int, Path | None]:
         """Where a stage goes on from; status.json names the damaged states it could not."""
@@ -100,16 +108,20 @@ class Session:
 
     def supply(self, stage: StageConfig) -> Supply:
         """The groups of a stage that has begun."""
-        seed = self.config.seed
-        stream = QuestionStream(select(read_questions(stage.questions), stage.limit, seed), seed)
         return Supply(
             self.fleet,
             self.config,
             stage,
-            stream,
+            self.stream(stage),
             self.left_out,
             lambda step: self.version(stage, step),
+            read_replay(self.replay_file(stage)) if stage.replay else None,
         )
+
+    def stream(self, stage: StageConfig) -> QuestionStream:
+        """The stage's questions in the order of the run's seed."""
+        seed = self.config.seed
+        return QuestionStream(select(read_questions(stage.questions), stage.limit, seed), seed)
 
     def steering(self, stage: StageConfig) -> Steering:
         """The guard and the coefficient of the step that comes next in a stage that has begun."""

@@ -81,9 +81,9 @@ def step_metrics(
     steering: Steering,
 ) -> dict[str, Any]:
     """One line of metrics.jsonl; `version` is the policy's when the step began, `steering` still
-    that which the step was made with.
+    that which the step was made with. What is replayed trains, and says nothing of the policy.
     """
-    completions = [c for scored in groups for c in scored.group.completions]
+    completions = [c for scored in groups for c in scored.group.own]
     lengths = [len(completion.token_ids) for completion in completions]
     rewards = {name: float(_all(groups, name).mean()) for name in groups[0].rewards}
     line: dict[str, Any] = {
@@ -117,14 +117,14 @@ def duplicate_share(groups: Sequence[RolloutGroup]) -> float:
     """
     repeats = others = 0
     for group in groups:
-        distinct = {completion.token_ids.tobytes() for completion in group.completions}
-        repeats += len(group.completions) - len(distinct)
-        others += len(group.completions) - 1
-    return repeats / others
+        distinct = {completion.token_ids.tobytes() for completion in group.own}
+        repeats += len(group.own) - len(distinct)
+        others += len(group.own) - 1
+    return repeats / max(others, 1)
 
 
 def _all(groups: Sequence[ScoredGroup], reward: str) -> np.ndarray:
-    return np.concatenate([scored.rewards[reward] for scored in groups])
+    return np.concatenate([scored.rewards[reward][: len(scored.group.own)] for scored in groups])
 
 
 def _of_kind(groups: Sequence[ScoredGroup], kind: str) -> float | None:

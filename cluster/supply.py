@@ -20,6 +20,7 @@ import numpy as np
 
 from cluster.fleet import Fleet
 from cluster.left_out import LeftOut
+from cluster.replay import Replay, join
 from cluster.work import Prepared, Unit, units
 from videothinker.config import RunConfig, StageConfig
 from videothinker.data.stream import QuestionStream
@@ -55,14 +56,17 @@ class Supply:
         stream: QuestionStream,
         left_out: LeftOut,
         version: Callable[[int], int],
+        replay: Replay | None = None,
     ) -> None:
-        """`version`: of the weights after a step of this stage."""
+        """`version`: of the weights after a step of this stage. `replay`: what its groups replay;
+        a question without is left out."""
         self._fleet = fleet
         self._config = config
         self._stage = stage
         self._stream = stream
         self._left_out = left_out
         self._version = version
+        self._replay = replay
         self._together = together(config, stage)
         self._ahead = 1 + config.rollout.max_staleness
         self._prompts: dict[int, asyncio.Task[list[Prepared]]] = {}
@@ -120,7 +124,7 @@ class Supply:
     async def _produce(self, step: int) -> Batch:
         laps = Laps()
         with self._fleet.loader.awaited():
-            asked = await self._prompts_of(step)
+            asked = [self._replayable(item) for item in await self._prompts_of(step)]
         del self._prompts[step]
         self._left_out.sort(self._stage.name, step, asked)
         laps.end("prepare")
@@ -135,13 +139,19 @@ class Supply:
             scoring.cancel()
         return Batch(samples=samples, seconds=laps.seconds)
 
+    def _replayable(self, item: Prepared) -> Prepared:
+        if self._replay is None or item.failure or item.question.id in self._replay:
+            return item
+        reason = "the stage's initial model has no completion of it to replay"
+        return replace(item, failure=Failure(kind="no_replay", reason=reason))
+
     def _units(self, step: int, asked: list[Prepared]) -> list[Unit]:
         """The same however many workers there are."""
         place = [self._config.seed, self._config.stages.index(self._stage), step]
         return units(
             asked,
             np.random.default_rng(place).integers(2**31, size=len(asked)).tolist(),
-            samples=self._config.sampling.group_size,
+            samples=self._config.sampling.group_size - self._stage.replay,
             temperature=self._config.sampling.temperature,
             together=self._together,
             order=(step,),
@@ -159,7 +169,8 @@ class Supply:
                 failure = Failure(kind="too_old", reason=reason)
                 self._left_out.note(stage, step, group.question, failure)
             elif place in left:
-                scoring.begin(place, self._scored(group, left.pop(place), step))
+                whole = join(group, self._replay) if self._replay else group
+                scoring.begin(place, self._scored(whole, left.pop(place), step))
 
         while left:
             try:

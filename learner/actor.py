@@ -294,6 +294,7 @@ class LearnerRank(Pulse):
             divergence_mask=None if felt is None else padded(felt, logp),
             sampler_logp=sampled,
             importance_cap=learner.importance_cap,
+            replayed=replayed(scored.group).to(logp.device) if scored.group.replayed else None,
         )
         versions = padded([completion.weights_versions for completion in completions], mask)
         fresh = mask * (versions >= self._version)  # older weights differ, and may
@@ -368,6 +369,11 @@ def row_sizes(groups: int, longest: int) -> list[int]:
 def tokens(group: RolloutGroup) -> int:
     """Of a group in its row."""
     return group.prompt_tokens + sum(len(one.token_ids) for one in group.completions)
+
+
+def replayed(group: RolloutGroup) -> Tensor:
+    """[G] bool: which completions are not the policy's."""
+    return torch.arange(len(group.completions)) >= len(group.own)
 
 
 def padded(rows: Sequence[np.ndarray], like: Tensor) -> Tensor:

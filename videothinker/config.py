@@ -265,6 +265,9 @@ class StageConfig(Section):
     """Train on this many of the questions only, drawn with the run's seed."""
     steps: Positive = 500
     prompts_per_step: Positive = 2
+    replay: int = Field(default=0, ge=0)
+    """Completions of each group that are not the policy's but the stage's initial model's, sampled
+    before the first step. What training has un-learned so stays within its reach."""
     kl: KLConfig = KLConfig()
     guard: GuardConfig = GuardConfig()
 

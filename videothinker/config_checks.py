@@ -113,6 +113,12 @@ def _check_stages(config: RunConfig) -> Iterator[Problem]:
         later = [other.name for other in config.stages[number:]]
         yield from _check_kl(f"stages.{number}.kl", stage, earlier, later)
         yield from _check_guard(f"stages.{number}", stage)
+        if stage.replay >= config.sampling.group_size:
+            yield (
+                (f"stages.{number}.replay", "sampling.group_size"),
+                f"stages.{number}.replay = {stage.replay}: the policy samples nothing of a group of"
+                f" sampling.group_size = {config.sampling.group_size}. Replay fewer",
+            )
         earlier.append(stage.name)
     if not config.rewards:
         yield (("rewards",), "rewards = []: there is nothing to learn from. Name at least one")

@@ -62,13 +62,16 @@ def policy_loss(
     divergence_mask: Tensor | None = None,
     sampler_logp: Tensor | None = None,
     importance_cap: float | None = None,
+    replayed: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss and its parts; log-probs and masks [N, T], advantages [N].
 
     divergence: `exact_divergence` at every token, for the estimator exact. divergence_mask: the
     tokens that feel the divergence, each as strongly as if all did. sampler_logp: what the sampler
     says of its tokens; with a cap, w = min(exp(old_logp - sampler_logp), cap), without one the
-    mismatch is only measured. Nothing outside the mask is used.
+    mismatch is only measured. replayed [N]: completions of another model, which count as `replay`
+    says and neither feel the divergence nor say anything of the sampler. Nothing outside the mask
+    is used.
     """
     check_choice("direction", direction, SIGN)
     check_choice("estimator", estimator, (*SAMPLED, "exact"))
@@ -86,11 +89,16 @@ def policy_loss(
         divergence=divergence,
         divergence_mask=divergence_mask,
         sampler_logp=sampler_logp,
+        replayed=replayed,
     )
 
     mask = mask.bool()
     logp, old_logp = _within(mask, logp), _within(mask, old_logp)
-    weight, stats = importance(old_logp, sampler_logp, mask, importance_cap)
+    drawn = mask  # from the policy itself
+    if replayed is not None and sampler_logp is not None:
+        advantages = replay(advantages, old_logp, _within(mask, sampler_logp), replayed)
+        drawn = mask & ~replayed[:, None]
+    weight, stats = importance(old_logp, sampler_logp, drawn, importance_cap)
 
     ratio, advantage = (logp - old_logp).exp(), advantages[:, None]
     clipped = ratio.clamp(1 - clip_low, 1 + clip_high)
@@ -100,18 +108,18 @@ def policy_loss(
         stats["policy_gradient"] = _gradient_norm(masked_mean(gain, mask, aggregation), logp)
 
     if anchor_logp is not None:
-        felt = mask if divergence_mask is None else mask & divergence_mask.bool()
+        felt = drawn if divergence_mask is None else drawn & divergence_mask.bool()
         own, anchor = _within(felt, logp), _within(felt, anchor_logp)
         if divergence is None:
             term = force = weight * SAMPLED[estimator](own, anchor, bound)
-            kl, reach = weight * _within(mask, logp - anchor_logp), (own - anchor).abs()
+            kl, reach = weight * _within(drawn, logp - anchor_logp), (own - anchor).abs()
         else:  # no function of logp: its force is that of k2, whose expected gradient is the same
-            kl = reach = _within(mask, divergence)
+            kl = reach = _within(drawn, divergence)
             term = _within(felt, divergence).clamp(max=bound)
             force = k2(own, torch.where(reach < bound, anchor, own.detach()), math.inf)
         push = SIGN[direction] * coefficient
         gain = gain + push * term
-        stats["kl"] = masked_mean(kl, mask, "token")
+        stats["kl"] = masked_mean(kl, drawn, "token")
         stats["bound_share"] = _share(reach >= bound, felt)
         if logp.requires_grad:
             pushed = push * masked_mean(force, mask, aggregation)
@@ -119,6 +127,19 @@ def policy_loss(
 
     loss = -masked_mean(gain, mask, aggregation)
     return loss, {name: value.detach() for name, value in stats.items()}
+
+
+def replay(advantages: Tensor, logp: Tensor, sampler_logp: Tensor, replayed: Tensor) -> Tensor:
+    """Advantages [N] of a group whose replayed completions [N] another model sampled.
+
+    A good one counts in full however unlikely the policy finds it by now: that is what it is kept
+    for. A bad one counts as far as the policy would still say it, min(1, policy / sampler) of the
+    whole completion, so that nobody is pushed away from what he no longer does. Log-probs [N, T]
+    are 0 outside the mask.
+    """
+    likelier = (logp - sampler_logp).sum(dim=1).detach().exp()
+    faded = advantages * likelier.clamp(max=1.0)
+    return torch.where(replayed & (advantages < 0), faded, advantages)
 
 
 def importance(

@@ -57,7 +57,9 @@ def check_tensors(
         )
     if importance_cap is not None and "sampler_logp" not in given:
         raise ValueError(f"importance_cap = {importance_cap}: has no effect without sampler_logp")
+    if "replayed" in given and "sampler_logp" not in given:
+        raise ValueError("replayed: needs sampler_logp, to tell what their sampler thought of them")
     for name, tensor in {**given, "advantages": advantages}.items():
-        expected = logp.shape[:1] if name == "advantages" else logp.shape
+        expected = logp.shape[:1] if name in ("advantages", "replayed") else logp.shape
         if tensor.shape != expected:
             raise ValueError(f"{name} {list(tensor.shape)}: use {list(expected)}, as logp has")

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 FinishReason = Literal["stop", "length"]
-SkipKind = Literal["video", "too_long", "processes_lost", "too_old"]
+SkipKind = Literal["video", "too_long", "processes_lost", "too_old", "no_replay"]
 """Why a question or a group was left out: what metrics count by."""
 INITIAL_VERSION = 0
 """Weights version of an engine that still holds the checkpoint it was started from."""
@@ -94,10 +94,17 @@ class RolloutGroup:
     question: Question
     completions: tuple[Completion, ...]
     weights_version: int
-    """Of the oldest token."""
+    """Of the oldest token that was sampled for this step."""
     worker: str
     seconds: float
     prompt_tokens: int
+    replayed: int = 0
+    """How many completions, the last ones, the stage's initial model gave before it began."""
+
+    @property
+    def own(self) -> tuple[Completion, ...]:
+        """Those that were sampled for this step."""
+        return self.completions[: len(self.completions) - self.replayed]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

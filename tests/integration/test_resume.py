@@ -26,9 +26,12 @@ TOLERANCE = 1e-6
 
 @pytest.fixture(scope="module")
 def settings(run_config: RunConfig, taught_base: Path) -> RunConfig:
-    """Two steps of stage 1, five of stage 2, a state every second step."""
+    """Two steps of stage 1, five of stage 2, which replays; a state every second step."""
     bias, cdpo = run_config.stages
-    stages = (bias.model_copy(update={"steps": 2}), cdpo.model_copy(update={"steps": 5}))
+    stages = (
+        bias.model_copy(update={"steps": 2}),
+        cdpo.model_copy(update={"steps": 5, "replay": 2}),
+    )
     model = run_config.model.model_copy(update={"path": taught_base})
     data = run_config.data.model_copy(update={"validation": None})
     return run_config.model_copy(update={"stages": stages, "model": model, "data": data})

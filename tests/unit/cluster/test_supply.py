@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from ray.exceptions import ObjectLostError
+from ray.exceptions import ObjectLostError, RayActorError
 from stand_ins import Engine, Pacing, Rank, Sampler, Scorer, Stage
 
 from videothinker.config import (
@@ -24,8 +25,9 @@ from videothinker.config import (
     RunConfig,
     StageConfig,
 )
+from videothinker.data.replay import read_replay
 from videothinker.errors import Lost
-from videothinker.run import read_lines
+from videothinker.run import RunDirectory, read_lines
 from videothinker.types import AnchorScores, RolloutGroup
 
 
@@ -151,3 +153,60 @@ def test_a_step_whose_groups_never_come_ends_when_the_learner_is_lost(tmp_path: 
     with pytest.raises(Lost, match=r"^learner-0, .*no sign of life"):
         trained(tmp_path, rollout=NeverSampling, learner=lambda _: Dying(0.0))
     assert time.monotonic() - started < 20
+
+
+REPLAYED = 3
+
+
+def replaying(folder: Path) -> RunConfig:
+    plain = config(folder)
+    stage = plain.stages[0].model_copy(update={"replay": REPLAYED})
+    return plain.model_copy(update={"stages": (stage,)})
+
+
+def rows(run: RunDirectory) -> list[dict[str, Any]]:
+    files = sorted((run.path / "rollouts").glob("*.parquet"))
+    return [row for file in files for row in pq.read_table(file).to_pylist()]
+
+
+def test_a_replaying_stage_s_groups_end_with_what_its_initial_model_said(tmp_path: Path) -> None:
+    with closing(Stage(replaying(tmp_path))) as run:
+        directory = run.train(lambda *_: None)
+    kept = read_replay(directory.stage("cdpo") / "replay.parquet")
+    first = min(row["weights_version"] for row in rows(directory))
+    assert {row["prompt_id"] for row in rows(directory)} == set(kept)
+    for row in rows(directory):
+        own, replayed = row["token_ids"][:-REPLAYED], row["token_ids"][-REPLAYED:]
+        assert len(own) == 8 - REPLAYED
+        assert replayed == [one.token_ids.tolist() for one in kept[row["prompt_id"]]]
+        assert {v for versions in row["weights_versions"][-REPLAYED:] for v in versions} == {first}
+    assert {row["weights_version"] for row in rows(directory)} == set(range(first, first + 4))
+    samples = [line["samples"] for line in read_lines(directory.path / "metrics.jsonl")]
+    assert samples == [6 * (8 - REPLAYED)] * 4  # figures are of the policy alone
+
+
+class Dumb(Sampler):
+    """Is lost over one question, as long as it is asked what the initial model says."""
+
+    async def generate(self, *arguments: Any) -> AsyncIterator[tuple[int, RolloutGroup]]:
+        async for index, group in super().generate(*arguments):
+            if len(group.completions) == REPLAYED and group.question.id == self.question:
+                raise RayActorError()
+            yield index, group
+
+    question = ""
+
+
+def test_a_question_that_has_no_replay_is_left_out_with_that_reason(
+    tmp_path: Path, undisturbed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Dumb, "question", undisturbed[7])
+    with closing(Stage(replaying(tmp_path), rollout=lambda n: Dumb(n, Pacing(0.0)))) as run:
+        directory = run.train(lambda *_: None)
+    assert undisturbed[7] not in {row["prompt_id"] for row in rows(directory)}
+    reasons = [
+        line["reason"]
+        for line in read_lines(directory.path / "skipped.jsonl")
+        if line["step"] == 2 and line["question_id"] == undisturbed[7]
+    ]
+    assert reasons == ["the stage's initial model has no completion of it to replay"]

@@ -137,6 +137,7 @@ KEYS = [
     "stages.N.limit",
     "stages.N.steps",
     "stages.N.prompts_per_step",
+    "stages.N.replay",
     "stages.N.kl.direction",
     "stages.N.kl.anchor",
     "stages.N.kl.coefficient",

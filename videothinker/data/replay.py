@@ -1,0 +1,66 @@
+"""The completions that a stage replays, as a Parquet file in the stage's folder."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from videothinker.errors import InputError
+from videothinker.run import atomic_write
+from videothinker.types import Completion
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("text", pa.string()),
+        ("token_ids", pa.list_(pa.int64())),
+        ("logprobs", pa.list_(pa.float32())),
+        ("weights_versions", pa.list_(pa.int32())),
+        ("finish_reason", pa.string()),
+        ("answer_start", pa.int64()),
+    ],
+    metadata={b"videothinker.schema": b"1"},
+)
+
+
+def write_replay(file: Path, replay: Mapping[str, tuple[Completion, ...]]) -> None:
+    """One row a completion, by their questions' ids; the file is there whole or not at all."""
+    fields = [name for name in SCHEMA.names if name != "id"]
+    rows = [
+        {"id": question, **{name: getattr(completion, name) for name in fields}}
+        for question, completions in replay.items()
+        for completion in completions
+    ]
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(file, buffer.getvalue())
+
+
+def read_replay(file: Path) -> dict[str, tuple[Completion, ...]]:
+    """The completions of each question, in the order written."""
+    try:
+        rows = pq.read_table(file, columns=SCHEMA.names).to_pylist()
+    except (pa.ArrowException, KeyError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"{file}: what this stage replays cannot be read ({reason}), and is sampled before its"
+            " first step only. Start again in another folder: out=DIR"
+        ) from error
+    replay: dict[str, tuple[Completion, ...]] = {}
+    for row in rows:
+        completion = Completion(
+            token_ids=np.array(row["token_ids"], np.int64),
+            logprobs=np.array(row["logprobs"], np.float32),
+            weights_versions=np.array(row["weights_versions"], np.int32),
+            text=row["text"],
+            finish_reason=row["finish_reason"],
+            answer_start=row["answer_start"],
+        )
+        replay[row["id"]] = (*replay.get(row["id"], ()), completion)
+    return replay
