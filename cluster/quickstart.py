@@ -12,15 +12,14 @@ from typing import Any
 from transformers.utils.logging import disable_progress_bar
 
 from cluster import train
-from videothinker.budget import Budget, budget_of, write_budget
 from videothinker.config import RunConfig
 from videothinker.config_file import load_config
 from videothinker.data.clevrer import prepare
 from videothinker.driving import driving, finished_summary, require_same
+from videothinker.mini import SHIPPED_BASE
 from videothinker.mini.base import build_base
 from videothinker.mini.settings import Split
-from videothinker.mini.warmstart import Progress
-from videothinker.mini.write import write_world
+from videothinker.mini.write import whole_folder, write_world
 from videothinker.progress import ProgressLine, duration
 from videothinker.report import results_table
 from videothinker.run import RunDirectory
@@ -28,11 +27,12 @@ from videothinker.run import RunDirectory
 CONFIG = Path(__file__).parents[1] / "configs" / "quickstart.yaml"
 VIDEOS: dict[Split, int] = {"train": 1000, "validation": 300}
 SHARES = {"world": 0.05, "base": 0.35, "train": 0.6}
-"""Share of the whole that each part takes; only the estimate of the time left depends on it."""
+"""Share of the whole that each part takes where the base model is trained; only the estimate of the
+time left depends on it."""
 
 
-def run(out: Path, seed: int) -> str:
-    """Everything under OUT; returns the closing table.
+def run(out: Path, seed: int, retrain: bool = False) -> str:
+    """Everything under OUT; returns the closing table. `retrain`: a base model of its own.
 
     The same call goes on with an interrupted quickstart, and shows the results of a finished one.
     """
@@ -40,22 +40,23 @@ def run(out: Path, seed: int) -> str:
     summary = finished_summary(out)
     if summary is None:
         with driving(config) as directory:
-            summary = pipeline(config, directory)
+            summary = pipeline(config, directory, retrain)
     else:
         require_same(config, out)
         say(f"{out} is finished; remove it or give another --out to run again")
     return f"{results_table(summary['models'])}\n\n{out / 'report.html'}"
 
 
-def pipeline(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
+def pipeline(config: RunConfig, directory: RunDirectory, retrain: bool) -> dict[str, Any]:
     """What is not there yet, then the training; returns the run's summary."""
     out, seed = directory.path, config.seed
-    clock = PartClock()
+    clock = PartClock(SHARES if retrain else {**SHARES, "base": 0.0})
     clock.begin("world", "mini CLEVRER: videos, annotations, questions")
     for split, videos in VIDEOS.items():
         make_world(out / "inputs" / split, videos, seed, split)
-    clock.begin("base", "a tiny Qwen2.5-VL, warm-started from random weights")
-    make_base(config, seed, directory)
+    how = "warm-started from random weights" if retrain else "as it comes with the package"
+    clock.begin("base", f"a tiny Qwen2.5-VL, {how}")
+    make_base(config.model.path, seed, directory, retrain)
     clock.begin("train", "the bias model, plain GRPO to compare, then CDPO away from the bias")
     return train.run(config, directory)
 
@@ -93,29 +94,26 @@ def make_world(folder: Path, videos: int, seed: int, split: Split) -> None:
     partial.rename(folder)
 
 
-def make_base(config: RunConfig, seed: int, directory: RunDirectory) -> None:
-    """Warm-start the base model unless it stands."""
-    if config.model.path.is_dir():
+def make_base(base: Path, seed: int, directory: RunDirectory, retrain: bool) -> None:
+    """The base model that comes with the package, or one warm-started anew, unless one stands."""
+    if base.is_dir():
         return
-    directory.status(state="building the base model", name=config.name)
-    with ProgressLine("warm start") as progress:
-        warm_base(config.model.path, seed, budget_of(config), progress)
-
-
-def warm_base(base: Path, seed: int, budget: Budget, progress: Progress | None = None) -> None:
-    """A warm-started model that carries its budget; the folder appears whole or not at all."""
-    partial = base.with_name(f".{base.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    if not retrain:
+        with whole_folder(base) as partial:
+            shutil.copytree(SHIPPED_BASE, partial, dirs_exist_ok=True)
+        return
+    directory.status(state="building the base model")
     disable_progress_bar()  # transformers' own would cut through ours
-    build_base(partial, seed=seed, progress=progress)
-    write_budget(partial, budget)
-    partial.rename(base)
+    with ProgressLine("warm start") as progress:
+        build_base(base, seed=seed, progress=progress)
 
 
 @dataclass
 class PartClock:
     """Says what begins, and from the pace so far how long the rest will take."""
 
+    shares: dict[str, float]
+    """Of each part in turn; they need not add up to 1."""
     started: float = 0.0
     done: float = 0.0
     part: str = ""
@@ -123,14 +121,14 @@ class PartClock:
     def begin(self, part: str, what: str) -> None:
         """The part before this one has ended."""
         self.started = self.started or time.monotonic()
-        self.done += SHARES.get(self.part, 0.0)
+        self.done += self.shares.get(self.part, 0.0) / sum(self.shares.values())
         self.part = part
-        number = list(SHARES).index(part) + 1
+        number = list(self.shares).index(part) + 1
         left = ""
         if self.done:
             elapsed = time.monotonic() - self.started
             left = f" (about {duration(elapsed * (1 - self.done) / self.done)} left in all)"
-        say(f"[{number}/{len(SHARES)}] {what}{left}")
+        say(f"[{number}/{len(self.shares)}] {what}{left}")
 
 
 def say(line: str) -> None:

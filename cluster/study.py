@@ -19,7 +19,6 @@ from transformers.utils.logging import disable_progress_bar
 
 from cluster.quickstart import make_world
 from cluster.side_by_side import Job, run_jobs
-from videothinker.budget import budget_of
 from videothinker.config_file import load_config, to_yaml
 from videothinker.data.answers import NAME
 from videothinker.data.store import read_questions, write_questions
@@ -71,12 +70,14 @@ def make_inputs(study: StudyConfig) -> None:
 
 def make_bases(study: StudyConfig) -> None:
     """The base models that are made here, as many side by side as cells are."""
-    budget = budget_of(run_of(study, cells(study)[0])).model_dump_json()
     seeds = {f"base{seed}": seed for seed in study.warm_starts if isinstance(seed, int)}
     jobs = [
         Job(
             name=name,
-            arguments=("-m", "cluster.study_base", str(inputs(study) / name), str(seed), budget),
+            arguments=(
+                *("-m", "videothinker", "warm-start"),
+                *(str(inputs(study) / name), "--seed", str(seed)),
+            ),
             log=inputs(study) / f"{name}.log",
         )
         for name, seed in seeds.items()

@@ -162,8 +162,23 @@ def _add_making(verb: Verb) -> None:
     )
     it.add_argument("--out", type=Path, default=Path("runs/quickstart"), metavar="DIR")
     it.add_argument("--seed", type=int, default=42, metavar="N")
+    it.add_argument(
+        "--retrain",
+        action="store_true",
+        help="warm-start a base model of your own with this seed, which takes about five minutes"
+        " more; otherwise the one that comes with the package is used",
+    )
 
     add_mini(verb)
+
+    it = verb(
+        "warm-start",
+        commands.warm_start,
+        "train a tiny Qwen2.5-VL to the point where the mini world's training begins",
+        "videothinker warm-start models/mini-base --seed 1",
+    )
+    it.add_argument("out", type=Path, metavar="OUT", help="a new folder")
+    it.add_argument("--seed", type=int, required=True, metavar="S")
 
     it = verb(
         "prepare",

@@ -34,7 +34,7 @@ def quickstart(arguments: Namespace) -> Outcome:
     """The two-stage pipeline on mini CLEVRER."""
     from cluster import quickstart as pipeline
 
-    return _outcome(pipeline.run(arguments.out, arguments.seed))
+    return _outcome(pipeline.run(arguments.out, arguments.seed, arguments.retrain))
 
 
 def mini(arguments: Namespace) -> Outcome:
@@ -50,6 +50,25 @@ def mini(arguments: Namespace) -> Outcome:
     return Outcome(
         text=f"{videos} videos, their annotations and questions in {out}",
         result={"out": str(out), "videos": videos, "seed": seed, **part, "world": asdict(world)},
+    )
+
+
+def warm_start(arguments: Namespace) -> Outcome:
+    """A base model for the mini world, from random weights."""
+    from transformers.utils.logging import disable_progress_bar
+
+    from videothinker.mini.base import build_base
+    from videothinker.weights import model_digest
+
+    out, seed = arguments.out, arguments.seed
+    disable_progress_bar()  # it would cut through ours
+    with ProgressLine("warm start") as progress:
+        figures = build_base(out, seed=seed, progress=progress)
+    habits = {name: round(value, 4) for name, value in figures.items()}
+    digest = model_digest(out)
+    return Outcome(
+        text=f"{out}, digest {digest}",
+        result={"out": str(out), "seed": seed, "digest": digest, "habits": habits},
     )
 
 

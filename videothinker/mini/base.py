@@ -16,12 +16,15 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
+from videothinker.budget import Budget, write_budget
+from videothinker.config import VideoConfig
 from videothinker.mini.habits import measure
 from videothinker.mini.render import HEIGHT, MERGE, PATCH, TEMPORAL, WIDTH
 from videothinker.mini.sprites import CELL
 from videothinker.mini.tokenizer import make_tokenizer
 from videothinker.mini.warmstart import Progress, WarmStart, warm_start
-from videothinker.mini.write import whole_folder
+from videothinker.mini.world import FPS, FRAMES
+from videothinker.mini.write import require_new, whole_folder
 
 HEAD = 32
 HIDDEN = 96
@@ -31,6 +34,21 @@ VISION_LAYERS = 2
 MROPE_SECTION = [4, 6, 6]
 ROPE_THETA = 2000.0
 """Large enough that words find what the video shows by likeness, however far apart they stand."""
+
+BUDGET = Budget(
+    dtype="float32",
+    video=VideoConfig(
+        fps=FPS,
+        min_frames=FRAMES,
+        max_frames=FRAMES,
+        min_pixels=HEIGHT * WIDTH,
+        max_pixels=HEIGHT * WIDTH,
+        total_pixels=FRAMES * HEIGHT * WIDTH,
+    ),
+    max_tokens=48,
+    max_model_len=512,
+)
+"""What a base is warm-started on: whole videos of the default world, answers of about 20 tokens."""
 
 
 def make_config(tokenizer: PreTrainedTokenizerBase) -> Qwen2_5_VLConfig:
@@ -116,11 +134,15 @@ def make_processor(tokenizer: PreTrainedTokenizerBase) -> Qwen2_5_VLProcessor:
     )
 
 
-def save_base(model: Qwen2_5_VLForConditionalGeneration, out: Path) -> None:
+def save_base(
+    model: Qwen2_5_VLForConditionalGeneration, out: Path, budget: Budget | None = None
+) -> None:
     """Write everything that transformers and vLLM need to load the model; all of it or nothing."""
     with whole_folder(out) as partial:
         model.save_pretrained(partial)
         make_processor(make_tokenizer()).save_pretrained(partial)
+        if budget is not None:
+            write_budget(partial, budget)
 
 
 def random_base(out: Path, seed: int) -> None:
@@ -137,10 +159,17 @@ def build_base(
 ) -> dict[str, float]:
     """Write a warm-started checkpoint; returns the last losses and what the model then does.
 
-    The same seed and settings give the same weights on the same machine and thread count.
+    The same seed and settings give the same weights on the same kind of processor; on one thread,
+    because sums over several differ with their number.
     """
+    require_new(out)
     tokenizer = make_tokenizer()
     model = make_model(tokenizer, seed)
-    final = warm_start(model, tokenizer, seed, settings or WarmStart(), progress)
-    save_base(model, out)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        final = warm_start(model, tokenizer, seed, settings or WarmStart(), progress)
+    finally:
+        torch.set_num_threads(threads)
+    save_base(model, out, BUDGET)
     return {f"loss_{name}": value for name, value in final.items()} | measure(out)

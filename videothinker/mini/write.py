@@ -42,11 +42,16 @@ def write_world(
         _write_files(partial, numbers, seed, world, progress)
 
 
+def require_new(out: Path) -> None:
+    """Refuse a folder that holds something, before any work is done for it."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: already holds something; name a new or empty folder")
+
+
 @contextmanager
 def whole_folder(out: Path) -> Iterator[Path]:
     """A folder to write into that becomes OUT when all went well, and vanishes otherwise."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: already holds something; name a new or empty folder")
+    require_new(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.{uuid4().hex[:8]}.partial")
     try:
