@@ -104,6 +104,8 @@ def run_cells(study: StudyConfig) -> dict[str, str]:
         atomic_write(config, to_yaml(run_of(study, cell)))
         arguments = ("-m", "videothinker", "train", str(config))
         jobs.append(Job(name=cell.name, arguments=arguments, log=cell.folder / "log"))
+    if not jobs:
+        return {}
     with ProgressLine("stages") as progress:
 
         def look(ended: int) -> None:
