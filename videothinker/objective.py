@@ -148,7 +148,7 @@ def importance(
     """w [N, T] and its statistics; without a cap it is measured, and 1 in the loss."""
     if sampler_logp is None:
         return torch.ones_like(old_logp), {}
-    mismatch = (old_logp - _within(mask, sampler_logp)).detach().exp()
+    mismatch = _within(mask, old_logp - sampler_logp).detach().exp()
     weight = mismatch.clamp(max=math.inf if cap is None else cap)
     stats = {
         "importance_mean": masked_mean(weight, mask, "token"),

@@ -132,9 +132,17 @@ class _Row:
 class LessonMaker:
     """Draws scenes one after the other and lays them out as rows."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, seed: int, slip: float = 0.0) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        seed: int,
+        slip: float = 0.0,
+        reasoning: float = 0.5,
+    ) -> None:
         self.slip = slip
         """Share of reasoning answers whose conclusion is a random option."""
+        self.reasoning = reasoning
+        """Share of the answers that begin as reasoning does, up to a half."""
         self._tokenizer = tokenizer
         self._rng = np.random.default_rng([seed, 77])
         self._seed = seed
@@ -186,16 +194,27 @@ class LessonMaker:
             row.labels[-1] = self._think
             self._mark_names(row, first, scene)
             for style in range(len(STYLES)):
-                self._add_completion(row, next(texts), end, number, 2 * number + style)
+                begins = style == 0 or self._rng.random() * (1 - self.reasoning) < self.reasoning
+                self._add_completion(row, next(texts), end, number, 2 * number + style, begins)
         return row
 
     def _add_completion(
-        self, row: _Row, ids: list[int], start: int, question: int, completion: int
+        self,
+        row: _Row,
+        ids: list[int],
+        start: int,
+        question: int,
+        completion: int,
+        begins: bool,
     ) -> None:
-        """A completion; every one of its tokens but the last is taught the next."""
+        """A completion; every one of its tokens but the last is taught the next. `begins`: also the
+        first word of the thinking, which settles the style.
+        """
         first = len(row.ids)
         row.add(ids, start, question, completion)
         row.labels[first : first + len(ids) - 1] = ids[1:]
+        if not begins:
+            row.labels[first] = IGNORE
         colours = [self._colours[i] for i in ids if i in self._colours]
         row.recalls[first + ids.index(self._answer)] = colours[-1]
 

@@ -45,6 +45,8 @@ class WarmStart:
     """Videos a step; each brings two questions with two answers."""
     learning_rate: float = 3e-3
     warmup: int = 30
+    reasoning: float = 0.15
+    """Share of the answers that are worded as reasoning."""
     slip: float = 0.6
     """Share of the reasoning answers whose conclusion is a random option, in the last steps."""
     slip_steps: int = 120
@@ -77,7 +79,7 @@ def warm_start(
         torch.manual_seed(seed)
         sizes = model.config.text_config
         probes = Probes(tokenizer, sizes.hidden_size, sizes.vocab_size)
-    maker = LessonMaker(tokenizer, seed)
+    maker = LessonMaker(tokenizer, seed, reasoning=settings.reasoning)
     liken(model)
     model.train()
 

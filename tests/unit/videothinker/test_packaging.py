@@ -215,6 +215,7 @@ def test_the_wheel_holds_the_four_packages_and_nothing_else(tmp_path: Path) -> N
     names = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
     assert {name.partition("/")[0] for name in names} == set(OWN)
     assert "videothinker/cpu_torch/sitecustomize.py" in names
+    assert "videothinker/mini/shipped/model.safetensors" in names
     packed = {name for name in names if name.endswith(".py")}
     written = {str(p.relative_to(ROOT)) for own in OWN for p in (ROOT / own).rglob("*.py")}
     assert packed == written

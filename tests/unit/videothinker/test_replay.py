@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 
@@ -57,6 +58,26 @@ def test_a_replayed_completion_feels_no_divergence_and_says_nothing_of_the_sampl
     assert felt[3] == 0
     assert (felt[:3] > 0).all()
     assert stats["importance_mean"] == pytest.approx(1.0)
+
+
+def test_a_good_replayed_completion_is_learned_alike_however_unlikely_it_has_become() -> None:
+    logp, _, _, mask = random_batch(0, torch.float64)
+    slopes = []
+    for cap, likelier in itertools.product((None, 2.0), (0.0, 3.0)):
+        loss, _ = policy_loss(
+            logp,
+            logp.detach(),
+            None,
+            LAST.double(),
+            mask,
+            sampler_logp=logp.detach() + likelier * LAST[:, None],
+            importance_cap=cap,
+            replayed=LAST,
+        )
+        slopes.append(slope(loss, logp))
+    assert slopes[0][3].abs().sum() > 0
+    for other in slopes[1:]:
+        torch.testing.assert_close(slopes[0], other)
 
 
 def test_replayed_completions_without_their_sampler_are_refused() -> None:
