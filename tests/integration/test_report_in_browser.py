@@ -116,7 +116,7 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_finished_run_s_page_is_whole_and_readable(finished: Path, size: str) -> None:
-    assert finished.read_text().count("data:image/png") >= 12
+    assert finished.read_text().count("data:image/jpeg") >= 12
     assert problems(finished, *SIZES[size]) == []
 
 

@@ -112,7 +112,7 @@ def test_every_model_keeps_what_it_answered_and_most_likely_would(
 def test_the_report_stands_and_prometheus_misses_nobody(finished: Path) -> None:
     page = (finished / "report.html").read_text()
     assert "<svg" in page
-    assert "data:image/png" in page
+    assert "data:image/jpeg" in page
     assert json.loads((finished / "prometheus_targets.json").read_text()) == []
 
 
