@@ -16,6 +16,7 @@ from videothinker.config import RunConfig
 from videothinker.config_file import load_config
 from videothinker.data.clevrer import prepare
 from videothinker.driving import driving, finished_summary, require_same
+from videothinker.example import example
 from videothinker.mini import SHIPPED_BASE
 from videothinker.mini.base import build_base
 from videothinker.mini.settings import Split
@@ -32,7 +33,8 @@ time left depends on it."""
 
 
 def run(out: Path, seed: int, retrain: bool = False) -> str:
-    """Everything under OUT; returns the closing table. `retrain`: a base model of its own.
+    """Everything under OUT; returns the closing table and an example of what the models say.
+    `retrain`: a base model of its own.
 
     The same call goes on with an interrupted quickstart, and shows the results of a finished one.
     """
@@ -44,7 +46,8 @@ def run(out: Path, seed: int, retrain: bool = False) -> str:
     else:
         require_same(config, out)
         say(f"{out} is finished; remove it or give another --out to run again")
-    return f"{results_table(summary['models'])}\n\n{out / 'report.html'}"
+    closing = (results_table(summary["models"]), example(out), str(out / "report.html"))
+    return "\n\n".join(filter(None, closing))
 
 
 def pipeline(config: RunConfig, directory: RunDirectory, retrain: bool) -> dict[str, Any]:

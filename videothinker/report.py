@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from videothinker.config import VideoConfig
 from videothinker.life import Life, life
+from videothinker.report_answers import answers_section
 from videothinker.report_groups import groups_section
 from videothinker.report_results import (
     claim,
@@ -43,15 +44,13 @@ def write_report(run: Path) -> Path:
     names = dict.fromkeys(["base", *made, *stages])
     colours = {name: place for place, name in enumerate(names)}
     videos = _mapping(snapshot.config.get("data")).get("videos")
+    folder = Path(videos) if isinstance(videos, str) else None
+    video = _video_config(snapshot.config)
     body = (
         _head(snapshot, models)
         + results_section(models, colours)
-        + groups_section(
-            snapshot.path,
-            stages[::-1],
-            Path(videos) if isinstance(videos, str) else None,
-            _video_config(snapshot.config),
-        )
+        + answers_section(snapshot, folder, video, colours)
+        + groups_section(snapshot.path, stages[::-1], folder, video)
         + training_section(snapshot.metrics, colours)
         + timeline_section(snapshot)
         + mishaps_section(snapshot)

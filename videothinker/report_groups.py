@@ -32,8 +32,7 @@ def groups_section(
     cards = []
     for stage in stages:
         for row in choose(_latest(run, stage)):
-            pictures = _pictures(row, videos, video) if videos else []
-            cards.append(_card(row, pictures))
+            cards.append(_card(row, pictures(row, videos, video)))
     if not cards:
         return ""
     return (
@@ -57,7 +56,10 @@ def choose(rows: Sequence[Row]) -> list[Row]:
     return chosen[:GROUPS_PER_STAGE]
 
 
-def _pictures(row: Row, videos: Path, video: VideoConfig) -> list[str]:
+def pictures(row: Row, videos: Path | None, video: VideoConfig) -> list[str]:
+    """Stills of a question's video; none where it cannot be read from here."""
+    if videos is None:
+        return []
     try:
         path = path_of(videos, row["video"])
     except InputError:  # it leads out of the folder: somebody has written it there
@@ -76,7 +78,18 @@ def _latest(run: Path, stage: str) -> list[Row]:
     return rows
 
 
-def _card(row: Row, pictures: Sequence[str]) -> str:
+def _card(row: Row, shown: Sequence[str]) -> str:
+    category = f"{row['category']} question, " if row["category"] else ""
+    origin = f"stage {row['stage']}, step {row['step']}, weights version {row['weights_version']}"
+    return (
+        f'<article class="group-card"><div class="kicker">{escape(category + origin)}</div>'
+        f"{asked(row, shown)}"
+        f'<div class="completions">{"".join(_completions(row))}</div></article>'
+    )
+
+
+def asked(row: Row, shown: Sequence[str]) -> str:
+    """A question with its stills, and its options with the correct ones ticked."""
     correct = set(str(row["answer"]).split(","))
     options = "".join(
         f'<li class="right">{_option(option)} &#10003;</li>'
@@ -84,13 +97,9 @@ def _card(row: Row, pictures: Sequence[str]) -> str:
         else f"<li>{_option(option)}</li>"
         for option in row["options"] or []
     )
-    category = f"{row['category']} question, " if row["category"] else ""
-    origin = f"stage {row['stage']}, step {row['step']}, weights version {row['weights_version']}"
     return (
-        f'<article class="group-card"><div class="kicker">{escape(category + origin)}</div>'
-        f"{_frames(row, pictures)}"
+        f"{_frames(row, shown)}"
         f'<p class="question">{escape(row["text"])}</p><ol class="options">{options}</ol>'
-        f'<div class="completions">{"".join(_completions(row))}</div></article>'
     )
 
 
@@ -98,11 +107,11 @@ def _option(option: Mapping[str, str]) -> str:
     return f"{escape(option['letter'])}. {escape(option['text'])}"
 
 
-def _frames(row: Row, pictures: Sequence[str]) -> str:
+def _frames(row: Row, shown: Sequence[str]) -> str:
     name = escape(str(row["video"]))
-    if not pictures:
+    if not shown:
         return f'<p class="note">{name} (not readable from here)</p>'
-    images = "".join(f'<img src="{uri}" alt="">' for uri in pictures)
+    images = "".join(f'<img src="{uri}" alt="">' for uri in shown)
     return f'<div class="frames" role="img" aria-label="frames of {name}">{images}</div>'
 
 

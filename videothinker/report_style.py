@@ -105,6 +105,19 @@ ol.options .right { color: var(--good); font-weight: 600; }
 .completion.good header b { color: var(--good); }
 .completion.bad header b { color: var(--bad); }
 .completion p { margin: 0; max-width: none; white-space: pre-wrap; overflow-wrap: anywhere; }
+.answers { grid-template-columns: repeat(auto-fit, minmax(min(100%, 215px), 1fr)); }
+.answers header { align-items: baseline; justify-content: space-between; }
+.answers .chip { color: var(--ink); font-size: 14px; font-weight: 600; }
+.completion .said { margin-top: 6px; font-weight: 600; }
+.outcomes { width: auto; min-width: min(100%, 560px); }
+.outcomes th, .outcomes td { padding-inline: 10px; text-align: center; }
+.outcomes th { min-width: 58px; overflow-wrap: anywhere; vertical-align: bottom; }
+.outcomes th:first-child, .outcomes td:first-child { padding-left: 0; text-align: left;
+  white-space: nowrap; }
+.outcomes th.kind { padding-top: 18px; color: var(--ink); font-size: 14px; font-weight: 600;
+  white-space: normal; }
+.outcomes .yes { color: var(--good); font-weight: 600; }
+.outcomes .no { color: var(--bad); }
 .lineage td { overflow-wrap: anywhere; }
 .lineage td:last-child { text-align: left; }
 .lineage td:first-child { width: 28%; }
@@ -121,6 +134,8 @@ code { font: 12.5px ui-monospace, "SF Mono", Menlo, monospace; overflow-wrap: an
   .results th:nth-child(5), .results td:nth-child(5) { display: none; }
   .scores td:nth-child(3) small { display: none; }
   td small { font-size: 11px; }
+  .outcomes th + th, .outcomes td + td { padding-inline: 4px; }
+  .outcomes th { min-width: 44px; }
   figcaption { min-height: 0; }
   .group-card { margin-inline: -6px; padding: 14px 12px; }
 }

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from browser import SIZES, chromium, problems
 from evaluated_models import model
+from validation_answers import keep
 
 from videothinker.report import write_report
 from videothinker.run import RunDirectory
@@ -25,11 +26,13 @@ STEPS = 120
 def finished(
     mini_world: Path, mini_questions: list[Question], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """The page of a run that had everything: losses, scalings, left out samples, long words."""
-    videos = mini_world / "raw" / "videos"
+    """The page of a run that had everything: losses, scalings, left out samples, long words, and
+    answers that are right, wrong, long, or missing.
+    """
+    data = f"videos: {mini_world}/raw/videos, validation: {mini_world}/questions.parquet"
     stages = "[{name: bias, steps: 60}, {name: grpo, steps: 60}, {name: cdpo, steps: 60}]"
     run = RunDirectory.create(
-        tmp_path_factory.mktemp("page") / "run", f"data: {{videos: {videos}}}\nstages: {stages}\n"
+        tmp_path_factory.mktemp("page") / "run", f"data: {{{data}}}\nstages: {stages}\n"
     )
     run.event({"event": "started", "process": "rollout-0"})
     for stage in ("bias", "grpo", "cdpo"):
@@ -37,7 +40,9 @@ def finished(
             run.record(line(stage, step))
             if step % 20 == 0:
                 happen(run, stage, step)
+        answer(run.path, stage, mini_questions)
         run.rollouts(stage, STEPS // 2, [group(question) for question in mini_questions[:6]])
+    answer(run.path, "base", mini_questions)
     names = [("base", 85, 31), ("bias", 99, 2), ("grpo", 93, 80), ("cdpo", 97, 87)]
     kl = {"direction": "repel", "anchor": "bias", "coefficient": 0.1, "estimator": "k3"}
     run.summary(
@@ -74,6 +79,21 @@ def happen(run: RunDirectory, stage: str, step: int) -> None:
     run.event({"event": "started", "process": f"rollout-{step}"})
     run.event({"event": "left", "process": f"rollout-{step}"})
     run.skip(stage, step, LONG, f"/data/{LONG}.mp4: no frame could be decoded")
+
+
+def answer(run: Path, model: str, questions: list[Question]) -> None:
+    """Right, wrong or without end, by the question's place and the model's name."""
+    texts = [f"<think> it is so </think> <answer>{letter}</answer>" for letter in "ABC"]
+    shift = len(model)
+    keep(
+        run,
+        model,
+        {
+            question.id: [*texts, LONG, "红色" * 90][(place * shift) % 5]
+            for place, question in enumerate(questions)
+            if place % 7 != shift
+        },
+    )
 
 
 def group(question: Question) -> ScoredGroup:
@@ -116,7 +136,7 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_finished_run_s_page_is_whole_and_readable(finished: Path, size: str) -> None:
-    assert finished.read_text().count("data:image/jpeg") >= 12
+    assert finished.read_text().count("data:image/jpeg") >= 12 + 6 * 6
     assert problems(finished, *SIZES[size]) == []
 
 
