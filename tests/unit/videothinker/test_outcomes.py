@@ -53,6 +53,18 @@ def test_a_question_that_nobody_answered_is_no_example(tmp_path: Path) -> None:
     assert asked.questions == tuple(KIND[1:])
 
 
+def test_only_exactly_the_correct_letters_are_right(tmp_path: Path) -> None:
+    several = [question("several", "inferential", answer="A,C")]
+    asked = asked_of(tmp_path, {"base": "A"}, several)
+    assert not asked.right("base", several[0])
+
+
+def test_a_question_without_a_right_answer_counts_as_little_as_in_the_table(tmp_path: Path) -> None:
+    questions = [question("none", "", answer=""), *KIND]
+    asked = asked_of(tmp_path, {"base": "AAAAAAAAA"}, questions)
+    assert asked.questions == tuple(KIND)
+
+
 def test_only_as_many_questions_count_as_the_models_were_asked(tmp_path: Path) -> None:
     run = run_of(tmp_path, {"base": "A" * 8})
     config = run / "config.yaml"

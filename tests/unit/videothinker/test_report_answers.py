@@ -5,7 +5,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
-from validation_answers import answered_run, by_letters, question
+from validation_answers import answered_run, by_letters, question, reply
 
 from videothinker import report_answers
 from videothinker.report import write_report
@@ -91,6 +91,16 @@ def test_answers_whose_questions_are_gone_are_said_to_be_kept(tmp_path: Path) ->
     run = write(tmp_path, {"base": "AAAAA"})
     (tmp_path / "questions.parquet").unlink()
     assert re.search(rf"{TITLE} Answers are kept, but .*questions\.parquet", words(page_of(run)))
+
+
+def test_thinking_and_the_path_of_a_missing_file_stay_text(tmp_path: Path) -> None:
+    said = {"base": {"i0": reply("A", HOSTILE)}}
+    run = answered_run(tmp_path / "<b>", QUESTIONS, said)
+    assert page_of(run).count("&lt;script&gt;") == 1
+    (tmp_path / "<b>" / "questions.parquet").unlink()
+    page = page_of(run)
+    assert "&lt;b&gt;/questions.parquet: no such file" in page
+    assert "<b>/" not in page
 
 
 def test_what_models_and_questions_say_stays_text(tmp_path: Path) -> None:
