@@ -72,7 +72,8 @@ def read_answers(folder: Path, drawing: Drawing) -> dict[str, Answer]:
     """The answers of one kind by their question's id."""
     path = folder / NAME
     try:
-        table = pq.read_table(path, filters=[("drawing", "=", drawing)]).select(SCHEMA.names)
+        table = pq.read_table(path, filters=[("drawing", "=", drawing)])
+        table = table.select(SCHEMA.names).cast(SCHEMA)
     except (pa.ArrowException, KeyError, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(

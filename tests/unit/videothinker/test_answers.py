@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from videothinker.data.answers import Answer, Drawing, read_answers, write_answers
@@ -34,5 +36,13 @@ def test_a_model_without_answers_says_what_writes_them(tmp_path: Path) -> None:
 
 def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "validation.parquet").write_text("{}")
+    with pytest.raises(InputError, match="no file of a model's answers"):
+        read_answers(tmp_path, "sampled")
+
+
+def test_a_file_whose_answers_are_no_text_is_refused(tmp_path: Path) -> None:
+    columns = {"id": ["a"], "drawing": ["sampled"], "completion": [["x"]]}
+    numbers = {"token_ids": [[1]], "logprobs": [[0.5]]}
+    pq.write_table(pa.table({**columns, **numbers}), tmp_path / "validation.parquet")
     with pytest.raises(InputError, match="no file of a model's answers"):
         read_answers(tmp_path, "sampled")
