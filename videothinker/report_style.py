@@ -112,6 +112,7 @@ ol.options .right { color: var(--good); font-weight: 600; }
 .outcomes { width: auto; min-width: min(100%, 560px); }
 .outcomes th, .outcomes td { padding-inline: 10px; text-align: center; }
 .outcomes th { min-width: 58px; overflow-wrap: anywhere; vertical-align: bottom; }
+.outcomes thead th:last-child { min-width: 0; overflow-wrap: normal; }
 .outcomes th:first-child, .outcomes td:first-child { padding-left: 0; text-align: left;
   white-space: nowrap; }
 .outcomes th.kind { padding-top: 18px; color: var(--ink); font-size: 14px; font-weight: 600;
