@@ -22,7 +22,7 @@ from videothinker.config import (
     StageConfig,
 )
 from videothinker.errors import Stopped
-from videothinker.run import WISH, RunDirectory, read_lines
+from videothinker.run import WISH, RunDirectory, atomic_write, read_lines
 
 
 class SavingRank(Rank):
@@ -99,7 +99,7 @@ def test_a_stop_is_answered_at_once_by_the_workers_that_there_are(stage: Stage) 
     """For file systems without locks, where an answer is all that tells of a live driver."""
     run = RunDirectory.create(stage.config.out, "")
     Steering(stage.config, run).follow(stage.fleet)
-    (run.path / WISH).write_text(json.dumps({"id": "w", "stop": True}))
+    atomic_write(run.path / WISH, json.dumps({"id": "w", "stop": True}))
     deadline = time.monotonic() + 10
     while not (answer := run.status().get("control")) and time.monotonic() < deadline:
         time.sleep(0.05)
