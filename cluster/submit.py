@@ -23,6 +23,7 @@ from videothinker.config import RunConfig
 from videothinker.config_file import to_yaml
 from videothinker.doctor import OWN_NAMES
 from videothinker.errors import VideoThinkerError
+from videothinker.mini import SHIPPED_BASE
 
 ROOT = Path(__file__).parents[1]
 STOP_SECONDS = 60
@@ -97,11 +98,12 @@ def being_taken(address: str) -> Iterator[None]:
 def staged(config: RunConfig, source: Path) -> Iterator[tuple[Path, str]]:
     """A folder of all that a job needs, and the name of its configuration there.
 
-    Our packages wherever they are installed here, and nothing else of what lies beside them.
+    Our packages wherever they are installed here, without the mini base, and nothing else of what
+    lies beside them.
     """
     with tempfile.TemporaryDirectory() as folder:
         for package in OWN_NAMES:
-            leftovers = shutil.ignore_patterns("__pycache__")
+            leftovers = shutil.ignore_patterns("__pycache__", SHIPPED_BASE.name)
             shutil.copytree(ROOT / package, Path(folder) / package, ignore=leftovers)
         name = f"{source.stem}.yaml"
         (Path(folder) / name).write_text(portable(config))

@@ -172,15 +172,6 @@ def _add_making(verb: Verb) -> None:
     add_mini(verb)
 
     it = verb(
-        "warm-start",
-        commands.warm_start,
-        "train a tiny Qwen2.5-VL to the point where the mini world's training begins",
-        "videothinker warm-start models/mini-base --seed 1",
-    )
-    it.add_argument("out", type=Path, metavar="OUT", help="a new folder")
-    it.add_argument("--seed", type=int, required=True, metavar="S")
-
-    it = verb(
         "prepare",
         commands.prepare,
         "turn CLEVRER's files into questions that say which need reasoning",

@@ -1,4 +1,4 @@
-"""The arguments of the verb that writes mini worlds."""
+"""The arguments of the verbs that make mini worlds and their base models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from videothinker import commands
+from videothinker import commands_mini
 from videothinker.mini.settings import BOUNDS, SPLITS, World
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ KNOBS = {
 
 
 def add_mini(verb: Verb) -> None:
-    """A world in CLEVRER's layout."""
+    """A world in CLEVRER's layout, and a model that begins in it."""
     it = verb(
         "mini",
-        commands.mini,
+        commands_mini.mini,
         "write a mini CLEVRER world in CLEVRER's own layout",
         "videothinker mini data/mini --videos 200 --seed 1\n"
         "  videothinker mini data/hard --videos 200 --seed 1 --objects 8 --lanes 4 --frames 8"
@@ -65,3 +65,12 @@ def add_mini(verb: Verb) -> None:
             metavar="N" if kind is int else "P",
             help=f"{KNOBS[knob.name]}; {least} to {most} (default {knob.default})",
         )
+
+    it = verb(
+        "warm-start",
+        commands_mini.warm_start,
+        "train a tiny Qwen2.5-VL to the point where the mini world's training begins",
+        "videothinker warm-start models/mini-base --seed 1",
+    )
+    it.add_argument("out", type=Path, metavar="OUT", help="a new folder")
+    it.add_argument("--seed", type=int, required=True, metavar="S")

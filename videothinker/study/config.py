@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from videothinker import mini
 from videothinker.config import (
     ClusterConfig,
     DType,
@@ -149,12 +148,6 @@ def _check_repeats(study: StudyConfig) -> Iterator[Problem]:
                 f"{key}: {again[0]} is named twice, and its results would count double. Name each"
                 " once",
             )
-    if "shipped" in study.warm_starts and not mini.SHIPPED_BASE.is_dir():
-        yield (
-            ("warm_starts",),
-            f"warm_starts: no base model is shipped in {mini.SHIPPED_BASE}. Name seeds, and they"
-            " are made: warm_starts=[1,2,3]",
-        )
 
 
 def _check_names(study: StudyConfig) -> Iterator[Problem]:

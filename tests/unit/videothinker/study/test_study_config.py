@@ -95,7 +95,6 @@ def test_every_arm_is_compared_with_the_reference_and_nothing_twice(file: Path) 
         ("learner.learningrate=1", "unknown key. Did you mean 'learning_rate'?"),
         ("world.tests=3", "world.tests: unknown key. Did you mean 'test'?"),
         ("jobs=0", "jobs = 0: input should be greater than 0"),
-        ("warm_starts=[shipped]", "warm_starts: no base model is shipped in"),
     ],
 )
 def test_a_mistake_is_named_with_its_key_and_a_remedy(file: Path, override: str, said: str) -> None:
