@@ -122,10 +122,12 @@ class LearnerRank(Pulse):
         started = time.monotonic()
         trainee = self._require_trainee()
         totals = StepTotals()
-        batch = list(zip(share, self._loss_weights(share), prompts, strict=True))
+        with self.doing(f"step {step}, sharing the groups out over rows"):
+            batch = list(zip(share, self._loss_weights(share), prompts, strict=True))
+            own = torch.tensor(max(float(tokens(scored.group)) for scored, _ in share))
+            longest = int(max_over_ranks(own.to(self._device)))
         done = 0
-        longest = torch.tensor(max(float(tokens(scored.group)) for scored, _ in share))
-        for count in row_sizes(len(share), int(max_over_ranks(longest.to(self._device)))):
+        for count in row_sizes(len(share), longest):
             row, done = batch[done : done + count], done + count
             groups = [(group, prompt) for (group, _), _, prompt in row]
             with self.doing(f"step {step}, groups {done - count + 1} to {done} of {len(share)}"):

@@ -35,6 +35,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.integration)
 
 
+TAUGHT = WarmStart(looking_steps=0, steps=60, reasoning=0.5, slip=0.5)
+
+
 @pytest.fixture(scope="module")
 def run_config(
     tmp_path_factory: pytest.TempPathFactory,
@@ -79,7 +82,7 @@ def run_config(
 def taught_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Taught just enough of the layout that rewards differ; most of a minute."""
     base = tmp_path_factory.mktemp("taught") / "model"
-    build_base(base, seed=0, settings=WarmStart(looking_steps=0, steps=60))
+    build_base(base, seed=0, settings=TAUGHT)
     return base
 
 

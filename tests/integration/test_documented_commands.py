@@ -24,7 +24,8 @@ NOT_HERE = {
     "bash": "this suite is a part of it",
     "kubectl": "needs a cluster",
     "submit": "tests/integration/test_jobs.py",
-    "quickstart": "ten minutes",
+    "quickstart": "five minutes",
+    "warm-start": "five minutes; tests/unit/videothinker/mini/test_shipped.py does it when slow",
     "study": "hours; tests/integration/test_study.py has a small one",
     "eval_mvbench.json": "a benchmark of 4,000 records in 20 tasks",
 }
