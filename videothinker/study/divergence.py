@@ -44,7 +44,7 @@ def divergences(
                 continue
             prompt = builder.build(question, training_text(question))
             tokens = [answer.token_ids for answer in given.values()]
-            logp, _ = policy(prompt, tokens, config.sampling.temperature)
+            logp, _ = policy([(prompt, tokens)], config.sampling.temperature)
             for (name, answer), anchor in zip(given.items(), logp.numpy(), strict=True):
                 values[name][place] = _log_ratio(answer, anchor)
     return values
