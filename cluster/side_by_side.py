@@ -80,7 +80,7 @@ def start(job: Job, cores: tuple[int, ...]) -> Running:
             stderr=log,
             start_new_session=True,
             preexec_fn=end_with_parent,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
         )
     if cores:
         os.sched_setaffinity(process.pid, cores)
