@@ -29,7 +29,7 @@ RULES = [
     for group in yaml.safe_load((CONFIGS / "rules.yml").read_text())["groups"]
     for rule in group["rules"]
 ]
-STEPS, HEALTHY = 10, 6
+STEPS, HEALTHY = 40, 20  # rules need a few seconds of scrapes, steps are short
 ROLES = {"driver": 1, "loader": 1, "rollout": 1, "anchor": 1, "learner": 1}
 STANDING = "videothinker_learner_steps_total"
 
