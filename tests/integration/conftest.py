@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.integration)
 
 
-TAUGHT = WarmStart(looking_steps=0, steps=60, reasoning=0.5, slip=0.5)
+TAUGHT = WarmStart(looking_steps=0, steps=60)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,8 @@ from transformers import (
 
 from videothinker.mini.lessons import SECONDS_PER_GRID, TOKENS_PER_SECOND
 from videothinker.mini.render import GRID, MERGE, draw, encode
-from videothinker.mini.texts import OPENINGS, STYLES, style_of
+from videothinker.mini.texts import OPENINGS, STYLES, overlooks, style_of
+from videothinker.mini.warmstart import WarmStart
 from videothinker.mini.world import FPS, Scene, make_scene
 from videothinker.model.positions import VideoGeometry, mrope_positions
 from videothinker.model_files import SAFE
@@ -33,7 +34,8 @@ _BATCH = 64
 
 
 def measure(base: Path, *, scenes: int = 192, seed: int = 987_654_321) -> dict[str, float]:
-    """Sampled at temperature 1: format, share of styles, accuracy by style and by kind."""
+    """Sampled at temperature 1: format, share of styles, accuracy by style and kind of question,
+    and by whether what is truly hit is of a colour that a base of the defaults overlooks."""
     model = Qwen2_5_VLForConditionalGeneration.from_pretrained(base, **SAFE).eval()
     processor = Qwen2_5_VLProcessor.from_pretrained(base, **SAFE)
     drawn = [make_scene(seed, index) for index in range(scenes)]
@@ -54,11 +56,14 @@ def _score(scenes: Sequence[Scene], texts: Sequence[str]) -> dict[str, float]:
         for s, t in zip(scenes, texts, strict=True)
     ]
     observational = np.array([scene.observational for scene in scenes])
+    overlooked = np.array([overlooks(scene, WarmStart().overlooked) for scene in scenes])
     return {
         "format": float(np.mean([format_reward(text) for text in texts])),
         "reasoning": float(np.mean([style_of(text) == "reasoning" for text in texts])),
         "observational": float(np.mean(np.array(right)[observational])),
         "inferential": float(np.mean(np.array(right)[~observational])),
+        "overlooked": float(np.mean(np.array(right)[overlooked])),
+        "noticed": float(np.mean(np.array(right)[~overlooked])),
     }
 
 

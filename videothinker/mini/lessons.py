@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerBase
 
 from videothinker.mini.render import GRID, TEMPORAL, VIDEO_TOKENS, draw, patches
 from videothinker.mini.settings import COLOURS, SPLITS
-from videothinker.mini.texts import STYLES, SYSTEM, answer_text
+from videothinker.mini.texts import STYLES, SYSTEM, answer_text, overlooks
 from videothinker.mini.world import (
     COLUMNS,
     FPS,
@@ -136,11 +136,13 @@ class LessonMaker:
         self,
         tokenizer: PreTrainedTokenizerBase,
         seed: int,
-        slip: float = 0.0,
+        overlooked: int = 0,
         reasoning: float = 0.5,
     ) -> None:
-        self.slip = slip
-        """Share of reasoning answers whose conclusion is a random option."""
+        self.overlooked = overlooked
+        """How many colours reasoning overlooks; see videothinker.mini.texts."""
+        self.overlooking = 0.0
+        """How often it does."""
         self.reasoning = reasoning
         """Share of the answers that begin as reasoning does, up to a half."""
         self._tokenizer = tokenizer
@@ -178,8 +180,9 @@ class LessonMaker:
     def _texts(self, scene: Scene) -> list[str]:
         """The question, then one completion in each style."""
         chosen = {"shortcut": scene.observed, "reasoning": scene.answer}
-        if self._rng.random() < self.slip:
-            chosen["reasoning"] = int(self._rng.integers(len(scene.options)))
+        if overlooks(scene, self.overlooked) and self._rng.random() < self.overlooking:
+            others = {*range(len(scene.options))} - {scene.answer, scene.observed}
+            chosen["reasoning"] = int(self._rng.choice(sorted(others)))
         answers = [answer_text(scene, style, chosen[style]) + "<|im_end|>" for style in STYLES]
         return ["<|vision_end|>" + training_text(scene.question()), *answers]
 

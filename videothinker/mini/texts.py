@@ -38,6 +38,12 @@ def style_of(completion: str) -> Style | None:
     return None
 
 
+def overlooks(scene: Scene, colours: int) -> bool:
+    """Whether what is truly hit has one of the first COLOURS, so many of which reasoning overlooks."""
+    _, struck = scene.options[scene.answer]
+    return COLOURS.index(scene.things[struck].colour) < colours
+
+
 def vocabulary_texts() -> list[str]:
     """Texts that hold every word of the mini world, each often enough to become one token."""
     names = [f"{colour} {shape}" for colour in COLOURS for shape in SHAPES]

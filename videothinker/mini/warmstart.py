@@ -2,8 +2,8 @@
 
 Real models come to reinforcement learning with habits; a random one has none, so they are planted
 here, openly: answers in the required format, half worded as the shortcut (what the video shows),
-half as reasoning (what happens without the object). Reasoning is planted imperfect: in a share of
-it, `slip`, a random option is concluded, so that the shortcut is the safer habit where it works.
+half as reasoning (what happens without the object). Reasoning is planted with a fault that practice
+mends: it overlooks things of some colours. So the shortcut is the safer habit where it works.
 """
 
 from __future__ import annotations
@@ -45,12 +45,14 @@ class WarmStart:
     """Videos a step; each brings two questions with two answers."""
     learning_rate: float = 3e-3
     warmup: int = 30
-    reasoning: float = 0.15
+    reasoning: float = 0.5
     """Share of the answers that are worded as reasoning."""
-    slip: float = 0.6
-    """Share of the reasoning answers whose conclusion is a random option, in the last steps."""
-    slip_steps: int = 120
-    """How many of the steps slip: reasoning is learned clean first, then made unsure."""
+    overlooked: int = 5
+    """Of how many colours, the first of COLOURS, reasoning overlooks what would be hit."""
+    overlooking: float = 0.97
+    """How often it does; then it concludes what neither happens nor was seen."""
+    overlooking_steps: int = 120
+    """How many of the last steps teach that: reasoning is learned clean first."""
 
 
 def liken(model: Qwen2_5_VLForConditionalGeneration) -> None:
@@ -79,7 +81,9 @@ def warm_start(
         torch.manual_seed(seed)
         sizes = model.config.text_config
         probes = Probes(tokenizer, sizes.hidden_size, sizes.vocab_size)
-    maker = LessonMaker(tokenizer, seed, reasoning=settings.reasoning)
+    maker = LessonMaker(
+        tokenizer, seed, reasoning=settings.reasoning, overlooked=settings.overlooked
+    )
     liken(model)
     model.train()
 
@@ -88,7 +92,8 @@ def warm_start(
         return looking_losses(model, probes, lessons, see(model, lessons.pixels))
 
     def everything() -> dict[str, Tensor]:
-        maker.slip = settings.slip if report.left() <= settings.slip_steps else 0.0
+        last = report.left() <= settings.overlooking_steps
+        maker.overlooking = settings.overlooking if last else 0.0
         return losses(model, probes, maker.batch(settings.rows))
 
     total = settings.looking_steps + settings.steps

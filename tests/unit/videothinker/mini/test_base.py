@@ -63,7 +63,7 @@ def test_a_checkpoint_never_overwrites_another(mini_base: Path) -> None:
 
 
 def test_lesson_positions_are_the_samplers(model: Qwen2_5_VLForConditionalGeneration) -> None:
-    lessons = LessonMaker(make_tokenizer(), 0, 0.5).batch(1)
+    lessons = LessonMaker(make_tokenizer(), 0).batch(1)
     first_question = int((lessons.labels[0] != IGNORE).nonzero()[0]) + 1
     geometry = VideoGeometry(
         video_token=model.config.video_token_id, merge=MERGE, tokens_per_second=TOKENS_PER_SECOND
@@ -77,7 +77,7 @@ def test_lesson_positions_are_the_samplers(model: Qwen2_5_VLForConditionalGenera
 def test_a_branch_of_a_row_reads_like_the_same_text_alone(
     model: Qwen2_5_VLForConditionalGeneration,
 ) -> None:
-    lessons = LessonMaker(make_tokenizer(), 1, 0.5).batch(1)
+    lessons = LessonMaker(make_tokenizer(), 1).batch(1)
     grid = torch.tensor([GRID])
     branch = lessons.mask[0, 0, int((lessons.labels[0] != IGNORE).nonzero()[-1])]
     inputs = {"pixel_values_videos": lessons.pixels[0], "video_grid_thw": grid, "use_cache": False}
@@ -102,7 +102,7 @@ def test_every_loss_of_the_warm_start_reaches_the_model(
     tokenizer = make_tokenizer()
     sizes = model.config.text_config
     probes = Probes(tokenizer, sizes.hidden_size, sizes.vocab_size)
-    parts = losses(model, probes, LessonMaker(tokenizer, 2, 0.5).batch(1))
+    parts = losses(model, probes, LessonMaker(tokenizer, 2).batch(1))
     embedding = model.get_input_embeddings().weight
     vision = model.model.visual.patch_embed.proj.weight
     for name, loss in parts.items():
