@@ -1,4 +1,4 @@
-"""A small study through the command line: killed on its way, and gone on with."""
+"""A small study through the command line: killed on its way, gone on with, and its directions."""
 
 from __future__ import annotations
 
@@ -22,30 +22,29 @@ ARMS = ("bias", "grpo", "cdpo")
 
 
 @pytest.fixture(scope="module")
-def file(
-    taught_base: Path, mini_video: VideoConfig, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """One base, two seeds, three arms of three steps."""
+def file(mini_video: VideoConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped base, two seeds, three arms as in configs/study.yaml but a quarter as long."""
     folder = tmp_path_factory.mktemp("study")
-    size = {"steps": 3, "prompts_per_step": 4}
+    size = {"steps": 10, "prompts_per_step": 12}
+    repel = {"direction": "repel", "anchor": "bias", "coefficient": 0.3}
     study = {
         "name": "small",
         "out": str(folder / "out"),
         "results": str(folder / "results"),
-        "warm_starts": [str(taught_base)],
+        "warm_starts": ["shipped"],
         "seeds": [11, 12],
         "jobs": 2,
-        "world": {"train": 40, "validation": 16},
+        "world": {"train": 240, "validation": 120},
         "divergence_questions": 4,
         "video": mini_video.model_dump(),
-        "sampling": {"max_tokens": 24},
-        "learner": {"learning_rate": 1e-3, "max_grad_norm": 1.0, "save_every": 2},
+        "sampling": {"max_tokens": 48},
+        "learner": {"learning_rate": 2e-4, "max_grad_norm": 1.0, "save_every": 5},
         "rollout": {"max_model_len": 512, "cache_gb": 0.25},
         "cluster": {"device": "cpu", "logprob_tolerance": 1e-4},
         "arms": [
             {"name": "bias", "questions": "bias", **size},
-            {"name": "grpo", "questions": "balanced", **size},
-            {"name": "cdpo", "kl": {"direction": "repel", "anchor": "bias"}, **size},
+            {"name": "grpo", **size},
+            {"name": "cdpo", "kl": repel, **size},
         ],
     }
     path = folder / "study.yaml"
@@ -56,9 +55,9 @@ def file(
 @pytest.fixture(scope="module")
 def study(file: Path) -> dict[str, Any]:
     """Its results; the first command is killed when both cells have their bias model."""
-    runs = [file.parent / "out" / "cells" / f"model-seed{seed}" / "run" for seed in (11, 12)]
+    runs = [file.parent / "out" / "cells" / f"shipped-seed{seed}" / "run" for seed in (11, 12)]
     first = Command("study", file)
-    second_stage = 4  # the line of its first step
+    second_stage = 11  # the line of its first step
     wait_for(
         lambda: all(len(read_lines(run / "metrics.jsonl")) >= second_stage for run in runs),
         first,
@@ -81,7 +80,7 @@ def study(file: Path) -> dict[str, Any]:
 
 def test_every_cell_has_every_arm(study: dict[str, Any]) -> None:
     assert study["missing"] == []
-    assert list(study["cells"]) == ["model-seed11", "model-seed12"]
+    assert list(study["cells"]) == ["shipped-seed11", "shipped-seed12"]
     for cell in study["cells"].values():
         assert list(cell["arms"]) == ["base", *ARMS]
 
@@ -125,3 +124,14 @@ def test_a_finished_study_is_measured_again_in_seconds(study: dict[str, Any], fi
     assert code == 0, err
     assert json.loads(out)["arms"] == study["arms"]
     assert "cdpo-minus-bias" in json.loads(out)["paired"]
+
+
+def test_the_bias_model_and_plain_grpo_lose_the_inferential_answers_that_repulsion_keeps(
+    study: dict[str, Any],
+) -> None:
+    """Tolerances: docs/study.md, how far seeds of one base lie apart."""
+    means = {arm: entry["inferential"]["mean"] for arm, entry in study["arms"].items()}
+    assert study["arms"]["bias"]["observational"]["mean"] > 0.95
+    assert means["bias"] < 0.08
+    assert means["grpo"] < means["base"] - 0.1
+    assert means["cdpo"] > means["grpo"] + 0.2

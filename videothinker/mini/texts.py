@@ -39,7 +39,7 @@ def style_of(completion: str) -> Style | None:
 
 
 def overlooks(scene: Scene, colours: int) -> bool:
-    """Whether what is truly hit has one of the first COLOURS, so many of which reasoning overlooks."""
+    """Whether what is truly hit is of the first so many COLOURS, those that reasoning overlooks."""
     _, struck = scene.options[scene.answer]
     return COLOURS.index(scene.things[struck].colour) < colours
 
