@@ -23,9 +23,10 @@ ARMS = ("bias", "grpo", "cdpo")
 
 @pytest.fixture(scope="module")
 def file(mini_video: VideoConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped base, two seeds, three arms as in configs/study.yaml but a quarter as long."""
+    """The shipped base, two seeds, three arms as in configs/study.yaml but shorter."""
     folder = tmp_path_factory.mktemp("study")
     size = {"steps": 10, "prompts_per_step": 12}
+    longer = {"steps": 20, "prompts_per_step": 12}  # repulsion takes its time to get away
     repel = {"direction": "repel", "anchor": "bias", "coefficient": 0.3}
     study = {
         "name": "small",
@@ -34,7 +35,7 @@ def file(mini_video: VideoConfig, tmp_path_factory: pytest.TempPathFactory) -> P
         "warm_starts": ["shipped"],
         "seeds": [11, 12],
         "jobs": 2,
-        "world": {"train": 240, "validation": 120},
+        "world": {"train": 240, "validation": 100},
         "divergence_questions": 4,
         "video": mini_video.model_dump(),
         "sampling": {"max_tokens": 48},
@@ -44,7 +45,7 @@ def file(mini_video: VideoConfig, tmp_path_factory: pytest.TempPathFactory) -> P
         "arms": [
             {"name": "bias", "questions": "bias", **size},
             {"name": "grpo", **size},
-            {"name": "cdpo", "kl": repel, **size},
+            {"name": "cdpo", "kl": repel, **longer},
         ],
     }
     path = folder / "study.yaml"

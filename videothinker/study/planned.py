@@ -12,7 +12,7 @@ from videothinker.errors import InputError
 from videothinker.model_files import require_safe
 from videothinker.progress import duration
 from videothinker.study.cells import cells
-from videothinker.study.config import StudyConfig, load_study
+from videothinker.study.config import Arm, StudyConfig, load_study
 from videothinker.study.table import table
 from videothinker.training import one_file, require_files
 
@@ -70,7 +70,7 @@ def dry_run(study: StudyConfig) -> dict[str, Any]:
     lines.append("arms of each cell, beside its base:")
     lines += [
         f"  {arm.name:<{width}}  {arm.questions} questions, {arm.steps} steps of"
-        f" {arm.prompts_per_step}, {_divergence(arm.kl)}"
+        f" {arm.prompts_per_step}, {_divergence(arm.kl)}{_replayed(arm, study.sampling.group_size)}"
         for arm in study.arms
     ]
     lines.append("compared: " + ", ".join(f"{a} minus {b}" for a, b in study.pairs))
@@ -109,3 +109,7 @@ def _divergence(kl: KLConfig) -> str:
         return "no divergence term"
     held = f", held at {kl.target:g}" if kl.target is not None else ""
     return f"{kl.direction} {kl.anchor}, {kl.estimator} at {kl.coefficient:g}{held}"
+
+
+def _replayed(arm: Arm, group_size: int) -> str:
+    return f", {arm.replay} of each {group_size} from the base" if arm.replay else ""
