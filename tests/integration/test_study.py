@@ -26,7 +26,7 @@ def file(mini_video: VideoConfig, tmp_path_factory: pytest.TempPathFactory) -> P
     """The shipped base, two seeds, three arms as in configs/study.yaml but shorter."""
     folder = tmp_path_factory.mktemp("study")
     size = {"steps": 10, "prompts_per_step": 12}
-    longer = {"steps": 20, "prompts_per_step": 12}  # repulsion takes its time to get away
+    longer = {"steps": 16, "prompts_per_step": 12}  # repulsion takes its time to get away
     repel = {"direction": "repel", "anchor": "bias", "coefficient": 0.3}
     study = {
         "name": "small",
@@ -39,7 +39,12 @@ def file(mini_video: VideoConfig, tmp_path_factory: pytest.TempPathFactory) -> P
         "divergence_questions": 4,
         "video": mini_video.model_dump(),
         "sampling": {"max_tokens": 48},
-        "learner": {"learning_rate": 2e-4, "max_grad_norm": 1.0, "save_every": 5},
+        "learner": {
+            "learning_rate": 2e-4,
+            "schedule": "constant",
+            "max_grad_norm": 1.0,
+            "save_every": 5,
+        },
         "rollout": {"max_model_len": 512, "cache_gb": 0.25},
         "cluster": {"device": "cpu", "logprob_tolerance": 1e-4},
         "arms": [
