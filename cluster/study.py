@@ -29,8 +29,10 @@ from videothinker.progress import ProgressLine
 from videothinker.run import atomic_write
 from videothinker.study.cells import Cell, cells, inputs, run_of
 from videothinker.study.config import BASE, StudyConfig, require_same_study
+from videothinker.study.curves import curves
 from videothinker.study.divergence import divergences
 from videothinker.study.figure import figure
+from videothinker.study.learning import learning
 from videothinker.study.measuring import Exam, measure, read_exam
 from videothinker.study.mixing import balanced
 from videothinker.study.results import Measured, results
@@ -148,7 +150,13 @@ def analyse(study: StudyConfig, failures: Mapping[str, str]) -> dict[str, Any]:
         progress(0, len(every))
         for done, cell in enumerate(every, start=1):
             arms = measure_cell(study, cell, exam)
-            measured.append(Measured(cell=cell, arms=arms, failure=failures.get(cell.name)))
+            trained = {
+                arm.name: learning(cell.run, arm.name, arm.replay)
+                for arm in study.arms
+                if arm.name in arms
+            }
+            failure = failures.get(cell.name)
+            measured.append(Measured(cell=cell, arms=arms, learning=trained, failure=failure))
             progress(done, len(every))
     return results(study, exam, measured)
 
@@ -172,3 +180,4 @@ def write(folder: Path, found: dict[str, Any]) -> None:
     atomic_write(folder / "results.json", json.dumps(found, indent=1) + "\n")
     atomic_write(folder / "table.md", table(found))
     atomic_write(folder / "figure.svg", figure(found))
+    atomic_write(folder / "learning.svg", curves(found))

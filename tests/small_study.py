@@ -9,6 +9,7 @@ import numpy as np
 
 from videothinker.study.cells import cells
 from videothinker.study.config import StudyConfig
+from videothinker.study.learning import SERIES
 from videothinker.study.measuring import METRICS, Exam
 from videothinker.study.results import Measured
 from videothinker.types import Question
@@ -68,6 +69,12 @@ def measured_at_random(study: StudyConfig, exam: Exam) -> list[Measured]:
                     values[name][~inferential] = np.nan
             values["divergence"] = rng.random(8)
             arms[arm] = values
+        learning = {arm: learning_at_random(rng) for arm in arms if arm != "base"}
         failure = "the disk is full" if last else None
-        found.append(Measured(cell=cell, arms=arms, failure=failure))
+        found.append(Measured(cell=cell, arms=arms, learning=learning, failure=failure))
     return found
+
+
+def learning_at_random(rng: np.random.Generator) -> dict[str, list[np.ndarray]]:
+    """Three steps; the second asks no inferential question."""
+    return {name: [rng.random(2), np.array([]), rng.random(1)] for name in SERIES}

@@ -15,6 +15,7 @@ from cli_process import Command, wait_for
 
 from videothinker.config import VideoConfig
 from videothinker.run import read_lines
+from videothinker.study.curves import curves
 from videothinker.study.figure import figure
 from videothinker.study.table import table
 
@@ -91,6 +92,15 @@ def test_every_cell_has_every_arm(study: dict[str, Any]) -> None:
         assert list(cell["arms"]) == ["base", *ARMS]
 
 
+def test_what_was_met_in_training_is_there_for_every_step(study: dict[str, Any]) -> None:
+    assert {arm: len(entry["right"]) for arm, entry in study["learning"].items()} == {
+        "bias": 10,
+        "grpo": 10,
+        "cdpo": 16,
+    }
+    assert set(study["learning"]["bias"]["right"]) == {None}, "an inferential question"
+
+
 def test_every_figure_is_a_share_with_its_interval(study: dict[str, Any]) -> None:
     kinds = ("observational", "inferential", "overall", "reasoning_wording", "cosmetic")
     for entry in study["arms"].values():
@@ -122,6 +132,7 @@ def test_the_files_say_what_the_command_says(study: dict[str, Any], file: Path) 
     assert json.loads((results / "results.json").read_text()) == study
     assert (results / "table.md").read_text() == table(study)
     assert (results / "figure.svg").read_text() == figure(study)
+    assert (results / "learning.svg").read_text() == curves(study)
     assert np.isfinite(study["minutes"])
 
 

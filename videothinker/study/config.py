@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from videothinker.charts import SERIES_COLOURS
 from videothinker.config import (
     ClusterConfig,
     DType,
@@ -34,7 +35,7 @@ BASE = "base"
 """The arm that every study has: the models that the others start from."""
 NO_MODEL_DEPENDS_ON = (
     *("out", "results", "jobs", "warm_starts", "seeds"),
-    *("divergence_questions", "reference", "compare"),
+    *("divergence_questions", "reference", "compare", "curves"),
 )
 """Settings that may change between two calls for one study."""
 Mix = Literal["all", "bias", "balanced"]
@@ -63,7 +64,7 @@ class StudyConfig(Section):
     name: str
     out: Place
     results: Place
-    """Folder of results.json, table.md and figure.svg."""
+    """Folder of results.json, table.md, figure.svg and learning.svg."""
     warm_starts: tuple[Literal["shipped"] | int | Place, ...] = Field(min_length=1)
     """Base models: the seed of one that is made here, the folder of one that exists, or shipped."""
     seeds: tuple[int, ...] = Field(min_length=1)
@@ -88,6 +89,8 @@ class StudyConfig(Section):
     """The arm that every other one is compared with."""
     compare: tuple[tuple[str, str], ...] = ()
     """Further pairs of arms: the first minus the second."""
+    curves: tuple[str, ...] = Field(default=(), max_length=SERIES_COLOURS)
+    """Arms whose training is drawn in learning.svg; none is the reference and the first others."""
 
     @property
     def arm_names(self) -> tuple[str, ...]:
@@ -159,6 +162,13 @@ def _check_names(study: StudyConfig) -> Iterator[Problem]:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(known)}."
             yield (key, "arms"), f"{key} = {name!r}: no arm has this name. {hint}"
+    for number, name in enumerate(study.curves):
+        if name not in known[1:]:
+            yield (
+                (f"curves.{number}", "arms"),
+                f"curves.{number} = {name!r}: no arm that is trained has this name. There are:"
+                f" {', '.join(known[1:])}.",
+            )
     for number, (first, second) in enumerate(study.compare):
         if first == second:
             yield (

@@ -12,6 +12,8 @@ import numpy as np
 
 from videothinker.study.cells import Cell
 from videothinker.study.config import StudyConfig
+from videothinker.study.curves import first_arms
+from videothinker.study.learning import Learning, by_step
 from videothinker.study.measuring import METRICS, Exam
 from videothinker.study.statistics import Estimate, estimate, holm
 
@@ -31,6 +33,7 @@ class Measured:
 
     cell: Cell
     arms: Mapping[str, Mapping[str, np.ndarray]]
+    learning: Mapping[str, Learning]
     failure: str | None = None
 
 
@@ -47,6 +50,12 @@ def results(study: StudyConfig, exam: Exam, measured: Sequence[Measured]) -> dic
         "reference": study.reference,
         "arms": {arm: found for arm in study.arm_names if (found := _arm(arm, measured))},
         "paired": _paired(study, measured),
+        "learning": {
+            arm.name: by_step(one.learning[arm.name] for one in measured if arm.name in one.arms)
+            for arm in study.arms
+            if any(arm.name in one.arms for one in measured)
+        },
+        "drawn": list(study.curves or first_arms(study.arm_names[1:], study.reference)),
         "cells": {one.cell.name: _cell(one) for one in measured},
         "missing": _missing(study, measured),
     }

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from small_study import measured_at_random, small_exam, small_study
 
+from videothinker.study.curves import curves
 from videothinker.study.figure import figure
 from videothinker.study.planned import told
 from videothinker.study.results import digest_of, results
@@ -104,6 +105,25 @@ def test_the_figure_is_a_picture_with_a_dot_for_each_arm_and_kind(found: dict[st
     assert "prefers-color-scheme: dark" in drawing
 
 
+def test_what_arms_met_in_training_is_the_mean_over_groups_of_all_cells(tmp_path: Path) -> None:
+    study, exam = small_study(tmp_path), small_exam()
+    measured = measured_at_random(study, exam)
+    entry = results(study, exam, measured)["learning"]["cdpo"]["right"]
+    groups = [one.learning["cdpo"]["right"][0] for one in measured if "cdpo" in one.learning]
+    assert len(groups) == 3
+    assert entry == [pytest.approx(np.mean(groups)), None, pytest.approx(entry[2])]
+
+
+def test_a_line_is_drawn_for_each_arm_in_each_panel(found: dict[str, Any]) -> None:
+    assert found["drawn"] == ["grpo", "bias", "cdpo"]
+    drawing = curves(found)
+    root = ElementTree.fromstring(drawing)
+    lines = root.findall(".//{http://www.w3.org/2000/svg}polyline")
+    assert len(lines) == 2 * 3
+    assert all(len(line.get("points", "").split()) == 2 for line in lines)
+    assert "prefers-color-scheme: dark" in drawing
+
+
 def test_the_digest_tells_studies_apart_that_give_other_figures(tmp_path: Path) -> None:
     study = small_study(tmp_path)
     assert digest_of(study.model_copy(update={"jobs": 7, "out": tmp_path})) == digest_of(study)
@@ -115,3 +135,4 @@ def test_the_published_table_and_figure_are_what_the_published_results_give() ->
     published = json.loads((PUBLISHED / "results.json").read_text())
     assert (PUBLISHED / "table.md").read_text() == table(published)
     assert (PUBLISHED / "figure.svg").read_text() == figure(published)
+    assert (PUBLISHED / "learning.svg").read_text() == curves(published)

@@ -1,0 +1,54 @@
+"""What an arm met in training: right answers to inferential questions, step by step.
+
+Of a group without a right answer nothing can be learned, whatever the policy would have needed to
+learn. So the share of groups that have one says whether an arm could still have turned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+SERIES = {
+    "right": "right answers to inferential questions in training",
+    "answered": "inferential groups with a right answer",
+}
+"""right: of the policy's own completions. answered: of all, with those of the base that are
+replayed."""
+Learning = Mapping[str, Sequence[np.ndarray]]
+"""Of one arm of one cell, by series: the values of each step's inferential groups."""
+
+
+def learning(run: Path, arm: str, replayed: int) -> Learning:
+    """From the rollouts of a run's stage, whose groups end with the completions replayed."""
+    found: dict[str, list[np.ndarray]] = {name: [] for name in SERIES}
+    columns = ["category", "reward_soft_accuracy"]
+    for file in sorted((run / "rollouts").glob(f"{arm}-[0-9]*.parquet")):
+        groups = [
+            np.array(row["reward_soft_accuracy"]) == 1
+            for row in pq.read_table(file, columns=columns).to_pylist()
+            if row["category"] == "inferential"
+        ]
+        own = [group[: len(group) - replayed] for group in groups]
+        found["right"].append(np.array([group.mean() for group in own]))
+        found["answered"].append(np.array([group.any() for group in groups], float))
+    return found
+
+
+def by_step(some: Iterable[Learning]) -> dict[str, list[float | None]]:
+    """Over cells: each series' mean at each step, None where nobody was asked."""
+    cells = list(some)
+    return {name: [_mean(step) for step in _steps(cells, name)] for name in SERIES}
+
+
+def _steps(cells: Sequence[Learning], name: str) -> Iterable[tuple[np.ndarray, ...]]:
+    return zip(*(cell[name] for cell in cells), strict=False)
+
+
+def _mean(step: tuple[np.ndarray, ...]) -> float | None:
+    """Each group counts once."""
+    values = np.concatenate(step)
+    return float(values.mean()) if len(values) else None
