@@ -135,10 +135,12 @@ class SamplingConfig(Section):
 class KLConfig(Section):
     """The divergence term: away from the bias model, towards it, or absent."""
 
-    direction: Literal["repel", "attract", "none"] = "none"
+    direction: Literal["repel", "attract", "discount", "none"] = "none"
+    """discount: no term in the loss; what the anchor would have said too earns less."""
     anchor: Anchor = "bias"
     """The name of an earlier stage; base: this stage's initial model; otherwise a path."""
     coefficient: float = Field(default=0.01, ge=0)
+    """With discount, the share of a right answer's reward that goes at a likelihood of 1."""
     target: float | None = Field(default=None, gt=0)
     """Nats a token: every step moves the coefficient so that the divergence is held here; None
     leaves it as it is."""

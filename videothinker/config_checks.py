@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
-from videothinker.config import GuardConfig, Part, RunConfig, StageConfig
+from videothinker.config import GuardConfig, KLConfig, Part, RunConfig, StageConfig
 from videothinker.data.store import read_questions
 from videothinker.data.video_files import locate
 from videothinker.disk import shortage
 from videothinker.errors import InputError
 from videothinker.model_files import require_safe
+from videothinker.rewards import RIGHTNESS
 
 Problem = tuple[tuple[str, ...], str]
 """The dotted keys that the problem is about, and the sentence for the user."""
@@ -29,6 +30,7 @@ KL_DETAILS = (
     "applies_to",
     "skip_equal_groups",
 )
+DISCOUNT_DETAILS = ("coefficient", "anchor")
 UPLOAD = "_ray_pkg_"
 """How Ray names what it unpacks for a job."""
 CLEVRER_SITE = "http://clevrer.csail.mit.edu"
@@ -119,6 +121,13 @@ def _check_stages(config: RunConfig) -> Iterator[Problem]:
                 f"stages.{number}.replay = {stage.replay}: the policy samples nothing of a group of"
                 f" sampling.group_size = {config.sampling.group_size}. Replay fewer",
             )
+        if stage.kl.direction == "discount" and not {*RIGHTNESS} & {*config.rewards}:
+            yield (
+                ("rewards", f"stages.{number}.kl.direction"),
+                f"stages.{number}.kl.direction = 'discount': none of the rewards"
+                f" {', '.join(config.rewards)} is for the answer, so nothing would be discounted."
+                f" Add {' or '.join(RIGHTNESS)} to rewards",
+            )
         earlier.append(stage.name)
     if not config.rewards:
         yield (("rewards",), "rewards = []: there is nothing to learn from. Name at least one")
@@ -126,22 +135,33 @@ def _check_stages(config: RunConfig) -> Iterator[Problem]:
         yield (("rewards",), "rewards: the same reward is named twice. Name each once")
 
 
+def _idle(kl: KLConfig) -> tuple[str, ...]:
+    """Keys that somebody wrote down and that do nothing with this direction."""
+    used = {"none": (), "discount": DISCOUNT_DETAILS}.get(kl.direction, KL_DETAILS)
+    return tuple(key for key in KL_DETAILS if key in kl.model_fields_set and key not in used)
+
+
 def _check_kl(
     where: str, stage: StageConfig, earlier: list[str], later: list[str]
 ) -> Iterator[Problem]:
     kl = stage.kl
-    if kl.direction == "none":
+    if idle := _idle(kl):
         # A coefficient somebody wrote down and that does nothing is not the run that was meant.
-        idle = [key for key in KL_DETAILS if key in kl.model_fields_set]
-        if idle:
-            values = " and ".join(f"{key} = {getattr(kl, key)!r}" for key in idle)
-            yield (
-                tuple(f"{where}.{key}" for key in ("direction", *idle)),
-                f"{where}: with direction none, {values} would have no effect. Set direction to"
-                f" repel or attract, or leave nothing else (as an argument:"
-                f" {where}='{{direction: none}}')",
-            )
+        values = " and ".join(f"{key} = {getattr(kl, key)!r}" for key in idle)
+        yield (
+            tuple(f"{where}.{key}" for key in ("direction", *idle)),
+            f"{where}: with direction {kl.direction}, {values} would have no effect. Set direction"
+            f" to repel or attract, or leave it out (as an argument:"
+            f" {where}='{{direction: {kl.direction}}}')",
+        )
+    if kl.direction == "none":
         return
+    if kl.direction == "discount" and not 0 < kl.coefficient <= 1:
+        yield (
+            (f"{where}.coefficient",),
+            f"{where}.coefficient = {kl.coefficient:g}: with direction discount it is a share of"
+            " the reward. Use more than 0, and 1 at most",
+        )
     known = ("base", *earlier)
     if kl.anchor in known or os.sep in kl.anchor or Path(kl.anchor).is_dir():
         return
@@ -173,8 +193,9 @@ def _check_guard(where: str, stage: StageConfig) -> Iterator[Problem]:
             f"{where}.kl.target = {kl.target:g}: a coefficient of 0 stays 0 however it is"
             f" multiplied. Set {where}.kl.coefficient to where it should start",
         )
-    if guard.action == "lower" and (held or kl.direction == "none" or kl.coefficient == 0):
-        reason = "kl.target would raise it again" if held else "this stage has no divergence"
+    in_loss = kl.direction in ("repel", "attract")
+    if guard.action == "lower" and (held or not in_loss or kl.coefficient == 0):
+        reason = "kl.target would raise it again" if held else "this stage's loss has no divergence"
         yield (
             (f"{where}.guard.action", f"{where}.kl"),
             f"{where}.guard.action = 'lower': there is no coefficient to lower, {reason}. Use stop",

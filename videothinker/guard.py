@@ -201,6 +201,8 @@ def stop_message(where: str, stage: StageConfig, step: int, cause: str) -> str:
     """What the user reads when the guard ends a run; `where` is the stage's place, `stages.N`."""
     if stage.kl.direction == "none":
         remedy = "a lower learner.learning_rate"
+    elif stage.kl.direction == "discount":
+        remedy = f"{where}.kl.coefficient below {stage.kl.coefficient:g}"
     else:
         remedy = f"{where}.kl.coefficient below {stage.kl.coefficient:g}, {where}.kl.target"
         remedy += f" or {where}.guard.action=lower"

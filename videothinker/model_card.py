@@ -129,8 +129,14 @@ def _method(lineage: ModelLineage) -> str:
     kl, anchor = lineage["kl"], lineage["anchor"]
     if anchor is None:
         return "GRPO (clip-higher) without a divergence term:"
+    named = f"`{anchor['path']}` (sha256 `{anchor['digest']}`)"
+    if kl["direction"] == "discount":
+        return (
+            f"GRPO (clip-higher); right answers earned less the likelier {named} found them, by"
+            f" {kl['coefficient']:g} at a likelihood of 1:"
+        )
     direction = {"repel": "repelled from", "attract": "attracted to"}[kl["direction"]]
     return (
-        f"GRPO (clip-higher), {direction} `{anchor['path']}` (sha256 `{anchor['digest']}`) with "
+        f"GRPO (clip-higher), {direction} {named} with "
         f"coefficient {kl['coefficient']:g}, estimator {kl['estimator']}, bound {kl['bound']:g}:"
     )

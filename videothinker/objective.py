@@ -22,11 +22,12 @@ from torch import Tensor
 from videothinker.divergence import k1, k2, k3, policy
 from videothinker.objective_checks import check_choice, check_numbers, check_tensors
 
-Direction = Literal["repel", "attract", "none"]
+Direction = Literal["repel", "attract", "discount", "none"]
 Estimator = Literal["k1", "k2", "k3", "policy", "exact"]
 Aggregation = Literal["sequence", "token"]
 
-SIGN = {"repel": 1.0, "attract": -1.0, "none": 0.0}
+SIGN = {"repel": 1.0, "attract": -1.0, "discount": 0.0, "none": 0.0}
+"""discount is felt by the rewards (videothinker.scoring); here the divergence is only measured."""
 SAMPLED = {"k1": k1, "k2": k2, "k3": k3, "policy": policy}
 
 

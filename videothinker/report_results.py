@@ -140,6 +140,8 @@ def _manner(run: Snapshot, model: Model) -> str:
         return f"{learning} that also pushes the model away from {anchor}"
     if kl.get("direction") == "attract":
         return f"{learning} that also holds the model near {anchor}"
+    if kl.get("direction") == "discount":
+        return f"{learning}, where right answers earn less the likelier they are to {anchor}"
     return learning
 
 

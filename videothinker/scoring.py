@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from videothinker.config import KLConfig
-from videothinker.rewards import score
+from videothinker.rewards import RIGHTNESS, score
 from videothinker.types import AnchorScores, Completion, RolloutGroup, ScoredGroup
 
 ANSWER_TAG = "<answer>"
@@ -46,10 +46,27 @@ def score_groups(
         score(reward_names, [one.text for one in group.completions], group.question.answer)
         for group, _ in groups
     ]
+    if kl is not None and kl.direction == "discount":
+        for parts, (_, anchor) in zip(rewards, groups, strict=True):
+            assert anchor is not None
+            parts["discount"] = discount(parts, anchor, kl.coefficient)
     totals = [np.sum(list(parts.values()), axis=0, dtype=np.float32) for parts in rewards]
     advantages = group_advantages(torch.from_numpy(np.stack(totals))).numpy().astype(np.float32)
     scored = zip(groups, rewards, advantages, strict=True)
     return [_scored(group, anchor, parts, own, kl) for (group, anchor), parts, own in scored]
+
+
+def discount(
+    rewards: Mapping[str, np.ndarray], anchor: AnchorScores, coefficient: float
+) -> np.ndarray:
+    """What right answers lose for being what the anchor would have said: [G], 0 or less.
+
+    Of the rewards for being right, the coefficient's share at a likelihood of 1. The likelihood is
+    the mean token's, so that long completions are not all equally unlikely.
+    """
+    likely = np.exp([logprobs.mean() if len(logprobs) else 0.0 for logprobs in anchor.logprobs])
+    earned = np.sum([rewards[name] for name in RIGHTNESS if name in rewards], axis=0)
+    return np.asarray(-coefficient * likely * earned, np.float32)
 
 
 def _scored(

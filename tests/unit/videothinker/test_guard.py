@@ -212,7 +212,12 @@ stages:
     [
         ("{direction: repel, anchor: base, coefficient: 0, target: 1}", "{}", "a coefficient of 0"),
         ("{direction: none, target: 1}", "{}", "target = 1.0 would have no effect"),
-        ("{direction: none}", "{action: lower}", "this stage has no divergence"),
+        ("{direction: none}", "{action: lower}", "this stage's loss has no divergence"),
+        (
+            "{direction: discount, anchor: base, coefficient: 0.5}",
+            "{action: lower}",
+            "this stage's loss has no divergence",
+        ),
         (
             "{direction: repel, anchor: base, target: 1}",
             "{action: lower}",

@@ -55,6 +55,19 @@ def test_every_estimator_enters_as_in_the_naive_formula(
     torch.testing.assert_close(slope(loss, logp), slope(expected, logp), atol=1e-12, rtol=0)
 
 
+def test_with_a_discount_the_divergence_is_measured_and_not_felt() -> None:
+    logp, anchor, advantages, mask = random_batch(1)
+    plain, _ = policy_loss(logp, logp.detach(), None, advantages, mask)
+    loss, stats = policy_loss(
+        logp, logp.detach(), anchor, advantages, mask, coefficient=0.5, direction="discount"
+    )
+    torch.testing.assert_close(slope(loss, logp), slope(plain, logp), atol=1e-12, rtol=0)
+    assert loss == plain
+    assert stats["kl"] == pytest.approx(
+        float(((logp - anchor) * mask).sum().detach() / mask.sum()), abs=1e-12
+    )
+
+
 @pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
 def test_the_loss_has_the_slopes_of_finite_differences(estimator: Any) -> None:
     logp, anchor, advantages, mask = random_batch(2)

@@ -60,6 +60,30 @@ def test_anchor_logprobs_must_fit_the_sampled_tokens() -> None:
         score_group(group(RIGHT, WRONG), ["format"], AnchorScores(logprobs=fitting.logprobs[:1]))
 
 
+def likely(*chances: float) -> AnchorScores:
+    """An anchor that finds every token of a completion equally likely."""
+    return AnchorScores(logprobs=tuple(np.full(3, np.log(p), np.float32) for p in chances))
+
+
+def test_a_right_answer_loses_by_how_likely_its_tokens_are_to_the_anchor() -> None:
+    kl = KLConfig(direction="discount", coefficient=0.5)
+    rewards = ["soft_accuracy", "format"]
+    scored = score_group(group(RIGHT, RIGHT, WRONG), rewards, likely(0.8, 0.2, 0.8), kl)
+    assert scored.rewards["soft_accuracy"].tolist() == [1, 1, 0]
+    assert scored.rewards["discount"] == pytest.approx([-0.4, -0.1, 0], abs=1e-6)
+    totals = np.array([1.6, 1.9, 1.0])
+    expected = (totals - totals.mean()) / (totals.std(ddof=1) + 1e-4)
+    assert scored.advantages == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_discount_is_on_being_right_not_on_the_form() -> None:
+    kl = KLConfig(direction="discount", coefficient=1.0)
+    scored = score_group(group(WRONG, WRONG), ["soft_accuracy", "format"], likely(0.9, 0.1), kl)
+    assert scored.rewards["discount"].tolist() == [0, 0]
+    assert scored.advantages.tolist() == [0, 0]
+    assert scored.divergence_mask is None
+
+
 def test_a_scored_group_carries_the_anchors_hidden_states_where_there_are_any() -> None:
     logprobs = (np.ones(3, np.float32),) * 2
     with_states = AnchorScores(logprobs=logprobs, hidden=(np.ones((3, 8), np.float32),) * 2)
