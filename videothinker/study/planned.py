@@ -21,11 +21,11 @@ START_SECONDS = 30.0
 """Of a run's processes."""
 STAGE_SECONDS = 17.0
 """A stage's loading and export."""
-COMPLETION_SECONDS = 0.019
+COMPLETION_SECONDS = 0.0155
 """A completion's share of a training step."""
-ANSWER_SECONDS = 0.05
-"""All from quickstart runs with two cores to themselves and others: 1.8 s a step of 96 completions,
-90 s a stage of 40 steps, 362 s in all with four times 300 answers (2026-11-21)."""
+ANSWER_SECONDS = 0.02
+"""All from a quickstart with two cores to itself: 308 s with three stages of 40 steps of 96
+completions and four exams of 600 answers, about 12 s an exam and 1.5 s a step (2026-11-22)."""
 
 
 def asked_study(words: Sequence[str]) -> StudyConfig:
