@@ -19,16 +19,15 @@ from videothinker.study.curves import curves
 from videothinker.study.figure import figure
 from videothinker.study.table import table
 
-ARMS = ("bias", "grpo", "cdpo")
+ARMS = ("bias", "grpo", "discount")
 
 
 @pytest.fixture(scope="module")
 def file(mini_video: VideoConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped base, two seeds, three arms as in configs/study.yaml but shorter."""
     folder = tmp_path_factory.mktemp("study")
-    size = {"steps": 10, "prompts_per_step": 12}
-    longer = {"steps": 16, "prompts_per_step": 12}  # repulsion takes its time to get away
-    repel = {"direction": "repel", "anchor": "bias", "coefficient": 0.3}
+    size = {"steps": 12, "prompts_per_step": 12}
+    discount = {"direction": "discount", "anchor": "bias", "coefficient": 0.5}
     study = {
         "name": "small",
         "out": str(folder / "out"),
@@ -51,7 +50,7 @@ def file(mini_video: VideoConfig, tmp_path_factory: pytest.TempPathFactory) -> P
         "arms": [
             {"name": "bias", "questions": "bias", **size},
             {"name": "grpo", **size},
-            {"name": "cdpo", "kl": repel, **longer},
+            {"name": "discount", "kl": discount, **size},
         ],
     }
     path = folder / "study.yaml"
@@ -64,7 +63,7 @@ def study(file: Path) -> dict[str, Any]:
     """Its results; the first command is killed when both cells have their bias model."""
     runs = [file.parent / "out" / "cells" / f"shipped-seed{seed}" / "run" for seed in (11, 12)]
     first = Command("study", file)
-    second_stage = 11  # the line of its first step
+    second_stage = 13  # the line of its first step
     wait_for(
         lambda: all(len(read_lines(run / "metrics.jsonl")) >= second_stage for run in runs),
         first,
@@ -94,9 +93,9 @@ def test_every_cell_has_every_arm(study: dict[str, Any]) -> None:
 
 def test_what_was_met_in_training_is_there_for_every_step(study: dict[str, Any]) -> None:
     assert {arm: len(entry["right"]) for arm, entry in study["learning"].items()} == {
-        "bias": 10,
-        "grpo": 10,
-        "cdpo": 16,
+        "bias": 12,
+        "grpo": 12,
+        "discount": 12,
     }
     assert set(study["learning"]["bias"]["right"]) == {None}, "an inferential question"
 
@@ -106,14 +105,14 @@ def test_every_figure_is_a_share_with_its_interval(study: dict[str, Any]) -> Non
     for entry in study["arms"].values():
         for kind in kinds:
             assert 0 <= entry[kind]["low"] <= entry[kind]["mean"] <= entry[kind]["high"] <= 1
-    assert set(study["paired"]) == {f"{arm}-minus-grpo" for arm in ("base", "bias", "cdpo")}
+    assert set(study["paired"]) == {f"{arm}-minus-grpo" for arm in ("base", "bias", "discount")}
 
 
 def test_the_bias_model_is_no_nats_from_itself_and_the_others_are(study: dict[str, Any]) -> None:
     """Its sampler's log-probs are those of the forward that measures the divergence."""
     divergence = {arm: entry["divergence"]["mean"] for arm, entry in study["arms"].items()}
     assert abs(divergence["bias"]) < 1e-4
-    assert all(abs(divergence[arm]) > 1e-3 for arm in ("base", "grpo", "cdpo"))
+    assert all(abs(divergence[arm]) > 1e-3 for arm in ("base", "grpo", "discount"))
 
 
 def test_the_same_base_answers_alike_in_every_cell_and_trained_models_do_not(
@@ -124,7 +123,7 @@ def test_the_same_base_answers_alike_in_every_cell_and_trained_models_do_not(
     biased = [arms.pop("divergence") for arms in apart]  # each from the bias model of its cell
     assert apart[0] == apart[1]
     assert biased[0] != biased[1]
-    assert first["cdpo"] != second["cdpo"]
+    assert first["discount"] != second["discount"]
 
 
 def test_the_files_say_what_the_command_says(study: dict[str, Any], file: Path) -> None:
@@ -140,10 +139,10 @@ def test_a_finished_study_is_measured_again_in_seconds(study: dict[str, Any], fi
     code, out, err = Command("study", file, "reference=bias", "--json").finish(180)
     assert code == 0, err
     assert json.loads(out)["arms"] == study["arms"]
-    assert "cdpo-minus-bias" in json.loads(out)["paired"]
+    assert "discount-minus-bias" in json.loads(out)["paired"]
 
 
-def test_the_bias_model_and_plain_grpo_lose_the_inferential_answers_that_repulsion_keeps(
+def test_the_bias_model_and_plain_grpo_lose_the_inferential_answers_that_a_discount_keeps(
     study: dict[str, Any],
 ) -> None:
     """Tolerances: docs/study.md, how far seeds of one base lie apart."""
@@ -151,4 +150,4 @@ def test_the_bias_model_and_plain_grpo_lose_the_inferential_answers_that_repulsi
     assert study["arms"]["bias"]["observational"]["mean"] > 0.95
     assert means["bias"] < 0.08
     assert means["grpo"] < means["base"] - 0.1
-    assert means["cdpo"] > means["grpo"] + 0.2
+    assert means["discount"] > means["grpo"] + 0.2
