@@ -75,6 +75,7 @@ def measured_at_random(study: StudyConfig, exam: Exam) -> list[Measured]:
     return found
 
 
-def learning_at_random(rng: np.random.Generator) -> dict[str, list[np.ndarray]]:
+def learning_at_random(rng: np.random.Generator) -> dict[int, dict[str, np.ndarray]]:
     """Three steps; the second asks no inferential question."""
-    return {name: [rng.random(2), np.array([]), rng.random(1)] for name in SERIES}
+    sizes = {1: 2, 2: 0, 3: 1}
+    return {step: {name: rng.random(size) for name in SERIES} for step, size in sizes.items()}

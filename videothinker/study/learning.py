@@ -18,37 +18,39 @@ SERIES = {
 }
 """right: of the policy's own completions. answered: of all, with those of the base that are
 replayed."""
-Learning = Mapping[str, Sequence[np.ndarray]]
-"""Of one arm of one cell, by series: the values of each step's inferential groups."""
+Learning = Mapping[int, Mapping[str, np.ndarray]]
+"""Of one arm of one cell: by step and series, the values of the step's inferential groups."""
 
 
 def learning(run: Path, arm: str, replayed: int) -> Learning:
     """From the rollouts of a run's stage, whose groups end with the completions replayed."""
-    found: dict[str, list[np.ndarray]] = {name: [] for name in SERIES}
+    found: dict[int, dict[str, np.ndarray]] = {}
     columns = ["category", "reward_soft_accuracy"]
-    for file in sorted((run / "rollouts").glob(f"{arm}-[0-9]*.parquet")):
+    for file in (run / "rollouts").glob(f"{arm}-[0-9]*.parquet"):
         groups = [
             np.array(row["reward_soft_accuracy"]) == 1
             for row in pq.read_table(file, columns=columns).to_pylist()
             if row["category"] == "inferential"
         ]
         own = [group[: len(group) - replayed] for group in groups]
-        found["right"].append(np.array([group.mean() for group in own]))
-        found["answered"].append(np.array([group.any() for group in groups], float))
+        found[int(file.stem.removeprefix(f"{arm}-"))] = {
+            "right": np.array([group.mean() for group in own]),
+            "answered": np.array([group.any() for group in groups], float),
+        }
     return found
 
 
 def by_step(some: Iterable[Learning]) -> dict[str, list[float | None]]:
     """Over cells: each series' mean at each step, None where nobody was asked."""
     cells = list(some)
-    return {name: [_mean(step) for step in _steps(cells, name)] for name in SERIES}
+    steps = range(1, max((step for cell in cells for step in cell), default=0) + 1)
+    return {
+        name: [_mean([cell[step][name] for cell in cells if step in cell]) for step in steps]
+        for name in SERIES
+    }
 
 
-def _steps(cells: Sequence[Learning], name: str) -> Iterable[tuple[np.ndarray, ...]]:
-    return zip(*(cell[name] for cell in cells), strict=False)
-
-
-def _mean(step: tuple[np.ndarray, ...]) -> float | None:
+def _mean(groups: Sequence[np.ndarray]) -> float | None:
     """Each group counts once."""
-    values = np.concatenate(step)
+    values = np.concatenate(groups) if groups else np.array([])
     return float(values.mean()) if len(values) else None

@@ -25,11 +25,13 @@ def test_replayed_completions_help_a_group_and_are_no_answer_of_the_policy(tmp_p
         ("inferential", [1, 0, 0, 0]),
     )
     write(tmp_path, "replay-000002", ("observational", [0, 0, 0, 0]))
+    write(tmp_path, "replay-000004", ("inferential", [1, 1, 0, 0]))  # the third had no sample
     write(tmp_path, "replay-more-000001", ("inferential", [1, 1, 1, 1]))
     found = learning(tmp_path, "replay", replayed=2)
-    assert [list(step) for step in found["right"]] == [[0, 0.5], []]
-    assert [list(step) for step in found["answered"]] == [[1, 1], []]
-    assert by_step([found, found]) == {"right": [0.25, None], "answered": [1, None]}
+    assert by_step([found, found]) == {
+        "right": [0.25, None, None, 1],
+        "answered": [1, None, None, 1],
+    }
 
 
 def test_a_partly_right_answer_is_not_right(tmp_path: Path) -> None:

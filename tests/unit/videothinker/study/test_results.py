@@ -109,7 +109,7 @@ def test_what_arms_met_in_training_is_the_mean_over_groups_of_all_cells(tmp_path
     study, exam = small_study(tmp_path), small_exam()
     measured = measured_at_random(study, exam)
     entry = results(study, exam, measured)["learning"]["cdpo"]["right"]
-    groups = [one.learning["cdpo"]["right"][0] for one in measured if "cdpo" in one.learning]
+    groups = [one.learning["cdpo"][1]["right"] for one in measured if "cdpo" in one.learning]
     assert len(groups) == 3
     assert entry == [pytest.approx(np.mean(groups)), None, pytest.approx(entry[2])]
 
