@@ -19,7 +19,7 @@ GIVEN: dict[str, Any] = {"anchor_logp": ONE, "direction": "repel"}
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"direction": "away"}, "direction = 'away': use one of repel, attract, none"),
+        ({"direction": "away"}, "direction = 'away': use one of repel, attract, discount, none"),
         (
             {"estimator": "k4"},
             "estimator = 'k4': use one of k1, k2, k3, policy, exact",
