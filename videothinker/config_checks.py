@@ -156,7 +156,13 @@ def _check_kl(
         )
     if kl.direction == "none":
         return
-    if kl.direction == "discount" and not 0 < kl.coefficient <= 1:
+    if kl.direction == "discount" and "coefficient" not in kl.model_fields_set:
+        yield (
+            (f"{where}.coefficient",),
+            f"{where}.coefficient: missing; the default is a divergence's, and as a share of the"
+            " reward it is next to nothing. Set it, such as 0.5",
+        )
+    elif kl.direction == "discount" and not 0 < kl.coefficient <= 1:
         yield (
             (f"{where}.coefficient",),
             f"{where}.coefficient = {kl.coefficient:g}: with direction discount it is a share of"

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from videothinker.rewards import soft_accuracy
+
 SERIES = {
     "right": "right answers to inferential questions in training",
     "answered": "inferential groups with a right answer",
@@ -25,10 +27,10 @@ Learning = Mapping[int, Mapping[str, np.ndarray]]
 def learning(run: Path, arm: str, replayed: int) -> Learning:
     """From the rollouts of a run's stage, whose groups end with the completions replayed."""
     found: dict[int, dict[str, np.ndarray]] = {}
-    columns = ["category", "reward_soft_accuracy"]
+    columns = ["category", "completions", "answer"]
     for file in (run / "rollouts").glob(f"{arm}-[0-9]*.parquet"):
         groups = [
-            np.array(row["reward_soft_accuracy"]) == 1
+            np.array([soft_accuracy(text, row["answer"]) == 1 for text in row["completions"]])
             for row in pq.read_table(file, columns=columns).to_pylist()
             if row["category"] == "inferential"
         ]

@@ -196,6 +196,7 @@ DISCOUNT = "stages.0.kl={{direction: discount, anchor: base, coefficient: 0.5{}}
     [
         (DISCOUNT.format(", bound: 3"), "with direction discount, bound = 3.0 would have no"),
         (DISCOUNT.format(", target: 1"), "with direction discount, target = 1.0 would have no"),
+        ("stages.0.kl={direction: discount, anchor: base}", "kl.coefficient: missing; the default"),
         (DISCOUNT.replace("0.5", "1.5").format(""), "coefficient = 1.5: with direction discount"),
         (DISCOUNT.replace("0.5", "0").format(""), "coefficient = 0: with direction discount"),
     ],

@@ -9,10 +9,20 @@ import pyarrow.parquet as pq
 
 from videothinker.study.learning import by_step, learning
 
+SAID = {
+    1: "<think>x</think><answer>A,B</answer>",
+    0.5: "<think>x</think><answer>A</answer>",
+    0: "<think>x</think><answer>C</answer>",
+}
+"""By how much of the answer is right."""
+
 
 def write(run: Path, name: str, *groups: tuple[str, list[float]]) -> None:
     (run / "rollouts").mkdir(exist_ok=True)
-    rows = [{"category": kind, "reward_soft_accuracy": right} for kind, right in groups]
+    rows = [
+        {"category": kind, "answer": "A,B", "completions": [SAID[share] for share in right]}
+        for kind, right in groups
+    ]
     pq.write_table(pa.Table.from_pylist(rows), run / "rollouts" / f"{name}.parquet")
 
 
