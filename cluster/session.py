@@ -35,7 +35,7 @@ from videothinker.types import INITIAL_VERSION, LearnerReport, ScoredGroup
 
 logger = logging.getLogger(__name__)
 
-ANSWERED_TOGETHER = 32
+ANSWERED_TOGETHER = 64
 """Validation questions that an engine answers side by side."""
 
 

@@ -1,4 +1,4 @@
-"""Commands run as processes, some at a time, each on its share of the cores."""
+"""Commands run as processes, some at a time, with one thread for each computing process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ class Running:
 
     job: Job
     process: subprocess.Popen[bytes]
-    cores: tuple[int, ...]
 
 
 def run_jobs(jobs: Sequence[Job], at_once: int, look: Callable[[int], None]) -> dict[str, str]:
@@ -41,16 +40,15 @@ def run_jobs(jobs: Sequence[Job], at_once: int, look: Callable[[int], None]) -> 
 
     `look` is called again and again with the number of jobs that have ended.
     """
-    left, free, running = list(jobs), shares(at_once), list[Running]()
+    left, running = list(jobs), list[Running]()
     failures: dict[str, str] = {}
     try:
         while left or running:
-            while left and free:
-                running.append(start(left.pop(0), free.pop(0)))
+            while left and len(running) < at_once:
+                running.append(start(left.pop(0)))
             time.sleep(LOOK_SECONDS)
             for one in [one for one in running if one.process.poll() is not None]:
                 running.remove(one)
-                free.append(one.cores)
                 if one.process.returncode:
                     failures[one.job.name] = reason(one)
             look(len(jobs) - len(left) - len(running))
@@ -59,17 +57,7 @@ def run_jobs(jobs: Sequence[Job], at_once: int, look: Callable[[int], None]) -> 
     return failures
 
 
-def shares(at_once: int) -> list[tuple[int, ...]]:
-    """The cores of this machine, dealt out; all of them to each where there are fewer than jobs.
-
-    Nothing is dealt out where a system cannot hold processes to cores.
-    """
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    fit = len(cores) >= at_once
-    return [tuple(cores[place::at_once] if fit else cores) for place in range(at_once)]
-
-
-def start(job: Job, cores: tuple[int, ...]) -> Running:
+def start(job: Job) -> Running:
     """In a session of its own, so that Ctrl-C reaches us alone; it ends when we end, however."""
     job.log.parent.mkdir(parents=True, exist_ok=True)
     with job.log.open("ab") as log:
@@ -82,9 +70,7 @@ def start(job: Job, cores: tuple[int, ...]) -> Running:
             preexec_fn=end_with_parent,
             env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
         )
-    if cores:
-        os.sched_setaffinity(process.pid, cores)
-    return Running(job=job, process=process, cores=cores)
+    return Running(job=job, process=process)
 
 
 def end(running: Sequence[Running]) -> None:

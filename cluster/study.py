@@ -35,6 +35,7 @@ from videothinker.study.figure import figure
 from videothinker.study.learning import learning
 from videothinker.study.measuring import Exam, measure, read_exam
 from videothinker.study.mixing import balanced
+from videothinker.study.pull import pull
 from videothinker.study.results import Measured, results
 from videothinker.study.table import table
 from videothinker.types import Question
@@ -150,13 +151,20 @@ def analyse(study: StudyConfig, failures: Mapping[str, str]) -> dict[str, Any]:
         progress(0, len(every))
         for done, cell in enumerate(every, start=1):
             arms = measure_cell(study, cell, exam)
-            trained = {
-                arm.name: learning(cell.run, arm.name, arm.replay)
-                for arm in study.arms
-                if arm.name in arms
-            }
-            failure = failures.get(cell.name)
-            measured.append(Measured(cell=cell, arms=arms, learning=trained, failure=failure))
+            trained = [arm for arm in study.arms if arm.name in arms]
+            measured.append(
+                Measured(
+                    cell=cell,
+                    arms=arms,
+                    learning={a.name: learning(cell.run, a.name, a.replay) for a in trained},
+                    pull={
+                        a.name: pull(cell.run, a.name, cell.base, a.kl)
+                        for a in trained
+                        if not a.replay
+                    },
+                    failure=failures.get(cell.name),
+                )
+            )
             progress(done, len(every))
     return results(study, exam, measured)
 

@@ -11,6 +11,7 @@ from videothinker.study.cells import cells
 from videothinker.study.config import StudyConfig
 from videothinker.study.learning import SERIES
 from videothinker.study.measuring import METRICS, Exam
+from videothinker.study.pull import PULLS
 from videothinker.study.results import Measured
 from videothinker.types import Question
 
@@ -70,8 +71,9 @@ def measured_at_random(study: StudyConfig, exam: Exam) -> list[Measured]:
             values["divergence"] = rng.random(8)
             arms[arm] = values
         learning = {arm: learning_at_random(rng) for arm in arms if arm != "base"}
+        pull = {arm: pull_at_random(rng) if arm != "bias" else None for arm in learning}
         failure = "the disk is full" if last else None
-        found.append(Measured(cell=cell, arms=arms, learning=learning, failure=failure))
+        found.append(Measured(cell=cell, arms=arms, learning=learning, pull=pull, failure=failure))
     return found
 
 
@@ -79,3 +81,9 @@ def learning_at_random(rng: np.random.Generator) -> dict[int, dict[str, np.ndarr
     """Three steps; the second asks no inferential question."""
     sizes = {1: 2, 2: 0, 3: 1}
     return {step: {name: rng.random(size) for name in SERIES} for step, size in sizes.items()}
+
+
+def pull_at_random(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Of six groups, four of them of observational questions."""
+    sizes = {"observational": 4, "inferential": 2}
+    return {name: rng.normal(size=sizes.get(name, 6)) for name in PULLS}

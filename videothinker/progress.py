@@ -32,6 +32,7 @@ class ProgressLine:
         self._started = self._said = clock()
         self._terminal = self._stream.isatty()
         self._shown = ""
+        self._done: int | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -45,10 +46,11 @@ class ProgressLine:
         self.close()
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Shows how far it is; `done` counts finished pieces, and 0 of them starts the clock."""
+        """Shows how far it is; `done` counts finished pieces, and the first 0 starts the clock."""
         now = self._clock()
-        if done == 0:
+        if done == 0 and self._done != 0:
             self._started = now
+        self._done = done
         waited = now - self._said
         if done < total and waited < (TERMINAL_SECONDS if self._terminal else LOG_SECONDS):
             return

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from videothinker import mini
-from videothinker.config import DataConfig, ModelConfig, RunConfig, StageConfig
+from videothinker.config import DataConfig, GuardConfig, ModelConfig, RunConfig, StageConfig
 
 if TYPE_CHECKING:
     from videothinker.study.config import Arm, StudyConfig
@@ -95,6 +95,11 @@ def run_of(study: StudyConfig, cell: Cell) -> RunConfig:
 
 
 def _stage(train: Path, arm: Arm) -> StageConfig:
-    """With what was given and nothing else, so that settings without effect are noticed."""
+    """With what was given and nothing else, so that settings without effect are noticed.
+
+    Only the guard is off where an arm does not ask for it: a collapse is a result, and the arms
+    after it are to be measured, too.
+    """
     given = {name: getattr(arm, name) for name in arm.model_fields_set - {"questions"}}
+    given.setdefault("guard", GuardConfig(action="off"))
     return StageConfig(**given, questions=train / f"{QUESTIONS[arm.questions]}.parquet")

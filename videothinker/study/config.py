@@ -70,7 +70,7 @@ class StudyConfig(Section):
     seeds: tuple[int, ...] = Field(min_length=1)
     """Of the training."""
     jobs: Positive = 1
-    """Cells that are run side by side, each on its share of the cores."""
+    """Cells that are run side by side."""
     world: StudyWorld = StudyWorld()
     split: Literal["validation", "test"] = "validation"
     """The questions that models are measured with; test is for tables that are published."""

@@ -15,6 +15,7 @@ from videothinker.study.config import StudyConfig
 from videothinker.study.curves import first_arms
 from videothinker.study.learning import Learning, by_step
 from videothinker.study.measuring import METRICS, Exam
+from videothinker.study.pull import Pull, mean_pull
 from videothinker.study.statistics import Estimate, estimate, holm
 
 COMPARED = (
@@ -34,6 +35,7 @@ class Measured:
     cell: Cell
     arms: Mapping[str, Mapping[str, np.ndarray]]
     learning: Mapping[str, Learning]
+    pull: Mapping[str, Pull | None]
     failure: str | None = None
 
 
@@ -55,6 +57,7 @@ def results(study: StudyConfig, exam: Exam, measured: Sequence[Measured]) -> dic
             for arm in study.arms
             if any(arm.name in one.arms for one in measured)
         },
+        "pull": _pulls(study, measured),
         "drawn": list(study.curves or first_arms(study.arm_names[1:], study.reference)),
         "cells": {one.cell.name: _cell(one) for one in measured},
         "missing": _missing(study, measured),
@@ -65,6 +68,12 @@ def digest_of(study: StudyConfig) -> str:
     """Of every setting that can change a figure."""
     settings = study.model_dump_json(exclude={"out", "results", "jobs"})
     return hashlib.sha256(settings.encode()).hexdigest()
+
+
+def _pulls(study: StudyConfig, measured: Sequence[Measured]) -> dict[str, dict[str, float]]:
+    """Of the arms of which it can be said."""
+    by_arm = {arm.name: mean_pull(one.pull.get(arm.name) for one in measured) for arm in study.arms}
+    return {arm: found for arm, found in by_arm.items() if found is not None}
 
 
 def _arm(arm: str, measured: Sequence[Measured]) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from videothinker.study.pull import FIRST_STEPS
+
 ARM_COLUMNS = {
     "observational": "observational",
     "inferential": "inferential",
@@ -19,6 +21,14 @@ PAIR_COLUMNS = {
     "inferential": "inferential",
     "overall": "all",
     "cosmetic": "cosmetic",
+}
+PULL_COLUMNS = {
+    "observational": "rewards, observational questions",
+    "inferential": "rewards, inferential questions",
+    "all": "rewards, all questions",
+    "divergence": "divergence",
+    "choice": "its size there",
+    "elsewhere": "its size on other tokens",
 }
 Results = Mapping[str, Any]
 
@@ -37,6 +47,12 @@ def table(results: Results) -> str:
     if pairs:
         head = ["difference", *PAIR_COLUMNS.values(), "p, inferential", "p, all"]
         parts += [_compared(results), _markdown(head, pairs)]
+    if results["pull"]:
+        pulls = [
+            [f"`{name}`", *(_thousandths(entry.get(key), key) for key in PULL_COLUMNS)]
+            for name, entry in results["pull"].items()
+        ]
+        parts += [_pulled(), _markdown(["arm", *PULL_COLUMNS.values()], pulls)]
     if results["missing"]:
         parts.append(_missing(results["missing"]))
     return "\n\n".join(parts) + "\n"
@@ -65,6 +81,19 @@ def _compared(results: Results) -> str:
         "Differences by cell and question, with 95% intervals of the same kind; p after Holm's"
         f" correction for all comparisons with `{results['reference']}`, uncorrected in brackets."
     )
+
+
+def _pulled() -> str:
+    return (
+        f"What the first {FIRST_STEPS} steps of training pull at, in thousandths: the slope of a"
+        " group's gain by the log-odds of reasoning at the token where the two wordings part,"
+        " positive where a step makes reasoning likelier. Means over the groups of all cells."
+    )
+
+
+def _thousandths(value: float | None, name: str) -> str:
+    form = "{:.2f}" if name in ("choice", "elsewhere") else "{:+.2f}"
+    return "-" if value is None else form.format(round(1000 * value, 2) + 0.0)
 
 
 def _estimate(entry: Mapping[str, float] | None, form: str) -> str:

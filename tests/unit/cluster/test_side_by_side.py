@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_process import MARK, living
+from cli_process import MARK, heed_ctrl_c, living
 
-from cluster.side_by_side import Job, run_jobs, shares
+from cluster.side_by_side import Job, run_jobs
 
 
 def job(folder: Path, name: str, code: str) -> Job:
@@ -53,14 +53,6 @@ def test_no_more_run_at_once_than_asked_for(tmp_path: Path) -> None:
         assert sum(begun <= start < over for begun, over in spans) <= 2
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no such system call here")
-def test_cores_are_dealt_out_and_shared_only_where_they_are_too_few() -> None:
-    cores = os.sched_getaffinity(0)
-    assert {core for share in shares(len(cores)) for core in share} == cores
-    assert len({core for share in shares(len(cores)) for core in share}) == len(cores)
-    assert shares(len(cores) + 1) == [tuple(sorted(cores))] * (len(cores) + 1)
-
-
 def started(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     """A process that runs a job of a minute, once that has begun; and the job's mark."""
     mark = f"side-by-side-{os.getpid()}-{folder.name}"
@@ -77,6 +69,7 @@ def started(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
         env={**os.environ, MARK: mark, "PYTHONPATH": str(root)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        preexec_fn=heed_ctrl_c,
     )
     deadline = time.monotonic() + 20
     while not ((folder / "log").is_file() and (folder / "log").read_text()):

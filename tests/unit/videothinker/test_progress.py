@@ -71,6 +71,17 @@ def test_what_came_before_the_first_piece_was_begun_does_not_count() -> None:
     assert stream.getvalue().splitlines()[-1] == "evaluate: 20/40, 1.0/s, about 20 s left"
 
 
+def test_looking_again_at_nothing_done_does_not_turn_the_clock_back() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = ProgressLine("stages", stream, clock)
+    for now in (0.0, 60.0):
+        clock.now = now
+        progress(0, 2)
+    clock.now = 80.0
+    progress(1, 2)
+    assert stream.getvalue().splitlines()[-1] == "stages: 1/2, 80.0 s each, about 1 min 20 s left"
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"), [(0.2, "0 s"), (59.4, "59 s"), (125, "2 min 5 s"), (11400, "3 h 10 min")]
 )

@@ -84,9 +84,21 @@ def test_the_table_has_every_arm_every_difference_and_how_it_was_made(
         *("`base`", "`bias`", "`grpo`", "`cdpo`"),
         *(f"`{name}` minus `grpo`" for name in ("base", "bias", "cdpo")),
         "`cdpo` minus `bias`",
+        *("`grpo`", "`cdpo`"),
     ]
     widths = {len(line.split(" | ")) for line in lines if line.startswith("| `base` |")}
     assert widths == {8}
+
+
+def test_the_pull_is_the_mean_over_groups_of_all_cells_in_thousandths(tmp_path: Path) -> None:
+    study, exam = small_study(tmp_path), small_exam()
+    measured = measured_at_random(study, exam)
+    found = results(study, exam, measured)
+    assert list(found["pull"]) == ["grpo", "cdpo"]  # what cannot be said is left out
+    groups = np.concatenate([one.pull["cdpo"]["all"] for one in measured if "cdpo" in one.pull])
+    assert found["pull"]["cdpo"]["all"] == pytest.approx(groups.mean())
+    [line] = [one for one in table(found).splitlines() if one.startswith("| `cdpo` | ")][1:]
+    assert line.split(" | ")[3] == f"{1000 * groups.mean():+.2f}"
 
 
 def test_a_single_base_is_said_to_be_one(found: dict[str, Any]) -> None:

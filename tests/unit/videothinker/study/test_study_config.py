@@ -51,6 +51,14 @@ def test_a_cell_is_a_run_of_all_arms_from_one_base_with_one_seed(file: Path) -> 
     assert (run.data.validation_questions, run.data.validation_likeliest) == (40, True)
 
 
+def test_an_arm_that_collapses_is_measured_unless_it_asks_for_a_guard(
+    file: Path,
+) -> None:
+    study = load_study(file, ["arms.2.guard.action=lower"])
+    stages = run_of(study, cells(study)[0]).stages
+    assert [stage.guard.action for stage in stages] == ["off", "off", "lower"]
+
+
 def test_a_cells_run_reads_back_equal_from_its_file(tmp_path: Path) -> None:
     study = small_study(tmp_path)
     run = run_of(study, cells(study)[0])
