@@ -29,9 +29,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
+from counting import flops
 from naive import naive_logprobs
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop, sdpa_flop
 
 from learner.actor import row_sizes
 from videothinker import cpu_torch
@@ -179,33 +179,6 @@ def small_passes(model: Any) -> dict[str, Callable[[], None]]:
         "alone": partial(in_rows, [1] * SMALL_GROUPS),
         "together": partial(in_rows, row_sizes(SMALL_GROUPS, longest)),
     }
-
-
-def flops(step: Callable[[], None]) -> int:
-    """Counted by torch; its counter knows attention kernels of GPUs only, so the CPU's is added."""
-    aten = torch.ops.aten
-    counter = FlopCounterMode(
-        display=False,
-        custom_mapping={
-            aten._scaled_dot_product_flash_attention_for_cpu: attention_flops,
-            aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward_flops,
-        },
-    )
-    with counter:
-        step()
-    return int(counter.get_total_flops())
-
-
-def attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    """Of every query with every key: a mask saves this kernel nothing."""
-    return int(sdpa_flop(query, key, value))
-
-
-def attention_backward_flops(
-    gradient: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any
-) -> int:
-    """The same of the backward pass."""
-    return int(sdpa_backward_flop(gradient, query, key, value))
 
 
 def seconds(step: Callable[[], None]) -> tuple[float, float]:

@@ -116,6 +116,27 @@ def test_what_lies_in_the_engine_is_exported_while_it_samples(
     assert figures() == (0, 0, 0)
 
 
+def test_a_prompt_is_taken_in_once_for_its_group(
+    engine: VllmEngine, build: Build, mini_video: VideoConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler = engine._engine.engine_core.engine_core.scheduler
+    schedule, computed = scheduler.schedule, list[int]()
+
+    def counting(*arguments: object, **options: object) -> object:
+        planned = schedule(*arguments, **options)
+        computed.append(planned.total_num_scheduled_tokens)
+        return planned
+
+    monkeypatch.setattr(scheduler, "schedule", counting)
+    prompts = build(mini_video)
+    groups = sample(engine, prompts)
+    # the last token of a completion is never put in
+    answers = sum(len(one.token_ids) - 1 for group in groups.values() for one in group)
+    asked = sum(len(prompt.token_ids) for prompt in prompts)
+    # of what does not fill a block of 32, each completion computes its own
+    assert sum(computed) - answers <= asked + 2 * 7 * 32
+
+
 def test_positions_follow_the_clips_real_length_and_frame_rate(
     engine: VllmEngine,
     policy: Policy,

@@ -1,8 +1,10 @@
-"""results.json as Markdown: one table of arms, one of comparisons, and how they were made."""
+"""results.json as Markdown: tables of arms, of comparisons, of warm starts and of what pulled."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
+from statistics import fmean
 from typing import Any
 
 from videothinker.study.pull import FIRST_STEPS
@@ -22,6 +24,7 @@ PAIR_COLUMNS = {
     "overall": "all",
     "cosmetic": "cosmetic",
 }
+APART_COLUMNS = {"inferential": "inferential", "overall": "all"}
 PULL_COLUMNS = {
     "observational": "rewards, observational questions",
     "inferential": "rewards, inferential questions",
@@ -47,6 +50,7 @@ def table(results: Results) -> str:
     if pairs:
         head = ["difference", *PAIR_COLUMNS.values(), "p, inferential", "p, all"]
         parts += [_compared(results), _markdown(head, pairs)]
+    parts += [_apart(), _by_warm_start(results)]
     if results["pull"]:
         pulls = [
             [f"`{name}`", *(_thousandths(entry.get(key), key) for key in PULL_COLUMNS)]
@@ -81,6 +85,33 @@ def _compared(results: Results) -> str:
         "Differences by cell and question, with 95% intervals of the same kind; p after Holm's"
         f" correction for all comparisons with `{results['reference']}`, uncorrected in brackets."
     )
+
+
+def _apart() -> str:
+    return (
+        "Each warm start for itself: the mean over its seeds, in brackets the least and the most of"
+        " a seed."
+    )
+
+
+def _by_warm_start(results: Results) -> str:
+    starts = results["warm_starts"]
+    rows = []
+    for arm in results["arms"]:
+        row = [f"`{arm}`"]
+        for start, metric in product(starts, APART_COLUMNS):
+            cells = [one for one in results["cells"].values() if one["warm_start"] == start]
+            row.append(_seeds([one["arms"].get(arm, {}).get(metric) for one in cells]))
+        rows.append(row)
+    head = ["arm", *(f"{start}: {APART_COLUMNS[m]}" for start, m in product(starts, APART_COLUMNS))]
+    return _markdown(head, rows)
+
+
+def _seeds(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    return f"{fmean(known):.2f} ({min(known):.2f} to {max(known):.2f})"
 
 
 def _pulled() -> str:

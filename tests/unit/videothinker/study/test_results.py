@@ -84,10 +84,21 @@ def test_the_table_has_every_arm_every_difference_and_how_it_was_made(
         *("`base`", "`bias`", "`grpo`", "`cdpo`"),
         *(f"`{name}` minus `grpo`" for name in ("base", "bias", "cdpo")),
         "`cdpo` minus `bias`",
+        *("`base`", "`bias`", "`grpo`", "`cdpo`"),
         *("`grpo`", "`cdpo`"),
     ]
     widths = {len(line.split(" | ")) for line in lines if line.startswith("| `base` |")}
-    assert widths == {8}
+    assert widths == {8, 1 + 2 * len(found["warm_starts"])}
+
+
+def test_a_warm_start_is_shown_with_the_spread_of_its_seeds(found: dict[str, Any]) -> None:
+    lines = [line for line in table(found).splitlines() if line.startswith("| `cdpo` | ")]
+    shown = lines[1].removesuffix(" |").split(" | ")
+    # the first warm start has both its seeds, the other only one
+    values = [found["cells"][f"base1-seed{seed}"]["arms"]["cdpo"]["overall"] for seed in (11, 12)]
+    assert shown[2] == f"{np.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+    alone = found["cells"]["base2-seed11"]["arms"]["cdpo"]["inferential"]
+    assert shown[3] == f"{alone:.2f} ({alone:.2f} to {alone:.2f})"
 
 
 def test_the_pull_is_the_mean_over_groups_of_all_cells_in_thousandths(tmp_path: Path) -> None:
@@ -97,7 +108,7 @@ def test_the_pull_is_the_mean_over_groups_of_all_cells_in_thousandths(tmp_path: 
     assert list(found["pull"]) == ["grpo", "cdpo"]  # what cannot be said is left out
     groups = np.concatenate([one.pull["cdpo"]["all"] for one in measured if "cdpo" in one.pull])
     assert found["pull"]["cdpo"]["all"] == pytest.approx(groups.mean())
-    [line] = [one for one in table(found).splitlines() if one.startswith("| `cdpo` | ")][1:]
+    line = [one for one in table(found).splitlines() if one.startswith("| `cdpo` | ")][-1]
     assert line.split(" | ")[3] == f"{1000 * groups.mean():+.2f}"
 
 

@@ -1,0 +1,106 @@
+"""What a group costs, counted and not timed: a change that makes it dearer has to say so here."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from counting import flops, rows_into
+
+from learner.actor import row_sizes
+from videothinker.config import VideoConfig
+from videothinker.model.policy import Policy, load_model
+from videothinker.model.processing import ClipSource, PromptBuilder
+from videothinker.prompts import training_text
+from videothinker.types import Completion, Prompt, Question, RolloutGroup, ScoredGroup
+
+LENGTHS = (19, 16, 22, 18, 20, 17, 23, 19)
+GROUPS = 12
+
+
+@pytest.fixture(scope="module")
+def policy(mini_base: Path) -> Policy:
+    return Policy(load_model(mini_base, "float32"))
+
+
+@pytest.fixture(scope="module")
+def prompt(
+    mini_base: Path,
+    mini_world: Path,
+    mini_video: VideoConfig,
+    mini_questions: list[Question],
+    read_here: Callable[[VideoConfig], ClipSource],
+) -> Prompt:
+    builder = PromptBuilder(mini_base, mini_world / "raw" / "videos", read_here(mini_video))
+    return builder.build(mini_questions[0], training_text(mini_questions[0]))
+
+
+@pytest.fixture(scope="module")
+def completions() -> list[np.ndarray]:
+    random = np.random.default_rng(0)
+    return [random.integers(5, 100, size=length) for length in LENGTHS]
+
+
+def in_rows(policy: Policy, prompt: Prompt, completions: list[np.ndarray]) -> list[torch.Tensor]:
+    """Log-probs of the step's groups, in the rows that the learner makes of them."""
+    longest = len(prompt.token_ids) + sum(LENGTHS)
+    return [policy([(prompt, completions)] * size, 1.0)[0] for size in row_sizes(GROUPS, longest)]
+
+
+def test_a_group_costs_no_more_arithmetic_than_it_did(
+    policy: Policy, prompt: Prompt, completions: list[np.ndarray]
+) -> None:
+    """The anchor's forward pass, and the learner's two; a prompt of 136 tokens, 155 after it."""
+
+    def score() -> None:
+        with torch.inference_mode():
+            policy([(prompt, completions)], 1.0)
+
+    def learn() -> None:
+        torch.cat(in_rows(policy, prompt, completions)).sum().backward()
+
+    assert len(prompt.token_ids) == 136
+    assert flops(score) <= 420e6
+    assert flops(learn) / GROUPS <= 0
+
+
+def test_the_vision_tower_sees_each_video_of_a_row_once_and_the_head_no_prompt(
+    policy: Policy, prompt: Prompt, completions: list[np.ndarray]
+) -> None:
+    sizes = row_sizes(GROUPS, len(prompt.token_ids) + sum(LENGTHS))
+    with rows_into(policy.model.model.visual.patch_embed) as patches:
+        in_rows(policy, prompt, completions)
+    assert patches == [size * len(prompt.pixel_values) for size in sizes]
+
+
+def test_a_group_travels_without_its_frames(prompt: Prompt) -> None:
+    """Between processes: a group is its tokens with a few numbers each, a prompt its patches."""
+    tokens = 150
+    scored = ScoredGroup(
+        group=RolloutGroup(
+            question=prompt.question,
+            completions=tuple(
+                Completion(
+                    token_ids=np.zeros(tokens, np.int64),
+                    logprobs=np.zeros(tokens, np.float32),
+                    weights_versions=np.zeros(tokens, np.int32),
+                    text="",
+                    finish_reason="stop",
+                )
+                for _ in range(8)
+            ),
+            weights_version=0,
+            worker="rollout-0",
+            seconds=0.0,
+            prompt_tokens=len(prompt.token_ids),
+        ),
+        rewards={"format": np.zeros(8, np.float32)},
+        advantages=np.zeros(8, np.float32),
+        anchor_logprobs=tuple(np.zeros(tokens, np.float32) for _ in range(8)),
+    )
+    assert len(pickle.dumps(prompt)) <= prompt.pixel_values.nbytes + 8_000
+    assert len(pickle.dumps(scored)) <= 0
