@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -51,3 +52,9 @@ def rows_into(module: nn.Module) -> Iterator[list[int]]:
         yield seen
     finally:
         handle.remove()
+
+
+def memory(kind: str) -> float:
+    """MiB of this process: VmRSS, in use now; VmHWM, the most so far."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split(f"{kind}:")[1].split()[0]) / 1024

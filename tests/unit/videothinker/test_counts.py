@@ -65,7 +65,7 @@ def test_a_group_costs_no_more_arithmetic_than_it_did(
 
     assert len(prompt.token_ids) == 136
     assert flops(score) <= 420e6
-    assert flops(learn) / GROUPS <= 0
+    assert flops(learn) / GROUPS <= 1290e6
 
 
 def test_the_vision_tower_sees_each_video_of_a_row_once_and_the_head_no_prompt(
@@ -103,4 +103,4 @@ def test_a_group_travels_without_its_frames(prompt: Prompt) -> None:
         anchor_logprobs=tuple(np.zeros(tokens, np.float32) for _ in range(8)),
     )
     assert len(pickle.dumps(prompt)) <= prompt.pixel_values.nbytes + 8_000
-    assert len(pickle.dumps(scored)) <= 0
+    assert len(pickle.dumps(scored)) <= 26_000

@@ -1,0 +1,104 @@
+"""A group of the paper's shape that nobody sampled, and a model small enough to train on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from videothinker import cpu_torch
+from videothinker.model.policy import completion_mask
+from videothinker.model.positions import VideoGeometry, mrope_positions
+from videothinker.objective import policy_loss
+from videothinker.types import Prompt, Question
+
+GRID = (5, 22, 34)
+"""CLEVRER's ten frames of 308 x 476 pixels: 935 visual tokens."""
+WORDS_BEFORE, WORDS_AFTER = 15, 102
+LENGTHS = (150, 131, 166, 144, 159, 138, 172, 140)
+
+
+def paper_like_model() -> Any:
+    """Random weights; a sixteenth of the 3B model's width, a ninth of its layers."""
+    cpu_torch.install()
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+    text = {
+        "vocab_size": 2_432,
+        "hidden_size": 128,
+        "intermediate_size": 688,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 1,
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 1e6,
+            "mrope_section": [4, 6, 6],
+        },
+        "tie_word_embeddings": True,
+    }
+    vision = {
+        "depth": 4,
+        "hidden_size": 80,
+        "intermediate_size": 214,
+        "num_heads": 2,
+        "fullatt_block_indexes": [3],
+        "out_hidden_size": 128,
+    }
+    tokens = ("image", "video", "vision_start", "vision_end")
+    config = Qwen2_5_VLConfig(
+        text_config=text,
+        vision_config=vision,
+        tie_word_embeddings=True,
+        **{f"{name}_token_id": number for number, name in enumerate(tokens)},
+    )
+    config._attn_implementation = "sdpa"
+    torch.manual_seed(0)
+    return Qwen2_5_VLForConditionalGeneration(config).train()
+
+
+def made_up_group(
+    model: Any, grid: tuple[int, int, int], words_after: int, lengths: tuple[int, ...]
+) -> tuple[Prompt, list[np.ndarray]]:
+    """A prompt with so many words after its video, and its completions."""
+    random = np.random.default_rng(0)
+    config, vision = model.config, model.config.vision_config
+    merged = int(np.prod(grid)) // vision.spatial_merge_size**2
+
+    def words(number: int) -> np.ndarray:
+        return random.integers(5, 100, size=number)  # nothing special in either model
+
+    token_ids = np.concatenate(
+        [words(WORDS_BEFORE), np.full(merged, config.video_token_id), words(words_after)]
+    )
+    geometry = VideoGeometry(
+        video_token=config.video_token_id,
+        merge=vision.spatial_merge_size,
+        tokens_per_second=vision.tokens_per_second,
+    )
+    positions, following = mrope_positions(token_ids, grid, 1.0, geometry)
+    patch = 3 * vision.temporal_patch_size * vision.patch_size**2
+    prompt = Prompt(
+        question=Question(id="made/up", video="", text="", options=(), answer="A"),
+        token_ids=token_ids,
+        positions=positions,
+        next_position=following,
+        pixel_values=random.normal(size=(int(np.prod(grid)), patch)).astype(np.float32),
+        grid=grid,
+        seconds_per_grid=1.0,
+        digest="",
+    )
+    return prompt, [words(length) for length in lengths]
+
+
+def loss_of(logp: Tensor, lengths: tuple[int, ...] = LENGTHS) -> Tensor:
+    """The objective with an anchor, on made-up advantages."""
+    mask = completion_mask(lengths, logp.device)
+    anchor = logp.detach() - 0.1
+    advantages = torch.linspace(-1, 1, len(lengths))
+    loss, _ = policy_loss(
+        logp, logp.detach(), anchor, advantages, mask, direction="repel", coefficient=0.01
+    )
+    return loss
