@@ -92,7 +92,8 @@ def encode(frames: np.ndarray, path: Path) -> None:
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv444p"
         stream.thread_count = 1
-        stream.options = {"crf": "10", "preset": "veryfast"}
+        # with x264's trees of macroblocks the same frames give other bytes on some processors
+        stream.options = {"crf": "10", "preset": "veryfast", "mbtree": "0"}
         for picture in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
