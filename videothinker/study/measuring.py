@@ -25,9 +25,11 @@ METRICS = (
     "likeliest_observational",
     "likeliest_inferential",
     "likeliest_overall",
+    "words",
 )
 """cosmetic: of the inferential questions, those answered in reasoning wording with what the video
 shows. divergence: from the cell's bias model, nats a token. likeliest: of the most likely answers.
+words: how many an answer has, thinking included.
 """
 
 
@@ -72,6 +74,7 @@ def measure(stage: Path, exam: Exam) -> dict[str, np.ndarray]:
     values |= {f"likeliest_{name}": v for name, v in _accuracies(likeliest, exam).items()}
     reasoning = np.array([style_of(text) == "reasoning" for text in sampled])
     values["reasoning_wording"] = reasoning.astype(float)
+    values["words"] = np.array([float(len(text.split())) for text in sampled])
     shortcut = [
         exam.shown[question.id] != question.answer
         and soft_accuracy(text, exam.shown[question.id]) == 1.0

@@ -25,7 +25,9 @@ COMPARED = (
 """Metrics of which paired differences are taken."""
 CORRECTED = ("inferential", "overall")
 """Metrics whose comparisons with the reference are corrected for how many there are."""
-SHARES = tuple(metric for metric in METRICS if metric != "divergence")
+HIGHEST = {"divergence": np.inf, "words": np.inf}
+LOWEST = {"divergence": -np.inf}
+"""Of the metrics that are no shares."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +86,7 @@ def _arm(arm: str, measured: Sequence[Measured]) -> dict[str, Any]:
         if having:
             values = np.stack([one.arms[arm][metric] for one in having])
             one = estimate(values, [one.cell.warm_start for one in having])
-            found[metric] = _entry(one) if metric in SHARES else _entry(one, -np.inf, np.inf)
+            found[metric] = _entry(one, LOWEST.get(metric, 0.0), HIGHEST.get(metric, 1.0))
     return found
 
 

@@ -17,6 +17,7 @@ ARM_COLUMNS = {
     "reasoning_wording": "reasoning wording",
     "cosmetic": "cosmetic",
     "divergence": "nats a token from bias",
+    "words": "words",
 }
 PAIR_COLUMNS = {
     "observational": "observational",
@@ -39,7 +40,10 @@ Results = Mapping[str, Any]
 def table(results: Results) -> str:
     """The whole of table.md."""
     arms = [
-        [f"`{name}`", *(_estimate(entry.get(key), "{:.3f}") for key in ARM_COLUMNS)]
+        [
+            f"`{name}`",
+            *(_estimate(entry.get(k), "{:.1f}" if k == "words" else "{:.3f}") for k in ARM_COLUMNS),
+        ]
         for name, entry in results["arms"].items()
     ]
     pairs = [

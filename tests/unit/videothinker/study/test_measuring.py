@@ -55,6 +55,16 @@ def test_right_reasoning_and_an_open_shortcut_are_not(
     assert measured(tmp_path, style, letter)["cosmetic"] == 0
 
 
+def test_words_are_counted_thinking_included_and_no_answer_has_none(tmp_path: Path) -> None:
+    exam = small_exam()
+    asked = exam.questions[0]
+    one = answer(asked.id, "sampled", "reasoning", "A")
+    write_answers(tmp_path, [one])
+    words = measure(tmp_path, exam)["words"]
+    assert words[0] == len(one.completion.split()) > 1
+    assert set(words[1:]) == {0.0}
+
+
 def test_the_most_likely_answers_are_counted_apart(tmp_path: Path) -> None:
     values = measured(tmp_path, "reasoning", "A", "likeliest")
     assert (values["likeliest_overall"], values["overall"]) == (1, 0)

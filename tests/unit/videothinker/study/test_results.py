@@ -88,7 +88,7 @@ def test_the_table_has_every_arm_every_difference_and_how_it_was_made(
         *("`grpo`", "`cdpo`"),
     ]
     widths = {len(line.split(" | ")) for line in lines if line.startswith("| `base` |")}
-    assert widths == {8, 1 + 2 * len(found["warm_starts"])}
+    assert widths == {9, 1 + 2 * len(found["warm_starts"])}
 
 
 def test_a_warm_start_is_shown_with_the_spread_of_its_seeds(found: dict[str, Any]) -> None:
