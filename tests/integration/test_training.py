@@ -57,7 +57,9 @@ def test_a_resumed_run_has_every_step_once(finished: Path) -> None:
 
 def test_every_step_learns_and_repulsion_moves_the_policy_off_the_anchor(finished: Path) -> None:
     lines = read_lines(finished / "metrics.jsonl")
-    assert all(line["grad_norm"] > 0 for line in lines)
+    for line in lines:  # rewards teach where they differ, repulsion everywhere
+        teaches = line["stage"] == "cdpo" or line["equal_reward_groups"] < 1
+        assert (line["grad_norm"] > 0) == teaches
     assert all(line["logprob_gap_max"] < 1e-4 for line in lines)
     divergence = [line["kl"] for line in lines if line["stage"] == "cdpo"]
     assert divergence[0] > 1e-4  # the base against the bias model that stage 1 made of it
