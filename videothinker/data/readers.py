@@ -30,8 +30,8 @@ TIMED = {"mov", "matroska"}
 From others (AVI, MPEG, raw streams) decord returns other frames than asked for, without a word; nor
 can one seek in them with certainty.
 """
-PROMISING = {"matroska", "avi"}
-"""Containers whose header says how long they are, beside those with an index of every packet."""
+SEGMENT = b"\x18\x53\x80\x67"
+"""What Matroska calls the element that holds all but a short header."""
 RETICENT = {"hevc"}
 """Decoders that report damage only if told to stop at it.
 
@@ -55,15 +55,13 @@ def survey(path: Path) -> Contents:
     """Count the frames, by reading every packet and decoding none, where that is enough."""
     times: list[int | None] = []
     keys: list[int] = []
-    end = 0.0
     with opened(path) as (container, stream):
         require_whole_index(path, container, stream)
+        require_promised_bytes(path, container)
         for packet in container.demux():
-            end = max(end, seconds(packet))
             if packet.stream_index == stream.index:
                 times += [packet.pts] * shows(packet, stream)
                 keys += [packet.pts] * packet.is_keyframe
-        require_promised_length(path, container, end)
         fps = float(stream.average_rate or 0)
         timed = formats(container) & TIMED and keys
     known = [time for time in times if time is not None]
@@ -173,18 +171,29 @@ def require_whole_index(path: Path, container: Any, stream: Any) -> None:
         raise InputError(f"{path}: is cut off at byte {container.size} of {ends}")
 
 
-def require_promised_length(path: Path, container: Any, end: float) -> None:
-    """A file much shorter than its header says has lost its end."""
-    promised = (container.duration or 0) / av.time_base
-    # Headers round, and may count a last frame twice.
-    if formats(container) & PROMISING and end < 0.95 * promised - 0.5:
-        raise InputError(f"{path}: is cut off after {end:.1f} s of {promised:.1f} s")
+def require_promised_bytes(path: Path, container: Any) -> None:
+    """Matroska and AVI say first how many bytes follow, unless they were written as a stream."""
+    names = formats(container)
+    with path.open("rb") as file:
+        head = file.read(512)
+    ends = 0
+    if "avi" in names:
+        ends = 8 + int.from_bytes(head[4:8], "little")
+    elif "matroska" in names:
+        ends = end_of_segment(head)
+    if ends > container.size:
+        raise InputError(f"{path}: is cut off at byte {container.size} of {ends}")
 
 
-def seconds(packet: Any) -> float:
-    """When what a packet holds has been shown."""
-    start = packet.pts if packet.pts is not None else packet.dts
-    return 0.0 if start is None else float((start + (packet.duration or 0)) * packet.time_base)
+def end_of_segment(head: bytes) -> int:
+    """Where Matroska's data end; 0 if it does not say."""
+    header, name, size = head.partition(SEGMENT)
+    if not name or not size or not size[0]:
+        return 0
+    width = 9 - size[0].bit_length()  # zeros before the first bit count the bytes of a number
+    everything = 2 ** (7 * width) - 1
+    number = int.from_bytes(size[:width], "big") & everything
+    return 0 if number == everything else len(header) + len(name) + width + number
 
 
 def shows(packet: Any, stream: Any) -> bool:

@@ -170,9 +170,17 @@ def test_an_index_that_points_beyond_the_end_is_damage(tmp_path: Path) -> None:
     assert "cut off" in refused(damaged(path, lambda content: content[:-1]))
 
 
-def test_a_file_that_ends_before_its_time_is_damage(tmp_path: Path) -> None:
-    path = write(tmp_path / "v.mkv", pictures(100))
-    assert "cut off" in refused(damaged(path, lambda content: content[: len(content) // 2]))
+@pytest.mark.parametrize("name", ["v.mkv", "v.avi"])
+def test_a_file_of_fewer_bytes_than_it_promises_is_damage(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, pictures(100))
+    size = path.stat().st_size
+    reason = refused(damaged(path, lambda content: content[:-1]))
+    assert reason.endswith(f"is cut off at byte {size - 1} of {size}")
+
+
+def test_a_matroska_file_written_as_a_stream_says_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path / "v.mkv", pictures(8), container={"options": {"live": "1"}})
+    assert len(read_clip(path, EVERY).frames) == 8
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg4"])
