@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from videothinker.config import Device
@@ -26,10 +27,11 @@ class AnchorScorer(Pulse):
         """Start this process's Prometheus endpoint; returns where it is found."""
         return serve("anchor", host, self._device)
 
-    def load(self, model: Path) -> None:
-        """Take a checkpoint as the anchor from now on."""
+    def load(self, model: Path, initial: Path | None = None) -> None:
+        """Take a checkpoint as the anchor from now on, and one that it is compared with, if any."""
         with self.doing(f"loading {model}"):
             self._policy = Policy(self._frozen(model))
+            self._initial = None if initial is None else Policy(self._frozen(initial))
 
     def _frozen(self, model: Path) -> Any:
         return load_model(model, self._dtype).to(self._device).eval().requires_grad_(False)
@@ -39,15 +41,23 @@ class AnchorScorer(Pulse):
     ) -> AnchorScores:
         """Per completion its token log-probs, and its final hidden states if asked for."""
         token_ids = [completion.token_ids for completion in group.completions]
+        lengths = [len(tokens) for tokens in token_ids]
+
+        def cut(logp: torch.Tensor) -> tuple[np.ndarray, ...]:
+            rows = zip(logp.cpu().numpy(), lengths, strict=True)
+            return tuple(values[:length].copy() for values, length in rows)
+
+        initial = None
         with self.doing(f"scoring {group.question.id}"), torch.inference_mode():
             row = self._policy.row([(prompt, token_ids)])
             hidden = self._policy.hidden(row)
             logp, _ = self._policy.scores(row, hidden, self._temperature)
+            if self._initial is not None:
+                initial = self._initial([(prompt, token_ids)], self._temperature)[0]
         ANCHOR_GROUPS.inc()
-        lengths = [len(tokens) for tokens in token_ids]
-        rows = zip(logp.cpu().numpy(), lengths, strict=True)
         states = hidden.float().cpu().split(lengths) if with_hidden else None
         return AnchorScores(
-            logprobs=tuple(values[:length].copy() for values, length in rows),
+            logprobs=cut(logp),
             hidden=None if states is None else tuple(part.numpy() for part in states),
+            initial_logprobs=None if initial is None else cut(initial),
         )

@@ -205,11 +205,12 @@ class Anchor:
         self._faults = faults
         self.pool = pool
 
-    def load(self, model: Path) -> None:
-        """From now on this checkpoint is the anchor."""
+    def load(self, model: Path, initial: Path | None) -> None:
+        """From now on this checkpoint is the anchor, compared with another one if there is one."""
 
         async def update(process: Process) -> None:
-            await process.call(f"loading {model}", self._faults.save_seconds, "load", model)
+            seconds = self._faults.save_seconds
+            await process.call(f"loading {model}", seconds, "load", model, initial)
 
         async def require() -> None:
             self.pool.require(update)

@@ -72,7 +72,8 @@ class Session:
         if state is not None:
             self.fleet.learner.load_state(state)
         if stage.kl.direction != "none":
-            self.fleet.anchor.load(self.lineage.anchor(stage))
+            initial = config.model.path if stage.kl.compares else None
+            self.fleet.anchor.load(self.lineage.anchor(stage), initial)
         self.sync(stage, done)  # a broken weight path fails here, not after the first step
         if done == 0 and not self.lineage.finished("base"):
             self.lineage.add_model("base", config.model.path, self.evaluate("base"))

@@ -11,7 +11,6 @@ import itertools
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -146,7 +145,7 @@ class Scorer(Engine):
     def __init__(self, pacing: Pacing) -> None:
         self._pacing = pacing
 
-    async def load(self, model: Path) -> None:
+    async def load(self, *_: Any) -> None:
         pass
 
     async def logprobs(self, group: RolloutGroup, *_: Any) -> AnchorScores:

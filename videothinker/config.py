@@ -150,6 +150,14 @@ class KLConfig(Section):
     """The tokens that feel the divergence; the answer begins with its tag."""
     skip_equal_groups: bool = False
     """Groups of equal rewards, which teach nothing else, do not feel it either."""
+    likelihood: Literal["relative", "absolute"] = "relative"
+    """With discount, how likely the anchor finds a completion: relative to how likely this stage's
+    initial model finds it, or as it is."""
+
+    @property
+    def compares(self) -> bool:
+        """Whether the stage's initial model is asked as well as the anchor."""
+        return self.direction == "discount" and self.likelihood == "relative"
 
 
 class GuardConfig(Section):

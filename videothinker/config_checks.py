@@ -21,7 +21,7 @@ Problem = tuple[tuple[str, ...], str]
 
 PIXELS_PER_TOKEN = 28 * 28
 FRAMES_PER_TOKEN = 2
-KL_DETAILS = (
+DIVERGENCE_DETAILS = (
     "coefficient",
     "target",
     "anchor",
@@ -30,7 +30,13 @@ KL_DETAILS = (
     "applies_to",
     "skip_equal_groups",
 )
-DISCOUNT_DETAILS = ("coefficient", "anchor")
+KL_DETAILS = {
+    "repel": DIVERGENCE_DETAILS,
+    "attract": DIVERGENCE_DETAILS,
+    "discount": ("coefficient", "anchor", "likelihood"),
+    "none": (),
+}
+"""By direction, the keys of `kl` that have an effect."""
 UPLOAD = "_ray_pkg_"
 """How Ray names what it unpacks for a job."""
 CLEVRER_SITE = "http://clevrer.csail.mit.edu"
@@ -137,8 +143,8 @@ def _check_stages(config: RunConfig) -> Iterator[Problem]:
 
 def _idle(kl: KLConfig) -> tuple[str, ...]:
     """Keys that somebody wrote down and that do nothing with this direction."""
-    used = {"none": (), "discount": DISCOUNT_DETAILS}.get(kl.direction, KL_DETAILS)
-    return tuple(key for key in KL_DETAILS if key in kl.model_fields_set and key not in used)
+    used = ("direction", *KL_DETAILS[kl.direction])
+    return tuple(key for key in type(kl).model_fields if key in kl.model_fields_set - {*used})
 
 
 def _check_kl(
@@ -167,6 +173,13 @@ def _check_kl(
             (f"{where}.coefficient",),
             f"{where}.coefficient = {kl.coefficient:g}: with direction discount it is a share of"
             " the reward. Use more than 0, and 1 at most",
+        )
+    if kl.compares and kl.anchor == "base":
+        yield (
+            (f"{where}.anchor", f"{where}.likelihood"),
+            f"{where}.anchor = 'base': relative to itself it finds everything equally likely, so"
+            f" the discount would have no effect. Name another anchor, or set {where}.likelihood to"
+            " absolute",
         )
     known = ("base", *earlier)
     if kl.anchor in known or os.sep in kl.anchor or Path(kl.anchor).is_dir():

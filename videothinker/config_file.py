@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from videothinker.config import RunConfig, Section
-from videothinker.config_checks import DISCOUNT_DETAILS, Problem, cross_checks
+from videothinker.config_checks import KL_DETAILS, Problem, cross_checks
 from videothinker.errors import ConfigError, InputError
 
 Location = tuple[int | str, ...]
@@ -64,10 +64,8 @@ def to_yaml(config: RunConfig) -> str:
     """The whole configuration, defaults included, as text that load_config reads back equal."""
     document = config.model_dump(mode="json")
     for stage in document["stages"]:
-        if stage["kl"]["direction"] == "none":  # the rest has no effect, and is refused when given
-            stage["kl"] = {"direction": "none"}
-        elif stage["kl"]["direction"] == "discount":
-            stage["kl"] = {key: stage["kl"][key] for key in ("direction", *DISCOUNT_DETAILS)}
+        used = KL_DETAILS[stage["kl"]["direction"]]  # the rest is refused when given
+        stage["kl"] = {key: stage["kl"][key] for key in ("direction", *used)}
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 

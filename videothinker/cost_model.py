@@ -162,9 +162,10 @@ def generate_seconds(config: RunConfig, shape: ModelShape, crew: Crew, prompts: 
 
 
 def score_seconds(config: RunConfig, shape: ModelShape, crew: Crew, prompts: int) -> float:
-    """The anchor's forward pass over each group."""
+    """The anchor's forward pass over each group, and that of the model it is compared with."""
     groups = math.ceil(prompts / crew.anchors)
-    return groups * row_flops(config, shape) / speed(chip_of(crew.gpu_gb))
+    models = 2 if any(stage.kl.compares for stage in config.stages) else 1
+    return groups * models * row_flops(config, shape) / speed(chip_of(crew.gpu_gb))
 
 
 def learn_seconds(config: RunConfig, shape: ModelShape, crew: Crew, prompts: int) -> float:

@@ -181,15 +181,18 @@ def cache_gb(config: RunConfig) -> float:
 
 
 def anchor_need(config: RunConfig, shape: ModelShape) -> Need:
-    """One anchor scorer: weights, and a forward pass that keeps nothing."""
+    """One anchor scorer: weights, of two models where they are compared, and a forward pass that
+    keeps nothing.
+    """
     load, size = largest(config, shape), BYTES[config.model.dtype] / GB
     language = load.row * (SAVED_PER_HIDDEN * shape.hidden + SAVED_PER_INNER * shape.intermediate)
     vision = load.patches * (
         SAVED_PER_HIDDEN * shape.vision_hidden + SAVED_PER_INNER * shape.vision_intermediate
     )
+    models = 2 if any(stage.kl.compares for stage in config.stages) else 1
     return Need(
         resident={
-            "weights": shape.parameters * size,
+            "weights": models * shape.parameters * size,
             "activations": max(language, vision) * size,
             "logits": LOGITS_COPIES * LOGITS_AT_ONCE * 4 / GB,
             "context": context(config),

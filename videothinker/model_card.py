@@ -131,9 +131,10 @@ def _method(lineage: ModelLineage) -> str:
         return "GRPO (clip-higher) without a divergence term:"
     named = f"`{anchor['path']}` (sha256 `{anchor['digest']}`)"
     if kl["direction"] == "discount":
+        compared = ", compared with the base" if kl["likelihood"] == "relative" else ""
         return (
-            f"GRPO (clip-higher); right answers earned less the likelier {named} found them, by"
-            f" {kl['coefficient']:g} at a likelihood of 1:"
+            f"GRPO (clip-higher); right answers earned less the likelier {named} found"
+            f" them{compared}, by {kl['coefficient']:g} at a likelihood of 1:"
         )
     direction = {"repel": "repelled from", "attract": "attracted to"}[kl["direction"]]
     return (

@@ -62,9 +62,12 @@ def discount(
     """What right answers lose for being what the anchor would have said: [G], 0 or less.
 
     Of the rewards for being right, the coefficient's share at a likelihood of 1. The likelihood is
-    the mean token's, so that long completions are not all equally unlikely.
+    the mean token's, so that long completions are not all equally unlikely; compared with the
+    initial model's where that was asked, so that words are not unlikely only for being strange.
     """
-    likely = np.exp([logprobs.mean() if len(logprobs) else 0.0 for logprobs in anchor.logprobs])
+    initial = anchor.initial_logprobs or tuple(np.zeros_like(one) for one in anchor.logprobs)
+    gaps = [ours - theirs for ours, theirs in zip(anchor.logprobs, initial, strict=True)]
+    likely = np.exp([min(0.0, gap.mean()) if len(gap) else 0.0 for gap in gaps])
     earned = np.sum([rewards[name] for name in RIGHTNESS if name in rewards], axis=0)
     return np.asarray(-coefficient * likely * earned, np.float32)
 

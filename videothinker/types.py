@@ -116,6 +116,8 @@ class AnchorScores:
     hidden: tuple[np.ndarray, ...] | None = None
     """G arrays of [T, H] float32, which holds bfloat16 exactly: what the anchor's output head turns
     into its scores of every token; None unless the estimator needs them."""
+    initial_logprobs: tuple[np.ndarray, ...] | None = None
+    """The same as `logprobs` of the stage's initial model; None unless they are compared."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -108,7 +108,7 @@ def _divergence(kl: KLConfig) -> str:
     if kl.direction == "none":
         return "no divergence term"
     if kl.direction == "discount":
-        return f"discount {kl.anchor} at {kl.coefficient:g}"
+        return f"discount {kl.anchor} at {kl.coefficient:g}, {kl.likelihood}"
     held = f", held at {kl.target:g}" if kl.target is not None else ""
     return f"{kl.direction} {kl.anchor}, {kl.estimator} at {kl.coefficient:g}{held}"
 

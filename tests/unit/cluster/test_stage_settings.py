@@ -22,6 +22,7 @@ from videothinker.scoring import score_group
 from videothinker.types import AnchorScores, Completion, Question, RolloutGroup
 
 REPEL = {"kl.direction": "repel", "kl.anchor": "base"}
+DISCOUNT = {"kl.direction": "discount", "kl.coefficient": 0.5}
 LOWER = {**REPEL, "guard.action": "lower", "guard.lowerings": 1}
 TABLE: list[tuple[dict[str, Any], str, Any, set[str]]] = [
     (REPEL, "kl.direction", "attract", {"update"}),
@@ -37,6 +38,7 @@ TABLE: list[tuple[dict[str, Any], str, Any, set[str]]] = [
     (REPEL, "kl.applies_to", "answer", {"update"}),
     (REPEL, "kl.applies_to", "thinking", {"update"}),
     (REPEL, "kl.skip_equal_groups", True, {"update"}),
+    (DISCOUNT, "kl.likelihood", "absolute", {"update", "compared"}),
     (REPEL, "guard.action", "off", {"verdicts"}),
     (REPEL, "guard.action", "lower", {"verdicts", "coefficients"}),
     (REPEL, "guard.window", 6, {"verdicts"}),
@@ -47,6 +49,7 @@ TABLE: list[tuple[dict[str, Any], str, Any, set[str]]] = [
 RIGHT, WRONG = "<think>x</think><answer>A</answer>", "<think>x</think><answer>B</answer>"
 SAMPLED = np.full(4, -1.0, np.float32)
 ANCHORED = np.array([-1.1, -3.0, -0.8, -1.9], np.float32)
+INITIAL = np.array([-1.0, -2.5, -0.9, -1.0], np.float32)
 
 
 def run_of(out: Path, settings: dict[str, Any]) -> RunConfig:
@@ -96,9 +99,9 @@ def update(config: RunConfig, *texts: str) -> list[float]:
         prompt_tokens=4,
     )
     states = (np.zeros((4, 1), np.float32),) * 2 if exact else None
-    scored = score_group(
-        group, config.rewards, AnchorScores(logprobs=(ANCHORED, ANCHORED), hidden=states), kl
-    )
+    initial = (INITIAL, INITIAL) if kl.compares else None
+    scores = AnchorScores(logprobs=(ANCHORED, ANCHORED), hidden=states, initial_logprobs=initial)
+    scored = score_group(group, config.rewards, scores, kl)
     rank, policy = LearnerRank("cpu"), FixedPolicy()
     rank._anchor_head = torch.zeros(1, 1) if exact else None
     rank._task = Assignment(
@@ -129,6 +132,7 @@ def effects(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
         coefficients.append(steering.coefficient)
     return {
         "anchor": Lineage(RunDirectory(out), config).anchor(config.stages[-1]),
+        "compared": config.stages[-1].kl.compares,
         "update": update(config, RIGHT, WRONG) + update(config, WRONG, WRONG),
         "coefficients": coefficients,
         "verdicts": verdicts,

@@ -145,6 +145,7 @@ KEYS = [
     "stages.N.kl.estimator",
     "stages.N.kl.bound",
     "stages.N.kl.applies_to",
+    "stages.N.kl.likelihood",
     "stages.N.kl.skip_equal_groups",
     "stages.N.guard.action",
     "stages.N.guard.lowerings",

@@ -188,7 +188,9 @@ def test_a_coefficient_without_a_direction_is_refused(small: Path) -> None:
     assert "stages.0.kl: with direction none, coefficient = 0.01 would have no effect" in said
 
 
-DISCOUNT = "stages.0.kl={{direction: discount, anchor: base, coefficient: 0.5{}}}"
+DISCOUNT = (
+    "stages.0.kl={{direction: discount, anchor: base, likelihood: absolute, coefficient: 0.5{}}}"
+)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +198,9 @@ DISCOUNT = "stages.0.kl={{direction: discount, anchor: base, coefficient: 0.5{}}
     [
         (DISCOUNT.format(", bound: 3"), "with direction discount, bound = 3.0 would have no"),
         (DISCOUNT.format(", target: 1"), "with direction discount, target = 1.0 would have no"),
-        ("stages.0.kl={direction: discount, anchor: base}", "kl.coefficient: missing; the default"),
+        (DISCOUNT.replace(", coefficient: 0.5", "").format(""), "kl.coefficient: missing; the"),
+        (DISCOUNT.replace("absolute", "relative").format(""), "relative to itself it finds everyt"),
+        ("stages.0.kl={direction: repel, anchor: base, likelihood: absolute}", "would have no eff"),
         (DISCOUNT.replace("0.5", "1.5").format(""), "coefficient = 1.5: with direction discount"),
         (DISCOUNT.replace("0.5", "0").format(""), "coefficient = 0: with direction discount"),
     ],

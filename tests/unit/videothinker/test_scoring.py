@@ -1,5 +1,6 @@
 """A group's rewards and advantages, and the tokens that feel the divergence."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,15 @@ def test_a_right_answer_loses_by_how_likely_its_tokens_are_to_the_anchor() -> No
     totals = np.array([1.6, 1.9, 1.0])
     expected = (totals - totals.mean()) / (totals.std(ddof=1) + 1e-4)
     assert scored.advantages == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_likelihood_relative_to_the_initial_models_is_1_at_most() -> None:
+    kl = KLConfig(direction="discount", coefficient=0.5)
+    strange = likely(0.1, 0.1, 0.9)  # to the anchor
+    initial = likely(0.1, 0.4, 0.3).logprobs  # strange to both, to the anchor alone, to neither
+    scores = replace(strange, initial_logprobs=initial)
+    scored = score_group(group(RIGHT, RIGHT, RIGHT), ["soft_accuracy"], scores, kl)
+    assert scored.rewards["discount"] == pytest.approx([-0.5, -0.125, -0.5], abs=1e-6)
 
 
 def test_the_discount_is_on_being_right_not_on_the_form() -> None:
