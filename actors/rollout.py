@@ -19,7 +19,7 @@ from videothinker.metrics import (
     serve,
 )
 from videothinker.pulse import Pulse
-from videothinker.types import Completion, Prompt, RolloutGroup, Weights
+from videothinker.types import Completion, Prompt, RolloutGroup, WeightsPart
 
 
 class RolloutWorker(Pulse):
@@ -47,12 +47,12 @@ class RolloutWorker(Pulse):
         ENGINE_CACHE.set_function(lambda: self._engine.work().cache_share)
         return serve("rollout", host, self._device)
 
-    def load(self, weights: Weights) -> int:
+    def load(self, version: int, *parts: WeightsPart) -> int:
         """Replace the weights; returns the version now held."""
-        with self.doing(f"loading weights version {weights.version}"):
-            self._engine.load(weights)
-        WEIGHT_VERSION.set(weights.version)
-        return weights.version
+        with self.doing(f"loading weights version {version}"):
+            self._engine.load(version, parts)
+        WEIGHT_VERSION.set(version)
+        return version
 
     def generate(
         self,

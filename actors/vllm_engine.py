@@ -20,7 +20,7 @@ from videothinker.errors import WeightsError
 from videothinker.model.policy import forbidden_tokens
 from videothinker.model_files import SAFE, require_safe
 from videothinker.scoring import answer_start
-from videothinker.types import INITIAL_VERSION, Completion, Prompt, Weights
+from videothinker.types import INITIAL_VERSION, Completion, Prompt, WeightsPart
 
 ENGINE_ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine core lives in this process
@@ -154,9 +154,9 @@ class VllmEngine:
         ]
         return self._thread.finished(partial(self._add, requests))
 
-    def load(self, weights: Weights) -> None:
+    def load(self, version: int, parts: Sequence[WeightsPart]) -> None:
         """Replace the weights between two steps; running completions go on with the new ones."""
-        self._thread.call(partial(self._load, weights))
+        self._thread.call(partial(self._load, version, parts))
 
     def work(self) -> EngineWork:
         """How much it has to do at this moment."""
@@ -196,16 +196,15 @@ class VllmEngine:
                     tuple(completion(one, history, self._decode) for one in output.outputs),
                 )
 
-    def _load(self, weights: Weights) -> None:
-        faults = self._llm.collective_rpc("replace_weights", args=(weights.payload, weights.digest))
-        for fault in faults:
+    def _load(self, version: int, parts: Sequence[WeightsPart]) -> None:
+        for fault in self._llm.collective_rpc("replace_weights", args=(version, parts)):
             if fault is not None:
                 raise WeightsError(
-                    f"weights version {weights.version} were not loaded: {fault}. Restart the run "
+                    f"weights version {version} were not loaded: {fault}. Restart the run "
                     "from its last state; the engine still holds the version before"
                 )
         self._forget()
-        self.version = weights.version
+        self.version = version
         for history in self._histories.values():
             history.append((self.version, {}))
         for running in self._engine.output_processor.request_states.values():

@@ -8,11 +8,15 @@ caches go on answering with features of the old weights. Each is dealt with or c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from videothinker.errors import WeightsError
+
+if TYPE_CHECKING:
+    from videothinker.types import WeightsPart
 
 
 class WeightUpdate:
@@ -21,8 +25,8 @@ class WeightUpdate:
     model_runner: Any
     vllm_config: Any
 
-    def replace_weights(self, payload: np.ndarray, digest: str) -> str | None:
-        """Load a block of weights; returns the reason why not, in which case nothing changed."""
+    def replace_weights(self, version: int, parts: Sequence[WeightsPart]) -> str | None:
+        """Load all parts; returns the reason why not, in which case nothing changed."""
         import torch
         from vllm.config import set_current_vllm_config
         from vllm.model_executor.model_loader.reload import (
@@ -30,14 +34,15 @@ class WeightUpdate:
             initialize_layerwise_reload,
         )
 
-        from videothinker.weights_block import checksum, tensors_in
+        from videothinker.weights_parts import tensors_in
 
-        if checksum(payload) != digest:
-            return "the block's checksum is not the published one"
-        weights = tensors_in(payload)
         model = self.model_runner.model
         rename = model.hf_to_vllm_mapper.apply_list
         checkpoint = Path(self.vllm_config.model_config.model)
+        try:
+            weights = dict(chain.from_iterable(tensors_in(part, version) for part in parts))
+        except WeightsError as error:
+            return str(error)
         fault = coverage_fault(
             expected=renamed(shapes_on_disk(checkpoint), rename),
             found=renamed({name: tuple(t.shape) for name, t in weights.items()}, rename),

@@ -121,22 +121,22 @@ class Rollouts:
         self._held: dict[str, int] = {}
         self.pool = pool
 
-    def load(self, weights: Any, version: int) -> None:
+    def load(self, parts: Sequence[Any], version: int) -> None:
         """From now on nobody samples with other weights than these."""
 
         async def update(process: Process) -> None:
             with WEIGHT_SYNC_SECONDS.time():
-                await self._load(process, weights, version)
+                await self._load(process, parts, version)
 
         async def require() -> None:
             self.pool.require(update)
 
         self._background.run(require())
 
-    async def _load(self, process: Process, weights: Any, version: int) -> None:
+    async def _load(self, process: Process, parts: Sequence[Any], version: int) -> None:
         what = f"loading weights version {version}"
         try:
-            held = await process.call(what, self._faults.sync_seconds, "load", weights)
+            held = await process.call(what, self._faults.sync_seconds, "load", version, *parts)
         except Lost:
             raise
         except VideoThinkerError as error:  # a failed update leaves an engine in no known state

@@ -40,7 +40,10 @@ from videothinker.config import (
 )
 from videothinker.doctor import OWN_NAMES
 from videothinker.driving import ray_job
+from videothinker.memory import GB, STORE_SHARE, store_gb
 from videothinker.metrics import start_counting
+from videothinker.model_shape import shape_of
+from videothinker.planning import memory_here
 from videothinker.run import RunDirectory
 
 ROOT = Path(__file__).parents[1]
@@ -54,7 +57,7 @@ def launch(config: RunConfig, run: RunDirectory) -> Iterator[Fleet]:
     """Start Ray if no cluster is named, then every role; stop what was started at the end."""
     start_counting(config, run.path)
     with (
-        ray_running(config.cluster),
+        ray_running(config.cluster, store_gb(config, shape_of(config.model.path))),
         closing(Roster(run, config.cluster.metrics_host)) as roster,
         hiring(config.faults, config.cluster.device, roster) as crew,
     ):
@@ -63,6 +66,13 @@ def launch(config: RunConfig, run: RunDirectory) -> Iterator[Fleet]:
         steering.follow(fleet)
         fleet.background.start(observe(fleet))
         yield fleet
+
+
+def store_bytes(wanted_gb: float | None) -> int | None:
+    """What Ray is told; None leaves it to Ray."""
+    if wanted_gb is None or wanted_gb > STORE_SHARE * memory_here():
+        return None
+    return int(wanted_gb * GB)
 
 
 @contextmanager
@@ -76,18 +86,20 @@ def hiring(faults: FaultsConfig, device: Device, roster: Roster | None = None) -
 
 
 @contextmanager
-def ray_running(cluster: ClusterConfig) -> Iterator[None]:
-    """Connected to the named cluster, or to a private one on the loopback that ends with us."""
+def ray_running(cluster: ClusterConfig, room_gb: float | None = None) -> Iterator[None]:
+    """Connected to the named cluster, or to a private one on the loopback that ends with us; that
+    one's object store has the size given, if the machine has room for it.
+    """
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        start_ray(cluster)
+        start_ray(cluster, room_gb)
         signal.signal(signal.SIGTERM, handler)  # Ray's own exits with 15 and says nothing
         yield
     finally:
         ray.shutdown()
 
 
-def start_ray(cluster: ClusterConfig) -> None:
+def start_ray(cluster: ClusterConfig, room_gb: float | None) -> None:
     """Connect, or start what can be connected to."""
     options: dict[str, Any] = {
         "runtime_env": {
@@ -114,6 +126,7 @@ def start_ray(cluster: ClusterConfig) -> None:
                     address="local",
                     _node_ip_address=LOOPBACK,
                     include_dashboard=False,
+                    object_store_memory=store_bytes(room_gb),
                     **options,
                 )
             return

@@ -42,6 +42,7 @@ class Learner:
         self._ranks: list[Process] = []
         self._watching: list[asyncio.Task[None]] = []
         self._version = INITIAL_VERSION
+        self._parts = 0
         self._strikes: list[str] = []
         self._lost_at: float | None = None
         self._ever_started = False
@@ -62,7 +63,7 @@ class Learner:
             self.start()
         limit = self._faults.save_seconds
         what = f"loading {assignment.model}"
-        self._everywhere(what, limit, "start_stage", lambda _: (assignment,))
+        self._parts = self._everywhere(what, limit, "start_stage", lambda _: (assignment,))[0]
 
     def step(
         self, step: int, coefficient: float, scored: Sequence[tuple[ScoredGroup, Prepared]]
@@ -86,18 +87,20 @@ class Learner:
             self._notice(Notice(role="learner", worker="learner", event="served", seconds=took))
         return reports[0]
 
-    def publish(self, version: int) -> Any:
-        """Reference to the current weights in the object store."""
+    def publish(self, version: int) -> list[Any]:
+        """References to the parts of the current weights in the object store."""
         self._version = version
 
-        async def ask(process: Process, _: int) -> Any:
-            what = f"publishing weights version {version}"
-            _held, weights = await process.divided(
-                what, self._faults.sync_seconds, "publish", version
-            )
-            return weights
+        async def ask(process: Process, _: int) -> list[Any]:
+            what, limit = f"publishing weights version {version}", self._faults.sync_seconds
+            published = [
+                process.divided(what, limit, "publish", version, number)
+                for number in range(self._parts)
+            ]
+            return [part for _held, part in await asyncio.gather(*published)]
 
-        return self._background.run(self._all(ask))[0]
+        parts: list[Any] = self._background.run(self._all(ask))[0]
+        return parts
 
     def save_model(self, folder: Path, base: Path, lineage: ModelLineage | None = None) -> str:
         """Export the policy; returns its digest."""

@@ -46,10 +46,10 @@ from videothinker.types import (
     Prompt,
     RolloutGroup,
     ScoredGroup,
-    Weights,
+    WeightsPart,
 )
 from videothinker.weights import file_digest, model_digest, save_model
-from videothinker.weights_block import checksum, pack
+from videothinker.weights_parts import divided, part_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,8 +93,11 @@ class LearnerRank(Pulse):
         """Start this rank's Prometheus endpoint; returns where it is found."""
         return serve("learner", host, self._device)
 
-    def start_stage(self, assignment: Assignment) -> None:
-        """Load the stage's initial model; whatever an earlier stage held is released first."""
+    def start_stage(self, assignment: Assignment) -> int:
+        """Load the stage's initial model; whatever an earlier stage held is released first.
+
+        Returns in how many parts it is published.
+        """
         self._trainee: Trainee | None = None
         self._anchor_head: Tensor | None = None
         gc.collect()
@@ -104,6 +107,9 @@ class LearnerRank(Pulse):
                 head = load_head(assignment.anchor, assignment.dtype)
                 self._anchor_head = head.to(self._device)
             self._trainee = Trainee(assignment.model, assignment.dtype, assignment.learner)
+            with self._trainee.whole() as model:
+                self._parts = divided(model.named_parameters())
+        return len(self._parts)
 
     def step(
         self,
@@ -161,21 +167,17 @@ class LearnerRank(Pulse):
         TOKENS_TRAINED.inc(sum(len(completion.token_ids) for completion in trained))
         return LearnerReport(step=step, stats=report, seconds=time.monotonic() - started)
 
-    def publish(self, version: int) -> tuple[int, Weights | None]:
-        """The version, for the driver, and from rank 0 the current policy as one block."""
+    def publish(self, version: int, number: int) -> tuple[int, WeightsPart | None]:
+        """The version, for the driver, and from rank 0 a part of the current policy."""
         self._version = version
         WEIGHT_VERSION.set(version)
-        whole = self._require_trainee().whole()
-        with self.doing(f"gathering weights version {version}"), whole as model:
+        trainee = self._require_trainee()
+        part = {name: trainee.parameters[name] for name in self._parts[number]}
+        gathered = trainee.gathered(list(part.values()))
+        with self.doing(f"gathering part {number} of weights version {version}"), gathered:
             if self._rank != 0:
                 return version, None
-            block = pack(model.named_parameters())
-        weights = Weights(
-            version=version,
-            digest=checksum(block),
-            payload=block,
-        )
-        return version, weights
+            return version, part_of(version, part.items(), copied=trainee.sharded)
 
     def save_model(self, folder: Path, base: Path, lineage: ModelLineage | None = None) -> str:
         """Export a Hugging Face checkpoint, processor and all; returns its digest."""

@@ -86,7 +86,7 @@ class Trainee:
         self._trained = trained
         self._replicated = config.zero_stage == 0
         self._model = module
-        self._sharded = config.zero_stage == 3
+        self.sharded = config.zero_stage == 3
 
     def __call__(self, *inputs: Any) -> tuple[Tensor, ...]:
         """The policy's forward pass."""
@@ -116,11 +116,21 @@ class Trainee:
     @contextmanager
     def whole(self) -> Iterator[Any]:
         """The Hugging Face model with every parameter present on every rank."""
+        with self.gathered(list(self._model.parameters())):
+            yield self._model
+
+    @contextmanager
+    def gathered(self, parameters: Sequence[torch.nn.Parameter]) -> Iterator[None]:
+        """With these parameters present on every rank, until they are not wanted any more."""
         import deepspeed
 
-        parameters = list(self._model.parameters())
-        with deepspeed.zero.GatheredParameters(parameters, enabled=self._sharded):
-            yield self._model
+        with deepspeed.zero.GatheredParameters(parameters, enabled=self.sharded):
+            yield
+
+    @property
+    def parameters(self) -> dict[str, torch.nn.Parameter]:
+        """By their Hugging Face names; between steps a sharded one is empty."""
+        return dict(self._model.named_parameters())
 
     def save_shards(self, folder: Path) -> None:
         """This rank's part of optimizer and parameters."""

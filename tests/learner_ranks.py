@@ -8,7 +8,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
+
 from videothinker.types import LearnerReport, Prompt, ScoredGroup
+from videothinker.weights_parts import tensors_in
 
 
 class Ranks:
@@ -58,8 +61,8 @@ class Ranks:
 
     def weights(self) -> bytes:
         """The policy as published."""
-        _, weights = self.all("publish", 1)
-        return weights.payload.tobytes()
+        _, part = self.all("publish", 1, 0)
+        return safetensors.torch.save(dict(tensors_in(part, 1)))
 
     def close(self) -> None:
         for pipe in self._pipes:

@@ -128,8 +128,8 @@ class Sampler(Engine):
         self._name = name
         self._pacing = pacing
 
-    async def load(self, weights: tuple[int]) -> int:
-        return weights[0]
+    async def load(self, version: int, *_: Any) -> int:
+        return version
 
     async def generate(
         self, version: int, samples: int, temperature: float, seeds: Any, *prompts: Any
@@ -165,14 +165,14 @@ class Rank(Engine):
     async def connect(self, *_: Any) -> None:
         pass
 
-    async def start_stage(self, *_: Any) -> None:
-        pass
+    async def start_stage(self, *_: Any) -> int:
+        return 1
 
     async def step(self, step: int, *_: Any) -> LearnerReport:
         await asyncio.sleep(self._seconds)
         return LearnerReport(step=step, stats=STATS, seconds=self._seconds)
 
-    async def publish(self, version: int) -> int:
+    async def publish(self, version: int, _: int) -> int:
         return version
 
 

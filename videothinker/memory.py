@@ -47,6 +47,9 @@ PROCESS_GB = {"cuda": 3.0, "cpu": 0.8}
 """Resident memory of one process's libraries: assumed for CUDA, measured on a CPU (0.5 to 0.8)."""
 CLIPS_GB = 0.27
 """Clips that a loader keeps in memory: data/clips.py."""
+LEAST_STORE_GB = 0.25
+STORE_SHARE = 0.3
+"""Of a machine's memory, at most, for Ray's object store: as Ray has it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,6 +213,23 @@ def anchored_stages(config: RunConfig) -> list[StageConfig]:
     return [stage for stage in config.stages if stage.kl.direction != "none"]
 
 
+def prompts_gb(config: RunConfig, shape: ModelShape, load: Workload) -> float:
+    """Prompts that exist at one time: this step's, those sampled ahead, those prefetched."""
+    ahead = config.rollout.max_staleness + 2
+    prompts = max(stage.prompts_per_step for stage in config.stages) * ahead
+    return prompts * load.patches * shape.pixels_per_patch * 4 / GB
+
+
+def store_gb(config: RunConfig, shape: ModelShape) -> float:
+    """Room for objects that a Ray of our own is given, with as much again for gaps between them.
+
+    What Ray takes by itself, a third of the machine, it writes to from end to end: each publishing
+    of large weights would for long go to memory that nobody had before, ten times as slow.
+    """
+    weights = 2 * shape.parameters * BYTES[config.model.dtype] / GB
+    return max(LEAST_STORE_GB, 2 * (weights + prompts_gb(config, shape, largest(config, shape))))
+
+
 def host_need(
     config: RunConfig,
     shape: ModelShape,
@@ -230,12 +250,10 @@ def host_need(
     if learner.offload:
         states = shape.trained(learner.freeze) * HOST_OPTIMIZER_BYTES / GB
         parts["optimizer"] = states * ranks / learner.ranks
-    # the block of the weights, and the same in the object store; before that, every rank reads the
+    # in the object store where they are made, two versions; before that, every rank reads the
     # checkpoint
     parts["published"] = weights * max(2 if publishes else 1, ranks)
-    ahead = config.rollout.max_staleness + 2  # this step's, those sampled ahead, those prefetched
-    prompts = max(stage.prompts_per_step for stage in config.stages) * ahead
-    parts["prompts"] = prompts * load.patches * shape.pixels_per_patch * 4 / GB
+    parts["prompts"] = prompts_gb(config, shape, load)
     loaders = config.data.loaders if first else 0
     if loaders:
         parts["clips"] = CLIPS_GB * loaders

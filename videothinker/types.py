@@ -138,13 +138,24 @@ class ScoredGroup:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Weights:
-    """The policy at one version, as one block that travels through the object store once."""
+class StoredTensor:
+    """A tensor of the policy as bytes (weights_parts.py)."""
+
+    dtype: str
+    """As torch names it."""
+    shape: tuple[int, ...]
+    content: np.ndarray
+    """uint8."""
+    checksum: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeightsPart:
+    """Some tensors of the policy at one version; each part goes through the object store once."""
 
     version: int
-    digest: str
-    payload: np.ndarray
-    """uint8: a safetensors file with Hugging Face names (weights_block.py)."""
+    tensors: dict[str, StoredTensor]
+    """By their Hugging Face names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

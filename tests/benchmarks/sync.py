@@ -14,6 +14,7 @@ import os
 import statistics
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ import torch
 
 from cluster.launch import ray_running
 from videothinker.config import ClusterConfig
-from videothinker.types import Weights
-from videothinker.weights_block import checksum, pack, tensors_in
+from videothinker.types import WeightsPart
+from videothinker.weights_parts import divided, part_of, tensors_in
 
 ROWS = 2048
 
@@ -46,13 +47,16 @@ class Publisher:
             place.copy_(tensor)
         return 4 * self._copy.numel(), time.perf_counter() - started
 
-    def publish(self) -> tuple[dict[str, float], Weights]:
+    def parts(self) -> int:
+        """In how many parts the weights are published."""
+        self._parts = divided(self._tensors.items())
+        return len(self._parts)
+
+    def publish(self, number: int) -> tuple[float, WeightsPart]:
         """As LearnerRank does."""
         started = time.perf_counter()
-        block = pack(self._tensors.items())
-        packed = time.perf_counter()
-        weights = Weights(version=1, digest=checksum(block), payload=block)
-        return {"pack": packed - started, "sum": time.perf_counter() - packed}, weights
+        part = part_of(1, [(name, self._tensors[name]) for name in self._parts[number]])
+        return time.perf_counter() - started, part
 
 
 class Receiver:
@@ -62,14 +66,14 @@ class Receiver:
         torch.set_num_threads(1)
         self._tensors: dict[str, torch.Tensor] = {}
 
-    def load(self, weights: Weights) -> dict[str, float]:
-        """Check the block and copy all of it."""
+    def load(self, *parts: WeightsPart) -> dict[str, float]:
+        """Check every tensor, then copy all."""
         started = time.perf_counter()
-        assert checksum(weights.payload) == weights.digest
-        summed = time.perf_counter()
-        for name, tensor in tensors_in(weights.payload).items():
+        tensors = dict(chain.from_iterable(tensors_in(part, 1) for part in parts))
+        checked = time.perf_counter()
+        for name, tensor in tensors.items():
             self._tensors.setdefault(name, torch.empty_like(tensor)).copy_(tensor)
-        return {"check": summed - started, "copy": time.perf_counter() - summed}
+        return {"check": checked - started, "copy": time.perf_counter() - checked}
 
 
 def measure(megabytes: int, rounds: int) -> dict[str, Any]:
@@ -78,17 +82,19 @@ def measure(megabytes: int, rounds: int) -> dict[str, Any]:
 
     publisher = ray.remote(num_cpus=0)(Publisher).remote(megabytes)
     receiver = ray.remote(num_cpus=0)(Receiver).remote()
+    count = ray.get(publisher.parts.remote())
     seconds: list[dict[str, float]] = []
     for number in range(rounds + 1):
         size, memcpy = ray.get(publisher.memcpy.remote())
         started = time.perf_counter()
-        parts, weights = publisher.publish.options(num_returns=2).remote()
-        published = ray.get(parts)
-        loaded = ray.get(receiver.load.remote(weights))
+        publish = publisher.publish.options(num_returns=2)
+        sums, parts = zip(*(publish.remote(part) for part in range(count)), strict=True)
+        published = sum(ray.get(list(sums)))
+        loaded = ray.get(receiver.load.remote(*parts))
         total = time.perf_counter() - started
-        rest = total - sum(published.values()) - sum(loaded.values())
         if number:  # the first touches memory that nobody had before
-            line = {"memcpy": memcpy, "total": total, **published, **loaded, "store": rest}
+            store = total - published - sum(loaded.values())
+            line = {"memcpy": memcpy, "total": total, "sum": published, **loaded, "store": store}
             seconds.append(line)
             sys.stderr.write(f"{json.dumps({k: round(v, 3) for k, v in line.items()})}\n")
     middle = {name: statistics.median(line[name] for line in seconds) for name in seconds[0]}
@@ -108,7 +114,8 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
-    with ray_running(ClusterConfig(device="cpu")):
+    # as large as a run's own (videothinker/memory.py)
+    with ray_running(ClusterConfig(device="cpu"), 4 * arguments.megabytes / 1000):
         print(json.dumps(measure(arguments.megabytes, arguments.rounds)))
 
 

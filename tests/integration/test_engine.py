@@ -7,6 +7,7 @@ import re
 import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,8 @@ from videothinker.mini.render import encode
 from videothinker.model.policy import Policy, forbidden_tokens, load_model
 from videothinker.model.processing import ClipSource, PromptBuilder
 from videothinker.prompts import training_text
-from videothinker.types import Completion, Prompt, Question, Weights
-from videothinker.weights_block import checksum, pack
+from videothinker.types import Completion, Prompt, Question, WeightsPart
+from videothinker.weights_parts import part_of
 
 Build = Callable[..., list[Prompt]]
 ReadHere = Callable[[VideoConfig], ClipSource]
@@ -190,11 +191,6 @@ def test_more_prompts_than_one_step_of_the_engine_can_take_in_are_all_answered(
     assert len(sample(engine, prompts)) == len(prompts)
 
 
-def packed(tensors: dict[str, torch.Tensor], version: int) -> Weights:
-    block = pack(tensors.items())
-    return Weights(version=version, digest=checksum(block), payload=block)
-
-
 def test_a_worker_refuses_a_version_it_does_not_hold(
     worker: RolloutWorker, build: Build, mini_video: VideoConfig
 ) -> None:
@@ -202,27 +198,62 @@ def test_a_worker_refuses_a_version_it_does_not_hold(
         list(worker.generate(3, 8, 1.0, [0], *build(mini_video, 1)))
 
 
-def test_a_damaged_block_is_refused_and_the_old_weights_stay(
-    worker: RolloutWorker, policy: Policy, build: Build, mini_video: VideoConfig
+Parts = list[WeightsPart]
+
+
+@pytest.fixture
+def other(policy: Policy) -> Parts:
+    """Other weights, in two parts."""
+    tensors = [(name, 0.9 * p.detach()) for name, p in policy.model.named_parameters()]
+    return [part_of(1, tensors[:20]), part_of(1, tensors[20:])]
+
+
+def damaged(parts: Parts) -> Parts:
+    """A bit of the last tensor is another."""
+    name, stored = list(parts[-1].tensors.items())[-1]
+    content = stored.content.copy()
+    content[-1] ^= 1
+    tensors = parts[-1].tensors | {name: replace(stored, content=content)}
+    return [*parts[:-1], replace(parts[-1], tensors=tensors)]
+
+
+def incomplete(parts: Parts) -> Parts:
+    """The first part alone."""
+    return parts[:1]
+
+
+def foreign(parts: Parts) -> Parts:
+    """One tensor more."""
+    return [*parts, part_of(1, [("model.extra.weight", torch.zeros(3))])]
+
+
+def mixed(parts: Parts) -> Parts:
+    """Parts of two versions."""
+    return [parts[0], replace(parts[1], version=2)]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (damaged, "the checksum of .* is not the published one"),
+        (incomplete, r"\d+ of \d+ tensors missing, first "),
+        (foreign, r"1 of \d+ tensors unknown, first .*extra"),
+        (mixed, "a part is of version 2"),
+    ],
+)
+def test_an_update_that_is_wrong_is_refused_and_the_old_weights_stay(
+    worker: RolloutWorker,
+    policy: Policy,
+    other: Parts,
+    build: Build,
+    mini_video: VideoConfig,
+    wrong: Callable[[Parts], Parts],
+    said: str,
 ) -> None:
-    weights = packed({n: p.detach() * 2 for n, p in policy.model.named_parameters()}, 1)
-    payload = weights.payload.copy()
-    payload[-1] ^= 1
-    damaged = Weights(version=1, digest=weights.digest, payload=payload)
-    with pytest.raises(WeightsError, match="checksum"):
-        worker.load(damaged)
+    with pytest.raises(WeightsError, match=f"weights version 1 were not loaded: {said}"):
+        worker.load(1, *wrong(other))
     prompts = build(mini_video, 1)
     assert largest_gap(policy, prompts[0], sample(worker._engine, prompts)[0], 1.0) < 1e-4
-
-
-def test_an_update_that_misses_a_tensor_is_refused_before_it_is_applied(
-    worker: RolloutWorker, policy: Policy
-) -> None:
-    tensors = {
-        n: p.detach() for n, p in policy.model.named_parameters() if "q_proj.weight" not in n
-    }
-    with pytest.raises(WeightsError, match=r"\d of \d+ tensors missing, first .*q_proj.weight"):
-        worker.load(packed(tensors, 1))
 
 
 def test_vllm_reads_safetensors_alone_and_no_code_of_a_model(engine: VllmEngine) -> None:
@@ -230,3 +261,15 @@ def test_vllm_reads_safetensors_alone_and_no_code_of_a_model(engine: VllmEngine)
     assert settings.load_config.load_format == "safetensors"
     assert not settings.model_config.trust_remote_code
     assert os.environ["VLLM_ALLOW_INSECURE_SERIALIZATION"] == "0"
+
+
+def test_weights_in_parts_are_loaded_whole(
+    worker: RolloutWorker, other: Parts, mini_base: Path, build: Build, mini_video: VideoConfig
+) -> None:
+    prompts = build(mini_video, 1)
+    assert worker.load(1, *other) == 1
+    changed = Policy(load_model(mini_base, "float32"))
+    with torch.no_grad():
+        for parameter in changed.model.parameters():
+            parameter *= 0.9
+    assert largest_gap(changed, prompts[0], sample(worker._engine, prompts)[0], 1.0) < 1e-4

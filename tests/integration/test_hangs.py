@@ -74,7 +74,7 @@ class Trouble(Pulse):
             os.kill(os.getpid(), signal.SIGSTOP)
         time.sleep(600)
 
-    def load(self, weights: Any) -> int:
+    def load(self, *_: Any) -> int:
         with self.doing("loading"):
             self._at("load")
         return VERSION
@@ -152,7 +152,7 @@ def stage(background: Background, tmp_path: Path) -> Iterator[Callable[..., Scen
 def sampled(scene: Scene) -> list[int]:
     """Two prompts' groups; returns those that were delivered, in order."""
     rollouts = Rollouts(scene.background, scene.pool, scene.faults)
-    rollouts.load("weights", VERSION)
+    rollouts.load(["weights"], VERSION)
     asked = [Prepared(question=q, prompt=None, failure=None) for q in questions(2)]
     unit = Unit(prepared=tuple(asked), places=(0, 1), seeds=(1, 2), samples=2, temperature=1.0)
     delivered: list[int] = []

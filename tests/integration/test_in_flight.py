@@ -20,8 +20,8 @@ from videothinker.config import RolloutConfig, VideoConfig
 from videothinker.model.policy import Policy, load_model
 from videothinker.model.processing import ClipSource, PromptBuilder
 from videothinker.prompts import training_text
-from videothinker.types import Completion, Prompt, Question, Weights
-from videothinker.weights_block import checksum, pack
+from videothinker.types import Completion, Prompt, Question, WeightsPart
+from videothinker.weights_parts import part_of
 
 TOLERANCE = 1e-4
 SIZE = RolloutConfig(max_model_len=512, cache_gb=0.25)
@@ -58,7 +58,7 @@ class Edition:
     """The tiny model under one version of weights, on the disk, as a block, and to compare with."""
 
     checkpoint: Path
-    weights: Weights
+    weights: WeightsPart
     policy: Policy
 
 
@@ -73,12 +73,11 @@ def editions(mini_base: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
             for parameter in model.parameters():
                 noise = torch.randn(parameter.shape, generator=generator)
                 parameter += 0.02 * bool(version) * noise
-        block = pack(model.named_parameters())
         folder = tmp_path_factory.mktemp("edition") / "model"
         shutil.copytree(mini_base, folder)
         if version:
             model.save_pretrained(folder)
-        weights = Weights(version=version, digest=checksum(block), payload=block)
+        weights = part_of(version, model.named_parameters())
         made.append(Edition(checkpoint=folder, weights=weights, policy=Policy(model)))
     return made
 
@@ -217,7 +216,7 @@ def interrupted(
     def load(edition: Edition) -> None:
         if hasattr(engine._engine, "set_weight_version"):  # vLLM 0.32
             engine._engine.set_weight_version(str(edition.weights.version))
-        engine._load(edition.weights)
+        engine._load(edition.weights.version, [edition.weights])
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as caller:
         patch.setattr(vllm_engine, "completion", overheard)
@@ -277,11 +276,12 @@ def test_an_engine_keeps_nothing_of_the_block_it_was_given(
     engine: VllmEngine, prompts: list[Prompt], editions: list[Edition]
 ) -> None:
     weights = editions[1].weights
-    engine.load(weights)
+    engine.load(1, [weights])
     expected = sample(engine, prompts)
-    lent = replace(weights, payload=weights.payload.copy())
-    engine.load(lent)
-    lent.payload[:] = 0
+    own = {name: replace(s, content=s.content.copy()) for name, s in weights.tensors.items()}
+    engine.load(1, [replace(weights, tensors=own)])
+    for stored in own.values():
+        stored.content[:] = 0
     assert_equal(sample(engine, prompts), expected)
 
 
@@ -292,11 +292,11 @@ def test_a_group_is_as_old_as_its_oldest_token(
     editions: list[Edition],
     callers: ThreadPoolExecutor,
 ) -> None:
-    engine.load(editions[1].weights)
+    engine.load(1, [editions[1].weights])
     stream = worker.generate(1, 4, 1.0, [0, 1], *prompts[:2])
     sampling = callers.submit(list, stream)
     wait_for_tokens(engine, 10)
-    assert worker.load(editions[2].weights) == 2
+    assert worker.load(2, editions[2].weights) == 2
     for _, group in sampling.result():
         seen = np.concatenate([c.weights_versions for c in group.completions])
         assert group.weights_version == seen.min() == 1

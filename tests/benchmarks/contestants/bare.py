@@ -172,12 +172,11 @@ class Loop:
         self._optimizer.step()
 
     def _publish(self) -> None:
-        from videothinker.types import Weights
-        from videothinker.weights_block import checksum, pack
+        from videothinker.weights_parts import part_of
 
         self._version += 1
-        block = pack(self._policy.model.named_parameters())
-        self._engine.load(Weights(version=self._version, digest=checksum(block), payload=block))
+        whole = part_of(self._version, self._policy.model.named_parameters())
+        self._engine.load(self._version, [whole])
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:

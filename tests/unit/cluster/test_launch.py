@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.launch import code_for_others, ray_running
+from cluster.launch import code_for_others, ray_running, store_bytes
 from videothinker.config import ClusterConfig
 
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
@@ -40,10 +40,19 @@ def test_what_a_job_has_uploaded_does_not_travel_again(monkeypatch: pytest.Monke
 
 
 def test_sigterm_stays_what_it_was_when_ray_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    def start(cluster: ClusterConfig) -> None:
+    def start(cluster: ClusterConfig, room_gb: float | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     monkeypatch.setattr("cluster.launch.start_ray", start)
     before = signal.getsignal(signal.SIGTERM)
     with ray_running(ClusterConfig()):
         assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_ray_is_told_how_large_its_store_is_where_the_machine_has_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cluster.launch.memory_here", lambda: 10.0)
+    assert store_bytes(2.5) == 2_500_000_000
+    assert store_bytes(3.1) is None
+    assert store_bytes(None) is None

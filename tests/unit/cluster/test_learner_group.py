@@ -47,16 +47,17 @@ class Fragile(Rank):
     async def connect(self, *_: Any) -> None:
         await self._in("connect")
 
-    async def start_stage(self, *_: Any) -> None:
+    async def start_stage(self, *_: Any) -> int:
         await self._in("start_stage")
+        return PARTS
 
     async def step(self, step: int, *_: Any) -> Any:
         await self._in("step")
         return await super().step(step)
 
-    async def publish(self, version: int) -> int:
+    async def publish(self, version: int, number: int) -> int:
         await self._in("publish")
-        return version
+        return await super().publish(version, number)
 
     async def save_state(self, folder: Path) -> None:
         await self._in("save_state")
@@ -67,6 +68,10 @@ class Fragile(Rank):
     async def save_model(self, *_: Any) -> str:
         await self._in("save_model")
         return ""
+
+
+PARTS = 3
+"""In so many a policy is published."""
 
 
 class Crew:
@@ -93,6 +98,7 @@ class Crew:
 def working(faults: FaultsConfig) -> Iterator[Crew]:
     crew = Crew(faults)
     crew.learner.start()
+    crew.learner.start_stage(ASSIGNMENT)
     crew.learner.publish(7)
     yield crew
     crew.learner.close()

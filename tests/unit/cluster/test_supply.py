@@ -138,9 +138,9 @@ class Dying(Rank):
 
     published = False
 
-    async def publish(self, version: int) -> int:
+    async def publish(self, version: int, number: int) -> int:
         self.published = True
-        return version
+        return await super().publish(version, number)
 
     async def pulse(self) -> str:
         if self.published:

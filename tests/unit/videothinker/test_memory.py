@@ -15,6 +15,7 @@ from videothinker.memory import (
     host_need,
     largest,
     learner_need,
+    store_gb,
 )
 from videothinker.model.policy import LOGITS_AT_ONCE as REAL_LOGITS_AT_ONCE
 from videothinker.model.policy import TOKENS_AT_ONCE as REAL_TOKENS_AT_ONCE
@@ -120,6 +121,11 @@ def test_the_host_holds_what_is_offloaded_and_two_copies_of_what_is_published() 
     assert parts["optimizer"] == pytest.approx(3.754622976 * 18)
     assert parts["published"] == pytest.approx(2 * 7.509245952)
     assert parts["prompts"] == pytest.approx(2 * 2 * 4096 * 1176 * 4 / 1e9)
+
+
+def test_a_store_has_twice_the_room_of_two_versions_and_the_prompts() -> None:
+    prompts = 2 * 2 * 4096 * 1176 * 4 / 1e9
+    assert store_gb(config(), SHAPE) == pytest.approx(2 * (2 * 7.509245952 + prompts))
 
 
 def test_a_machine_without_ranks_holds_the_object_stores_copy_only() -> None:
