@@ -14,14 +14,22 @@ ROOT = Path(__file__).parents[4]
 STUDY = "docs/study.md"
 
 
-@pytest.fixture(scope="module")
-def found() -> dict[str, Any]:
-    results: dict[str, Any] = json.loads((ROOT / "docs/study/results.json").read_text())
+def read(file: str) -> dict[str, Any]:
+    results: dict[str, Any] = json.loads((ROOT / file).read_text())
     return results
 
 
 @pytest.fixture(scope="module")
-def values(found: dict[str, Any]) -> dict[str, Any]:
+def found() -> dict[str, Any]:
+    return read("docs/study/results.json")
+
+
+@pytest.fixture(scope="module")
+def second() -> dict[str, Any]:
+    return read("docs/study/discount/results.json")
+
+
+def values_of(found: dict[str, Any]) -> dict[str, Any]:
     """By the names that the sentences below use."""
     named: dict[str, Any] = {"cells": len(found["cells"]), "questions": found["questions"]}
     for arm, entry in found["arms"].items():
@@ -74,15 +82,15 @@ SAID = [
     "gives {attract_base[inferential]:.2f} {attract_base_interval[inferential]}",
     "{attract_base_by_base[inferential][0]:.2f}, {attract_base_by_base[inferential][1]:.2f} and"
     " {attract_base_by_base[inferential][2]:.2f}",
-    "inferential {discount_50[inferential]:.2f}, which is {discount_50_minus_grpo[inferential]}"
-    " above plain GRPO, and {discount_50[overall]:.2f} of all questions right,"
-    " {discount_50_minus_grpo[overall]} above it",
+    "At 0.5: inferential {discount_50[inferential]:.2f}, which is"
+    " {discount_50_minus_grpo[inferential]} above plain GRPO, and {discount_50[overall]:.2f} of all"
+    " questions right, {discount_50_minus_grpo[overall]} above it",
     "({discount_50_by_base[inferential][0]:.2f}, {discount_50_by_base[inferential][1]:.2f} and"
     " {discount_50_by_base[inferential][2]:.2f})",
     "({discount_50_by_base[overall][0]:.2f}, {discount_50_by_base[overall][1]:.2f} and"
     " {discount_50_by_base[overall][2]:.2f}, against {grpo_by_base[overall][0]:.2f},"
     " {grpo_by_base[overall][1]:.2f} and {grpo_by_base[overall][2]:.2f})",
-    "come to the same {discount_25[inferential]:.2f} and {discount_75[inferential]:.2f}",
+    "the same inferential, {discount_25[inferential]:.2f} and {discount_75[inferential]:.2f}",
     "{discount_50[cosmetic]:.2f} of the inferential answers are cosmetic; the aim",
     "ends below plain GRPO overall ({discount_25_by_base[overall][1]:.2f})",
     "{replay_4[overall]:.2f} of all questions, inferential {replay_4[inferential]:.2f},"
@@ -100,22 +108,87 @@ SAID = [
 ]
 
 
+ROW = "{0[observational]:.2f} | {0[inferential]:.2f} | {0[overall]:.2f} | {0[cosmetic]:.2f}"
+BOLD = "{0[observational]:.2f} | **{0[inferential]:.2f}** | **{0[overall]:.2f}** |"
+ROWS = {
+    "base": f"| base model | {ROW} |",
+    "grpo": f"| plain GRPO | {ROW} |",
+    "cdpo_30": f"| repulsion, 0.3 | {ROW} |",
+    "discount_50": f"| **discount, 0.5** | {BOLD} {{0[cosmetic]:.2f}} |",
+    "discount_25": f"| discount, 0.25 | {ROW} |",
+    "discount_75": f"| discount, 0.75 | {ROW} |",
+    "absolute_50": f"| discount, 0.5, `likelihood: absolute` | {ROW} |",
+}
+SAID_OF_THE_SECOND = [
+    "inferential accuracy is {discount_50_minus_grpo[inferential]} above plain GRPO's, and"
+    " {discount_50_minus_grpo[overall]} more of all questions are right; observational accuracy"
+    " moves by {discount_50_minus_grpo[observational]}",
+    "{discount_50[cosmetic]:.2f} of the inferential answers say in reasoning's words what the video"
+    " shows ({discount_25[cosmetic]:.2f} and {discount_75[cosmetic]:.2f} at the other strengths)",
+    "stay as short as the base's ({discount_50[words]:.0f} words)",
+    "wins {discount_50_minus_cdpo_30[inferential]} inferential and"
+    " {discount_50_minus_cdpo_30[overall]} of all",
+    "its loss against the base is {base_minus_grpo[inferential]} over these nine",
+    "it is {discount_25_pull[all]:+.1f}, {discount_50_pull[all]:+.1f} and"
+    " {discount_75_pull[all]:+.1f} at 0.25, 0.5 and 0.75, where plain GRPO has"
+    " {grpo_pull[all]:.1f}",
+    "({discount_50_pull[observational]:.1f} at 0.5 in place of {grpo_pull[observational]:.1f})",
+    "({discount_50_pull[inferential]:+.1f}, {grpo_pull[inferential]:+.1f})",
+]
+
+
 @pytest.mark.parametrize("sentence", SAID)
 def test_a_figure_of_the_studys_page_is_a_published_one(
-    values: dict[str, Any], sentence: str
+    found: dict[str, Any], sentence: str
 ) -> None:
-    assert sentence.format(**values) in words_of(STUDY)
+    assert sentence.format(**values_of(found)) in words_of(STUDY)
 
 
-def test_no_figure_of_the_readme_is_another(values: dict[str, Any]) -> None:
+@pytest.mark.parametrize("sentence", SAID_OF_THE_SECOND)
+def test_a_figure_of_the_second_study_is_one(second: dict[str, Any], sentence: str) -> None:
+    assert sentence.format(**values_of(second)) in words_of(STUDY)
+
+
+@pytest.mark.parametrize("arm", ROWS)
+def test_a_row_of_the_second_study_is_its_arms(second: dict[str, Any], arm: str) -> None:
+    means = {metric: one["mean"] for metric, one in second["arms"][arm].items()}
+    assert ROWS[arm].format(means) in words_of(STUDY)
+
+
+def test_no_figure_of_the_readme_is_another(found: dict[str, Any], second: dict[str, Any]) -> None:
     said = (
         "inferential accuracy falls from {base[inferential]:.2f} to {grpo[inferential]:.2f} under"
         " plain GRPO; repulsion brings it back to {cdpo_30[inferential]:.2f}, at the price of"
         " observational accuracy ({cdpo_30[observational]:.2f} in place of"
-        " {grpo[observational]:.2f}); a discount on what the bias model knows already brings it to"
-        " {discount_50[inferential]:.2f} with {discount_50[observational]:.2f}"
+        " {grpo[observational]:.2f})"
     )
-    assert said.format(**values) in words_of("README.md")
+    then = (
+        "{discount_50[inferential]:.2f} inferential and {discount_50[observational]:.2f}"
+        " observational, where plain GRPO has {grpo[inferential]:.2f} and"
+        " {grpo[observational]:.2f}"
+    )
+    assert said.format(**values_of(found)) in words_of("README.md")
+    assert then.format(**values_of(second)) in words_of("README.md")
+
+
+def test_in_every_cell_of_the_second_study_discount_is_above_plain_grpo(
+    second: dict[str, Any],
+) -> None:
+    strengths = ("discount_25", "discount_50", "discount_75")
+    cells = [cell["arms"] for cell in second["cells"].values()]
+    pairs = [(one[arm], one["grpo"]) for one in cells for arm in strengths]
+    assert len(pairs) == 27
+    for kind in ("inferential", "overall"):
+        assert all(ours[kind] > theirs[kind] for ours, theirs in pairs)
+    assert round(min(ours["overall"] for ours, _ in pairs), 2) == 0.84
+    assert sum(one["cdpo_30"]["overall"] < 0.05 for one in cells) == 2
+    kept = [name for name, c in second["cells"].items() if c["arms"]["grpo"]["inferential"] > 0.5]
+    assert kept == ["base5-seed23"]
+    assert second["minutes"] == 66
+    discounts = [f"{arm}-minus-grpo" for arm in strengths]
+    for kind, least in (("inferential", 0.2), ("overall", 0.0)):
+        assert all(second["paired"][pair][kind]["low"] > least for pair in discounts)
+    assert all(second["arms"][arm]["cosmetic"]["mean"] < 0.15 for arm in strengths)
 
 
 def test_what_is_said_of_single_cells_holds(found: dict[str, Any]) -> None:
@@ -129,14 +202,17 @@ def test_what_is_said_of_single_cells_holds(found: dict[str, Any]) -> None:
     assert all(one["replay_4"]["overall"] >= one["grpo"]["overall"] for one in cells)
 
 
-def test_only_the_base_and_the_even_mix_stand_after_correction(found: dict[str, Any]) -> None:
-    stand = {
-        pair.split("-minus-")[0]
-        for pair, entry in found["paired"].items()
-        for metric in ("inferential", "overall")
-        if entry[metric].get("p_holm", 1) < 0.05
-    }
-    assert stand == {"base", "balanced"}
+def standing(found: dict[str, Any], metric: str) -> set[str]:
+    """The arms that differ from plain GRPO at 0.05 after correction."""
+    pairs = found["paired"].items()
+    return {p.split("-minus-")[0] for p, entry in pairs if entry[metric].get("p_holm", 1) < 0.05}
+
+
+def test_what_stands_after_correction(found: dict[str, Any], second: dict[str, Any]) -> None:
+    assert standing(found, "inferential") | standing(found, "overall") == {"base", "balanced"}
+    assert standing(second, "inferential") == {"discount_25", "discount_50"}
+    three = {"discount_25", "discount_50", "discount_75"}
+    assert standing(second, "overall") == {"base", *three}
 
 
 def words_of(page: str) -> str:

@@ -153,8 +153,9 @@ def test_the_digest_tells_studies_apart_that_give_other_figures(tmp_path: Path) 
     assert digest_of(study.model_copy(update={"seeds": (1,)})) != digest_of(study)
 
 
-def test_the_published_table_and_figure_are_what_the_published_results_give() -> None:
-    published = json.loads((PUBLISHED / "results.json").read_text())
-    assert (PUBLISHED / "table.md").read_text() == table(published)
-    assert (PUBLISHED / "figure.svg").read_text() == figure(published)
-    assert (PUBLISHED / "learning.svg").read_text() == curves(published)
+@pytest.mark.parametrize("folder", [PUBLISHED, PUBLISHED / "discount"])
+def test_the_published_table_and_figure_are_what_the_published_results_give(folder: Path) -> None:
+    published = json.loads((folder / "results.json").read_text())
+    assert (folder / "table.md").read_text() == table(published)
+    assert (folder / "figure.svg").read_text() == figure(published)
+    assert (folder / "learning.svg").read_text() == curves(published)
