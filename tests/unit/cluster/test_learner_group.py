@@ -143,6 +143,11 @@ def no_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def test_weights_are_published_part_by_part_and_in_order(crew: Crew) -> None:
+    """The stand-in's reference is what it was asked: the version and the part's number."""
+    assert crew.learner.publish(9) == [(9, number) for number in range(PARTS)]
+
+
 @pytest.mark.parametrize("method", CALLS)
 def test_a_rank_that_hangs_ends_the_call_within_its_limit_and_is_named(
     attentive: Crew, method: str

@@ -116,6 +116,14 @@ def test_an_anchor_holds_no_gradient_and_no_optimizer() -> None:
     }
 
 
+def test_an_anchor_that_is_compared_with_the_initial_model_holds_both() -> None:
+    alone = anchor_need(config(), SHAPE).parts()["weights"]
+    kl = "stages.1.kl={direction: discount, anchor: bias, coefficient: 0.5, likelihood: %s}"
+    absolute = anchor_need(config(kl % "absolute"), SHAPE).parts()["weights"]
+    relative = anchor_need(config(kl % "relative"), SHAPE).parts()["weights"]
+    assert (absolute, relative) == (alone, 2 * alone)
+
+
 def test_the_host_holds_what_is_offloaded_and_two_copies_of_what_is_published() -> None:
     parts = host_need(config(), SHAPE, ranks=1, engines=1, anchors=1, first=True, publishes=True)
     assert parts["optimizer"] == pytest.approx(3.754622976 * 18)
