@@ -99,7 +99,7 @@ def ray_running(cluster: ClusterConfig, room_gb: float | None = None) -> Iterato
         ray.shutdown()
 
 
-def start_ray(cluster: ClusterConfig, room_gb: float | None) -> None:
+def start_ray(cluster: ClusterConfig, room_gb: float | None = None) -> None:
     """Connect, or start what can be connected to."""
     options: dict[str, Any] = {
         "runtime_env": {
