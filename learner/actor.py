@@ -49,7 +49,7 @@ from videothinker.types import (
     WeightsPart,
 )
 from videothinker.weights import file_digest, model_digest, save_model
-from videothinker.weights_parts import divided, part_of
+from videothinker.weights_parts import as_part, divided
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,7 +177,7 @@ class LearnerRank(Pulse):
         with self.doing(f"gathering part {number} of weights version {version}"), gathered:
             if self._rank != 0:
                 return version, None
-            return version, part_of(version, part.items(), copied=trainee.sharded)
+            return version, as_part(version, part.items(), copied=trainee.sharded)
 
     def save_model(self, folder: Path, base: Path, lineage: ModelLineage | None = None) -> str:
         """Export a Hugging Face checkpoint, processor and all; returns its digest."""

@@ -21,15 +21,7 @@ Problem = tuple[tuple[str, ...], str]
 
 PIXELS_PER_TOKEN = 28 * 28
 FRAMES_PER_TOKEN = 2
-DIVERGENCE_DETAILS = (
-    "coefficient",
-    "target",
-    "anchor",
-    "estimator",
-    "bound",
-    "applies_to",
-    "skip_equal_groups",
-)
+DIVERGENCE_DETAILS = tuple(k for k in KLConfig.model_fields if k not in {"direction", "likelihood"})
 KL_DETAILS = {
     "repel": DIVERGENCE_DETAILS,
     "attract": DIVERGENCE_DETAILS,

@@ -37,7 +37,7 @@ def divided(tensors: Iterable[tuple[str, Tensor]], size: int = PART_BYTES) -> li
     return parts
 
 
-def part_of(
+def as_part(
     version: int, tensors: Iterable[tuple[str, Tensor]], *, copied: bool = False
 ) -> WeightsPart:
     """Some tensors as what travels; `copied` where they do not stay as they are until then."""

@@ -26,7 +26,7 @@ import torch
 from cluster.launch import ray_running
 from videothinker.config import ClusterConfig
 from videothinker.types import WeightsPart
-from videothinker.weights_parts import divided, part_of, tensors_in
+from videothinker.weights_parts import as_part, divided, tensors_in
 
 ROWS = 2048
 
@@ -55,7 +55,7 @@ class Publisher:
     def publish(self, number: int) -> tuple[float, WeightsPart]:
         """As LearnerRank does."""
         started = time.perf_counter()
-        part = part_of(1, [(name, self._tensors[name]) for name in self._parts[number]])
+        part = as_part(1, [(name, self._tensors[name]) for name in self._parts[number]])
         return time.perf_counter() - started, part
 
 

@@ -23,7 +23,7 @@ from videothinker.model.policy import Policy, forbidden_tokens, load_model
 from videothinker.model.processing import ClipSource, PromptBuilder
 from videothinker.prompts import training_text
 from videothinker.types import Completion, Prompt, Question, WeightsPart
-from videothinker.weights_parts import part_of
+from videothinker.weights_parts import as_part
 
 Build = Callable[..., list[Prompt]]
 ReadHere = Callable[[VideoConfig], ClipSource]
@@ -205,7 +205,7 @@ Parts = list[WeightsPart]
 def other(policy: Policy) -> Parts:
     """Other weights, in two parts."""
     tensors = [(name, 0.9 * p.detach()) for name, p in policy.model.named_parameters()]
-    return [part_of(1, tensors[:20]), part_of(1, tensors[20:])]
+    return [as_part(1, tensors[:20]), as_part(1, tensors[20:])]
 
 
 def damaged(parts: Parts) -> Parts:
@@ -224,7 +224,7 @@ def incomplete(parts: Parts) -> Parts:
 
 def foreign(parts: Parts) -> Parts:
     """One tensor more."""
-    return [*parts, part_of(1, [("model.extra.weight", torch.zeros(3))])]
+    return [*parts, as_part(1, [("model.extra.weight", torch.zeros(3))])]
 
 
 def mixed(parts: Parts) -> Parts:

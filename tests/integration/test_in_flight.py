@@ -21,7 +21,7 @@ from videothinker.model.policy import Policy, load_model
 from videothinker.model.processing import ClipSource, PromptBuilder
 from videothinker.prompts import training_text
 from videothinker.types import Completion, Prompt, Question, WeightsPart
-from videothinker.weights_parts import part_of
+from videothinker.weights_parts import as_part
 
 TOLERANCE = 1e-4
 SIZE = RolloutConfig(max_model_len=512, cache_gb=0.25)
@@ -77,7 +77,7 @@ def editions(mini_base: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
         shutil.copytree(mini_base, folder)
         if version:
             model.save_pretrained(folder)
-        weights = part_of(version, model.named_parameters())
+        weights = as_part(version, model.named_parameters())
         made.append(Edition(checkpoint=folder, weights=weights, policy=Policy(model)))
     return made
 

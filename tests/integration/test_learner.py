@@ -315,22 +315,6 @@ def anchored(batch: Batch, anchor: Path, temperature: float, dtype: str = "float
     return answered
 
 
-def test_the_scorer_says_what_the_initial_model_says_beside_the_anchor(
-    prompts: list[Prompt], mini_base: Path, taught_base: Path
-) -> None:
-    (scored, prompt), *_ = uneven(prompts)
-    both, base = AnchorScorer("float32", 1.0, "cpu"), AnchorScorer("float32", 1.0, "cpu")
-    both.load(taught_base, initial=mini_base)
-    base.load(mini_base)
-    said, expected = both.logprobs(scored.group, prompt), base.logprobs(scored.group, prompt)
-    assert said.initial_logprobs is not None
-    assert expected.initial_logprobs is None
-    pairs = zip(said.initial_logprobs, said.logprobs, expected.logprobs, strict=True)
-    for initial, anchor, right in pairs:
-        assert np.array_equal(initial, right)
-        assert np.abs(anchor - right).max() > 1e-3
-
-
 def all_scores(model: Any, prompt: Prompt, tokens: np.ndarray, temperature: float) -> torch.Tensor:
     """Scores of every token that may be sampled [T, V], as transformers computes them."""
     counted = np.tile(prompt.next_position + np.arange(len(tokens)), (3, 1))

@@ -172,10 +172,10 @@ class Loop:
         self._optimizer.step()
 
     def _publish(self) -> None:
-        from videothinker.weights_parts import part_of
+        from videothinker.weights_parts import as_part
 
         self._version += 1
-        whole = part_of(self._version, self._policy.model.named_parameters())
+        whole = as_part(self._version, self._policy.model.named_parameters())
         self._engine.load(self._version, [whole])
 
     @contextmanager

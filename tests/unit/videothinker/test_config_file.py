@@ -13,7 +13,7 @@ from videothinker.errors import ConfigError, InputError
 from videothinker.types import Question
 
 CONFIGS = Path(__file__).parents[3] / "configs"
-SHIPPED = sorted({*CONFIGS.glob("*.yaml")} - {CONFIGS / "study.yaml"})  # that one is no run
+SHIPPED = sorted({*CONFIGS.glob("*.yaml")} - {*CONFIGS.glob("study*.yaml")})  # those are no runs
 CDPO = CONFIGS / "cdpo.yaml"
 PAPER = CONFIGS / "paper.yaml"
 

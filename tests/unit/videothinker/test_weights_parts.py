@@ -6,7 +6,7 @@ import torch
 
 from videothinker.errors import WeightsError
 from videothinker.types import StoredTensor, WeightsPart
-from videothinker.weights_parts import checksum, divided, part_of, tensors_in
+from videothinker.weights_parts import as_part, checksum, divided, tensors_in
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def tensors() -> dict[str, torch.Tensor]:
 
 
 def test_what_was_stored_is_there_again(tensors: dict[str, torch.Tensor]) -> None:
-    found = dict(tensors_in(part_of(1, tensors.items()), 1))
+    found = dict(tensors_in(as_part(1, tensors.items()), 1))
     assert found.keys() == tensors.keys()
     for name, tensor in tensors.items():
         assert found[name].dtype == tensor.dtype
@@ -33,8 +33,8 @@ def test_a_part_lies_where_the_tensors_do_unless_it_is_to_be_a_copy(
     tensors: dict[str, torch.Tensor],
 ) -> None:
     place = tensors["matrix"].data_ptr()
-    lent = dict(tensors_in(part_of(1, tensors.items()), 1))
-    own = dict(tensors_in(part_of(1, tensors.items(), copied=True), 1))
+    lent = dict(tensors_in(as_part(1, tensors.items()), 1))
+    own = dict(tensors_in(as_part(1, tensors.items(), copied=True), 1))
     assert lent["matrix"].data_ptr() == place
     assert own["matrix"].data_ptr() != place
 
@@ -42,7 +42,7 @@ def test_a_part_lies_where_the_tensors_do_unless_it_is_to_be_a_copy(
 def test_a_part_is_read_where_it_lies_even_if_nobody_may_write_to_it(
     tensors: dict[str, torch.Tensor], recwarn: pytest.WarningsRecorder
 ) -> None:
-    part = part_of(1, tensors.items())
+    part = as_part(1, tensors.items())
     for stored in part.tensors.values():
         stored.content.flags.writeable = False
     found = dict(tensors_in(part, 1))
@@ -59,7 +59,7 @@ def test_parts_are_full_and_hold_everything_once_and_in_order() -> None:
 
 
 def stored(content: np.ndarray) -> StoredTensor:
-    return part_of(1, [("weight", torch.from_numpy(content))]).tensors["weight"]
+    return as_part(1, [("weight", torch.from_numpy(content))]).tensors["weight"]
 
 
 @pytest.mark.parametrize("where", [0, 9, 17_000, -1])
@@ -86,4 +86,4 @@ def test_content_that_was_cut_off_has_another_checksum() -> None:
 
 def test_a_part_of_another_version_is_refused() -> None:
     with pytest.raises(WeightsError, match="a part is of version 3"):
-        dict(tensors_in(part_of(3, []), 4))
+        dict(tensors_in(as_part(3, []), 4))

@@ -1,0 +1,38 @@
+"""The frozen scorer and the model that it is compared with; no Ray and no sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from batches import uneven
+
+from actors.anchor import AnchorScorer
+from videothinker.config import VideoConfig
+from videothinker.model.processing import ClipSource, PromptBuilder
+from videothinker.prompts import training_text
+from videothinker.types import Question
+
+
+def test_the_scorer_says_what_the_initial_model_says_beside_the_anchor(
+    mini_base: Path,
+    taught_base: Path,
+    mini_world: Path,
+    mini_video: VideoConfig,
+    mini_questions: list[Question],
+    read_here: Callable[[VideoConfig], ClipSource],
+) -> None:
+    builder = PromptBuilder(mini_base, mini_world / "raw" / "videos", read_here(mini_video))
+    prompts = [builder.build(question, training_text(question)) for question in mini_questions[:2]]
+    (scored, prompt), *_ = uneven(prompts)
+    both, base = AnchorScorer("float32", 1.0, "cpu"), AnchorScorer("float32", 1.0, "cpu")
+    both.load(taught_base, initial=mini_base)
+    base.load(mini_base)
+    said, expected = both.logprobs(scored.group, prompt), base.logprobs(scored.group, prompt)
+    assert said.initial_logprobs is not None
+    assert expected.initial_logprobs is None
+    pairs = zip(said.initial_logprobs, said.logprobs, expected.logprobs, strict=True)
+    for initial, anchor, right in pairs:
+        assert np.array_equal(initial, right)
+        assert np.abs(anchor - right).max() > 1e-3
