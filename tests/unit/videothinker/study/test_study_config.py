@@ -168,3 +168,15 @@ def test_a_folder_never_holds_two_studies(tmp_path: Path) -> None:
     other = study.model_copy(update={"split": "test"})
     with pytest.raises(InputError, match=r"other settings: split is 'validation' there and 'test'"):
         require_same_study(other)
+
+
+def test_the_second_study_has_the_firsts_settings_and_nothing_that_was_tried_in_it() -> None:
+    first, second = load_study(SHIPPED), load_study(SHIPPED.with_name("study-discount.yaml"))
+    for name in ("dtype", "video", "sampling", "rewards", "learner", "rollout", "split"):
+        assert getattr(first, name) == getattr(second, name)
+    assert first.world.seed != second.world.seed
+    assert not {*first.warm_starts} & {*second.warm_starts}
+    assert not {*first.seeds} & {*second.seeds}
+    named = {arm.name: arm for arm in first.arms}
+    shared = [arm for arm in second.arms if arm.name in ("bias", "grpo", "cdpo_30")]
+    assert shared == [named[arm.name] for arm in shared]
