@@ -107,8 +107,7 @@ class LearnerRank(Pulse):
                 head = load_head(assignment.anchor, assignment.dtype)
                 self._anchor_head = head.to(self._device)
             self._trainee = Trainee(assignment.model, assignment.dtype, assignment.learner)
-            with self._trainee.whole() as model:
-                self._parts = divided(model.named_parameters())
+            self._parts = divided(self._trainee.sizes)
         return len(self._parts)
 
     def step(

@@ -128,6 +128,14 @@ class Trainee:
             yield
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each parameter, wherever its shards are."""
+        return {
+            name: getattr(p, "ds_numel", p.numel()) * p.element_size()
+            for name, p in self.parameters.items()
+        }
+
+    @property
     def parameters(self) -> dict[str, torch.nn.Parameter]:
         """By their Hugging Face names; between steps a sharded one is empty."""
         return dict(self._model.named_parameters())

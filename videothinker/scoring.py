@@ -49,6 +49,7 @@ def score_groups(
     if kl is not None and kl.direction == "discount":
         for parts, (_, anchor) in zip(rewards, groups, strict=True):
             assert anchor is not None
+            assert kl.compares == (anchor.initial_logprobs is not None), "the initial model's part"
             parts["discount"] = discount(parts, anchor, kl.coefficient)
     totals = [np.sum(list(parts.values()), axis=0, dtype=np.float32) for parts in rewards]
     advantages = group_advantages(torch.from_numpy(np.stack(totals))).numpy().astype(np.float32)

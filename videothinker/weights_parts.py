@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -24,16 +24,16 @@ ROW = 1024
 """Words of eight bytes that are summed up to one."""
 
 
-def divided(tensors: Iterable[tuple[str, Tensor]], size: int = PART_BYTES) -> list[list[str]]:
-    """The names of each part's tensors, in the order given."""
+def divided(sizes: Mapping[str, int], part: int = PART_BYTES) -> list[list[str]]:
+    """The names of each part's tensors, in the order given; sizes in bytes."""
     parts: list[list[str]] = []
     room = 0
-    for name, tensor in tensors:
+    for name, size in sizes.items():
         if room <= 0:
             parts.append([])
-            room = size
+            room = part
         parts[-1].append(name)
-        room -= tensor.numel() * tensor.element_size()
+        room -= size
     return parts
 
 

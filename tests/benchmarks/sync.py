@@ -49,7 +49,7 @@ class Publisher:
 
     def parts(self) -> int:
         """In how many parts the weights are published."""
-        self._parts = divided(self._tensors.items())
+        self._parts = divided({name: t.nbytes for name, t in self._tensors.items()})
         return len(self._parts)
 
     def publish(self, number: int) -> tuple[float, WeightsPart]:

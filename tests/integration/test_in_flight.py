@@ -248,11 +248,13 @@ def test_tokens_have_the_log_probs_of_the_weights_that_sampled_them(
     assert min(sampled) > 100
 
 
-def test_versions_are_those_that_vllm_itself_reports(interrupted: tuple[Groups, Any]) -> None:
+def test_versions_are_those_that_vllm_itself_reports(
+    engine: VllmEngine, interrupted: tuple[Groups, Any]
+) -> None:
     groups, accounts = interrupted
     completions = [one for completions in groups.values() for one in completions]
-    if accounts[id(completions[0])] is None:
-        pytest.skip("this vLLM does not report them")
+    if not hasattr(engine._engine, "set_weight_version"):
+        pytest.skip("vLLM reports them from 0.32 on; GPU machines may have 0.26")
     mixed = 0
     for completion in completions:
         reported = np.empty(len(completion.token_ids), np.int32)
@@ -272,7 +274,7 @@ def test_an_engine_updated_in_flight_equals_a_fresh_one(
     assert {v for group in found.values() for c in group for v in c.weights_versions} == {2}
 
 
-def test_an_engine_keeps_nothing_of_the_block_it_was_given(
+def test_an_engine_keeps_nothing_of_the_part_it_was_given(
     engine: VllmEngine, prompts: list[Prompt], editions: list[Edition]
 ) -> None:
     weights = editions[1].weights

@@ -67,7 +67,7 @@ def likely(*chances: float) -> AnchorScores:
 
 
 def test_a_right_answer_loses_by_how_likely_its_tokens_are_to_the_anchor() -> None:
-    kl = KLConfig(direction="discount", coefficient=0.5)
+    kl = KLConfig(direction="discount", coefficient=0.5, likelihood="absolute")
     rewards = ["soft_accuracy", "format"]
     scored = score_group(group(RIGHT, RIGHT, WRONG), rewards, likely(0.8, 0.2, 0.8), kl)
     assert scored.rewards["soft_accuracy"].tolist() == [1, 1, 0]
@@ -86,8 +86,14 @@ def test_a_likelihood_relative_to_the_initial_models_is_1_at_most() -> None:
     assert scored.rewards["discount"] == pytest.approx([-0.5, -0.125, -0.5], abs=1e-6)
 
 
+def test_a_comparison_without_the_initial_models_word_is_refused() -> None:
+    kl = KLConfig(direction="discount", coefficient=0.5)
+    with pytest.raises(AssertionError, match="the initial model's part"):
+        score_group(group(RIGHT, WRONG), ["soft_accuracy"], likely(0.5, 0.5), kl)
+
+
 def test_the_discount_is_on_being_right_not_on_the_form() -> None:
-    kl = KLConfig(direction="discount", coefficient=1.0)
+    kl = KLConfig(direction="discount", coefficient=1.0, likelihood="absolute")
     scored = score_group(group(WRONG, WRONG), ["soft_accuracy", "format"], likely(0.9, 0.1), kl)
     assert scored.rewards["discount"].tolist() == [0, 0]
     assert scored.advantages.tolist() == [0, 0]
