@@ -5,8 +5,9 @@
 All contestants of a shape are loaded at once and wait; each in its turn trains the same base model
 for a few steps while the others do nothing. Only this program looks at the clock. Those that may
 choose how many threads they use enter with one and with all cores; the faster of the two, by the
-round that is not counted, goes on. TRL has an environment of its own, `.venv-trl`, installed on
-first use. Linux only. Progress goes to stderr, one line of JSON to stdout.
+round that is not counted, goes on. What `videothinker plan` says of a step stands beside what it
+took. TRL has an environment of its own, `.venv-trl`, installed on first use. Linux only. Progress
+goes to stderr, one line of JSON to stdout.
 """
 
 from __future__ import annotations
@@ -85,14 +86,20 @@ class Contestant:
         assert self._answer() == {"ready": True}
 
     def turn(self) -> Figures:
-        """Let it work; seconds, what it says of them, and the most memory that was seen."""
+        """Let it work; seconds, and what it says of them."""
         assert self._process.stdin is not None
         started = time.monotonic()
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        found = self._answer()
+        return {**found, "seconds": time.monotonic() - started}
+
+    def memory(self) -> dict[str, int]:
+        """The most that was seen of it in a turn. Not one that is timed: looking takes a fifth of a
+        core where there are many processes."""
         with PeakMemory(self._process.pid) as peak:
-            self._process.stdin.write("go\n")
-            self._process.stdin.flush()
-            found = self._answer()
-        return {**found, "seconds": time.monotonic() - started, "memory_mib": peak.by_part}
+            self.turn()
+        return peak.by_part
 
     def end(self) -> None:
         """Its whole session, the engines that it started included."""
@@ -207,7 +214,8 @@ def waiting(shape: str, names: Sequence[str] | None) -> Iterator[list[Contestant
 
 
 def measure(shape: str, rounds: int, names: Sequence[str] | None = None) -> Figures:
-    """Medians over the rounds, and the ratios that only turns of one round allow."""
+    """Medians over the rounds, and the ratios that only turns of one round allow; memory in a last
+    round that is not timed."""
     turns: dict[str, list[Figures]] = {}
     with waiting(shape, names) as contestants:
         left = {contestant.name: contestant for contestant in contestants}
@@ -218,7 +226,12 @@ def measure(shape: str, rounds: int, names: Sequence[str] | None = None) -> Figu
                 contestant.ready()
                 found = take(shape, f"round {number}", contestant)
                 turns.setdefault(name.partition("-")[0], []).append({**found, "entered": name})
-    return summary(turns)
+        memory = {}
+        for name, contestant in left.items():
+            contestant.ready()
+            memory[name.partition("-")[0]] = contestant.memory()
+            say(f"{shape}: {name} {memory[name.partition('-')[0]]['all']} MiB")
+    return summary(turns, memory)
 
 
 def take(shape: str, which: str, contestant: Contestant) -> Figures:
@@ -243,7 +256,9 @@ def faster(warm: Mapping[str, Figures]) -> list[str]:
     return list(best.values())
 
 
-def summary(turns: Mapping[str, Sequence[Figures]]) -> Figures:
+def summary(
+    turns: Mapping[str, Sequence[Figures]], memory: Mapping[str, Mapping[str, int]]
+) -> Figures:
     """What results.json holds of a shape."""
     speed = {kind: [turn["samples_per_s"] for turn in some] for kind, some in turns.items()}
     found: Figures = {
@@ -254,6 +269,10 @@ def summary(turns: Mapping[str, Sequence[Figures]]) -> Figures:
             ratios = [one / other for one, other in zip(speed[first], speed[second], strict=True)]
             found[name] = statistics.median(ratios)
             found[f"{name}_least_and_most"] = [min(ratios), max(ratios)]
+    for kind, staleness in (("ours0", 0), ("ours1", 1)):
+        if kind in turns:
+            ratios = [turn["planned"]["total"] / turn["phases"]["total"] for turn in turns[kind]]
+            found[f"plan_over_measured_staleness{staleness}"] = statistics.median(ratios)
     found["contestants"] = {
         kind: {
             "entered": some[0]["entered"],
@@ -261,10 +280,8 @@ def summary(turns: Mapping[str, Sequence[Figures]]) -> Figures:
             "reward": [turn["reward"] for turn in some],
             "tokens": [turn["tokens"] for turn in some],
             "phases": median_phases(some),
-            "memory_mib": {
-                part: max(turn["memory_mib"].get(part, 0) for turn in some)
-                for part in {name for turn in some for name in turn["memory_mib"]}
-            },
+            "planned": some[0].get("planned", {}),
+            "memory_mib": memory[kind],
         }
         for kind, some in turns.items()
     }

@@ -11,19 +11,24 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from contestants.turns import Turns
 
+if TYPE_CHECKING:
+    from videothinker.config import RunConfig
+
 TURNS = 100
 """More than anybody asks for."""
+PHASES = ("generate", "score", "learn", "sync")
 
 
 def main(folder: Path, staleness: int) -> None:
     """Until nobody says go any more."""
     turns = Turns()
+    planned: dict[str, float] = {}
     from cluster import train
     from cluster.session import Session
     from videothinker.config import StageConfig
@@ -40,7 +45,8 @@ def main(folder: Path, staleness: int) -> None:
 
         def finish(self, stage: StageConfig, seconds: float) -> None:
             metrics = read_lines(self.run.path / "metrics.jsonl")
-            turns.done(**summary([line for line in metrics if line["stage"] == stage.name]))
+            lines = [line for line in metrics if line["stage"] == stage.name]
+            turns.done(**summary(lines), planned=planned)
             Session.finish(self, stage, seconds)
             shutil.rmtree(self.run.stage(stage.name) / "model")
 
@@ -62,8 +68,25 @@ def main(folder: Path, staleness: int) -> None:
             f"stages={json.dumps(stages)}",
         ],
     )
+    planned.update(plan_of(config, endless=not task["trained"]))
     with driving(config) as directory:
         train.run(config, directory)
+
+
+def plan_of(config: RunConfig, *, endless: bool) -> dict[str, float]:
+    """Seconds of a step by `videothinker plan`, by phase; `endless` completions are all as long as
+    they may be, which no plan can know."""
+    from videothinker import cost_model
+    from videothinker.model_shape import shape_of
+    from videothinker.placement import plan
+    from videothinker.planning import machines_of
+
+    if endless:
+        cost_model.mean_tokens = cost_model.longest_tokens
+    machines = machines_of(config, 1, 0, 0.0, None)
+    layout = plan(config, shape_of(config.model.path), machines)
+    phases = asdict(layout.seconds)
+    return {"total": layout.step_seconds, **{name: phases[name] for name in PHASES}}
 
 
 def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
