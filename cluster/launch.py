@@ -238,7 +238,8 @@ class Crew:
     def anchor(self, dtype: str, temperature: float, count: int) -> Anchor:
         """The frozen scorers."""
         start = self._starter(AnchorScorer, dtype, temperature, self._device)
-        return Anchor(self._background, self._pool("anchor", start, count), self._faults)
+        pool = self._pool("anchor", start, count, at_once=2)  # one waits while one is scored
+        return Anchor(self._background, pool, self._faults)
 
     def learner(self, ranks: int, beside: int | None) -> Learner:
         """The learner, not started yet."""

@@ -14,6 +14,7 @@ import asyncio
 import heapq
 import itertools
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -101,8 +102,8 @@ class Pool:
         at_once: int = 1,
         interrupting: bool = False,
     ) -> None:
-        """`first`: number of the first worker, in names. `at_once`: jobs that a worker does side by
-        side. `interrupting`: it meets a new requirement in their middle instead of between them.
+        """`first`: number of the first worker, in names. `at_once`: jobs that a worker is given side
+        by side; a job goes to one that could take most. `interrupting`: it meets a new requirement in their middle instead of between them.
         """
         self.role = role
         self.target = 0
@@ -259,7 +260,8 @@ class Pool:
             return
         heapq.heappush(self._jobs, (job.order, next(self._numbers), job))
         while self._idle and self._jobs:
-            waiting = next(iter(self._idle))
+            free = Counter(self._idle.values())
+            waiting = max(self._idle, key=lambda lane: free[self._idle[lane]])
             del self._idle[waiting]
             if not waiting.done():
                 waiting.set_result(heapq.heappop(self._jobs)[-1])
