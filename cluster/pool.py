@@ -102,8 +102,9 @@ class Pool:
         at_once: int = 1,
         interrupting: bool = False,
     ) -> None:
-        """`first`: number of the first worker, in names. `at_once`: jobs that a worker is given side
-        by side; a job goes to one that could take most. `interrupting`: it meets a new requirement in their middle instead of between them.
+        """`first`: number of the first worker, in names. `at_once`: jobs that a worker is given at
+        the same time; each goes to whoever could take most. `interrupting`: it meets a new
+        requirement in their middle instead of between them.
         """
         self.role = role
         self.target = 0
