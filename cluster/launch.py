@@ -47,7 +47,6 @@ from videothinker.planning import memory_here
 from videothinker.run import RunDirectory
 
 ROOT = Path(__file__).parents[1]
-THREADS = "OMP_NUM_THREADS"
 START_ATTEMPTS = 3
 SLOW_START = "timed out during startup"
 """What Ray says when a busy machine needs more than its 30 seconds, which cannot be set."""
@@ -165,19 +164,9 @@ def worker_environment(device: Device) -> dict[str, str]:
         return {"PYTHONPATH": path}
     return {
         "PYTHONPATH": path,
-        THREADS: "1",  # two unpinned torch processes lose most of their speed
+        "OMP_NUM_THREADS": "1",  # two unpinned torch processes lose most of their speed
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     }
-
-
-def beside_learner(config: RunConfig, rollouts: int, scorers: int) -> int | None:
-    """How many processes compute while the learner does; None where its threads are not ours.
-
-    Without staleness everybody else waits for the learner, which may have all cores.
-    """
-    if config.cluster.device == "cuda" or THREADS in os.environ:
-        return None
-    return rollouts + scorers if config.rollout.max_staleness else 0
 
 
 class Crew:
@@ -204,7 +193,7 @@ class Crew:
                 config.model.path, dtype, config.rollout, config.sampling.max_tokens, rollouts
             ),
             anchor=self.anchor(dtype, temperature, scorers),
-            learner=self.learner(config.learner.ranks, beside_learner(config, rollouts, scorers)),
+            learner=self.learner(config.learner.ranks),
             require_room=self._require_room,
         )
         fleet.learner.start()
@@ -241,9 +230,9 @@ class Crew:
         pool = self._pool("anchor", start, count, at_once=2)  # one waits while one is scored
         return Anchor(self._background, pool, self._faults)
 
-    def learner(self, ranks: int, beside: int | None) -> Learner:
+    def learner(self, ranks: int) -> Learner:
         """The learner, not started yet."""
-        start = self._starter(LearnerRank, self._device, beside)
+        start = self._starter(LearnerRank, self._device)
         self._learner = Learner(self._background, start, ranks, self._faults, self._notice)
         return self._learner
 
