@@ -42,10 +42,19 @@ CONSTANTS = {
         value=2e-3, unit="s for each token position an engine samples", source="assumed"
     ),
     "cpu_token_step": Constant(
-        value=3e-3, unit="s for each token position an engine samples", source="measured, one core"
+        value=5.3e-3,
+        unit="s for each token position an engine samples",
+        source="measured, one core: tests/benchmarks/shapes.py",
     ),
     "cpu_token": Constant(
-        value=2.65e-4, unit="s for each token an engine samples", source="measured, one core"
+        value=6e-5,
+        unit="s for each token an engine samples",
+        source="measured, one core: tests/benchmarks/shapes.py",
+    ),
+    "cpu_beside": Constant(
+        value=1.35,
+        unit="of the time alone, for what computes beside something else",
+        source="measured, two cores: tests/benchmarks/shapes.py",
     ),
     "host_adam": Constant(
         value=1.5e9, unit="parameters a second and machine", source="assumed: 2.5 s for 3.75e9"
@@ -57,8 +66,8 @@ CONSTANTS = {
         value=12.5e9, unit="bytes/s between machines", source="assumed: 100 Gbit/s"
     ),
     "publish": Constant(
-        value=1.2e9,
-        unit="bytes/s through block, two checksums and object store",
+        value=3.5e9,
+        unit="bytes/s through two checksums and the object store",
         source="measured, one core: tests/benchmarks/sync.py",
     ),
     "text": Constant(value=115, unit="tokens of a question", source="estimated from CLEVRER"),
@@ -67,9 +76,9 @@ CONSTANTS = {
     ),
     "longest_tokens": Constant(value=350, unit="tokens of the longest", source="assumed"),
 }
-CPU = Chip(name="a CPU core", flops=18e9, bandwidth=10e9)
-"""Operations measured: a group of the paper's shape on a small model, 10.7 GFLOP in 0.58 s; shares
-do not apply to it. Bandwidth assumed."""
+CPU = Chip(name="a CPU core", flops=36e9, bandwidth=10e9)
+"""Operations measured in scoring and learning at three shapes of a small model, 33 to 47 GFLOP in a
+second (tests/benchmarks/shapes.py); shares do not apply to it. Bandwidth assumed."""
 GPUS = (
     (0.0, Chip(name="an A6000", flops=155e12, bandwidth=768e9)),
     (64.0, Chip(name="an A100", flops=312e12, bandwidth=2039e9)),
@@ -133,6 +142,8 @@ def predict(config: RunConfig, shape: ModelShape, crew: Crew) -> StepSeconds:
     sampling = max(generate, score) if crew.anchors_apart else generate + score
     sampling += block / constant("bus")
     beside = max(sampling, learn + sync) if crew.apart else total
+    if chip_of(crew.gpu_gb) is CPU:
+        beside = min(total, beside * constant("cpu_beside"))
     return StepSeconds(
         generate=generate, score=score, learn=learn, sync=sync, on_policy=total, overlapped=beside
     )

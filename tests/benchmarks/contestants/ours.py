@@ -13,6 +13,7 @@ import shutil
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from contestants.turns import Turns
@@ -40,6 +41,8 @@ def main(folder: Path, staleness: int) -> None:
     class Gated(Session):
         def begin(self, stage: StageConfig) -> int:
             done = Session.begin(self, stage)
+            if stage.name != "turn0" and not planned:
+                planned.update(plan_of(self.config, self.run.path / "rollouts"))
             turns.wait()
             return done
 
@@ -68,23 +71,25 @@ def main(folder: Path, staleness: int) -> None:
             f"stages={json.dumps(stages)}",
         ],
     )
-    planned.update(plan_of(config, endless=not task["trained"]))
     with driving(config) as directory:
         train.run(config, directory)
 
 
-def plan_of(config: RunConfig, *, endless: bool) -> dict[str, float]:
-    """Seconds of a step by `videothinker plan`, by phase; `endless` completions are all as long as
-    they may be, which no plan can know."""
+def plan_of(config: RunConfig, rollouts: Path) -> dict[str, float]:
+    """Seconds of a step by `videothinker plan`, by phase, when it is told how long the completions
+    of a turn were: that depends on the model, and no plan can know it."""
+    import pyarrow.parquet as pq
+
     from videothinker import cost_model
     from videothinker.model_shape import shape_of
     from videothinker.placement import plan
     from videothinker.planning import machines_of
 
-    if endless:
-        cost_model.mean_tokens = cost_model.longest_tokens
-    machines = machines_of(config, 1, 0, 0.0, None)
-    layout = plan(config, shape_of(config.model.path), machines)
+    tables = [pq.read_table(file) for file in sorted(rollouts.glob("turn0-*.parquet"))]
+    steps = [[len(one) for group in t["token_ids"].to_pylist() for one in group] for t in tables]
+    cost_model.mean_tokens = lambda _: fmean(map(fmean, steps))
+    cost_model.longest_tokens = lambda _: fmean(map(max, steps))
+    layout = plan(config, shape_of(config.model.path), machines_of(config, 1, 0, 0.0, None))
     phases = asdict(layout.seconds)
     return {"total": layout.step_seconds, **{name: phases[name] for name in PHASES}}
 
