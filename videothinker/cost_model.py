@@ -51,6 +51,11 @@ CONSTANTS = {
         unit="s for each token an engine samples",
         source="measured, one core: tests/benchmarks/shapes.py",
     ),
+    "cpu_group": Constant(
+        value=0.01,
+        unit="s of a group's way between processes",
+        source="measured, two cores: tests/benchmarks/shapes.py",
+    ),
     "cpu_beside": Constant(
         value=1.35,
         unit="of the time alone, for what computes beside something else",
@@ -165,7 +170,8 @@ def generate_seconds(config: RunConfig, shape: ModelShape, crew: Crew, prompts: 
     steps = waves * longest_tokens(config)
     if chip is CPU:
         tokens = sequences * mean_tokens(config) * constant("cpu_token")
-        decode = steps * constant("cpu_token_step") + tokens
+        between = groups * constant("cpu_group")
+        decode = steps * constant("cpu_token_step") + tokens + between
     else:
         each = read / (chip.bandwidth * constant("bandwidth_share")) + constant("gpu_token_step")
         decode = steps * each

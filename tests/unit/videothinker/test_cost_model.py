@@ -105,7 +105,7 @@ def test_a_quickstart_step_on_two_cores_takes_about_a_second(mini_base: Path) ->
 
     quickstart = load_config(CONFIGS / "quickstart.yaml")
     times = predict(quickstart, shape_of(mini_base), replace(TWO_A6000, gpu_gb=0.0))
-    assert times.on_policy == pytest.approx(0.88, rel=0.3)
+    assert times.on_policy == pytest.approx(0.88, rel=0.4)
     assert times.score == pytest.approx(0.14, rel=0.3)
 
 
