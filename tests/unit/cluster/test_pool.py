@@ -77,8 +77,9 @@ def test_jobs_go_to_whoever_is_free() -> None:
 def test_nobody_gets_a_second_job_while_another_has_none() -> None:
     async def scene(crew: Crew) -> None:
         crew.pool.resize(2)
-        await asyncio.sleep(0.02)
         for _ in range(3):
+            while len(crew.pool._idle) < 4:
+                await asyncio.sleep(0)
             jobs = [crew.pool.do(lambda hand: hand.take(0.01)) for _ in range(2)]
             assert sorted(await asyncio.gather(*jobs)) == ["hand-0", "hand-1"]
 
