@@ -19,6 +19,7 @@ from cluster.background import Background
 from cluster.connecting import connect
 from cluster.fleet import Anchor, Fleet, Loader, Rollouts
 from cluster.learner_group import Learner
+from cluster.own_ray import start_own
 from cluster.pool import Notice, Pool
 from cluster.process import PULSE, Process
 from cluster.roster import Roster
@@ -121,32 +122,12 @@ def start_ray(cluster: ClusterConfig, room_gb: float | None = None) -> None:
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     for attempt in range(1, START_ATTEMPTS + 1):
         try:
-            with loopback_alone():
-                ray.init(
-                    address="local",
-                    _node_ip_address=LOOPBACK,
-                    include_dashboard=False,
-                    object_store_memory=store_bytes(room_gb),
-                    **options,
-                )
+            start_own(store_bytes(room_gb), **options)
             return
         except Exception as error:  # Ray has no narrower one for a node that is slow to start
             if attempt == START_ATTEMPTS or SLOW_START not in str(error):
                 raise
             ray.shutdown()
-
-
-@contextmanager
-def loopback_alone() -> Iterator[None]:
-    """Ray takes 127.0.0.1 for a mistake, puts the machine's address in its place and then listens
-    on every interface. Not so where a cluster of several machines cannot be, as on a Mac.
-    """
-    constants = ray._private.ray_constants
-    usual, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
-    try:
-        yield
-    finally:
-        constants.ENABLE_RAY_CLUSTER = usual
 
 
 def code_for_others() -> dict[str, Any]:

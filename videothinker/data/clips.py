@@ -106,6 +106,7 @@ class ClipStore:
             raise InputError(f"{source}: {self._reasons[digest]}")
         clip = self._memory.get(digest) or self._files.read(digest)
         if clip is not None:
+            self._decoder.rest()
             return clip
         with self._files.alone(digest, 2 * self._seconds):
             # whoever was alone before us has kept it

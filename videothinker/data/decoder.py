@@ -34,6 +34,8 @@ START_SECONDS = 180.0
 """To import torch, on a busy machine."""
 ORPHAN_SECONDS = 5.0
 """After so many more than the limit a child ends by itself, since its parent did not do it."""
+REST_SECONDS = 60.0
+"""After so many without work a child may end: it holds 250 MiB, and takes 3 s to start again."""
 MEMORY = 4 * 2**30
 """Bytes a child may take beside what its libraries take; 8K video needs less than half of it."""
 MESSAGES = 2**24
@@ -49,6 +51,7 @@ class Decoder:
         self._command = command
         self._child: subprocess.Popen[bytes] | None = None
         self._messages: IO[bytes] | None = None
+        self._worked = 0.0
 
     def decode(
         self,
@@ -76,9 +79,16 @@ class Decoder:
             raise InputError(f"{source}: took longer than {self._seconds:g} s to decode") from None
         except (BrokenPipeError, EOFError):
             raise InputError(f"{source}: the decoder crashed ({self._last_words()})") from None
+        finally:
+            self._worked = time.monotonic()
         if "error" in header:
             raise InputError(f"{source}: {header['error']}")
         return unpack(header, pixels)
+
+    def rest(self) -> None:
+        """Nothing to decode: end a child that has had nothing for long."""
+        if time.monotonic() - self._worked > REST_SECONDS:
+            self.close()
 
     def close(self) -> None:
         """End the child; the next video starts another."""

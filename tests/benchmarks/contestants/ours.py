@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from contestants.turns import Turns
 
 if TYPE_CHECKING:
+    from cluster.supply import Supply
     from videothinker.config import RunConfig
 
 TURNS = 100
@@ -43,8 +44,12 @@ def main(folder: Path, staleness: int) -> None:
             done = Session.begin(self, stage)
             if stage.name != "turn0" and not planned:
                 planned.update(plan_of(self.config, self.run.path / "rollouts"))
-            turns.wait()
             return done
+
+        def supply(self, stage: StageConfig) -> Supply:
+            supply = Session.supply(self, stage)  # the questions are read
+            turns.wait()
+            return supply
 
         def finish(self, stage: StageConfig, seconds: float) -> None:
             metrics = read_lines(self.run.path / "metrics.jsonl")

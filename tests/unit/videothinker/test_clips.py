@@ -26,6 +26,7 @@ class FakeDecoder:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.rested = 0
 
     def decode(
         self, source: Path, digest: str, video: VideoConfig, start: float | None, end: float | None
@@ -37,6 +38,9 @@ class FakeDecoder:
         frames = np.full((len(content) * 4, 3, 28, 28), content[0], np.uint8)
         metadata = {"fps": 25.0, "frames_indices": [0, 1, 2, 3]}
         return Clip(frames=frames, sample_fps=2.0, metadata=metadata, digest=digest)
+
+    def rest(self) -> None:
+        self.rested += 1
 
     def close(self) -> None:
         self.asked.append("closed")
@@ -79,6 +83,7 @@ def test_a_video_is_decoded_once(tmp_path: Path, cache: Path) -> None:
     store, path = Store(cache), write(tmp_path, "a.mp4", "a")
     clips = [store.get(path) for _ in range(3)]
     assert store.decoder.asked == ["a.mp4"]
+    assert store.decoder.rested == 2
     assert store.counts == Counts(decoded=1, reused=2, failed=0)
     assert store.counts.as_dict() == {"decoded": 1, "reused": 2, "failed": 0}
     assert all(clip.frames[0, 0, 0, 0] == ord("a") for clip in clips)

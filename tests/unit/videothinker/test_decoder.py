@@ -132,6 +132,19 @@ def test_a_child_lost_between_two_videos_is_the_fault_of_neither(decoder: Decode
     assert child_of(decoder) != before
 
 
+def test_a_child_that_has_had_nothing_to_do_for_long_ends(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = child_of(decoder)
+    decoder.rest()
+    assert child_of(decoder) == before
+    monkeypatch.setattr("videothinker.data.decoder.REST_SECONDS", 0.0)
+    decoder.rest()
+    with pytest.raises(ProcessLookupError):
+        os.kill(before, 0)
+    assert child_of(decoder) != before
+
+
 @pytest.mark.parametrize("name", ["hang", "stutter"])
 def test_a_hang_ends_at_the_limit_and_the_next_video_gets_another_child(name: str) -> None:
     decoder = Decoder(0.5, COMMAND)

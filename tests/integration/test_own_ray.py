@@ -1,0 +1,44 @@
+"""The Ray that a run starts for itself: as few processes as it needs, and all gone at its end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).parents[2]
+RUN = """
+import json, sys
+import psutil
+from cluster.launch import actor, ray_running
+from videothinker.config import ClusterConfig
+
+class Worker:
+    def pulse(self):
+        return "here"
+
+with ray_running(ClusterConfig(device="cpu")):
+    import ray
+    assert ray.get(actor(Worker).remote().pulse.remote()) == "here"
+    found = psutil.Process().children(recursive=True)
+    print(json.dumps({one.pid: one.cmdline()[0] for one in found}))
+"""
+NEEDED = {"gcs_server", "raylet", "ray::DashboardAgent", "ray::RuntimeEnvAgent", "ray::Worker"}
+
+
+def test_a_runs_own_ray_has_no_process_that_it_can_spare() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RUN],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    found = {int(pid): title for pid, title in json.loads(done.stdout).items()}
+    names = [Path(title).name.split(".")[0].strip() for title in found.values()]
+    assert sorted(names) == sorted(NEEDED)
+    assert not [pid for pid in found if psutil.pid_exists(pid)]
