@@ -7,17 +7,18 @@ anywhere the folder was copied to. It holds no script and asks for nothing from 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from videothinker.config import VideoConfig
+from videothinker.config import DataConfig, VideoConfig
 from videothinker.life import Life, life
 from videothinker.report_answers import answers_section
-from videothinker.report_groups import groups_section
+from videothinker.report_groups import Pictures, groups_section
 from videothinker.report_results import (
     claim,
     evaluated,
@@ -31,6 +32,7 @@ from videothinker.report_timeline import mishaps_section, timeline_section
 from videothinker.report_training import training_section
 from videothinker.run import atomic_write
 from videothinker.snapshot import Line, Snapshot, number, read_snapshot, records
+from videothinker.thumbnails import Stills
 
 __all__ = ["results_table", "write_report"]
 
@@ -43,14 +45,14 @@ def write_report(run: Path) -> Path:
     made = [str(model.get("name")) for model in records(snapshot.summary.get("models"))]
     names = dict.fromkeys(["base", *made, *stages])
     colours = {name: place for place, name in enumerate(names)}
-    videos = _mapping(snapshot.config.get("data")).get("videos")
-    folder = Path(videos) if isinstance(videos, str) else None
-    video = _video_config(snapshot.config)
+    with _pictures(snapshot.config) as pictures:
+        answers = answers_section(snapshot, pictures, colours)
+        groups = groups_section(snapshot.path, stages[::-1], pictures)
     body = (
         _head(snapshot, models)
         + results_section(models, colours)
-        + answers_section(snapshot, folder, video, colours)
-        + groups_section(snapshot.path, stages[::-1], folder, video)
+        + answers
+        + groups
         + training_section(snapshot.metrics, colours)
         + timeline_section(snapshot)
         + mishaps_section(snapshot)
@@ -97,15 +99,17 @@ def _so_far(run: Snapshot, state: Life) -> str:
     return f"{where}, its answers earn {now:.2f} on average, {before:.2f} at first."
 
 
-def _video_config(config: Line) -> VideoConfig:
+@contextmanager
+def _pictures(config: Line) -> Iterator[Pictures]:
+    """Of the run's videos; none for a run of another version, whose page must not fail."""
     try:
-        return VideoConfig.model_validate(config.get("video") or {})
+        data = DataConfig.model_validate(config.get("data"))
+        video = VideoConfig.model_validate(config.get("video") or {})
     except ValidationError:
-        return VideoConfig()  # a run of another version: its pictures may differ, its page not fail
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
+        yield lambda _: []
+        return
+    with closing(Stills(data, video)) as stills:
+        yield stills.of
 
 
 def _lineage_section(run: Snapshot) -> str:

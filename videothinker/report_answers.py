@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
 
-from videothinker.config import VideoConfig
 from videothinker.errors import InputError
 from videothinker.outcomes import (
     EXAMPLES,
@@ -21,8 +19,8 @@ from videothinker.outcomes import (
     parts,
     read_asked,
 )
+from videothinker.report_groups import Pictures
 from videothinker.report_groups import asked as asked_html
-from videothinker.report_groups import pictures
 from videothinker.report_results import SPOKEN, TITLES
 from videothinker.report_training import chip
 from videothinker.snapshot import Snapshot
@@ -34,9 +32,7 @@ TITLE = "<h2>The same questions, put to every model</h2>"
 RIGHT, WRONG = "&#10003;", "&#10007;"
 
 
-def answers_section(
-    run: Snapshot, videos: Path | None, video: VideoConfig, colours: Mapping[str, int]
-) -> str:
+def answers_section(run: Snapshot, pictures: Pictures, colours: Mapping[str, int]) -> str:
     """How often which models were right, and a few clips with what each model said."""
     try:
         asked = read_asked(run)
@@ -47,7 +43,7 @@ def answers_section(
     found = outcomes(asked)
     chosen = [one for ranked in found.values() for one in examples(ranked)]
     cards = "".join(
-        _card(asked, number, one, pictures(_row(one.questions[0]), videos, video), colours)
+        _card(asked, number, one, pictures(_row(one.questions[0])), colours)
         for number, one in enumerate(chosen, 1)
     )
     return f"{TITLE}{_rule(asked, found)}{_table(asked, found, chosen)}{cards}"

@@ -5,7 +5,7 @@ Question text and completions come from outside; all of it is escaped before it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,26 +13,21 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from videothinker.config import VideoConfig
-from videothinker.data.video_files import path_of
-from videothinker.errors import InputError
-from videothinker.thumbnails import stills
-
 Row = Mapping[str, Any]
+Pictures = Callable[[Row], list[str]]
+"""Stills of a question's video as data: URIs; none where it cannot be read from here."""
 
 GROUPS_PER_STAGE = 2
 FILES_SEARCHED = 20
 """Of each stage's latest files, so that a report of a long run stays quick."""
 
 
-def groups_section(
-    run: Path, stages: Sequence[str], videos: Path | None, video: VideoConfig
-) -> str:
+def groups_section(run: Path, stages: Sequence[str], pictures: Pictures) -> str:
     """A few groups from the end of each stage, in the order given."""
     cards = []
     for stage in stages:
         for row in choose(_latest(run, stage)):
-            cards.append(_card(row, pictures(row, videos, video)))
+            cards.append(_card(row, pictures(row)))
     if not cards:
         return ""
     return (
@@ -56,23 +51,12 @@ def choose(rows: Sequence[Row]) -> list[Row]:
     return chosen[:GROUPS_PER_STAGE]
 
 
-def pictures(row: Row, videos: Path | None, video: VideoConfig) -> list[str]:
-    """Stills of a question's video; none where it cannot be read from here."""
-    if videos is None:
-        return []
-    try:
-        path = path_of(videos, row["video"])
-    except InputError:  # it leads out of the folder: somebody has written it there
-        return []
-    return stills(path, video, row.get("start"), row.get("end"))
-
-
 def _latest(run: Path, stage: str) -> list[Row]:
     files = sorted((run / "rollouts").glob(f"{stage}-[0-9]*.parquet"), reverse=True)
     rows: list[Row] = []
     for file in files[:FILES_SEARCHED]:
         try:
-            rows += pq.read_table(file).to_pylist()
+            rows += pq.ParquetFile(file).read().to_pylist()
         except (OSError, pa.ArrowInvalid):
             continue  # the picture of a run is not lost over one unreadable file
     return rows

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import struct
+import tempfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from videothinker.config import VideoConfig
-from videothinker.data.frames import read_clip
-from videothinker.errors import InputError
+from videothinker.config import DataConfig, VideoConfig
+from videothinker.data.clips import ClipStore
+from videothinker.data.video_files import path_of
+from videothinker.errors import VideoThinkerError
 
 WIDTH = 200
 """Stills are thinned to whole fractions of their size, down to about this width."""
@@ -22,27 +27,41 @@ QUALITY = 85
 """Of a JPEG, 1 to 95; at this one no edge of a small still is seen to suffer."""
 
 
-def stills(
-    path: Path, video: VideoConfig, start: float | None = None, end: float | None = None
-) -> list[str]:
-    """JPEG data: URIs of the frames the model saw; none if the video cannot be read here.
+class Stills:
+    """Of the videos in a folder: from the clips that runs have kept, else decoded in a process of
+    their own.
 
-    A report is worth having without its pictures, so a video that has moved, or a machine without
-    the decoder, gives an empty list rather than an error.
+    A page is worth having without its pictures, so a video that has moved, or a machine without the
+    decoder, gives none rather than an error.
     """
-    try:
-        frames = read_clip(path, video, start, end).frames
-    except (InputError, ImportError):
-        return []
-    pixels = frames.transpose(0, 2, 3, 1)
-    step = max(1, round(pixels.shape[2] / WIDTH))
-    every = -(-len(pixels) // SHOWN)
-    return [_uri(frame) for frame in pixels[::every, ::step, ::step]]
+
+    def __init__(self, data: DataConfig, video: VideoConfig) -> None:
+        self._videos = data.videos
+        self._own = tempfile.TemporaryDirectory(prefix="videothinker-stills-")
+        kept = data.cache if os.access(data.cache, os.W_OK) else Path(self._own.name)
+        self._clips = ClipStore(kept, data.cache_gb, video, data.decode_seconds)
+
+    def of(self, asked: Mapping[str, Any]) -> list[str]:
+        """JPEG data: URIs of the frames that the model saw of a question's video."""
+        try:
+            path = path_of(self._videos, asked["video"])  # it may lead out: somebody has written it
+            frames = self._clips.get(path, asked.get("start"), asked.get("end")).frames
+        except VideoThinkerError:
+            return []
+        pixels = frames.transpose(0, 2, 3, 1)
+        step = max(1, round(pixels.shape[2] / WIDTH))
+        every = -(-len(pixels) // SHOWN)
+        return [_uri(frame) for frame in pixels[::every, ::step, ::step]]
+
+    def close(self) -> None:
+        """End what decodes."""
+        self._clips.close()
+        self._own.cleanup()
 
 
 def _uri(frame: np.ndarray) -> str:
     """As a JPEG: of a video's noise, which no eye needs, a PNG would keep eight times as much."""
-    from PIL import Image  # here, as in the reader of clips: a page without stills needs none
+    from PIL import Image  # here: a page without stills needs none
 
     file = io.BytesIO()
     Image.fromarray(frame).save(file, "JPEG", quality=QUALITY)

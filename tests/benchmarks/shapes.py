@@ -185,8 +185,9 @@ def entrants(folder: Path) -> Iterator[tuple[str, list[str | Path], int]]:
 
 
 @contextmanager
-def waiting(shape: str, names: Sequence[str] | None) -> Iterator[list[Contestant]]:
-    """All contestants of a shape, loaded; one after the other, so that nobody starves."""
+def waiting(shape: str, names: Sequence[str] | None) -> Iterator[tuple[list[Contestant], Path]]:
+    """All contestants of a shape, loaded, and their folder; one after the other, so that nobody
+    starves."""
     folder = Path(tempfile.mkdtemp(prefix="videothinker-shapes-"))
     with ExitStack() as ending:
         ending.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -202,14 +203,14 @@ def waiting(shape: str, names: Sequence[str] | None) -> Iterator[list[Contestant
             ending.callback(contestant.end)
             contestant.ready()
             contestants.append(contestant)
-        yield contestants
+        yield contestants, folder
 
 
 def measure(shape: str, rounds: int, names: Sequence[str] | None = None) -> Figures:
     """Medians over the rounds, and the ratios that only turns of one round allow; memory in a last
     round that is not timed."""
     turns: dict[str, list[Figures]] = {}
-    with waiting(shape, names) as contestants:
+    with waiting(shape, names) as (contestants, folder):
         left = {contestant.name: contestant for contestant in contestants}
         warm = {name: take(shape, "warm-up", contestant) for name, contestant in left.items()}
         left = {name: left[name] for name in faster(warm)}
@@ -223,7 +224,16 @@ def measure(shape: str, rounds: int, names: Sequence[str] | None = None) -> Figu
             contestant.ready()
             memory[name.partition("-")[0]] = contestant.memory()
             say(f"{shape}: {name} {memory[name.partition('-')[0]]['all']} MiB")
-    return summary(turns, memory)
+        plans = {name: planned(folder / f"run{name[-1]}") for name in OURS if name in memory}
+    return summary(turns, memory, plans)
+
+
+def planned(run: Path) -> dict[str, float]:
+    """What `videothinker plan` says of a step of this run."""
+    command = [sys.executable, CONTESTANTS / "planned.py", run]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment(1))
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
 
 
 def take(shape: str, which: str, contestant: Contestant) -> Figures:
@@ -249,7 +259,9 @@ def faster(warm: Mapping[str, Figures]) -> list[str]:
 
 
 def summary(
-    turns: Mapping[str, Sequence[Figures]], memory: Mapping[str, Mapping[str, int]]
+    turns: Mapping[str, Sequence[Figures]],
+    memory: Mapping[str, Mapping[str, int]],
+    plans: Mapping[str, Mapping[str, float]],
 ) -> Figures:
     """What results.json holds of a shape."""
     speed = {kind: [turn["samples_per_s"] for turn in some] for kind, some in turns.items()}
@@ -261,10 +273,9 @@ def summary(
             ratios = [one / other for one, other in zip(speed[first], speed[second], strict=True)]
             found[name] = statistics.median(ratios)
             found[f"{name}_least_and_most"] = [min(ratios), max(ratios)]
-    for kind, staleness in (("ours0", 0), ("ours1", 1)):
-        if kind in turns:
-            ratios = [turn["planned"]["total"] / turn["phases"]["total"] for turn in turns[kind]]
-            found[f"plan_over_measured_staleness{staleness}"] = statistics.median(ratios)
+    for kind, plan in plans.items():
+        ratios = [plan["total"] / turn["phases"]["total"] for turn in turns[kind]]
+        found[f"plan_over_measured_staleness{kind[-1]}"] = statistics.median(ratios)
     found["contestants"] = {
         kind: {
             "entered": some[0]["entered"],
@@ -272,7 +283,7 @@ def summary(
             "reward": [turn["reward"] for turn in some],
             "tokens": [turn["tokens"] for turn in some],
             "phases": median_phases(some),
-            "planned": some[0].get("planned", {}),
+            "planned": plans.get(kind, {}),
             "memory_mib": memory[kind],
         }
         for kind, some in turns.items()
@@ -280,6 +291,8 @@ def summary(
     return found
 
 
+OURS = ("ours0", "ours1")
+"""By their staleness."""
 KEYS = {
     "ours0": "samples_per_s_staleness0",
     "ours1": "samples_per_s_staleness1",

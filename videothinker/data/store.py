@@ -87,7 +87,8 @@ def read_questions(path: Path | str) -> list[Question]:
     if not path.is_file():
         raise InputError(f"{path}: no such file of questions. {REMEDY}")
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:  # read_table would load pandas into every driver
+            table = file.read()
     except (pa.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"{path}: not a Parquet file ({reason}). {REMEDY}") from error

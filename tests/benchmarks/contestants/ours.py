@@ -11,26 +11,22 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from contestants.turns import Turns
 
 if TYPE_CHECKING:
     from cluster.supply import Supply
-    from videothinker.config import RunConfig
 
 TURNS = 100
 """More than anybody asks for."""
-PHASES = ("generate", "score", "learn", "sync")
 
 
 def main(folder: Path, staleness: int) -> None:
     """Until nobody says go any more."""
     turns = Turns()
-    planned: dict[str, float] = {}
     from cluster import train
     from cluster.session import Session
     from videothinker.config import StageConfig
@@ -40,12 +36,6 @@ def main(folder: Path, staleness: int) -> None:
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Gated(Session):
-        def begin(self, stage: StageConfig) -> int:
-            done = Session.begin(self, stage)
-            if stage.name != "turn0" and not planned:
-                planned.update(plan_of(self.config, self.run.path / "rollouts"))
-            return done
-
         def supply(self, stage: StageConfig) -> Supply:
             supply = Session.supply(self, stage)  # the questions are read
             turns.wait()
@@ -54,7 +44,7 @@ def main(folder: Path, staleness: int) -> None:
         def finish(self, stage: StageConfig, seconds: float) -> None:
             metrics = read_lines(self.run.path / "metrics.jsonl")
             lines = [line for line in metrics if line["stage"] == stage.name]
-            turns.done(**summary(lines), planned=planned)
+            turns.done(**summary(lines))
             Session.finish(self, stage, seconds)
             shutil.rmtree(self.run.stage(stage.name) / "model")
 
@@ -78,25 +68,6 @@ def main(folder: Path, staleness: int) -> None:
     )
     with driving(config) as directory:
         train.run(config, directory)
-
-
-def plan_of(config: RunConfig, rollouts: Path) -> dict[str, float]:
-    """Seconds of a step by `videothinker plan`, by phase, when it is told how long the completions
-    of a turn were: that depends on the model, and no plan can know it."""
-    import pyarrow.parquet as pq
-
-    from videothinker import cost_model
-    from videothinker.model_shape import shape_of
-    from videothinker.placement import plan
-    from videothinker.planning import machines_of
-
-    tables = [pq.read_table(file) for file in sorted(rollouts.glob("turn0-*.parquet"))]
-    steps = [[len(one) for group in t["token_ids"].to_pylist() for one in group] for t in tables]
-    cost_model.mean_tokens = lambda _: fmean(map(fmean, steps))
-    cost_model.longest_tokens = lambda _: fmean(map(max, steps))
-    layout = plan(config, shape_of(config.model.path), machines_of(config, 1, 0, 0.0, None))
-    phases = asdict(layout.seconds)
-    return {"total": layout.step_seconds, **{name: phases[name] for name in PHASES}}
 
 
 def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:

@@ -5,13 +5,14 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
 from evaluated_models import model
 
-from videothinker import report_groups
+from videothinker.data.clips import ClipStore
 from videothinker.errors import InputError
 from videothinker.report import write_report
 from videothinker.report_groups import choose
@@ -130,12 +131,12 @@ def test_stills_are_taken_from_the_run_s_video_folder(
 ) -> None:
     asked = []
 
-    def fake(path: Path, *_: object) -> list[str]:
+    def get(clips: ClipStore, path: Path, *part: float | None) -> SimpleNamespace:
         asked.append(path)
-        return ["data:image/png;base64,AAAA"]
+        return SimpleNamespace(frames=np.zeros((2, 3, 28, 28), np.uint8))
 
-    monkeypatch.setattr(report_groups, "stills", fake)
-    assert 'src="data:image/png;base64,AAAA"' in write_report(run).read_text()
+    monkeypatch.setattr(ClipStore, "get", get)
+    assert 'src="data:image/jpeg;base64,' in write_report(run).read_text()
     assert asked == [Path("/nowhere/gone.mp4")]
 
 
@@ -274,5 +275,5 @@ def test_no_picture_is_taken_from_outside_the_folder_of_videos(
     question = replace(group.group.question, video="../../secret.mp4")
     outside = replace(group, group=replace(group.group, question=question))
     RunDirectory.open(run).rollouts("bias", 3, [outside])
-    monkeypatch.setattr(report_groups, "stills", lambda *_: pytest.fail("it was opened"))
+    monkeypatch.setattr(ClipStore, "get", lambda *_: pytest.fail("it was opened"))
     assert "secret.mp4 (not readable from here)" in write_report(run).read_text()

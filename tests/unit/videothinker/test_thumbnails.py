@@ -2,16 +2,22 @@
 
 import base64
 import io
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from videothinker import thumbnails
-from videothinker.config import VideoConfig
-from videothinker.thumbnails import png, stills
+from videothinker.config import DataConfig, VideoConfig
+from videothinker.data.clips import ClipFolder, ClipStore
+from videothinker.data.decoder import Decoder
+from videothinker.data.frames import Clip, clip_digest, content_digest
+from videothinker.errors import VideoThinkerError
+from videothinker.thumbnails import Stills, png
 
 
 def test_a_png_holds_exactly_the_pixels() -> None:
@@ -19,15 +25,50 @@ def test_a_png_holds_exactly_the_pixels() -> None:
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(png(pixels)))), pixels)
 
 
-def test_a_video_that_is_not_there_gives_no_stills() -> None:
-    assert stills(Path("/nowhere/video.mp4"), VideoConfig()) == []
+@pytest.fixture
+def of(tmp_path: Path) -> Iterator[Stills]:
+    """Stills of a folder without a video, beside a folder for clips that is not there."""
+    data = DataConfig(videos=tmp_path / "videos", cache=tmp_path / "clips")
+    with closing(Stills(data, VideoConfig())) as stills:
+        yield stills
 
 
-def test_stills_are_few_small_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_video_that_is_not_there_gives_no_stills(of: Stills, tmp_path: Path) -> None:
+    assert of.of({"video": "video.mp4"}) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_machine_that_cannot_decode_gives_no_stills(
+    of: Stills, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Decoder, "_running", Mock(side_effect=VideoThinkerError("no decoder")))
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "video.mp4").write_bytes(b"something")
+    assert of.of({"video": "video.mp4"}) == []
+
+
+def test_stills_are_few_small_and_in_order(of: Stills, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = np.zeros((16, 3, 240, 400), np.uint8)
     frames += np.arange(16, dtype=np.uint8)[:, None, None, None]
-    monkeypatch.setattr(thumbnails, "read_clip", lambda *_: SimpleNamespace(frames=frames))
-    uris = stills(Path("video.mp4"), VideoConfig())
+    monkeypatch.setattr(ClipStore, "get", lambda *_: SimpleNamespace(frames=frames))
+    uris = of.of({"video": "video.mp4"})
     images = [Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))) for uri in uris]
     assert [image.getpixel((0, 0)) for image in images] == [(n, n, n) for n in range(0, 16, 2)]
     assert images[0].size == (200, 120)
+
+
+def test_clips_that_a_run_has_kept_are_not_decoded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = DataConfig(videos=tmp_path, cache=tmp_path / "clips")
+    (tmp_path / "video.mp4").write_bytes(b"something")
+    clip = Clip(
+        frames=np.zeros((2, 3, 28, 56), np.uint8),
+        sample_fps=2.0,
+        metadata={},
+        digest=clip_digest(content_digest(tmp_path / "video.mp4"), VideoConfig(), None, None),
+    )
+    ClipFolder(data.cache, 2**20).write(clip)
+    monkeypatch.setattr(Decoder, "decode", lambda *_: pytest.fail("it was decoded"))
+    with closing(Stills(data, VideoConfig())) as stills:
+        assert len(stills.of({"video": "video.mp4", "start": None, "end": None})) == 2
