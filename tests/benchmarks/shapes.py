@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -25,9 +26,11 @@ import threading
 import time
 import venv
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a bare checkout will do
 
@@ -38,6 +41,8 @@ ROOT = HERE.parents[1]
 CONTESTANTS = HERE / "contestants"
 TRL = ROOT / ".venv-trl"
 SHAPES = ("tiny", "middle", "paper")
+AWAKE_SECONDS = 2.0
+"""Until whoever was stopped has done what fell due meanwhile."""
 LOOK_SECONDS = 0.5
 """Between two looks at the memory of whoever has its turn."""
 PAGE_MIB = 1024
@@ -83,9 +88,15 @@ class Contestant:
         """Wait until it waits."""
         assert self._answer() == {"ready": True}
 
+    def rest(self) -> None:
+        """Take no time from the others: a cluster that waits uses a tenth of a core."""
+        self._signal(signal.SIGSTOP)
+
     def turn(self) -> Figures:
         """Let it work; seconds, and what it says of them."""
         assert self._process.stdin is not None
+        self._signal(signal.SIGCONT)
+        time.sleep(AWAKE_SECONDS)
         started = time.monotonic()
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
@@ -102,11 +113,20 @@ class Contestant:
     def end(self) -> None:
         """Its whole session, the engines that it started included."""
         assert self._process.stdin is not None
+        self._signal(signal.SIGCONT)
         self._process.stdin.close()
         try:
             self._process.wait(60)
         except subprocess.TimeoutExpired:
             self._process.kill()
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To the process and everything below it."""
+        with suppress(psutil.NoSuchProcess):
+            root = psutil.Process(self._process.pid)
+            for process in [root, *root.children(recursive=True)]:
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(number)
 
     def _answer(self) -> Figures:
         assert self._process.stdout is not None
@@ -202,6 +222,7 @@ def waiting(shape: str, names: Sequence[str] | None) -> Iterator[tuple[list[Cont
             contestant = Contestant(name, command, threads, folder / f"{name}.log")
             ending.callback(contestant.end)
             contestant.ready()
+            contestant.rest()
             contestants.append(contestant)
         yield contestants, folder
 
@@ -216,12 +237,10 @@ def measure(shape: str, rounds: int, names: Sequence[str] | None = None) -> Figu
         left = {name: left[name] for name in faster(warm)}
         for number in range(1, rounds + 1):
             for name, contestant in left.items():
-                contestant.ready()
                 found = take(shape, f"round {number}", contestant)
                 turns.setdefault(name.partition("-")[0], []).append({**found, "entered": name})
         memory = {}
         for name, contestant in left.items():
-            contestant.ready()
             memory[name.partition("-")[0]] = contestant.memory()
             say(f"{shape}: {name} {memory[name.partition('-')[0]]['all']} MiB")
         plans = {name: planned(folder / f"run{name[-1]}") for name in OURS if name in memory}
@@ -239,6 +258,8 @@ def planned(run: Path) -> dict[str, float]:
 def take(shape: str, which: str, contestant: Contestant) -> Figures:
     """One turn, said aloud."""
     found = contestant.turn()
+    contestant.ready()
+    contestant.rest()
     found["samples_per_s"] = found["samples"] / found["seconds"]
     say(
         f"{shape}, {which}: {contestant.name} {found['samples_per_s']:.2f} samples/s,"

@@ -121,6 +121,7 @@ def config(folder: Path, shape: Shape, video: VideoConfig) -> dict[str, Any]:
         },
         "rollout": {"max_model_len": 1536, "cache_gb": 0.5},
         "cluster": {"device": "cpu"},
+        "faults": {"silent_seconds": 1e6},  # whoever waits for its turn is stopped
     }
 
 
