@@ -3,8 +3,6 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 UNIT_BUDGET ?= 120
-# More threads than processes can use is the slowest way to run several torch processes.
-export OMP_NUM_THREADS ?= 1
 export PYTHON
 
 .DEFAULT_GOAL := help

@@ -48,6 +48,7 @@ from videothinker.planning import memory_here
 from videothinker.run import RunDirectory
 
 ROOT = Path(__file__).parents[1]
+THREADS = "OMP_NUM_THREADS"
 START_ATTEMPTS = 3
 SLOW_START = "timed out during startup"
 """What Ray says when a busy machine needs more than its 30 seconds, which cannot be set."""
@@ -145,9 +146,19 @@ def worker_environment(device: Device) -> dict[str, str]:
         return {"PYTHONPATH": path}
     return {
         "PYTHONPATH": path,
-        "OMP_NUM_THREADS": "1",  # two unpinned torch processes lose most of their speed
+        THREADS: "1",  # two unpinned torch processes lose most of their speed
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     }
+
+
+def beside_learner(config: RunConfig, rollouts: int, scorers: int) -> int | None:
+    """How many processes compute while the learner does; None where its threads are not ours.
+
+    Without staleness everybody else waits for the learner, which may have all cores.
+    """
+    if config.cluster.device == "cuda" or THREADS in os.environ:
+        return None
+    return rollouts + scorers if config.rollout.max_staleness else 0
 
 
 class Crew:
@@ -174,7 +185,7 @@ class Crew:
                 config.model.path, dtype, config.rollout, config.sampling.max_tokens, rollouts
             ),
             anchor=self.anchor(dtype, temperature, scorers),
-            learner=self.learner(config.learner.ranks),
+            learner=self.learner(config.learner.ranks, beside_learner(config, rollouts, scorers)),
             require_room=self._require_room,
         )
         fleet.learner.start()
@@ -211,9 +222,9 @@ class Crew:
         pool = self._pool("anchor", start, count, at_once=2)  # one waits while one is scored
         return Anchor(self._background, pool, self._faults)
 
-    def learner(self, ranks: int) -> Learner:
+    def learner(self, ranks: int, beside: int | None) -> Learner:
         """The learner, not started yet."""
-        start = self._starter(LearnerRank, self._device)
+        start = self._starter(LearnerRank, self._device, beside)
         self._learner = Learner(self._background, start, ranks, self._faults, self._notice)
         return self._learner
 

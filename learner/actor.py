@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from learner.deepspeed_engine import (
     meet,
     meeting_point,
     non_finite,
+    random_state,
+    restore_random_state,
 )
 from videothinker.address import own_address
 from videothinker.budget import Budget
@@ -71,8 +74,10 @@ class Assignment:
 class LearnerRank(Pulse):
     """Holds one rank of the policy; all ranks make the same calls in the same order."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, beside: int | None = None) -> None:
+        """`beside`: processes that compute while it does; None leaves torch's threads alone."""
         self._device = device
+        self._beside = beside
         self._rank = 0
         self._world = 1
         self._version = INITIAL_VERSION
@@ -85,6 +90,9 @@ class LearnerRank(Pulse):
     def connect(self, rank: int, world: int, host: str, port: int) -> None:
         """Join the other ranks."""
         self._rank, self._world = rank, world
+        if self._beside is not None:
+            cores = len(os.sched_getaffinity(0)) - self._beside
+            torch.set_num_threads(max(1, cores // world))
         with self.doing("joining the other ranks"):
             store = meet(host, port) if rank else self._meeting_point
             connect(rank, world, store, self._device)
@@ -383,16 +391,3 @@ def padded(rows: Sequence[np.ndarray], like: Tensor) -> Tensor:
     """G arrays of [T] as one zero-padded [G, T] on the same device and of the same type."""
     tensors = [torch.from_numpy(np.array(row)) for row in rows]
     return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True).to(like)
-
-
-def random_state() -> dict[str, Tensor]:
-    """Of torch's generators in this process: dropout, and what checkpointing replays."""
-    states = {"cpu": torch.get_rng_state()}
-    return states | ({"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {})
-
-
-def restore_random_state(states: dict[str, Tensor]) -> None:
-    """What `random_state` returned."""
-    torch.set_rng_state(states["cpu"])
-    if "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"])

@@ -214,3 +214,16 @@ def max_over_ranks(values: Tensor) -> Tensor:
     values = values.clone()
     torch.distributed.all_reduce(values, op=torch.distributed.ReduceOp.MAX)
     return values
+
+
+def random_state() -> dict[str, Tensor]:
+    """Of torch's generators in this process: dropout, and what checkpointing replays."""
+    states = {"cpu": torch.get_rng_state()}
+    return states | ({"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {})
+
+
+def restore_random_state(states: dict[str, Tensor]) -> None:
+    """What `random_state` returned."""
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"])

@@ -69,7 +69,9 @@ def environment_of_trl() -> Path:
 class Contestant:
     """A process that waits for its turn."""
 
-    def __init__(self, name: str, command: Sequence[str | Path], threads: int, log: Path) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str | Path], threads: int | None, log: Path
+    ) -> None:
         self.name = name
         self._log = log
         with log.open("wb") as errors:
@@ -187,18 +189,24 @@ def memory_of(root: int) -> Iterator[tuple[str, int]]:
         yield part, int(pss.split()[1]) // PAGE_MIB
 
 
-def environment(threads: int) -> dict[str, str]:
+def environment(threads: int | None) -> dict[str, str]:
     """Of every contestant, with what makes the CPU stack importable; nothing is looked up."""
     path = os.pathsep.join([str(ROOT), str(HERE), os.environ["PYTHONPATH"]])
-    offline = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(threads), "PYTHONPATH": path}
-    return {**os.environ, **offline}
+    wanted = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": path}
+    if threads is None:
+        wanted.pop("OMP_NUM_THREADS", None)
+        return wanted
+    return wanted | {"OMP_NUM_THREADS": str(threads)}
 
 
-def entrants(folder: Path) -> Iterator[tuple[str, list[str | Path], int]]:
-    """Name, command and threads of all who take turns; `NAME-THREADS` where several may enter."""
+def entrants(folder: Path) -> Iterator[tuple[str, list[str | Path], int | None]]:
+    """Name, command and threads of all who take turns; `NAME-THREADS` where several may enter.
+
+    This system sets its processes' threads itself.
+    """
     ours, bare, trl = (CONTESTANTS / f"{name}.py" for name in ("ours", "bare", "with_trl"))
     for staleness in (0, 1):
-        yield f"ours{staleness}", [sys.executable, ours, folder, str(staleness)], 1
+        yield f"ours{staleness}", [sys.executable, ours, folder, str(staleness)], None
     for threads in sorted({1, os.cpu_count() or 1}):
         yield f"bare-{threads}", [sys.executable, bare, folder, str(threads)], threads
         yield f"trl-{threads}", [environment_of_trl(), trl, folder, str(threads)], threads

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from learner.actor import random_state, restore_random_state
+from learner.deepspeed_engine import random_state, restore_random_state
 
 
 def test_a_restored_generator_draws_again_what_it_drew_after_saving() -> None:
