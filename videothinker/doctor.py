@@ -282,8 +282,8 @@ def _machine() -> Iterator[Finding]:
     yield Finding(
         name="OMP_NUM_THREADS",
         found=threads or "not set",
-        state="ok" if threads else "note",
-        remedy="" if threads else "set it to 1 when several torch processes share these cores",
+        state="note" if threads else "ok",
+        remedy="unset it, and a learner has the cores that nobody else uses" if threads else "",
     )
     yield _amount("memory", _memory_available(), "GB available", needed=6.0)
     yield _amount("disk", shutil.disk_usage(Path.cwd()).free / 1e9, "GB free here", needed=5.0)
