@@ -42,22 +42,22 @@ CONSTANTS = {
         value=2e-3, unit="s for each token position an engine samples", source="assumed"
     ),
     "cpu_token_step": Constant(
-        value=5.3e-3,
+        value=3.1e-3,
         unit="s for each token position an engine samples",
         source="measured, one core: tests/benchmarks/shapes.py",
     ),
     "cpu_token": Constant(
-        value=6e-5,
+        value=1.2e-4,
         unit="s for each token an engine samples",
         source="measured, one core: tests/benchmarks/shapes.py",
     ),
-    "cpu_group": Constant(
-        value=0.01,
-        unit="s of a group's way between processes",
+    "cpu_learner_alone": Constant(
+        value=0.7,
+        unit="of its time with one core, for a learner that has both since all others wait",
         source="measured, two cores: tests/benchmarks/shapes.py",
     ),
     "cpu_beside": Constant(
-        value=1.35,
+        value=1.13,
         unit="of the time alone, for what computes beside something else",
         source="measured, two cores: tests/benchmarks/shapes.py",
     ),
@@ -81,8 +81,8 @@ CONSTANTS = {
     ),
     "longest_tokens": Constant(value=350, unit="tokens of the longest", source="assumed"),
 }
-CPU = Chip(name="a CPU core", flops=36e9, bandwidth=10e9)
-"""Operations measured in scoring and learning at three shapes of a small model, 33 to 47 GFLOP in a
+CPU = Chip(name="a CPU core", flops=38e9, bandwidth=10e9)
+"""Operations measured in scoring and learning at three shapes of a small model, 36 to 42 GFLOP in a
 second (tests/benchmarks/shapes.py); shares do not apply to it. Bandwidth assumed."""
 GPUS = (
     (0.0, Chip(name="an A6000", flops=155e12, bandwidth=768e9)),
@@ -143,14 +143,21 @@ def predict(config: RunConfig, shape: ModelShape, crew: Crew) -> StepSeconds:
     learn = learn_seconds(config, shape, crew, prompts)
     block = shape.parameters * BYTES[config.model.dtype]
     sync = block / constant("publish")
-    total = generate + score + learn + sync
+    cpu = chip_of(crew.gpu_gb) is CPU
+    alone = learn * constant("cpu_learner_alone") if cpu and crew.ranks == 1 else learn
+    total = generate + score + alone + sync
     sampling = max(generate, score) if crew.anchors_apart else generate + score
     sampling += block / constant("bus")
     beside = max(sampling, learn + sync) if crew.apart else total
-    if chip_of(crew.gpu_gb) is CPU:
+    if cpu:
         beside = min(total, beside * constant("cpu_beside"))
     return StepSeconds(
-        generate=generate, score=score, learn=learn, sync=sync, on_policy=total, overlapped=beside
+        generate=generate,
+        score=score,
+        learn=learn if config.rollout.max_staleness else alone,
+        sync=sync,
+        on_policy=total,
+        overlapped=beside,
     )
 
 
@@ -170,8 +177,7 @@ def generate_seconds(config: RunConfig, shape: ModelShape, crew: Crew, prompts: 
     steps = waves * longest_tokens(config)
     if chip is CPU:
         tokens = sequences * mean_tokens(config) * constant("cpu_token")
-        between = groups * constant("cpu_group")
-        decode = steps * constant("cpu_token_step") + tokens + between
+        decode = steps * constant("cpu_token_step") + tokens
     else:
         each = read / (chip.bandwidth * constant("bandwidth_share")) + constant("gpu_token_step")
         decode = steps * each

@@ -105,6 +105,17 @@ class Contestant:
         found = self._answer()
         return {**found, "seconds": time.monotonic() - started}
 
+    def processor_seconds(self) -> dict[str, float]:
+        """Of it and everything below it so far, by kind of process, and of `all`."""
+        used: dict[str, float] = {"all": 0.0}
+        root = psutil.Process(self._process.pid)
+        for process in [root, *root.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                times, name = process.cpu_times(), kind(process.cmdline()[0])
+                for key in ("all", name):
+                    used[key] = used.get(key, 0.0) + times.user + times.system
+        return used
+
     def memory(self) -> dict[str, int]:
         """The most that was seen of it in a turn. Not one that is timed: looking takes a fifth of a
         core where there are many processes."""
@@ -184,9 +195,13 @@ def memory_of(root: int) -> Iterator[tuple[str, int]]:
             rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
         except OSError:
             continue
-        part = title.removeprefix("ray::").split(".")[0] if title.startswith("ray::") else "other"
         pss = next(line for line in rollup.splitlines() if line.startswith("Pss:"))
-        yield part, int(pss.split()[1]) // PAGE_MIB
+        yield kind(title), int(pss.split()[1]) // PAGE_MIB
+
+
+def kind(title: str) -> str:
+    """Of a process, by its title: a role's name, or `other`."""
+    return title.removeprefix("ray::").split(".")[0] if title.startswith("ray::") else "other"
 
 
 def environment(threads: int | None) -> dict[str, str]:
@@ -251,7 +266,7 @@ def measure(shape: str, rounds: int, names: Sequence[str] | None = None) -> Figu
         for name, contestant in left.items():
             memory[name.partition("-")[0]] = contestant.memory()
             say(f"{shape}: {name} {memory[name.partition('-')[0]]['all']} MiB")
-        plans = {name: planned(folder / f"run{name[-1]}") for name in OURS if name in memory}
+        plans = {name: planned(folder / f"run{name[-1]}-1") for name in OURS if name in memory}
     return summary(turns, memory, plans)
 
 

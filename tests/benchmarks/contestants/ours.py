@@ -1,6 +1,6 @@
 """This system as a contestant: its own driver, with a gate before each stage's first step.
 
-    python tests/benchmarks/contestants/ours.py FOLDER STALENESS
+    python tests/benchmarks/contestants/ours.py FOLDER STALENESS [ROLLOUT_WORKERS]
 
 A turn is a stage of its own, from the base model on: it begins with nothing sampled and ends when
 its last step has been published, so that nothing is done outside of a turn.
@@ -24,7 +24,7 @@ TURNS = 100
 """More than anybody asks for."""
 
 
-def main(folder: Path, staleness: int) -> None:
+def main(folder: Path, staleness: int, workers: int = 1) -> None:
     """Until nobody says go any more."""
     turns = Turns()
     from cluster import train
@@ -61,8 +61,9 @@ def main(folder: Path, staleness: int) -> None:
     config = load_config(
         folder / "config.yaml",
         [
-            f"out={folder / f'run{staleness}'}",
+            f"out={folder / f'run{staleness}-{workers}'}",
             f"rollout.max_staleness={staleness}",
+            f"rollout.workers={workers}",
             f"stages={json.dumps(stages)}",
         ],
     )
@@ -85,4 +86,4 @@ def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
