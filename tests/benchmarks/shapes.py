@@ -105,15 +105,14 @@ class Contestant:
         found = self._answer()
         return {**found, "seconds": time.monotonic() - started}
 
-    def processor_seconds(self) -> dict[str, float]:
-        """Of it and everything below it so far, by kind of process, and of `all`."""
-        used: dict[str, float] = {"all": 0.0}
+    def processor_seconds(self) -> dict[tuple[str, int], float]:
+        """Of it and everything below it so far, by kind of process and number."""
+        used = {}
         root = psutil.Process(self._process.pid)
         for process in [root, *root.children(recursive=True)]:
             with suppress(psutil.NoSuchProcess):
-                times, name = process.cpu_times(), kind(process.cmdline()[0])
-                for key in ("all", name):
-                    used[key] = used.get(key, 0.0) + times.user + times.system
+                times = process.cpu_times()
+                used[kind(process.cmdline()[0]), process.pid] = times.user + times.system
         return used
 
     def memory(self) -> dict[str, int]:

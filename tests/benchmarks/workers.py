@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,10 @@ def turn(contestant: Contestant) -> dict[str, float]:
     contestant.ready()
     contestant.rest()
     groups = found["samples"] / GROUP
-    used = {name: (after[name] - before.get(name, 0.0)) / groups for name in after}
+    used: Counter[str] = Counter()
+    for name, pid in after:  # whoever ended meanwhile had nothing to do
+        took = (after[name, pid] - before.get((name, pid), 0.0)) / groups
+        used.update({name: took, "all": took})
     return {"samples_per_s": found["samples"] / found["seconds"], **used}
 
 
