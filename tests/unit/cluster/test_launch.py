@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from cluster.launch import code_for_others, ray_running, store_bytes
+from cluster.launch import beside_learner, code_for_others, ray_running, store_bytes
 from videothinker.config import ClusterConfig
+from videothinker.config_file import load_config
 
+CONFIGS = Path(__file__).parents[3] / "configs"
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 
@@ -56,3 +58,24 @@ def test_ray_is_told_how_large_its_store_is_where_the_machine_has_room(
     assert store_bytes(2.5) == 2_500_000_000
     assert store_bytes(3.1) is None
     assert store_bytes(None) is None
+
+
+@pytest.mark.parametrize(
+    ("override", "beside"),
+    [
+        ("rollout.max_staleness=0", 0),
+        ("rollout.max_staleness=1", 5),
+        ("cluster.device=cuda", None),
+    ],
+)
+def test_a_learner_has_company_only_where_others_need_not_wait_for_it(
+    override: str, beside: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    config = load_config(CONFIGS / "quickstart.yaml", [override])
+    assert beside_learner(config, 3, 2) == beside
+
+
+def test_threads_that_somebody_has_set_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert beside_learner(load_config(CONFIGS / "quickstart.yaml"), 1, 1) is None
