@@ -2,8 +2,8 @@
 
     python tests/benchmarks/shapes.py [--shapes tiny,middle,paper] [--rounds 5]
 
-All contestants of a shape are loaded at once and wait; each in its turn trains the same base model
-for a few steps while the others do nothing. Only this program looks at the clock. Those that may
+All contestants of a shape are loaded at once; each in its turn trains the same base model for a few
+steps while the others are stopped. Only this program looks at the clock. Those that may
 choose how many threads they use enter with one and with all cores; the faster of the two, by the
 round that is not counted, goes on. What `videothinker plan` says of a step stands beside what it
 took. TRL has an environment of its own, `.venv-trl`, installed on first use. Linux only. Progress

@@ -99,13 +99,13 @@ def test_a_stage_without_a_divergence_scores_nothing() -> None:
 
 
 def test_a_quickstart_step_on_two_cores_takes_about_a_second(mini_base: Path) -> None:
-    """Measured, medians of 24 steps of CDPO: 0.88 in all, score 0.14. Too much is expected:
+    """Measured, medians of 24 steps of CDPO: 0.82 in all, score 0.14. Too much is expected:
     completions are shorter than half of `sampling.max_tokens`, which no plan can know."""
     from videothinker.model_shape import shape_of
 
     quickstart = load_config(CONFIGS / "quickstart.yaml")
     times = predict(quickstart, shape_of(mini_base), replace(TWO_A6000, gpu_gb=0.0))
-    assert times.on_policy == pytest.approx(0.88, rel=0.4)
+    assert times.on_policy == pytest.approx(0.82, rel=0.4)
     assert times.score == pytest.approx(0.14, rel=0.3)
 
 
