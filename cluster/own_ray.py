@@ -33,6 +33,7 @@ def start_own(store_bytes: int | None, **options: Any) -> None:
         ),
         # The server of the dashboard, which Ray starts without a dashboard, too.
         (node.Node, "start_api_server", lambda self, **_: setattr(self, "_webui_url", "")),
+        # Its libraries, which Ray would load into this process to see whether they are there.
         (utils, "get_dashboard_dependency_error", lambda: "not wanted"),
     ):
         ray.init(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import struct
 import tempfile
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from videothinker.config import DataConfig, VideoConfig
 from videothinker.data.clips import ClipStore
 from videothinker.data.video_files import path_of
-from videothinker.errors import VideoThinkerError
+from videothinker.errors import InputError, VideoThinkerError
 
 WIDTH = 200
 """Stills are thinned to whole fractions of their size, down to about this width."""
@@ -38,8 +38,7 @@ class Stills:
     def __init__(self, data: DataConfig, video: VideoConfig) -> None:
         self._videos = data.videos
         self._own = tempfile.TemporaryDirectory(prefix="videothinker-stills-")
-        kept = data.cache if os.access(data.cache, os.W_OK) else Path(self._own.name)
-        self._clips = ClipStore(kept, data.cache_gb, video, data.decode_seconds)
+        self._clips = self._store(data, video)
 
     def of(self, asked: Mapping[str, Any]) -> list[str]:
         """JPEG data: URIs of the frames that the model saw of a question's video."""
@@ -52,6 +51,13 @@ class Stills:
         step = max(1, round(pixels.shape[2] / WIDTH))
         every = -(-len(pixels) // SHOWN)
         return [_uri(frame) for frame in pixels[::every, ::step, ::step]]
+
+    def _store(self, data: DataConfig, video: VideoConfig) -> ClipStore:
+        """Over what runs have kept, where that is here and open to us; else over nothing."""
+        if data.cache.is_dir():
+            with suppress(InputError):
+                return ClipStore(data.cache, data.cache_gb, video, data.decode_seconds)
+        return ClipStore(Path(self._own.name), data.cache_gb, video, data.decode_seconds)
 
     def close(self) -> None:
         """End what decodes."""

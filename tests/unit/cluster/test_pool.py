@@ -78,8 +78,9 @@ def test_nobody_gets_a_second_job_while_another_has_none() -> None:
     async def scene(crew: Crew) -> None:
         crew.pool.resize(2)
         for _ in range(3):
-            while len(crew.pool._idle) < 4:
-                await asyncio.sleep(0)
+            async with asyncio.timeout(10):
+                while len(crew.pool._idle) < 4:
+                    await asyncio.sleep(0)
             jobs = [crew.pool.do(lambda hand: hand.take(0.01)) for _ in range(2)]
             assert sorted(await asyncio.gather(*jobs)) == ["hand-0", "hand-1"]
 

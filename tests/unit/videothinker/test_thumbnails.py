@@ -72,3 +72,10 @@ def test_clips_that_a_run_has_kept_are_not_decoded_again(
     monkeypatch.setattr(Decoder, "decode", lambda *_: pytest.fail("it was decoded"))
     with closing(Stills(data, VideoConfig())) as stills:
         assert len(stills.of({"video": "video.mp4", "start": None, "end": None})) == 2
+
+
+def test_a_folder_of_clips_that_is_closed_to_us_costs_no_page(tmp_path: Path) -> None:
+    data = DataConfig(videos=tmp_path, cache=tmp_path / "clips")
+    (data.cache / "lock").mkdir(parents=True)  # it cannot be opened, whoever asks
+    with closing(Stills(data, VideoConfig())) as stills:
+        assert stills.of({"video": "gone.mp4"}) == []
