@@ -1,1 +1,0 @@
-"""Benchmarks: their files as questions, what an answer is worth, and what guessing would give."""
