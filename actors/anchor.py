@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from videothinker.config import Device
-from videothinker.metrics import ANCHOR_GROUPS, LOOPBACK, serve
+from videothinker.config.settings import Device
 from videothinker.model.policy import Policy, load_model
-from videothinker.pulse import Pulse
+from videothinker.process.metrics import ANCHOR_GROUPS, LOOPBACK, serve
+from videothinker.process.pulse import Pulse
 from videothinker.types import AnchorScores, Prompt, RolloutGroup
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from videothinker.config import DataConfig, VideoConfig
-from videothinker.data.clips import ClipStore
-from videothinker.data.views import View
+from videothinker.config.settings import DataConfig, VideoConfig
 from videothinker.errors import InputError
-from videothinker.metrics import LOOPBACK, VIDEOS, serve
 from videothinker.model.processing import PromptBuilder
-from videothinker.pulse import Pulse
+from videothinker.process.metrics import LOOPBACK, VIDEOS, serve
+from videothinker.process.pulse import Pulse
 from videothinker.types import Failure, Prompt, Question
+from videothinker.video.clips import ClipStore
+from videothinker.video.views import View
 
 
 class PromptLoader(Pulse):

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from actors.vllm_engine import VllmEngine
-from videothinker.config import Device, RolloutConfig
+from videothinker.config.settings import Device, RolloutConfig
 from videothinker.errors import WeightsError
-from videothinker.metrics import (
+from videothinker.process.metrics import (
     ENGINE_CACHE,
     ENGINE_REQUESTS,
     LOOPBACK,
@@ -18,7 +18,7 @@ from videothinker.metrics import (
     WEIGHT_VERSION,
     serve,
 )
-from videothinker.pulse import Pulse
+from videothinker.process.pulse import Pulse
 from videothinker.types import Completion, Prompt, RolloutGroup, WeightsPart
 
 

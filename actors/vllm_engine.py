@@ -15,11 +15,11 @@ import numpy as np
 
 from actors.engine_thread import EngineThread
 from videothinker import cpu_torch
-from videothinker.config import Device, RolloutConfig
+from videothinker.config.settings import Device, RolloutConfig
 from videothinker.errors import WeightsError
+from videothinker.method.scoring import answer_start
 from videothinker.model.policy import forbidden_tokens
-from videothinker.model_files import SAFE, require_safe
-from videothinker.scoring import answer_start
+from videothinker.model.safe import SAFE, require_safe
 from videothinker.types import INITIAL_VERSION, Completion, Prompt, WeightsPart
 
 ENGINE_ENVIRONMENT = {

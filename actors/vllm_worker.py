@@ -34,7 +34,7 @@ class WeightUpdate:
             initialize_layerwise_reload,
         )
 
-        from videothinker.weights_parts import tensors_in
+        from videothinker.model.parts import tensors_in
 
         model = self.model_runner.model
         rename = model.hf_to_vllm_mapper.apply_list

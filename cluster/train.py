@@ -1,7 +1,7 @@
 """Training, read from here: a run is stages, a stage is steps, a step is four verbs.
 
     take      questions -> groups     prompts made once, G completions each by engines that hold the
-                                      newest weights, the anchor's opinion (`cluster/supply.py`)
+                                      newest weights, the anchor's opinion (`loop/supply.py`)
     score     groups -> advantages    rewards, each against its own group
     learn     groups -> new policy    away from the anchor, where the stage says so
     sync      new policy -> engines   no engine samples again before it has confirmed them
@@ -16,20 +16,20 @@ import time
 from contextlib import closing
 from typing import Any
 
-from cluster.launch import launch
-from cluster.left_out import LeftOut
-from cluster.lineage import Lineage
-from cluster.session import Session
-from cluster.step import StepClock
-from cluster.supply import Batch, Supply
-from cluster.work import Prepared
-from videothinker.config import RunConfig, StageConfig
+from cluster.loop.ledger import LeftOut
+from cluster.loop.lineage import Lineage
+from cluster.loop.session import Session
+from cluster.loop.step import StepClock
+from cluster.loop.supply import Batch, Supply
+from cluster.start.launch import launch
+from cluster.workers.work import Prepared
+from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.errors import Lost, Stopped, VideoThinkerError
-from videothinker.guard import Steering
+from videothinker.method.guard import Steering
+from videothinker.method.scoring import score_groups
 from videothinker.progress import ProgressLine
-from videothinker.report import write_report
-from videothinker.run import RunDirectory
-from videothinker.scoring import score_groups
+from videothinker.report.page import write_report
+from videothinker.run.directory import RunDirectory
 from videothinker.types import ScoredGroup
 
 logger = logging.getLogger(__name__)

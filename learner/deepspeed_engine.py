@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from learner.extensions import load_operator
-from videothinker.address import listening
-from videothinker.config import Device, LearnerConfig, Part
+from videothinker.config.settings import Device, LearnerConfig, Part
 from videothinker.model.policy import Policy, load_model
+from videothinker.process.address import listening
 
 BACKEND = {"cpu": "gloo", "cuda": "nccl"}
 

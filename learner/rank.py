@@ -26,11 +26,16 @@ from learner.deepspeed_engine import (
     random_state,
     restore_random_state,
 )
-from videothinker.address import own_address
-from videothinker.budget import Budget
-from videothinker.config import Device, KLConfig, LearnerConfig
+from videothinker.config.settings import Device, KLConfig, LearnerConfig
 from videothinker.errors import DivergenceError, InputError
-from videothinker.metrics import (
+from videothinker.method.objective import policy_loss, repulsion_ratio
+from videothinker.model.budget import Budget
+from videothinker.model.card import ModelLineage
+from videothinker.model.checkpoint import file_digest, model_digest, save_model
+from videothinker.model.parts import as_part, divided
+from videothinker.model.policy import TOKENS_AT_ONCE, Anchored, completion_mask, load_head
+from videothinker.process.address import own_address
+from videothinker.process.metrics import (
     LEARNER_STEPS,
     LOOPBACK,
     SAMPLES_TRAINED,
@@ -38,11 +43,8 @@ from videothinker.metrics import (
     WEIGHT_VERSION,
     serve,
 )
-from videothinker.model.policy import TOKENS_AT_ONCE, Anchored, completion_mask, load_head
-from videothinker.model_card import ModelLineage
-from videothinker.objective import policy_loss, repulsion_ratio
-from videothinker.pulse import Pulse
-from videothinker.run import disk_errors
+from videothinker.process.pulse import Pulse
+from videothinker.run.directory import disk_errors
 from videothinker.types import (
     INITIAL_VERSION,
     LearnerReport,
@@ -51,8 +53,6 @@ from videothinker.types import (
     ScoredGroup,
     WeightsPart,
 )
-from videothinker.weights import file_digest, model_digest, save_model
-from videothinker.weights_parts import as_part, divided
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,7 +19,7 @@ from typing import Any
 
 from cli_process import Command
 
-from videothinker.run import read_lines
+from videothinker.run.directory import read_lines
 
 CLASSES = {
     "rollout": "RolloutWorker",

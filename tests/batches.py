@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from videothinker.objective import group_advantages, policy_loss
+from videothinker.method.objective import group_advantages, policy_loss
 from videothinker.types import Completion, Prompt, RolloutGroup, ScoredGroup
 
 Batch = list[tuple[ScoredGroup, Prompt]]

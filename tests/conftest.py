@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from videothinker import cpu_torch
-from videothinker.config import VideoConfig
-from videothinker.data.frames import Clip, read_clip
+from videothinker.config.settings import VideoConfig
 from videothinker.types import Question
+from videothinker.video.frames import Clip, read_clip
 
 # Before anything imports torch: two processes with a thread per core each are slower than one.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -29,7 +29,7 @@ MINI_VIDEO = VideoConfig(
 @pytest.fixture(scope="session")
 def mini_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 mini CLEVRER videos (`raw/videos`), prepared (`questions.parquet`, `bias.parquet`)."""
-    from videothinker.data.clevrer import prepare
+    from videothinker.data.clevrer.prepare import prepare
     from videothinker.mini.write import write_world
 
     world = tmp_path_factory.mktemp("world")
@@ -42,7 +42,7 @@ def mini_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def mini_questions(mini_world: Path) -> list[Question]:
     """All questions of the mini world."""
-    from videothinker.data.store import read_questions
+    from videothinker.data.questions import read_questions
 
     return read_questions(mini_world / "questions.parquet")
 
@@ -72,7 +72,7 @@ def mini_video() -> VideoConfig:
 @pytest.fixture(scope="session")
 def mini_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Qwen2.5-VL with random weights."""
-    from videothinker.mini.base import random_base
+    from videothinker.mini.base.build import random_base
 
     base = tmp_path_factory.mktemp("base") / "model"
     random_base(base, seed=3)

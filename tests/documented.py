@@ -21,8 +21,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
-from videothinker.budget import budget_of, write_budget
-from videothinker.config_file import load_config
+from videothinker.config.loading import load_config
+from videothinker.model.budget import budget_of, write_budget
 
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from videothinker.evaluation import wilson
+from videothinker.evaluation.scores import wilson
 
 
 def estimate(correct: int, n: int) -> dict[str, Any]:

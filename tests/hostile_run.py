@@ -25,7 +25,9 @@ from hostile_data import (
 )
 from other_machine import Machine
 
-from videothinker.config import (
+from videothinker.cli.ports import listeners
+from videothinker.config.loading import to_yaml
+from videothinker.config.settings import (
     ClusterConfig,
     DataConfig,
     KLConfig,
@@ -37,11 +39,9 @@ from videothinker.config import (
     StageConfig,
     VideoConfig,
 )
-from videothinker.config_file import to_yaml
-from videothinker.data.store import read_questions, write_questions
-from videothinker.doctor_ports import listeners
+from videothinker.data.questions import read_questions, write_questions
 from videothinker.mini.write import write_world
-from videothinker.run import read_lines
+from videothinker.run.directory import read_lines
 
 ROOT = Path(__file__).parents[1]
 LIMIT = 240.0

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from learner.deepspeed_engine import Trainee, connect, meeting_point
-from videothinker.address import LOOPBACK
-from videothinker.config import LearnerConfig
+from videothinker.config.settings import LearnerConfig
+from videothinker.process.address import LOOPBACK
 from videothinker.types import Prompt, Question
 
 

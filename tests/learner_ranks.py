@@ -10,8 +10,8 @@ from typing import Any
 
 import safetensors.torch
 
+from videothinker.model.parts import tensors_in
 from videothinker.types import LearnerReport, Prompt, ScoredGroup
-from videothinker.weights_parts import tensors_in
 
 
 class Ranks:
@@ -56,7 +56,7 @@ class Ranks:
         return self.everywhere("step", arguments)[0]
 
     def save_state(self, folder: Path) -> None:
-        """As cluster.fleet.Learner has it."""
+        """As cluster.workers.learner.Learner has it."""
         self.all("save_state", folder)
 
     def weights(self) -> bytes:
@@ -78,7 +78,7 @@ def _serve(pipe: Connection) -> None:
     cpu_torch.install()
     import torch
 
-    from learner.actor import LearnerRank
+    from learner.rank import LearnerRank
 
     torch.set_num_threads(1)
     rank = LearnerRank("cpu")

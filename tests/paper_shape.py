@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from videothinker import cpu_torch
+from videothinker.method.objective import policy_loss
 from videothinker.model.policy import completion_mask
 from videothinker.model.positions import VideoGeometry, mrope_positions
-from videothinker.objective import policy_loss
 from videothinker.types import Prompt, Question
 
 GRID = (5, 22, 34)

@@ -12,9 +12,9 @@ import av
 import numpy as np
 import pytest
 
-from videothinker.config import VideoConfig
-from videothinker.data.frames import read_clip
+from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
+from videothinker.video.frames import read_clip
 
 EVERY = VideoConfig(fps=100.0, min_frames=2, max_frames=64, total_pixels=2**30)
 """All frames of a short video."""

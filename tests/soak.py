@@ -27,7 +27,8 @@ from attack import GONE_SECONDS, Attack, Blow, Fault, SoakError, drawn_plan, fol
 from same_training import asked_order, largest_difference, missing, trained_order, untimed
 
 from videothinker import cpu_torch
-from videothinker.config import (
+from videothinker.config.loading import to_yaml
+from videothinker.config.settings import (
     ClusterConfig,
     DataConfig,
     FaultsConfig,
@@ -41,9 +42,8 @@ from videothinker.config import (
     StageConfig,
     VideoConfig,
 )
-from videothinker.config_file import to_yaml
 from videothinker.progress import ProgressLine
-from videothinker.run import read_lines
+from videothinker.run.directory import read_lines
 
 STAGE = "cdpo"
 
@@ -210,9 +210,9 @@ SCALES = (1, 3, 1, 4, 2)
 
 def prepared(out: Path, steps: int) -> RunConfig:
     """A world of 24 videos and a base taught just enough that rewards differ."""
-    from videothinker.data.clevrer import prepare
-    from videothinker.mini.base import build_base
-    from videothinker.mini.warmstart import WarmStart
+    from videothinker.data.clevrer.prepare import prepare
+    from videothinker.mini.base.build import build_base
+    from videothinker.mini.base.warmstart import WarmStart
     from videothinker.mini.write import write_world
 
     world, base, raw = out / "world", out / "base", out / "world" / "raw"

@@ -15,20 +15,20 @@ from typing import Any
 
 import numpy as np
 
-from cluster.background import Background
-from cluster.fleet import Anchor, Fleet, Loader, Rollouts
-from cluster.learner_group import Learner
-from cluster.left_out import LeftOut
-from cluster.lineage import Lineage
-from cluster.pool import Notice, Pool
-from cluster.process import Process
-from cluster.session import Session
+from cluster.loop.ledger import LeftOut
+from cluster.loop.lineage import Lineage
+from cluster.loop.session import Session
 from cluster.train import train_steps
-from cluster.utilisation import observe
-from videothinker.config import RunConfig
-from videothinker.config_file import to_yaml
-from videothinker.data.store import write_questions
-from videothinker.run import RunDirectory
+from cluster.workers.background import Background
+from cluster.workers.fleet import Anchor, Fleet, Loader, Rollouts
+from cluster.workers.learner import Learner
+from cluster.workers.occupancy import observe
+from cluster.workers.pool import Notice, Pool
+from cluster.workers.process import Process
+from videothinker.config.loading import to_yaml
+from videothinker.config.settings import RunConfig
+from videothinker.data.questions import write_questions
+from videothinker.run.directory import RunDirectory
 from videothinker.types import (
     AnchorScores,
     Completion,

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from videothinker.data.answers import Answer, write_answers
-from videothinker.data.store import write_questions
-from videothinker.run import RunDirectory
+from videothinker.data.questions import write_questions
+from videothinker.run.answers import Answer, write_answers
+from videothinker.run.directory import RunDirectory
 from videothinker.types import Question
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cluster.work import Prepared
+from cluster.workers.work import Prepared
 from videothinker.errors import VideoThinkerError
-from videothinker.metrics import QUESTIONS, SAMPLES_SKIPPED
-from videothinker.run import RunDirectory
+from videothinker.process.metrics import QUESTIONS, SAMPLES_SKIPPED
+from videothinker.run.directory import RunDirectory
 from videothinker.types import Failure, Question
 
 JUDGED_FROM = 20

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from videothinker.config import RunConfig, StageConfig
-from videothinker.model_card import ModelLineage, Source
-from videothinker.run import RunDirectory
-from videothinker.weights import file_digest, model_digest
+from videothinker.config.settings import RunConfig, StageConfig
+from videothinker.model.card import ModelLineage, Source
+from videothinker.model.checkpoint import file_digest, model_digest
+from videothinker.run.directory import RunDirectory
 
 
 class Lineage:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cluster.work import chunks, units
-from videothinker.config import StageConfig
+from cluster.workers.work import chunks, units
+from videothinker.config.settings import StageConfig
 from videothinker.progress import ProgressLine
 from videothinker.types import Completion, Question, RolloutGroup
 
 if TYPE_CHECKING:
-    from cluster.session import Session
+    from cluster.loop.session import Session
 
 TOGETHER = 32
 """Questions whose prompts exist, and that an engine samples side by side."""

@@ -8,29 +8,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cluster.fleet import Fleet
-from cluster.left_out import LeftOut
-from cluster.lineage import Lineage
-from cluster.replay import sample_replay
-from cluster.state import drop_states, has_state, newest_state, save_state
-from cluster.step import Pace, StepClock, step_metrics
-from cluster.supply import Supply
-from cluster.work import Prepared, units
-from learner.actor import Assignment
-from videothinker.budget import budget_of
-from videothinker.config import RunConfig, StageConfig
-from videothinker.control import read_wish
-from videothinker.data.answers import Answer, Drawing, answer_of, write_answers
-from videothinker.data.replay import read_replay, write_replay
-from videothinker.data.store import read_questions
+from cluster.loop.ledger import LeftOut
+from cluster.loop.lineage import Lineage
+from cluster.loop.replay import sample_replay
+from cluster.loop.states import drop_states, has_state, newest_state, save_state
+from cluster.loop.step import Pace, StepClock, step_metrics
+from cluster.loop.supply import Supply
+from cluster.workers.fleet import Fleet
+from cluster.workers.work import Prepared, units
+from learner.rank import Assignment
+from videothinker.config.settings import RunConfig, StageConfig
+from videothinker.data.questions import read_questions
 from videothinker.data.stream import QuestionStream, select
 from videothinker.errors import DivergenceError, Stopped
-from videothinker.evaluation import diagnose
-from videothinker.guard import Steering, stop_message
-from videothinker.metrics import GUARD_LOWERED, REWARD_LOST
+from videothinker.evaluation.scores import diagnose
+from videothinker.method.guard import Steering, stop_message
+from videothinker.model.budget import budget_of
+from videothinker.process.metrics import GUARD_LOWERED, REWARD_LOST
 from videothinker.progress import ProgressLine
-from videothinker.report import write_report
-from videothinker.run import RunDirectory, plain, read_lines
+from videothinker.report.page import write_report
+from videothinker.run.answers import Answer, Drawing, answer_of, write_answers
+from videothinker.run.directory import RunDirectory, plain, read_lines
+from videothinker.run.replay import read_replay, write_replay
+from videothinker.run.wishes import read_wish
 from videothinker.types import INITIAL_VERSION, LearnerReport, ScoredGroup
 
 logger = logging.getLogger(__name__)

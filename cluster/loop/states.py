@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cluster.learner_group import Learner
-from videothinker.weights import file_digest
+from cluster.workers.learner import Learner
+from videothinker.model.checkpoint import file_digest
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from videothinker import metrics
-from videothinker.config import StageConfig
-from videothinker.guard import Steering
+from videothinker.config.settings import StageConfig
+from videothinker.method.guard import Steering
+from videothinker.process import metrics
 from videothinker.types import LearnerReport, RolloutGroup, ScoredGroup
 
 ACCURACIES = ("soft_accuracy", "strict_accuracy")

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from cluster.fleet import Fleet
-from cluster.left_out import LeftOut
-from cluster.replay import Replay, join
-from cluster.work import Prepared, Unit, units
-from videothinker.config import RunConfig, StageConfig
+from cluster.loop.ledger import LeftOut
+from cluster.loop.replay import Replay, join
+from cluster.workers.fleet import Fleet
+from cluster.workers.work import Prepared, Unit, units
+from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.data.stream import QuestionStream
 from videothinker.errors import InputLost
 from videothinker.types import AnchorScores, Failure, Question, RolloutGroup

@@ -15,23 +15,21 @@ import ray
 from actors.anchor import AnchorScorer
 from actors.loader import PromptLoader
 from actors.rollout import RolloutWorker
-from cluster.background import Background
-from cluster.connecting import connect
-from cluster.fleet import Anchor, Fleet, Loader, Rollouts
-from cluster.learner_group import Learner
-from cluster.own_ray import start_own
-from cluster.pool import Notice, Pool
-from cluster.process import PULSE, Process
-from cluster.roster import Roster
-from cluster.seats import Seats, seats_for
-from cluster.steering import Steering
-from cluster.utilisation import observe
-from cluster.worker_start import begin
-from learner.actor import LearnerRank
+from cluster.start.connecting import connect
+from cluster.start.own_ray import start_own
+from cluster.start.roster import Roster
+from cluster.start.scaling import Steering
+from cluster.start.seats import Seats, seats_for
+from cluster.start.worker import begin
+from cluster.workers.background import Background
+from cluster.workers.fleet import Anchor, Fleet, Loader, Rollouts
+from cluster.workers.learner import Learner
+from cluster.workers.occupancy import observe
+from cluster.workers.pool import Notice, Pool
+from cluster.workers.process import PULSE, Process
+from learner.rank import LearnerRank
 from videothinker import cpu_torch
-from videothinker.address import LOOPBACK
-from videothinker.budget import Budget, budget_of
-from videothinker.config import (
+from videothinker.config.settings import (
     ClusterConfig,
     DataConfig,
     Device,
@@ -39,15 +37,16 @@ from videothinker.config import (
     RolloutConfig,
     RunConfig,
 )
-from videothinker.doctor import OWN_NAMES
-from videothinker.driving import ray_job
-from videothinker.memory import GB, STORE_SHARE, store_gb
-from videothinker.metrics import start_counting
-from videothinker.model_shape import shape_of
-from videothinker.planning import memory_here
-from videothinker.run import RunDirectory
+from videothinker.model.budget import Budget, budget_of
+from videothinker.model.shape import shape_of
+from videothinker.packages import OWN_NAMES, ROOT
+from videothinker.planning.memory import GB, STORE_SHARE, store_gb
+from videothinker.planning.plan import memory_here
+from videothinker.process.address import LOOPBACK
+from videothinker.process.metrics import start_counting
+from videothinker.run.directory import RunDirectory
+from videothinker.run.lock import ray_job
 
-ROOT = Path(__file__).parents[1]
 THREADS = "OMP_NUM_THREADS"
 START_ATTEMPTS = 3
 SLOW_START = "timed out during startup"

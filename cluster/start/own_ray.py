@@ -13,7 +13,7 @@ from typing import Any
 import ray
 from ray._private import node, parameter, ray_constants, utils
 
-from videothinker.address import LOOPBACK
+from videothinker.process.address import LOOPBACK
 
 NO_WORKERS_IN_STOCK = {"prestart_worker_first_driver": False}
 """Ray's settings: a process for each core that no actor of ours ever uses."""

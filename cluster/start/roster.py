@@ -11,9 +11,9 @@ import threading
 from collections import Counter
 from typing import Any
 
-from cluster.pool import Notice
-from videothinker import metrics
-from videothinker.run import RunDirectory, atomic_write
+from cluster.workers.pool import Notice
+from videothinker.process import metrics
+from videothinker.run.directory import RunDirectory, atomic_write
 
 
 class Roster:

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from cluster.fleet import Fleet
-from videothinker.config import RunConfig
-from videothinker.control import read_wish
+from cluster.workers.fleet import Fleet
+from videothinker.config.settings import RunConfig
 from videothinker.errors import PlacementError
-from videothinker.run import RunDirectory
+from videothinker.run.directory import RunDirectory
+from videothinker.run.wishes import read_wish
 
 LOOK_SECONDS = 0.5
 

@@ -1,8 +1,8 @@
 """Where each process of a run sits: the planner's layout, in Ray's words.
 
-Who may share a GPU is decided by memory (`videothinker/placement.py`), which Ray knows nothing of:
-by itself it fills one GPU after another, and so puts two learner ranks on one. So a GPU in use is
-reserved whole, on the machine that the plan says, and who sits there asks for a token part of it.
+Who may share a GPU is decided by memory (`planning/placement.py`), which Ray knows nothing of: it
+fills one GPU after another, and so puts two learner ranks on one. So a GPU in use is reserved
+whole, on the machine that the plan says, and who sits there asks for a token part of it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from ray.util.scheduling_strategies import (
     PlacementGroupSchedulingStrategy,
 )
 
-from videothinker.config import Device, RunConfig
+from videothinker.config.settings import Device, RunConfig
 from videothinker.errors import PlacementError
-from videothinker.layout import Machine
-from videothinker.model_shape import shape_of
-from videothinker.placement import Change, grow, plan
-from videothinker.planning import memory_here
+from videothinker.model.shape import shape_of
+from videothinker.planning.layout import Machine
+from videothinker.planning.placement import Change, grow, plan
+from videothinker.planning.plan import memory_here
 
 logger = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ray
 
-from cluster.orphan import end_with_parent
 from videothinker import cpu_torch
-from videothinker.address import stay_on
+from videothinker.process.address import stay_on
+from videothinker.process.orphan import end_with_parent
 
 
 def begin() -> None:

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import torch
 
-from cluster.fleet import Loader, Rollouts
-from cluster.launch import hiring, ray_running
-from cluster.work import chunks, units
-from videothinker.budget import Budget
-from videothinker.config import (
+from cluster.start.launch import hiring, ray_running
+from cluster.workers.fleet import Loader, Rollouts
+from cluster.workers.work import chunks, units
+from videothinker.config.settings import (
     ClusterConfig,
     DataConfig,
     Device,
@@ -21,8 +20,9 @@ from videothinker.config import (
     RolloutConfig,
     VideoConfig,
 )
-from videothinker.data.views import View
+from videothinker.model.budget import Budget
 from videothinker.types import Question
+from videothinker.video.views import View
 
 PREPARED_BYTES = 4 * 2**30
 """What the prompts that are being answered and prepared may take in the object store."""

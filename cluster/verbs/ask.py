@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cluster.answering import answering
-from videothinker.budget import read_budget
-from videothinker.config import VideoConfig
+from cluster.verbs.answering import answering
+from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError, VideoThinkerError
-from videothinker.model_files import require_safe
+from videothinker.method.prompts import Wording, asked
+from videothinker.method.rewards import answer_text
+from videothinker.model.budget import read_budget
+from videothinker.model.safe import require_safe
 from videothinker.progress import ProgressLine
-from videothinker.prompts import Wording, asked
-from videothinker.rewards import answer_text
 from videothinker.types import Question
 
 THINKING = re.compile(r"<think>(.*?)(?:</think>|$)", re.DOTALL)

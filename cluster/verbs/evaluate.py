@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster.answering import answering
-from videothinker import evaluation
-from videothinker.budget import Budget, read_budget
-from videothinker.config import VideoConfig
-from videothinker.data.video_files import check_distinct, locate
+from cluster.verbs.answering import answering
+from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
-from videothinker.model_files import require_safe
+from videothinker.evaluation import scores
+from videothinker.method.prompts import Wording, asked
+from videothinker.model.budget import Budget, read_budget
+from videothinker.model.checkpoint import model_digest
+from videothinker.model.safe import require_safe
 from videothinker.progress import ProgressLine
-from videothinker.prompts import Wording, asked
-from videothinker.report_evaluation import write_evaluation_report
-from videothinker.run import atomic_write, disk_errors, read_lines
+from videothinker.report.evaluation import write_evaluation_report
+from videothinker.run.directory import atomic_write, disk_errors, read_lines
 from videothinker.types import Question
-from videothinker.weights import model_digest
+from videothinker.video.files import check_distinct, locate
 
 MISSING_ALLOWED = 0.1
 """Share of the videos that may be absent; above it the folder is the wrong one."""
@@ -70,7 +70,7 @@ class Evaluation:
 
 def run(this: Evaluation) -> dict[str, Any]:
     """Answer what is not answered yet, then score everything; safe to interrupt and repeat."""
-    loaded = evaluation.read(this.benchmark, this.data)
+    loaded = scores.read(this.benchmark, this.data)
     questions = loaded.questions
     check_videos(questions, this.videos)
     require_safe(this.model)
@@ -100,11 +100,11 @@ def results(benchmark: str, questions: list[Question], answers: dict[str, str]) 
     completions = [answers.get(question.id, "") for question in questions]
     result = {
         "unanswered": sum(question.id not in answers for question in questions),
-        **evaluation.score(benchmark, questions, completions),
-        "official": evaluation.score(benchmark, questions, completions, "official"),
+        **scores.score(benchmark, questions, completions),
+        "official": scores.score(benchmark, questions, completions, "official"),
     }
-    if {question.category for question in questions if question.answer} <= set(evaluation.KINDS):
-        result["diagnosis"] = evaluation.diagnose(questions, completions)
+    if {question.category for question in questions if question.answer} <= set(scores.KINDS):
+        result["diagnosis"] = scores.diagnose(questions, completions)
     return result
 
 

@@ -8,19 +8,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cluster.answering import answering
-from cluster.evaluate import Answers, Evaluation, check_videos
-from videothinker import evaluation, shortcuts
-from videothinker.data.clevrer import without_clause
-from videothinker.data.store import write_questions
-from videothinker.data.views import View
+from cluster.verbs.answering import answering
+from cluster.verbs.evaluate import Answers, Evaluation, check_videos
+from videothinker.data.clevrer.prepare import without_clause
+from videothinker.data.questions import write_questions
 from videothinker.errors import InputError
-from videothinker.model_files import require_safe
+from videothinker.evaluation import scores, shortcuts
+from videothinker.evaluation.shortcuts import PROBES, Probe
+from videothinker.method.prompts import asked
+from videothinker.model.safe import require_safe
 from videothinker.progress import ProgressLine
-from videothinker.prompts import asked
-from videothinker.run import atomic_write
-from videothinker.shortcuts import PROBES, Probe
+from videothinker.run.directory import atomic_write
 from videothinker.types import Question
+from videothinker.video.views import View
 
 VIEWS: dict[Probe, View] = {
     "blind": "blind",
@@ -50,7 +50,7 @@ class Pass:
 
 def run(this: Evaluation, probes: Sequence[Probe] = PROBES) -> dict[str, Any]:
     """Writes questions.parquet, bias.parquet, probes.jsonl and result.json; goes on if repeated."""
-    questions = evaluation.load(this.benchmark, this.data)
+    questions = scores.load(this.benchmark, this.data)
     check_videos(questions, this.videos)
     require_safe(this.model)
     budget, wording = this.resolved_budget(), this.resolved_wording()

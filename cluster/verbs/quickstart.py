@@ -12,20 +12,21 @@ from typing import Any
 from transformers.utils.logging import disable_progress_bar
 
 from cluster import train
-from videothinker.config import RunConfig
-from videothinker.config_file import load_config
-from videothinker.data.clevrer import prepare
-from videothinker.driving import driving, finished_summary, require_same
-from videothinker.example import example
+from videothinker.config.loading import load_config
+from videothinker.config.settings import RunConfig
+from videothinker.data.clevrer.prepare import prepare
 from videothinker.mini import SHIPPED_BASE
-from videothinker.mini.base import build_base
+from videothinker.mini.base.build import build_base
 from videothinker.mini.settings import Split
 from videothinker.mini.write import whole_folder, write_world
+from videothinker.packages import ROOT
 from videothinker.progress import ProgressLine, duration
-from videothinker.report import results_table
-from videothinker.run import RunDirectory
+from videothinker.report.example import example
+from videothinker.report.page import results_table
+from videothinker.run.directory import RunDirectory
+from videothinker.run.lock import driving, finished_summary, require_same
 
-CONFIG = Path(__file__).parents[1] / "configs" / "quickstart.yaml"
+CONFIG = ROOT / "configs" / "quickstart.yaml"
 VIDEOS: dict[Split, int] = {"train": 1000, "validation": 300}
 SHARES = {"world": 0.05, "base": 0.35, "train": 0.6}
 """Share of the whole that each part takes where the base model is trained; only the estimate of the

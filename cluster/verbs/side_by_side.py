@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.orphan import end_with_parent
+from videothinker.process.orphan import end_with_parent
 
 LOOK_SECONDS = 1.0
 END_SECONDS = 60.0

@@ -18,14 +18,13 @@ from typing import Any
 import yaml
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from cluster.connecting import require_job_server
-from videothinker.config import RunConfig
-from videothinker.config_file import to_yaml
-from videothinker.doctor import OWN_NAMES
+from cluster.start.connecting import require_job_server
+from videothinker.config.loading import to_yaml
+from videothinker.config.settings import RunConfig
 from videothinker.errors import VideoThinkerError
 from videothinker.mini import SHIPPED_BASE
+from videothinker.packages import OWN_NAMES, ROOT
 
-ROOT = Path(__file__).parents[1]
 STOP_SECONDS = 60
 """What `ray job stop` leaves a driver to end in order; Ray's own 3 seconds are too few."""
 INTERRUPTED = 130

@@ -1,7 +1,7 @@
 """The processes of a run as the training loop speaks to them: no pixel and no weight passes here.
 
 A role is a pool: whoever is lost is replaced, and what it was doing is done again. Only the
-learner, whose ranks hold parts of one policy, is something else (`cluster/learner_group.py`).
+learner, whose ranks hold parts of one policy, is something else (`cluster/workers/learner.py`).
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from cluster.background import Background
-from cluster.learner_group import Learner
-from cluster.pool import Occupancy, Pool
-from cluster.process import Process
-from cluster.work import Order, Prepared, Unit
-from videothinker.config import FaultsConfig
-from videothinker.data.views import View
+from cluster.workers.background import Background
+from cluster.workers.learner import Learner
+from cluster.workers.pool import Occupancy, Pool
+from cluster.workers.process import Process
+from cluster.workers.work import Order, Prepared, Unit
+from videothinker.config.settings import FaultsConfig
 from videothinker.errors import GivenUp, Lost, VideoThinkerError
-from videothinker.metrics import WEIGHT_SYNC_SECONDS
-from videothinker.prompts import training_text
+from videothinker.method.prompts import training_text
+from videothinker.process.metrics import WEIGHT_SYNC_SECONDS
 from videothinker.types import INITIAL_VERSION, AnchorScores, Failure, Question, RolloutGroup
+from videothinker.video.views import View
 
 
 class Loader:

@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cluster.background import Background
-from cluster.pool import Notice, Occupancy, pause_after
-from cluster.process import Process
-from cluster.work import Prepared
-from learner.actor import Assignment
-from videothinker.config import FaultsConfig
+from cluster.workers.background import Background
+from cluster.workers.pool import Notice, Occupancy, pause_after
+from cluster.workers.process import Process
+from cluster.workers.work import Prepared
+from learner.rank import Assignment
+from videothinker.config.settings import FaultsConfig
 from videothinker.errors import InputLost, Lost, VideoThinkerError
-from videothinker.model_card import ModelLineage
+from videothinker.model.card import ModelLineage
 from videothinker.types import INITIAL_VERSION, LearnerReport, RolloutGroup, ScoredGroup
 
 T = TypeVar("T")

@@ -7,9 +7,9 @@ import time
 from collections.abc import Collection
 from typing import Protocol
 
-from cluster.fleet import Fleet
-from cluster.pool import Occupancy
-from videothinker.metrics import ROLE_SECONDS
+from cluster.workers.fleet import Fleet
+from cluster.workers.pool import Occupancy
+from videothinker.process.metrics import ROLE_SECONDS
 
 LOOK_SECONDS = 0.2
 CIRCLE = ("loader", "rollout", "anchor", "learner")

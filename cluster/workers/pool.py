@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from videothinker.config import FaultsConfig
+from videothinker.config.settings import FaultsConfig
 from videothinker.errors import GivenUp, Lost, VideoThinkerError
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ from ray.exceptions import (
     RayTaskError,
 )
 
-from videothinker.config import FaultsConfig
+from videothinker.config.settings import FaultsConfig
 from videothinker.errors import InputLost, Lost, VideoThinkerError
 
 GONE = (RayActorError, OutOfMemoryError, NodeDiedError, ActorUnschedulableError)

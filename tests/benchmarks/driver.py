@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from stand_ins import Stage, group, questions
 
-from videothinker.config import (
+from videothinker.config.settings import (
     ClusterConfig,
     DataConfig,
     GuardConfig,

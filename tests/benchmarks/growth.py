@@ -31,10 +31,10 @@ import numpy as np
 from counting import flops, memory
 from paper_shape import GRID, LENGTHS, WORDS_AFTER, loss_of, made_up_group, paper_like_model
 
-from videothinker.charts import Series, line_chart
-from videothinker.data.store import read_questions, write_questions
+from videothinker.data.questions import read_questions, write_questions
 from videothinker.data.stream import QuestionStream
 from videothinker.model.policy import Policy
+from videothinker.report.charts import Series, line_chart
 from videothinker.study.curves import STYLE
 from videothinker.types import Question
 

@@ -40,7 +40,7 @@ from paper_shape import (
 )
 from torch import Tensor, nn
 
-from learner.actor import row_sizes
+from learner.rank import row_sizes
 from videothinker import cpu_torch
 from videothinker.model import policy as policy_module
 from videothinker.model.policy import Policy
@@ -59,8 +59,8 @@ def mini_model() -> Any:
     cpu_torch.install()
     from transformers import Qwen2_5_VLForConditionalGeneration
 
-    from videothinker.mini.base import make_config
-    from videothinker.mini.tokenizer import make_tokenizer
+    from videothinker.mini.base.build import make_config
+    from videothinker.mini.base.tokenizer import make_tokenizer
 
     torch.manual_seed(0)
     return Qwen2_5_VLForConditionalGeneration(make_config(make_tokenizer())).train()

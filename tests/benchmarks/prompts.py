@@ -30,12 +30,12 @@ import numpy as np
 from small_videos import pictures, write
 
 from videothinker import cpu_torch
-from videothinker.config import PRESETS, VideoConfig
-from videothinker.data.frames import Clip, decode, read_clip
+from videothinker.config.settings import PRESETS, VideoConfig
+from videothinker.method.prompts import training_text
 from videothinker.mini import SHIPPED_BASE
 from videothinker.model.processing import PromptBuilder
-from videothinker.prompts import training_text
 from videothinker.types import Question
+from videothinker.video.frames import Clip, decode, read_clip
 
 QUESTION = Question(id="made/up", video="", text="What will happen?", options=(), answer="A")
 MINI = VideoConfig(

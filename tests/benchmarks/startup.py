@@ -29,7 +29,7 @@ WORKLOAD = Path(__file__).resolve().parent / "contestants" / "workload.py"
 PARTS = {
     "driver, imported": "import cluster.train",
     "Ray, started and stopped": """
-from cluster.launch import ray_running
+from cluster.start.launch import ray_running
 from videothinker.config import ClusterConfig
 with ray_running(ClusterConfig(device="cpu")):
     pass

@@ -23,10 +23,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a bare checkout 
 
 import torch
 
-from cluster.launch import ray_running
-from videothinker.config import ClusterConfig
+from cluster.start.launch import ray_running
+from videothinker.config.settings import ClusterConfig
+from videothinker.model.parts import as_part, divided, tensors_in
 from videothinker.types import WeightsPart
-from videothinker.weights_parts import as_part, divided, tensors_in
 
 ROWS = 2048
 
@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
-    # as large as a run's own (videothinker/memory.py)
+    # as large as a run's own (videothinker/planning/memory.py)
     with ray_running(ClusterConfig(device="cpu"), 4 * arguments.megabytes / 1000):
         print(json.dumps(measure(arguments.megabytes, arguments.rounds)))
 

@@ -9,9 +9,9 @@ import pytest
 from hostile_run import HostileRun, hostile_run
 from other_machine import beside_this_one
 
-from cluster.fleet import Fleet
-from cluster.launch import launch
-from videothinker.config import (
+from cluster.start.launch import launch
+from cluster.workers.fleet import Fleet
+from videothinker.config.settings import (
     ClusterConfig,
     DataConfig,
     KLConfig,
@@ -23,9 +23,9 @@ from videothinker.config import (
     StageConfig,
     VideoConfig,
 )
-from videothinker.mini.base import build_base
-from videothinker.mini.warmstart import WarmStart
-from videothinker.run import RunDirectory
+from videothinker.mini.base.build import build_base
+from videothinker.mini.base.warmstart import WarmStart
+from videothinker.run.directory import RunDirectory
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,20 +16,20 @@ import ray
 import torch
 
 from actors.rollout import RolloutWorker
-from cluster.fleet import Fleet
-from cluster.launch import actor
-from cluster.left_out import LeftOut
-from cluster.lineage import Lineage
-from cluster.session import Session
+from cluster.loop.ledger import LeftOut
+from cluster.loop.lineage import Lineage
+from cluster.loop.session import Session
+from cluster.start.launch import actor
 from cluster.train import train_step
-from cluster.work import Prepared, units
-from learner.actor import Assignment
-from videothinker.budget import budget_of, read_budget
-from videothinker.config import KLConfig, RunConfig, StageConfig
+from cluster.workers.fleet import Fleet
+from cluster.workers.work import Prepared, units
+from learner.rank import Assignment
+from videothinker.config.settings import KLConfig, RunConfig, StageConfig
 from videothinker.errors import DivergenceError
+from videothinker.method.objective import group_advantages
+from videothinker.model.budget import budget_of, read_budget
 from videothinker.model.policy import Policy, load_model
-from videothinker.objective import group_advantages
-from videothinker.run import RunDirectory
+from videothinker.run.directory import RunDirectory
 from videothinker.types import (
     INITIAL_VERSION,
     Question,

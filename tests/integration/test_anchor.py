@@ -9,9 +9,9 @@ import numpy as np
 from batches import uneven
 
 from actors.anchor import AnchorScorer
-from videothinker.config import VideoConfig
+from videothinker.config.settings import VideoConfig
+from videothinker.method.prompts import training_text
 from videothinker.model.processing import ClipSource, PromptBuilder
-from videothinker.prompts import training_text
 from videothinker.types import Question
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from cli_process import Command
 
-from videothinker.budget import Budget, write_budget
-from videothinker.config import VideoConfig
-from videothinker.data.store import read_questions
-from videothinker.run import read_lines
+from videothinker.config.settings import VideoConfig
+from videothinker.data.questions import read_questions
+from videothinker.model.budget import Budget, write_budget
+from videothinker.run.directory import read_lines
 from videothinker.types import Question
 
 

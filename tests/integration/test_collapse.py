@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from cli_process import Command
 
-from cluster.state import newest_state
-from videothinker.config import GuardConfig, KLConfig, RunConfig
-from videothinker.config_file import to_yaml
-from videothinker.run import read_lines
+from cluster.loop.states import newest_state
+from videothinker.config.loading import to_yaml
+from videothinker.config.settings import GuardConfig, KLConfig, RunConfig
+from videothinker.run.directory import read_lines
 
 WINDOW = 3
 STEPS = 24

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from damaged_videos import write_damaged_videos
 
-from videothinker.config import VideoConfig
-from videothinker.data.clips import ClipStore
-from videothinker.data.frames import read_clip
+from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
+from videothinker.video.clips import ClipStore
+from videothinker.video.frames import read_clip
 
 SECONDS = 20.0
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from documented import ROOT, Documented, Place, commands, pages
 
-from videothinker.cli import parse
+from videothinker.cli.main import parse
 
 NOT_HERE = {
     "make": "the targets are what continuous integration runs, or take longer than a test may",

@@ -16,14 +16,14 @@ import torch
 
 from actors.rollout import RolloutWorker
 from actors.vllm_engine import PREFILL_TOKENS, VllmEngine
-from videothinker.config import RolloutConfig, VideoConfig
+from videothinker.config.settings import RolloutConfig, VideoConfig
 from videothinker.errors import WeightsError
+from videothinker.method.prompts import training_text
 from videothinker.mini.render import encode
+from videothinker.model.parts import as_part
 from videothinker.model.policy import Policy, forbidden_tokens, load_model
 from videothinker.model.processing import ClipSource, PromptBuilder
-from videothinker.prompts import training_text
 from videothinker.types import Completion, Prompt, Question, WeightsPart
-from videothinker.weights_parts import as_part
 
 Build = Callable[..., list[Prompt]]
 ReadHere = Callable[[VideoConfig], ClipSource]

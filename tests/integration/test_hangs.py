@@ -21,16 +21,15 @@ import ray
 from batches import made_up
 from stand_ins import group, questions
 
-from cluster.background import Background
-from cluster.fleet import Anchor, Loader, Rollouts
-from cluster.launch import actor, ray_running
-from cluster.learner_group import Learner
-from cluster.pool import Notice, Pool
-from cluster.process import Process
-from cluster.work import Prepared, Unit
-from learner.actor import Assignment, LearnerRank
-from videothinker.budget import Budget
-from videothinker.config import (
+from cluster.start.launch import actor, ray_running
+from cluster.workers.background import Background
+from cluster.workers.fleet import Anchor, Loader, Rollouts
+from cluster.workers.learner import Learner
+from cluster.workers.pool import Notice, Pool
+from cluster.workers.process import Process
+from cluster.workers.work import Prepared, Unit
+from learner.rank import Assignment, LearnerRank
+from videothinker.config.settings import (
     ClusterConfig,
     FaultsConfig,
     KLConfig,
@@ -38,9 +37,10 @@ from videothinker.config import (
     VideoConfig,
 )
 from videothinker.errors import Lost, VideoThinkerError
+from videothinker.method.prompts import training_text
+from videothinker.model.budget import Budget
 from videothinker.model.processing import PromptBuilder
-from videothinker.prompts import training_text
-from videothinker.pulse import Pulse
+from videothinker.process.pulse import Pulse
 from videothinker.types import AnchorScores
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])

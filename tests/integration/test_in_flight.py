@@ -16,12 +16,12 @@ import torch
 from actors import vllm_engine
 from actors.rollout import RolloutWorker
 from actors.vllm_engine import VllmEngine
-from videothinker.config import RolloutConfig, VideoConfig
+from videothinker.config.settings import RolloutConfig, VideoConfig
+from videothinker.method.prompts import training_text
+from videothinker.model.parts import as_part
 from videothinker.model.policy import Policy, load_model
 from videothinker.model.processing import ClipSource, PromptBuilder
-from videothinker.prompts import training_text
 from videothinker.types import Completion, Prompt, Question, WeightsPart
-from videothinker.weights_parts import as_part
 
 TOLERANCE = 1e-4
 SIZE = RolloutConfig(max_model_len=512, cache_gb=0.25)

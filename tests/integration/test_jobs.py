@@ -28,9 +28,9 @@ import pyarrow.parquet as pq
 import pytest
 from cli_process import MARK, heed_ctrl_c, living
 
-from videothinker.config import GuardConfig, RunConfig
-from videothinker.config_file import to_yaml
-from videothinker.run import read_lines
+from videothinker.config.loading import to_yaml
+from videothinker.config.settings import GuardConfig, RunConfig
+from videothinker.run.directory import read_lines
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "jobs.md").read_text()
@@ -154,7 +154,7 @@ def bare_python(venv: Path) -> Path:
     (packages / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
     programs = {
         "ray": "from ray.scripts.scripts import main; main()",
-        "videothinker": "import sys; from videothinker.cli import main; sys.exit(main())",
+        "videothinker": "import sys; from videothinker.cli.main import main; sys.exit(main())",
     }
     for name, code in programs.items():
         # the environment that a user installs into has the checkout on its path

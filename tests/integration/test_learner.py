@@ -16,19 +16,19 @@ from batches import Batch, group, made_up, uneven
 from learner_ranks import Ranks
 
 from actors.anchor import AnchorScorer
-from cluster.state import newest_state, save_state
-from learner.actor import Assignment
+from cluster.loop.states import newest_state, save_state
 from learner.deepspeed_engine import part_of
-from videothinker.budget import Budget
-from videothinker.config import KLConfig, LearnerConfig, RunConfig, VideoConfig
-from videothinker.disk import state_gb, written_gb
-from videothinker.divergence import exact_divergence
+from learner.rank import Assignment
+from videothinker.config.settings import KLConfig, LearnerConfig, RunConfig, VideoConfig
 from videothinker.errors import DivergenceError, InputError
-from videothinker.mini.base import random_base
+from videothinker.method.divergence import exact_divergence
+from videothinker.method.prompts import training_text
+from videothinker.mini.base.build import random_base
+from videothinker.model.budget import Budget
 from videothinker.model.policy import forbidden_tokens, load_model
 from videothinker.model.processing import ClipSource, PromptBuilder
-from videothinker.model_shape import shape_of
-from videothinker.prompts import training_text
+from videothinker.model.shape import shape_of
+from videothinker.planning.disk import state_gb, written_gb
 from videothinker.types import Prompt, Question
 
 SETTINGS = {"learning_rate": 1e-3, "max_grad_norm": 1.0}

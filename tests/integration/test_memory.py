@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from videothinker.memory import (
+from videothinker.planning.memory import (
     BUCKET_NUMBERS,
     HOST_OPTIMIZER_BYTES,
     OPTIMIZER_BYTES,

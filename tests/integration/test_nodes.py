@@ -23,10 +23,10 @@ import pytest
 import ray
 from cli_process import MARK, Command, living
 
-from videothinker.config import ClusterConfig, FaultsConfig, GuardConfig, RunConfig
-from videothinker.config_file import to_yaml
-from videothinker.metrics import EVERYWHERE, EXPORTED, own_address
-from videothinker.run import read_lines
+from videothinker.config.loading import to_yaml
+from videothinker.config.settings import ClusterConfig, FaultsConfig, GuardConfig, RunConfig
+from videothinker.process.metrics import EVERYWHERE, EXPORTED, own_address
+from videothinker.run.directory import read_lines
 
 EPOCHS, PROMPTS = 4, 24
 LIMIT = 240.0

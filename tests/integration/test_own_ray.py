@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 RUN = """
 import json, sys
 import psutil
-from cluster.launch import actor, ray_running
+from cluster.start.launch import actor, ray_running
 from videothinker.config import ClusterConfig
 
 class Worker:

@@ -18,10 +18,16 @@ from attack import is_running
 from cli_process import Command
 from prometheus_server import CONFIGS, PAGE, Prometheus, copied, programs, serving, wait_until
 
-from cluster.roster import Roster
-from videothinker.config import FaultsConfig, GuardConfig, KLConfig, RolloutConfig, RunConfig
-from videothinker.config_file import to_yaml
-from videothinker.run import RunDirectory, read_lines
+from cluster.start.roster import Roster
+from videothinker.config.loading import to_yaml
+from videothinker.config.settings import (
+    FaultsConfig,
+    GuardConfig,
+    KLConfig,
+    RolloutConfig,
+    RunConfig,
+)
+from videothinker.run.directory import RunDirectory, read_lines
 
 DASHBOARD = CONFIGS.parent / "grafana" / "videothinker.json"
 RULES = [

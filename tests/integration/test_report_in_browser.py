@@ -12,8 +12,8 @@ from browser import SIZES, chromium, problems
 from evaluated_models import model
 from validation_answers import keep
 
-from videothinker.report import write_report
-from videothinker.run import RunDirectory
+from videothinker.report.page import write_report
+from videothinker.run.directory import RunDirectory
 from videothinker.types import Completion, Question, RolloutGroup, ScoredGroup
 
 pytestmark = pytest.mark.skipif(

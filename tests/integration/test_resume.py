@@ -15,9 +15,9 @@ import torch
 from cli_process import Command
 from safetensors.torch import load_file
 
-from videothinker.config import RunConfig
-from videothinker.config_file import to_yaml
-from videothinker.run import read_lines
+from videothinker.config.loading import to_yaml
+from videothinker.config.settings import RunConfig
+from videothinker.run.directory import read_lines
 
 TIMED = ("seconds", "time")
 """What of a step's line no two runs share."""

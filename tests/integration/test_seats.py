@@ -16,11 +16,11 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-import cluster.seats
-from cluster.launch import actor, start_ray
-from cluster.seats import PlannedSeats, Seats, living, machines
-from videothinker.config import ClusterConfig, RunConfig
-from videothinker.config_file import load_config
+import cluster.start.seats
+from cluster.start.launch import actor, start_ray
+from cluster.start.seats import PlannedSeats, Seats, living, machines
+from videothinker.config.loading import load_config
+from videothinker.config.settings import ClusterConfig, RunConfig
 from videothinker.errors import PlacementError
 
 CONFIG = Path(__file__).parents[2] / "configs" / "cdpo_2xa6000.yaml"
@@ -97,7 +97,7 @@ def test_each_process_sits_on_the_gpu_that_the_plan_says(seats: PlannedSeats) ->
 def test_a_run_that_others_leave_no_gpus_for_is_refused(
     seats: Seats, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster.seats, "WAIT_SECONDS", 5.0)
+    monkeypatch.setattr(cluster.start.seats, "WAIT_SECONDS", 5.0)
     with pytest.raises(PlacementError, match=r"takes 3 GPUs.* 2 of the cluster's 5 are free"):
         PlannedSeats(config, rollouts=1, scorers=1)
 

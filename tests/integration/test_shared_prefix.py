@@ -19,11 +19,11 @@ import torch
 from naive import naive_logprobs
 from torch import Tensor
 
-from videothinker.config import LearnerConfig, VideoConfig
+from videothinker.config.settings import LearnerConfig, VideoConfig
+from videothinker.method.objective import policy_loss
+from videothinker.method.prompts import training_text
 from videothinker.model.policy import completion_mask, load_model
 from videothinker.model.processing import ClipSource, PromptBuilder
-from videothinker.objective import policy_loss
-from videothinker.prompts import training_text
 from videothinker.types import Prompt, Question
 
 TOLERANCE = 1e-5

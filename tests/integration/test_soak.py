@@ -8,7 +8,7 @@ import pytest
 from attack import drawn_plan
 from soak import Verdict, soak, soak_config
 
-from videothinker.config import VideoConfig
+from videothinker.config.settings import VideoConfig
 
 STEPS = 32
 KILLS = {"rollout": 1, "scorer": 1, "learner": 1, "driver": 1}

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from cluster.train import run
-from videothinker.config import KLConfig, RunConfig
-from videothinker.config_file import to_yaml
-from videothinker.run import RunDirectory, read_lines
+from videothinker.config.loading import to_yaml
+from videothinker.config.settings import KLConfig, RunConfig
+from videothinker.run.directory import RunDirectory, read_lines
 
 STEPS = 4
 MODES: dict[str, dict[str, dict[str, Any]]] = {

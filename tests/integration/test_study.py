@@ -13,10 +13,10 @@ import pytest
 import yaml
 from cli_process import Command, wait_for
 
-from videothinker.config import VideoConfig
-from videothinker.run import read_lines
+from videothinker.config.settings import VideoConfig
+from videothinker.run.directory import read_lines
 from videothinker.study.curves import curves
-from videothinker.study.figure import figure
+from videothinker.study.figures import figure
 from videothinker.study.table import table
 
 ARMS = ("bias", "grpo", "discount")

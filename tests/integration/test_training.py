@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from cli_process import Command, wait_for
 
-from videothinker.config import RunConfig
-from videothinker.config_file import to_yaml
-from videothinker.data.answers import read_answers
-from videothinker.evaluation import diagnose
-from videothinker.run import read_lines
+from videothinker.config.loading import to_yaml
+from videothinker.config.settings import RunConfig
+from videothinker.evaluation.scores import diagnose
+from videothinker.run.answers import read_answers
+from videothinker.run.directory import read_lines
 from videothinker.types import Question
 
 

@@ -11,12 +11,12 @@ import pytest
 from cli_process import Command
 from damaged_videos import write_damaged_videos
 
-from videothinker.config import RunConfig
-from videothinker.config_file import to_yaml
-from videothinker.data.clevrer import prepare
-from videothinker.data.store import read_questions, write_questions
+from videothinker.config.loading import to_yaml
+from videothinker.config.settings import RunConfig
+from videothinker.data.clevrer.prepare import prepare
+from videothinker.data.questions import read_questions, write_questions
 from videothinker.mini.write import write_world
-from videothinker.run import read_lines
+from videothinker.run.directory import read_lines
 
 VIDEOS = 300
 

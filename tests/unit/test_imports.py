@@ -19,12 +19,12 @@ def loaded_by(statement: str) -> set[str]:
 @pytest.mark.parametrize(
     "module",
     [
-        "videothinker.config",
-        "videothinker.config_file",
+        "videothinker.config.settings",
+        "videothinker.config.loading",
         "videothinker.types",
         "videothinker.errors",
-        "videothinker.cli",
-        "videothinker.doctor",
+        "videothinker.cli.main",
+        "videothinker.cli.doctor",
     ],
 )
 def test_module_loads_none_of_the_large_packages(module: str) -> None:
@@ -37,7 +37,7 @@ def test_module_loads_none_of_the_large_packages(module: str) -> None:
 def test_dry_run_loads_none_of_the_large_packages(words: list[str]) -> None:
     statement = (
         "import contextlib, io\n"
-        "from videothinker.cli import main\n"
+        "from videothinker.cli.main import main\n"
         "with contextlib.redirect_stdout(io.StringIO()):\n"
         f"    assert main({[*words, '--dry-run']}) == 0\n"
     )

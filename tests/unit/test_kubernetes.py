@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from videothinker import cli, commands
-from videothinker.config_file import load_config
-from videothinker.planning import run as plan
+from videothinker.cli import commands, main
+from videothinker.config.loading import load_config
+from videothinker.planning.plan import run as plan
 
 ROOT = Path(__file__).parents[2]
 CHECKOUT = "/shared/videothinker"
@@ -38,7 +38,7 @@ def pods(spec: dict[str, Any]) -> list[dict[str, Any]]:
 def command(spec: dict[str, Any]) -> Any:
     python, m, package, *words = shlex.split(spec["entrypoint"])
     assert (python, m, package) == ("python", "-m", "videothinker")
-    return cli.parse(words)
+    return main.parse(words)
 
 
 def test_its_command_is_a_training_that_needs_no_shell(spec: dict[str, Any]) -> None:

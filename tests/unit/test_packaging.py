@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 import videothinker
-from videothinker import cli
-from videothinker.doctor import foreign_owners, normal, read_lock
+from videothinker.cli import main
+from videothinker.cli.doctor import foreign_owners, normal, read_lock
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 OWN = ("videothinker", "actors", "learner", "cluster")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK = read_lock(ROOT / "constraints-cpu.txt")
@@ -97,11 +97,11 @@ def test_the_readmes_commands_are_ones_the_command_line_knows() -> None:
     ]
     assert len(commands) >= 5
     for command in commands:
-        assert callable(cli.parse(shlex.split(command)[1:]).action), command
+        assert callable(main.parse(shlex.split(command)[1:]).action), command
 
 
 def test_the_readme_names_every_verb() -> None:
-    _, verbs = cli._build_parser()
+    _, verbs = main._build_parser()
     table = (ROOT / "README.md").read_text().partition("## Verbs")[2].partition("\n## ")[0]
     named = set(re.findall(r"[a-z-]+", " ".join(re.findall(r"`([^`]*)`", table))))
     assert set(verbs) <= named

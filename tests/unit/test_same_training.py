@@ -6,7 +6,7 @@ import numpy as np
 from safetensors.numpy import save_file
 from same_training import asked_order, largest_difference, missing
 
-from videothinker.data.store import read_questions
+from videothinker.data.questions import read_questions
 from videothinker.data.stream import QuestionStream
 
 

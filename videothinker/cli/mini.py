@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from dataclasses import asdict, fields
 
-from videothinker.commands import Outcome
+from videothinker.cli.commands import Outcome
 from videothinker.progress import ProgressLine
 
 
@@ -29,8 +29,8 @@ def warm_start(arguments: Namespace) -> Outcome:
     """A base model for the mini world, from random weights."""
     from transformers.utils.logging import disable_progress_bar
 
-    from videothinker.mini.base import build_base
-    from videothinker.weights import model_digest
+    from videothinker.mini.base.build import build_base
+    from videothinker.model.checkpoint import model_digest
 
     out, seed = arguments.out, arguments.seed
     disable_progress_bar()  # it would cut through ours

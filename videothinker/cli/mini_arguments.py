@@ -7,13 +7,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from videothinker import commands_mini
+from videothinker.cli import mini
 from videothinker.mini.settings import BOUNDS, SPLITS, World
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-    from videothinker.commands import Outcome
+    from videothinker.cli.commands import Outcome
 
     Verb = Callable[[str, Callable[..., Outcome], str, str], ArgumentParser]
 
@@ -36,7 +36,7 @@ def add_mini(verb: Verb) -> None:
     """A world in CLEVRER's layout, and a model that begins in it."""
     it = verb(
         "mini",
-        commands_mini.mini,
+        mini.mini,
         "write a mini CLEVRER world in CLEVRER's own layout",
         "videothinker mini data/mini --videos 200 --seed 1\n"
         "  videothinker mini data/hard --videos 200 --seed 1 --objects 8 --lanes 4 --frames 8"
@@ -68,7 +68,7 @@ def add_mini(verb: Verb) -> None:
 
     it = verb(
         "warm-start",
-        commands_mini.warm_start,
+        mini.warm_start,
         "train a tiny Qwen2.5-VL to the point where the mini world's training begins",
         "videothinker warm-start models/mini-base --seed 1",
     )

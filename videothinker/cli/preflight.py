@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from videothinker.config import RunConfig
-from videothinker.config_checks import check_paths, check_upload
-from videothinker.config_file import load_config, to_yaml
+from videothinker.config.checks import check_paths, check_upload
+from videothinker.config.loading import load_config, to_yaml
+from videothinker.config.settings import RunConfig
 from videothinker.errors import ConfigError, InputError
-from videothinker.planning import least
+from videothinker.planning.plan import least
 
 
 def asked_config(

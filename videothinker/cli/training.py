@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from videothinker import commands
+from videothinker.cli import commands
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-    from videothinker.commands import Outcome
+    from videothinker.cli.commands import Outcome
 
     Verb = Callable[[str, Callable[..., Outcome], str, str], ArgumentParser]
 

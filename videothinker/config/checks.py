@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
-from videothinker.config import GuardConfig, KLConfig, Part, RunConfig, StageConfig
-from videothinker.data.store import read_questions
-from videothinker.data.video_files import locate
-from videothinker.disk import shortage
+from videothinker.config.settings import GuardConfig, KLConfig, Part, RunConfig, StageConfig
+from videothinker.data.questions import read_questions
 from videothinker.errors import InputError
-from videothinker.model_files import require_safe
-from videothinker.rewards import RIGHTNESS
+from videothinker.method.rewards import RIGHTNESS
+from videothinker.model.safe import require_safe
+from videothinker.planning.disk import shortage
+from videothinker.video.files import locate
 
 Problem = tuple[tuple[str, ...], str]
 """The dotted keys that the problem is about, and the sentence for the user."""

@@ -10,8 +10,8 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from videothinker.config import RunConfig, Section
-from videothinker.config_checks import KL_DETAILS, Problem, cross_checks
+from videothinker.config.checks import KL_DETAILS, Problem, cross_checks
+from videothinker.config.settings import RunConfig, Section
 from videothinker.errors import ConfigError, InputError
 
 Location = tuple[int | str, ...]

@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from videothinker.data.clevrer_rules import RULES, Evidence
+from videothinker.data.clevrer.rules import RULES, Evidence
 from videothinker.errors import InputError
-from videothinker.run import atomic_write
+from videothinker.run.directory import atomic_write
 from videothinker.types import Question
 
 SCHEMA_VERSION = "1"

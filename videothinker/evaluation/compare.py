@@ -17,9 +17,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from videothinker.errors import InputError
-from videothinker.evaluation import Scoring
-from videothinker.published import PUBLISHED, TITLES
-from videothinker.report_results import difference
+from videothinker.evaluation.published import PUBLISHED, TITLES
+from videothinker.evaluation.scores import Scoring
+from videothinker.report.results import difference
 
 BenchmarkName = Literal["clevrer", "mmvu", "video-holmes", "mvbench", "tempcompass", "videomme"]
 DIRECT = "direct"

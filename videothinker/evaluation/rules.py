@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from videothinker.benchmarks.choices import LETTERED, Options
-from videothinker.rewards import ANSWER
+from videothinker.evaluation.benchmarks.choices import LETTERED, Options
+from videothinker.method.rewards import ANSWER
 from videothinker.types import Question
 
 END = r"(?=\s*(?:$|[.):,;\]*\"\n]|'(?!\w)))"

@@ -1,7 +1,7 @@
 """Benchmarks: their questions, their scores, and how sure a score is.
 
 Every accuracy here counts whole questions, right or wrong, so that its Wilson interval holds. The
-rules are in `videothinker.benchmarks`, their sources and deviations in docs/benchmarks.md.
+rules are in `benchmarks/`, their sources and deviations in docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from videothinker.benchmarks.estimates import mean_of_shares, per_option, share, wilson
-from videothinker.benchmarks.loading import Loaded
-from videothinker.benchmarks.loading import read as read_file
-from videothinker.benchmarks.rules import OFFICIAL, equals_solution, named_set
 from videothinker.errors import InputError
-from videothinker.rewards import format_reward, soft_accuracy
+from videothinker.evaluation.benchmarks.loading import Loaded
+from videothinker.evaluation.benchmarks.loading import read as read_file
+from videothinker.evaluation.intervals import mean_of_shares, per_option, share, wilson
+from videothinker.evaluation.rules import OFFICIAL, equals_solution, named_set
+from videothinker.method.rewards import format_reward, soft_accuracy
 from videothinker.types import Question
 
 __all__ = ["BENCHMARKS", "KINDS", "Loaded", "diagnose", "load", "read", "score", "wilson"]

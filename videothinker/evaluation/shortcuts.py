@@ -19,9 +19,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from videothinker.data.clevrer_rules import Label
-from videothinker.evaluation import KINDS, wilson
-from videothinker.rewards import soft_accuracy
+from videothinker.data.clevrer.rules import Label
+from videothinker.evaluation.scores import KINDS, wilson
+from videothinker.method.rewards import soft_accuracy
 from videothinker.types import Question
 
 Probe = Literal["blind", "frame", "shuffled", "clause"]

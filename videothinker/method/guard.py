@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import fmean, median, stdev
 from typing import Any, Literal
 
-from videothinker.config import GuardConfig, KLConfig, StageConfig
+from videothinker.config.settings import GuardConfig, KLConfig, StageConfig
 
 Line = Mapping[str, Any]
 

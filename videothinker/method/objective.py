@@ -7,7 +7,7 @@ with sign +1 to repel the policy from the anchor and -1 to attract it; w is 1 un
 was not quite the policy is corrected for. Shapes: N completions, T tokens, P prompts, G completions
 of a group.
 
-Yu et al., "DAPO" (2025), for the two clips; `videothinker.divergence` for the divergences.
+Yu et al., "DAPO" (2025), for the two clips; `videothinker.method.divergence` for the divergences.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from videothinker.divergence import k1, k2, k3, policy
-from videothinker.objective_checks import check_choice, check_numbers, check_tensors
+from videothinker.method.divergence import k1, k2, k3, policy
+from videothinker.method.objective_checks import check_choice, check_numbers, check_tensors
 
 Direction = Literal["repel", "attract", "discount", "none"]
 Estimator = Literal["k1", "k2", "k3", "policy", "exact"]
 Aggregation = Literal["sequence", "token"]
 
 SIGN = {"repel": 1.0, "attract": -1.0, "discount": 0.0, "none": 0.0}
-"""discount is felt by the rewards (videothinker.scoring); here the divergence is only measured."""
+"""discount is felt by the rewards (`scoring.py`); here the divergence is only measured."""
 SAMPLED = {"k1": k1, "k2": k2, "k3": k3, "policy": policy}
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from videothinker.config import KLConfig
-from videothinker.rewards import RIGHTNESS, score
+from videothinker.config.settings import KLConfig
+from videothinker.method.rewards import RIGHTNESS, score
 from videothinker.types import AnchorScores, Completion, RolloutGroup, ScoredGroup
 
 ANSWER_TAG = "<answer>"
@@ -38,7 +38,7 @@ def score_groups(
     """
     import torch  # here, so that whoever only passes ScoredGroups on needs no torch
 
-    from videothinker.objective import group_advantages
+    from videothinker.method.objective import group_advantages
 
     if not groups:
         return []

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from videothinker.method.prompts import TRAINING_SUFFIX
 from videothinker.mini.settings import COLOURS, WORDINGS
 from videothinker.mini.world import LETTERS, SHAPES, Scene, negated
-from videothinker.prompts import TRAINING_SUFFIX
 
 Style = Literal["shortcut", "reasoning"]
 STYLES: tuple[Style, Style] = ("shortcut", "reasoning")

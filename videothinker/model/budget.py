@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from videothinker.config import DType, Positive, RunConfig, Section, VideoConfig
+from videothinker.config.settings import DType, Positive, RunConfig, Section, VideoConfig
 from videothinker.errors import InputError
-from videothinker.run import atomic_write
+from videothinker.run.directory import atomic_write
 
 FILE = "videothinker.json"
 

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from videothinker.budget import Budget, write_budget
 from videothinker.errors import InputError
-from videothinker.model_card import CARD, LINEAGE, ModelLineage, describe, license_in
-from videothinker.model_files import PICKLED
-from videothinker.run import atomic_write
+from videothinker.model.budget import Budget, write_budget
+from videothinker.model.card import CARD, LINEAGE, ModelLineage, describe, license_in
+from videothinker.model.safe import PICKLED
+from videothinker.run.directory import atomic_write
 
 REPLACED = ("*.safetensors", "*.safetensors.index.json", "config.json")
 """What an export has of its own."""

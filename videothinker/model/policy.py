@@ -20,10 +20,10 @@ from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint
 
 from videothinker import cpu_torch
-from videothinker.divergence import exact_divergence
 from videothinker.errors import InputError
+from videothinker.method.divergence import exact_divergence
 from videothinker.model.attention import Layout, Row, share_prefix
-from videothinker.model_files import SAFE, require_safe
+from videothinker.model.safe import SAFE, require_safe
 from videothinker.types import Prompt
 
 LOGITS_AT_ONCE = 2**24

@@ -8,13 +8,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from videothinker import cpu_torch
-from videothinker.data.frames import Clip
-from videothinker.data.video_files import path_of
-from videothinker.data.views import View, seen
+from videothinker.method.prompts import messages
 from videothinker.model.positions import VideoGeometry, mrope_positions
-from videothinker.model_files import SAFE, require_safe
-from videothinker.prompts import messages
+from videothinker.model.safe import SAFE, require_safe
 from videothinker.types import Prompt, Question
+from videothinker.video.files import path_of
+from videothinker.video.frames import Clip
+from videothinker.video.views import View, seen
 
 
 class ClipSource(Protocol):

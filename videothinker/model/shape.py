@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from videothinker.config import DType, Part
+from videothinker.config.settings import DType, Part
 from videothinker.errors import InputError
 
 BYTES = {"float32": 4, "bfloat16": 2}

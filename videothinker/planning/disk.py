@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from videothinker.config import RunConfig
+from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
-from videothinker.memory import GB, OPTIMIZER_BYTES, UNCOPIED_OPTIMIZER_BYTES
-from videothinker.model_shape import BYTES, ModelShape, shape_of
+from videothinker.model.shape import BYTES, ModelShape, shape_of
+from videothinker.planning.memory import GB, OPTIMIZER_BYTES, UNCOPIED_OPTIMIZER_BYTES
 
 
 def disk_need(config: RunConfig, shape: ModelShape) -> dict[str, float]:

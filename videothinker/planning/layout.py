@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from videothinker.config import RunConfig
-from videothinker.cost_model import Crew, StepSeconds, chip_of, predict
-from videothinker.memory import (
+from videothinker.config.settings import RunConfig
+from videothinker.model.shape import ModelShape
+from videothinker.planning.memory import (
     GB,
     Need,
     anchor_need,
@@ -23,7 +23,7 @@ from videothinker.memory import (
     host_need,
     learner_need,
 )
-from videothinker.model_shape import ModelShape
+from videothinker.planning.speed import Crew, StepSeconds, chip_of, predict
 
 Role = Literal["learner", "rollout", "anchor"]
 Kind = Literal["split", "colocated", "scale_out", "cpu"]

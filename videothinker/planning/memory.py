@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from videothinker.config import RunConfig, StageConfig
-from videothinker.model_shape import BYTES, ModelShape
+from videothinker.config.settings import RunConfig, StageConfig
+from videothinker.model.shape import BYTES, ModelShape
 
 GB = 1e9
 TEXT_TOKENS = 256

@@ -14,9 +14,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from videothinker.config import RunConfig
+from videothinker.config.settings import RunConfig
 from videothinker.errors import PlacementError
-from videothinker.layout import (
+from videothinker.model.shape import ModelShape
+from videothinker.planning.layout import (
     MARGIN,
     ROLES,
     Layout,
@@ -27,7 +28,6 @@ from videothinker.layout import (
     on_gpus,
     owners_of,
 )
-from videothinker.model_shape import ModelShape
 
 GPU_SIZES = (16, 24, 32, 40, 48, 80, 96, 141, 180)
 HOST_SIZES = (8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048)

@@ -12,14 +12,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from videothinker.config import RunConfig
-from videothinker.config_file import load_config
-from videothinker.cost_model import CONSTANTS
-from videothinker.disk import disk_need
+from videothinker.config.loading import load_config
+from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
-from videothinker.layout import ROLES, Layout, Load, Machine
-from videothinker.model_shape import shape_of
-from videothinker.placement import GPU_SIZES, Gain, fastest, gains, plan
+from videothinker.model.shape import shape_of
+from videothinker.planning.disk import disk_need
+from videothinker.planning.layout import ROLES, Layout, Load, Machine
+from videothinker.planning.placement import GPU_SIZES, Gain, fastest, gains, plan
+from videothinker.planning.speed import CONSTANTS
 
 BAR = 40
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")

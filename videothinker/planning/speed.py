@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from videothinker.config import RunConfig
-from videothinker.memory import GB, Workload, anchored_stages, cache_gb, largest
-from videothinker.model_shape import BYTES, ModelShape
+from videothinker.config.settings import RunConfig
+from videothinker.model.shape import BYTES, ModelShape
+from videothinker.planning.memory import GB, Workload, anchored_stages, cache_gb, largest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

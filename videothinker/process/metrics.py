@@ -22,12 +22,12 @@ from prometheus_client import (
     start_http_server,
 )
 
-from videothinker import address
-from videothinker.config import RunConfig
-from videothinker.disk import state_gb
+from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
-from videothinker.memory import GB
-from videothinker.model_shape import shape_of
+from videothinker.model.shape import shape_of
+from videothinker.planning.disk import state_gb
+from videothinker.planning.memory import GB
+from videothinker.process import address
 from videothinker.types import SkipKind
 
 Role = Literal["driver", "loader", "rollout", "anchor", "learner"]

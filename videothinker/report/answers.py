@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from videothinker.errors import InputError
-from videothinker.outcomes import (
+from videothinker.report.groups import Pictures
+from videothinker.report.groups import asked as asked_html
+from videothinker.report.outcomes import (
     EXAMPLES,
     Asked,
     Outcome,
@@ -19,11 +21,9 @@ from videothinker.outcomes import (
     parts,
     read_asked,
 )
-from videothinker.report_groups import Pictures
-from videothinker.report_groups import asked as asked_html
-from videothinker.report_results import SPOKEN, TITLES
-from videothinker.report_training import chip
-from videothinker.snapshot import Snapshot
+from videothinker.report.results import SPOKEN, TITLES
+from videothinker.report.training import chip
+from videothinker.status.snapshot import Snapshot
 from videothinker.types import Question
 
 ROWS = 6

@@ -11,14 +11,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from videothinker import evaluation
-from videothinker.charts import Dot, dot_rows
-from videothinker.compare import Diagnosis, Result, Score, label, read_result
 from videothinker.errors import InputError
-from videothinker.published import TITLES
-from videothinker.report_style import page
-from videothinker.report_training import chip
-from videothinker.run import atomic_write, read_lines
+from videothinker.evaluation import scores
+from videothinker.evaluation.compare import Diagnosis, Result, Score, label, read_result
+from videothinker.evaluation.published import TITLES
+from videothinker.report.charts import Dot, dot_rows
+from videothinker.report.style import page
+from videothinker.report.training import chip
+from videothinker.run.directory import atomic_write, read_lines
 from videothinker.types import Question
 
 SHOWN_ANSWERS = 3
@@ -91,10 +91,10 @@ def _diagnosis_section(result: Result) -> str:
     diagnosis = result.diagnosis
     if diagnosis is None:
         return ""
-    scores = {}
-    for kind in evaluation.KINDS:
+    by_kind = {}
+    for kind in scores.KINDS:
         one, category = getattr(diagnosis, kind), result.official.by_category.get(kind)
-        scores[kind] = Score(
+        by_kind[kind] = Score(
             accuracy=one.mean,
             low=one.low,
             high=one.high,
@@ -106,7 +106,7 @@ def _diagnosis_section(result: Result) -> str:
         "<h2>Observational and inferential</h2>"
         f'<p class="note">{_gap(diagnosis)} Observational questions are answered by the video '
         "alone; inferential ones only by thinking the removal through. Right is a question whose "
-        f"correct letters are named, all of them and no other.</p>{_chart(scores)}"
+        f"correct letters are named, all of them and no other.</p>{_chart(by_kind)}"
     )
 
 
@@ -120,7 +120,7 @@ def _gap(diagnosis: Diagnosis) -> str:
 
 def _category_section(result: Result) -> str:
     ranked = sorted(result.by_category.items(), key=lambda item: -(item[1].accuracy or 0.0))
-    drawn_above = result.diagnosis and set(result.by_category) <= set(evaluation.KINDS)
+    drawn_above = result.diagnosis and set(result.by_category) <= set(scores.KINDS)
     chart = _chart(dict(ranked)) if len(ranked) > 1 and not drawn_above else ""
     official = result.official
     rows: list[tuple[str, Score | None, Score | None]] = [("all", result, official)]
@@ -145,7 +145,7 @@ def _paired(
     return [(_named(name), reference.get(name), official.get(name)) for name in names]
 
 
-def _chart(scores: Mapping[str, Score]) -> str:
+def _chart(by_kind: Mapping[str, Score]) -> str:
     dots = [
         Dot(
             label=_named(name),
@@ -156,7 +156,7 @@ def _chart(scores: Mapping[str, Score]) -> str:
             n=one.n,
             colour=MEASURED,
         )
-        for name, one in scores.items()
+        for name, one in by_kind.items()
         if one.accuracy is not None
     ]
     summary = "Accuracy: " + "; ".join(f"{dot.label} {_percent(dot.mean)}" for dot in dots)
@@ -216,7 +216,7 @@ def _questions(result: Result) -> dict[str, Question]:
     if not Path(result.data).exists():
         return {}
     try:
-        found = evaluation.load(result.benchmark, result.data)
+        found = scores.load(result.benchmark, result.data)
     except InputError:
         return {}
     return {question.id: question for question in found}
@@ -224,7 +224,7 @@ def _questions(result: Result) -> dict[str, Question]:
 
 def _is_right(result: Result, question: Question, completion: str) -> bool | None:
     """By the reference scoring; None where it does not count the question."""
-    accuracy = evaluation.score(result.benchmark, [question], [completion])["accuracy"]
+    accuracy = scores.score(result.benchmark, [question], [completion])["accuracy"]
     return None if accuracy is None else bool(accuracy)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from videothinker.errors import InputError
-from videothinker.outcomes import Asked, Outcome, outcomes, parts, read_asked
-from videothinker.report_results import NEEDS
-from videothinker.snapshot import read_snapshot
+from videothinker.report.outcomes import Asked, Outcome, outcomes, parts, read_asked
+from videothinker.report.results import NEEDS
+from videothinker.status.snapshot import read_snapshot
 from videothinker.terminal_text import clip, columns, visible
 from videothinker.types import Question
 

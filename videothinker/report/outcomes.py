@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from videothinker.charts import percent
-from videothinker.data.answers import NAME, read_answers
-from videothinker.data.store import read_questions
+from videothinker.data.questions import read_questions
 from videothinker.errors import InputError
-from videothinker.report_results import NEEDS
-from videothinker.rewards import STRICT_LAYOUT, answer_text, soft_accuracy
-from videothinker.snapshot import Snapshot, records, whole
+from videothinker.method.rewards import STRICT_LAYOUT, answer_text, soft_accuracy
+from videothinker.report.charts import percent
+from videothinker.report.results import NEEDS
+from videothinker.run.answers import NAME, read_answers
+from videothinker.status.snapshot import Snapshot, records, whole
 from videothinker.types import Question
 
 KINDS_SHOWN = 2

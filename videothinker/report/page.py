@@ -15,11 +15,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from videothinker.config import DataConfig, VideoConfig
-from videothinker.life import Life, life
-from videothinker.report_answers import answers_section
-from videothinker.report_groups import Pictures, groups_section
-from videothinker.report_results import (
+from videothinker.config.settings import DataConfig, VideoConfig
+from videothinker.report.answers import answers_section
+from videothinker.report.groups import Pictures, groups_section
+from videothinker.report.results import (
     claim,
     evaluated,
     lead,
@@ -27,12 +26,13 @@ from videothinker.report_results import (
     results_table,
     verdict,
 )
-from videothinker.report_style import page
-from videothinker.report_timeline import mishaps_section, timeline_section
-from videothinker.report_training import training_section
-from videothinker.run import atomic_write
-from videothinker.snapshot import Line, Snapshot, number, read_snapshot, records
-from videothinker.thumbnails import Stills
+from videothinker.report.stills import Stills
+from videothinker.report.style import page
+from videothinker.report.timeline import mishaps_section, timeline_section
+from videothinker.report.training import training_section
+from videothinker.run.directory import atomic_write
+from videothinker.status.life import Life, life
+from videothinker.status.snapshot import Line, Snapshot, number, read_snapshot, records
 
 __all__ = ["results_table", "write_report"]
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from videothinker.charts import Bar, grouped_bars, percent
-from videothinker.report_training import chip
-from videothinker.snapshot import Snapshot, number, records
+from videothinker.report.charts import Bar, grouped_bars, percent
+from videothinker.report.training import chip
+from videothinker.status.snapshot import Snapshot, number, records
 
 Model = Mapping[str, Any]
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from videothinker.config import DataConfig, VideoConfig
-from videothinker.data.clips import ClipStore
-from videothinker.data.video_files import path_of
+from videothinker.config.settings import DataConfig, VideoConfig
 from videothinker.errors import InputError, VideoThinkerError
+from videothinker.video.clips import ClipStore
+from videothinker.video.files import path_of
 
 WIDTH = 200
 """Stills are thinned to whole fractions of their size, down to about this width."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from videothinker.run import disk_errors
-from videothinker.snapshot import Line, number, read_snapshot
+from videothinker.run.directory import disk_errors
+from videothinker.status.snapshot import Line, number, read_snapshot
 
 FOLDER = "tensorboard"
 PLACES = ("step", "time")

@@ -14,11 +14,11 @@ from html import escape
 from statistics import fmean
 from typing import Any
 
-from videothinker.charts import Mark, Slice, stacked_steps
-from videothinker.pace import step_seconds
 from videothinker.progress import duration
-from videothinker.report_training import chip
-from videothinker.snapshot import Line, Snapshot, number
+from videothinker.report.charts import Mark, Slice, stacked_steps
+from videothinker.report.training import chip
+from videothinker.status.snapshot import Line, Snapshot, number
+from videothinker.status.speed import step_seconds
 
 PHASES = ("waiting for samples", "learning", "weights to the engines", "the rest")
 """What the driver does in a step, one after the other; together they are the step."""

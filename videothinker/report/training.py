@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from videothinker.charts import Series, colour, line_chart
-from videothinker.snapshot import number
+from videothinker.report.charts import Series, colour, line_chart
+from videothinker.status.snapshot import number
 
 Metrics = Sequence[Mapping[str, Any]]
 

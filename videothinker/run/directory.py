@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from videothinker.data.rollouts import TEXT_COLUMNS, rollout_table
 from videothinker.errors import InputError, VideoThinkerError
+from videothinker.run.rollouts import TEXT_COLUMNS, rollout_table
 from videothinker.types import ScoredGroup
 
 LOCK = "driver.lock"
-"""Name of the file whose lock the driver of a run holds (`videothinker/driving.py`)."""
+"""Name of the file whose lock the driver of a run holds (`videothinker/run/lock.py`)."""
 WISH = "control.json"
-"""Name of the file that asks the driver for something (`videothinker/control.py`)."""
+"""Name of the file that asks the driver for something (`videothinker/run/wishes.py`)."""
 
 
 @contextmanager

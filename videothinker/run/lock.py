@@ -19,10 +19,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from videothinker.config import RunConfig
-from videothinker.config_file import first_difference, load_config, to_yaml
+from videothinker.config.loading import first_difference, load_config, to_yaml
+from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
-from videothinker.run import LOCK, RunDirectory, disk_errors
+from videothinker.run.directory import LOCK, RunDirectory, disk_errors
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from videothinker.snapshot import Snapshot
+from videothinker.status.snapshot import Snapshot
 
 STEPS_SEARCHED = 3
 TEXTS = ("text", "answer", "category", "completions", "rewards")

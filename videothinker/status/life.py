@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from videothinker.progress import duration
-from videothinker.run import LOCK
-from videothinker.snapshot import Snapshot, number
+from videothinker.run.directory import LOCK
+from videothinker.status.snapshot import Snapshot, number
 
 ENDED = ("finished", "failed", "interrupted", "stopped")
 """States that a driver writes when it leaves."""

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from videothinker.latest_group import Answer, LatestGroup
-from videothinker.life import Life
-from videothinker.pace import Pace, pace
 from videothinker.progress import duration
-from videothinker.snapshot import Snapshot, Stage, number, whole
+from videothinker.status.latest_group import Answer, LatestGroup
+from videothinker.status.life import Life
+from videothinker.status.snapshot import Snapshot, Stage, number, whole
+from videothinker.status.speed import Pace, pace
 from videothinker.terminal_text import clip, columns, visible, wrap
 
 ROLES = {"driver": "driver", "loader": "loader", "rollout": "rollout", "anchor": "scorer"}

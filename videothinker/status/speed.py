@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from videothinker.snapshot import Snapshot, number
+from videothinker.status.snapshot import Snapshot, number
 
 RECENT_STEPS = 20
 

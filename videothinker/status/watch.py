@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from videothinker.errors import InputError
-from videothinker.latest_group import latest_group
-from videothinker.life import Life, life
-from videothinker.snapshot import Snapshot, read_snapshot
-from videothinker.status_screen import Screen, as_dict, screen
+from videothinker.status.latest_group import latest_group
+from videothinker.status.life import Life, life
+from videothinker.status.screen import Screen, as_dict, screen
+from videothinker.status.snapshot import Snapshot, read_snapshot
 
 SECONDS = 1.0
 TAIL = 512 * 1024

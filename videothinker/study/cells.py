@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from videothinker import mini
-from videothinker.config import DataConfig, GuardConfig, ModelConfig, RunConfig, StageConfig
+from videothinker.config.settings import (
+    DataConfig,
+    GuardConfig,
+    ModelConfig,
+    RunConfig,
+    StageConfig,
+)
 
 if TYPE_CHECKING:
     from videothinker.study.config import Arm, StudyConfig

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from videothinker.charts import SERIES_COLOURS
-from videothinker.config import (
+from videothinker.config.checks import Problem, cross_checks
+from videothinker.config.loading import first_difference, load_settings
+from videothinker.config.settings import (
     ClusterConfig,
     DType,
     FaultsConfig,
@@ -25,10 +26,9 @@ from videothinker.config import (
     StageConfig,
     VideoConfig,
 )
-from videothinker.config_checks import Problem, cross_checks
-from videothinker.config_file import first_difference, load_settings
 from videothinker.errors import InputError
-from videothinker.run import atomic_write
+from videothinker.report.charts import SERIES_COLOURS
+from videothinker.run.directory import atomic_write
 from videothinker.study.cells import cells, run_of
 
 BASE = "base"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from videothinker.charts import SERIES_COLOURS, Series, colour, line_chart
+from videothinker.report.charts import SERIES_COLOURS, Series, colour, line_chart
 from videothinker.study.learning import SERIES
 
 WIDTH, HEIGHT, GAP, TOP, KEY = 400, 240, 24, 34, 22

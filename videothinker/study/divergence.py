@@ -8,13 +8,13 @@ from contextlib import closing
 import numpy as np
 import torch
 
-from videothinker.config import RunConfig
-from videothinker.data.answers import Answer, read_answers
-from videothinker.data.clips import ClipStore
+from videothinker.config.settings import RunConfig
+from videothinker.method.prompts import training_text
 from videothinker.model.policy import Policy, load_model
 from videothinker.model.processing import PromptBuilder
-from videothinker.prompts import training_text
+from videothinker.run.answers import Answer, read_answers
 from videothinker.types import Question
+from videothinker.video.clips import ClipStore
 
 BIAS = "bias"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from videothinker.charts import percent
+from videothinker.report.charts import percent
 
 PANELS = {
     "observational": "observational",

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from videothinker.rewards import soft_accuracy
+from videothinker.method.rewards import soft_accuracy
 
 SERIES = {
     "right": "right answers to inferential questions in training",

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from videothinker.data.answers import Answer, read_answers
-from videothinker.data.store import read_questions
+from videothinker.data.questions import read_questions
+from videothinker.method.rewards import soft_accuracy
 from videothinker.mini.texts import style_of
-from videothinker.rewards import soft_accuracy
+from videothinker.run.answers import Answer, read_answers
 from videothinker.types import Question
 
 METRICS = (

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from videothinker.config import KLConfig
-from videothinker.driving import finished_summary
+from videothinker.cli.preflight import one_file, require_files
+from videothinker.config.settings import KLConfig
 from videothinker.errors import InputError
-from videothinker.model_files import require_safe
+from videothinker.model.safe import require_safe
 from videothinker.progress import duration
+from videothinker.run.lock import finished_summary
 from videothinker.study.cells import cells
 from videothinker.study.config import Arm, StudyConfig, load_study
 from videothinker.study.table import table
-from videothinker.training import one_file, require_files
 
 WARM_START_SECONDS = 190.0
 START_SECONDS = 30.0

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
-from videothinker.config import KLConfig
+from videothinker.config.settings import KLConfig
 from videothinker.mini.texts import OPENINGS, style_of
 
 SIGN = {"repel": 1.0, "attract": -1.0}

@@ -15,9 +15,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from videothinker.config import VideoConfig
-from videothinker.data.decoder import Decoder
-from videothinker.data.frames import (
+from videothinker.config.settings import VideoConfig
+from videothinker.errors import InputError
+from videothinker.video.decoder import Decoder
+from videothinker.video.frames import (
     Clip,
     clip_digest,
     content_digest,
@@ -26,7 +27,6 @@ from videothinker.data.frames import (
     pictures_in,
     unpack,
 )
-from videothinker.errors import InputError
 
 MEMORY_BYTES = 256 * 2**20
 """Of clips kept in memory: the questions about one video tend to follow each other."""

@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from videothinker import cpu_torch
-from videothinker.config import VideoConfig
-from videothinker.data.frames import Clip, decode, pack, unpack
+from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError, VideoThinkerError
+from videothinker.packages import ROOT
+from videothinker.video.frames import Clip, decode, pack, unpack
 
-COMMAND = (sys.executable, "-P", "-m", "videothinker.data.decoder")
+COMMAND = (sys.executable, "-P", "-m", "videothinker.video.decoder")
 """-P: a file av.py in the folder where the user happens to be must not be imported."""
-ROOT = Path(__file__).parents[2]
 START_SECONDS = 180.0
 """To import torch, on a busy machine."""
 ORPHAN_SECONDS = 5.0
@@ -226,7 +226,7 @@ def main() -> None:
     """Load the libraries, which takes seconds, and serve."""
     cpu_torch.install()
     # PyAV before decord, which puts its older libraries before those of whoever comes later
-    for library in ("av", "decord", "qwen_vl_utils.vision_process", "videothinker.data.readers"):
+    for library in ("av", "decord", "qwen_vl_utils.vision_process", "videothinker.video.readers"):
         import_module(library)
     serve(decode)
 

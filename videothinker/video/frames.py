@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from videothinker import cpu_torch
-from videothinker.config import VideoConfig
+from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
 
 RULE = 1
@@ -144,7 +144,7 @@ def from_file(
     source: Path, digest: str, video: VideoConfig, start: float | None, end: float | None
 ) -> Clip:
     """decord's frames where they are the frames that PyAV finds undamaged; otherwise PyAV's."""
-    from videothinker.data import readers
+    from videothinker.video import readers
 
     contents = readers.survey(source)
     if not contents.labels:

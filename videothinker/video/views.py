@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from videothinker.data.frames import Clip
+from videothinker.video.frames import Clip
 
 View = Literal["video", "frame", "shuffled", "blind"]
 """The whole video; its middle frame; its frames out of order; the question's words alone."""

@@ -28,7 +28,7 @@ class Clips:
 
     def get(self, path: Path, *part: float | None) -> Any:
         """As a clip store does."""
-        from videothinker.data.frames import read_clip
+        from videothinker.video.frames import read_clip
 
         if path not in self._known:
             self._known[path] = read_clip(path, self._video, *part)
@@ -43,11 +43,11 @@ class Loop:
         import torch
 
         from actors.vllm_engine import VllmEngine
-        from videothinker.config_file import load_config
-        from videothinker.data.store import read_questions
+        from videothinker.config.loading import load_config
+        from videothinker.data.questions import read_questions
+        from videothinker.method.prompts import training_text
         from videothinker.model.policy import Policy, load_model
         from videothinker.model.processing import PromptBuilder
-        from videothinker.prompts import training_text
 
         self.task = json.loads((folder / "tasks.json").read_text())
         stage = {"name": "bare", "questions": str(folder / "questions.parquet")}
@@ -80,7 +80,7 @@ class Loop:
 
     def step(self) -> tuple[float, int]:
         """Mean reward and tokens."""
-        from videothinker.scoring import score_groups
+        from videothinker.method.scoring import score_groups
         from videothinker.types import RolloutGroup
 
         with self._timed("sample"):
@@ -137,9 +137,9 @@ class Loop:
     def _learn(self, scored: list[Any], anchors: list[Any], prompts: list[Any]) -> None:
         import torch
 
-        from learner.actor import padded, row_sizes, tokens
+        from learner.rank import padded, row_sizes, tokens
+        from videothinker.method.objective import policy_loss
         from videothinker.model.policy import completion_mask
-        from videothinker.objective import policy_loss
 
         self._optimizer.zero_grad()
         rows = iter(zip(scored, anchors, prompts, strict=True))
@@ -172,7 +172,7 @@ class Loop:
         self._optimizer.step()
 
     def _publish(self) -> None:
-        from videothinker.weights_parts import as_part
+        from videothinker.model.parts import as_part
 
         self._version += 1
         whole = as_part(self._version, self._policy.model.named_parameters())

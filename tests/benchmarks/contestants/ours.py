@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from contestants.turns import Turns
 
 if TYPE_CHECKING:
-    from cluster.supply import Supply
+    from cluster.loop.supply import Supply
 
 TURNS = 100
 """More than anybody asks for."""
@@ -28,11 +28,11 @@ def main(folder: Path, staleness: int, workers: int = 1) -> None:
     """Until nobody says go any more."""
     turns = Turns()
     from cluster import train
-    from cluster.session import Session
-    from videothinker.config import StageConfig
-    from videothinker.config_file import load_config
-    from videothinker.driving import driving
-    from videothinker.run import read_lines
+    from cluster.loop.session import Session
+    from videothinker.config.loading import load_config
+    from videothinker.config.settings import StageConfig
+    from videothinker.run.directory import read_lines
+    from videothinker.run.lock import driving
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Gated(Session):

@@ -16,11 +16,11 @@ from statistics import fmean
 
 import pyarrow.parquet as pq
 
-from videothinker import cost_model
-from videothinker.config_file import load_config
-from videothinker.model_shape import shape_of
-from videothinker.placement import plan
-from videothinker.planning import machines_of
+from videothinker.config.loading import load_config
+from videothinker.model.shape import shape_of
+from videothinker.planning import speed
+from videothinker.planning.placement import plan
+from videothinker.planning.plan import machines_of
 
 PHASES = ("generate", "score", "learn", "sync")
 
@@ -30,8 +30,8 @@ def planned(run: Path) -> dict[str, float]:
     config = load_config(run / "config.yaml", [])
     tables = [pq.read_table(file) for file in sorted(run.glob("rollouts/turn0-*.parquet"))]
     steps = [[len(one) for group in t["token_ids"].to_pylist() for one in group] for t in tables]
-    cost_model.mean_tokens = lambda _: fmean(map(fmean, steps))
-    cost_model.longest_tokens = lambda _: fmean(map(max, steps))
+    speed.mean_tokens = lambda _: fmean(map(fmean, steps))
+    speed.longest_tokens = lambda _: fmean(map(max, steps))
     layout = plan(config, shape_of(config.model.path), machines_of(config, 1, 0, 0.0, None))
     phases = asdict(layout.seconds)
     return {"total": layout.step_seconds, **{name: phases[name] for name in PHASES}}

@@ -28,7 +28,7 @@ from transformers import (
 )
 from trl import GRPOConfig, GRPOTrainer
 
-from videothinker.rewards import format_reward, soft_accuracy
+from videothinker.method.rewards import format_reward, soft_accuracy
 
 
 class VideosAsPictures(Qwen2VLImageProcessor):

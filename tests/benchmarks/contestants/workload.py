@@ -20,14 +20,14 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from videothinker.config import VideoConfig
-from videothinker.data.clevrer import prepare
-from videothinker.data.frames import read_clip
-from videothinker.data.store import read_questions
+from videothinker.config.settings import VideoConfig
+from videothinker.data.clevrer.prepare import prepare
+from videothinker.data.questions import read_questions
+from videothinker.method.prompts import training_text
 from videothinker.mini import SHIPPED_BASE
 from videothinker.mini.settings import World
 from videothinker.mini.write import write_world
-from videothinker.prompts import training_text
+from videothinker.video.frames import read_clip
 
 VIDEOS = 24
 GROUP = 8
@@ -86,7 +86,7 @@ def make_model(folder: Path, shape: Shape) -> None:
     if shape.trained:
         shutil.copytree(SHIPPED_BASE, folder)
         return
-    from videothinker.mini.base import random_base  # needs transformers
+    from videothinker.mini.base.build import random_base  # needs transformers
 
     random_base(folder, SEED)
     file = folder / "model.safetensors"

@@ -10,7 +10,7 @@ import pytest
 
 from actors import loader
 from actors.loader import PromptLoader
-from videothinker.config import DataConfig, VideoConfig
+from videothinker.config.settings import DataConfig, VideoConfig
 from videothinker.errors import InputError
 from videothinker.types import Failure, Prompt, Question
 

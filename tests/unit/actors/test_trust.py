@@ -11,7 +11,7 @@ from hostile_data import Bomb
 from actors.anchor import AnchorScorer
 from actors.loader import PromptLoader
 from actors.vllm_engine import VllmEngine
-from videothinker.config import DataConfig, RolloutConfig, VideoConfig
+from videothinker.config.settings import DataConfig, RolloutConfig, VideoConfig
 from videothinker.errors import InputError
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from learner.actor import learning_rate
-from videothinker.config import LearnerConfig
+from learner.rank import learning_rate
+from videothinker.config.settings import LearnerConfig
 
 
 def rates(steps: int, **settings: object) -> list[float]:

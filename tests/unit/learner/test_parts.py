@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import get_args
 
 from learner.deepspeed_engine import freeze, part_of
-from videothinker.config import Part
+from videothinker.config.settings import Part
 from videothinker.model.policy import load_model
 
 

@@ -7,8 +7,8 @@ import os
 import pytest
 import torch
 
-from learner import actor
-from learner.actor import LearnerRank
+from learner import rank as module
+from learner.rank import LearnerRank
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_a_rank_has_its_share_of_the_cores_that_nobody_else_uses(
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     monkeypatch.setattr(torch, "set_num_threads", taken.append)
     for name in ("meet", "connect"):
-        monkeypatch.setattr(actor, name, lambda *_: None)
+        monkeypatch.setattr(module, name, lambda *_: None)
     rank = LearnerRank("cpu", beside)
     rank._meeting_point = None
     rank.connect(ranks - 1, ranks, "127.0.0.1", 1)

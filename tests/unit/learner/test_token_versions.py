@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from learner.actor import Assignment, LearnerRank
-from videothinker.budget import budget_of
-from videothinker.config import KLConfig, LearnerConfig, RunConfig
+from learner.rank import Assignment, LearnerRank
+from videothinker.config.settings import KLConfig, LearnerConfig, RunConfig
+from videothinker.model.budget import budget_of
 from videothinker.types import Completion, Question, RolloutGroup, ScoredGroup
 
 POLICY = torch.full((2, 4), -1.0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from videothinker.data.clevrer_records import (
+from videothinker.data.clevrer.records import (
     UNCHANGED,
     Annotation,
     Asked,
@@ -22,10 +22,10 @@ from videothinker.data.clevrer_records import (
     read_question,
     within,
 )
-from videothinker.data.clevrer_rules import SHORT_CLIPS, SHOWN_FRAMES
-from videothinker.data.frames import locate
+from videothinker.data.clevrer.rules import SHORT_CLIPS, SHOWN_FRAMES
 from videothinker.data.json_values import unusual, whole_characters
 from videothinker.errors import InputError
+from videothinker.video.frames import locate
 
 CHUNK = 1 << 20
 """Characters of a question file that are read at once."""

@@ -23,14 +23,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from videothinker.data.clevrer_files import (
+from videothinker.data.clevrer.files import (
     AskedScene,
     find_files,
     read_annotation,
     read_scenes,
     shown_frames,
 )
-from videothinker.data.clevrer_records import (
+from videothinker.data.clevrer.records import (
     Annotation,
     Asked,
     Counterfactual,
@@ -39,7 +39,7 @@ from videothinker.data.clevrer_records import (
     read_wording,
     within,
 )
-from videothinker.data.clevrer_rules import (
+from videothinker.data.clevrer.rules import (
     LABELS,
     RULES,
     SHORT_CLIPS,
@@ -49,9 +49,9 @@ from videothinker.data.clevrer_rules import (
     gather,
     label,
 )
-from videothinker.data.store import write_evidence, write_questions
+from videothinker.data.questions import write_evidence, write_questions
 from videothinker.errors import InputError
-from videothinker.run import atomic_write, disk_errors
+from videothinker.run.directory import atomic_write, disk_errors
 from videothinker.types import Question
 
 STATS_SCHEMA = 2

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from videothinker.data.clevrer_records import Annotation, Asked
+from videothinker.data.clevrer.records import Annotation, Asked
 from videothinker.errors import InputError
 
 Label = Literal["observational", "inferential"]

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from videothinker.benchmarks.choices import Options
-from videothinker.benchmarks.records import Record
 from videothinker.errors import InputError
+from videothinker.evaluation.benchmarks.choices import Options
+from videothinker.evaluation.benchmarks.records import Record
 
 MVBENCH_TASKS = {
     "Action Antonym": "ssv2_video",

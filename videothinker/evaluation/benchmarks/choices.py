@@ -7,7 +7,7 @@ import re
 from string import ascii_uppercase
 from typing import Any
 
-from videothinker.benchmarks.records import Record
+from videothinker.evaluation.benchmarks.records import Record
 
 Options = tuple[tuple[str, str], ...]
 

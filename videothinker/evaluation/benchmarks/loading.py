@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from videothinker.benchmarks import official, reference
-from videothinker.benchmarks.records import LAYOUTS, Record
-from videothinker.data.store import read_questions
+from videothinker.data.questions import read_questions
 from videothinker.errors import InputError
+from videothinker.evaluation.benchmarks import official, reference
+from videothinker.evaluation.benchmarks.records import LAYOUTS, Record
 from videothinker.types import Question
 
 

@@ -10,23 +10,23 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from videothinker.benchmarks.categories import (
+from videothinker.errors import InputError
+from videothinker.evaluation.benchmarks.categories import (
     MVBENCH_TASKS,
     TEMPCOMPASS_TASKS,
     file_stem,
     named_task,
     tempcompass_task,
 )
-from videothinker.benchmarks.choices import (
+from videothinker.evaluation.benchmarks.choices import (
     LETTERED,
     Options,
     letter_of,
     letters_of_text,
     read_options,
 )
-from videothinker.benchmarks.records import Record, parse, records
-from videothinker.benchmarks.reference import clip
-from videothinker.errors import InputError
+from videothinker.evaluation.benchmarks.records import Record, parse, records
+from videothinker.evaluation.benchmarks.reference import clip
 from videothinker.types import Question
 
 INFORMATION = re.compile(r"Information [A-Z]: ")

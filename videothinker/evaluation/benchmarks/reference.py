@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
 
-from videothinker.benchmarks.categories import mvbench_tasks, tempcompass_task
-from videothinker.benchmarks.choices import Options, check_agreement, letter_of, read_options
-from videothinker.benchmarks.records import Record
+from videothinker.evaluation.benchmarks.categories import mvbench_tasks, tempcompass_task
+from videothinker.evaluation.benchmarks.choices import (
+    Options,
+    check_agreement,
+    letter_of,
+    read_options,
+)
+from videothinker.evaluation.benchmarks.records import Record
 from videothinker.types import Question
 
 FIELDS = frozenset({"problem", "options", "solution", "video"})

@@ -19,15 +19,15 @@ from transformers import (
     Qwen2_5_VLProcessor,
 )
 
-from videothinker.mini.lessons import SECONDS_PER_GRID, TOKENS_PER_SECOND
+from videothinker.method.prompts import messages, training_text
+from videothinker.method.rewards import format_reward, soft_accuracy
+from videothinker.mini.base.lessons import SECONDS_PER_GRID, TOKENS_PER_SECOND
+from videothinker.mini.base.warmstart import WarmStart
 from videothinker.mini.render import GRID, MERGE, draw, encode
 from videothinker.mini.texts import OPENINGS, STYLES, overlooks, style_of
-from videothinker.mini.warmstart import WarmStart
 from videothinker.mini.world import FPS, Scene, make_scene
 from videothinker.model.positions import VideoGeometry, mrope_positions
-from videothinker.model_files import SAFE
-from videothinker.prompts import messages, training_text
-from videothinker.rewards import format_reward, soft_accuracy
+from videothinker.model.safe import SAFE
 
 _LONGEST = 40
 _BATCH = 64

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from videothinker.method.prompts import training_text
 from videothinker.mini.render import GRID, TEMPORAL, VIDEO_TOKENS, draw, patches
 from videothinker.mini.settings import COLOURS, SPLITS
 from videothinker.mini.texts import STYLES, SYSTEM, answer_text, overlooks
@@ -29,7 +30,6 @@ from videothinker.mini.world import (
     is_sound,
     make_scene,
 )
-from videothinker.prompts import training_text
 
 IGNORE = -100
 ROLES = ("nothing", "mover", "post", "struck", "target", "other")

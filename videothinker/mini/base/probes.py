@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy, linear, rms_norm
 from transformers import PreTrainedTokenizerBase, Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb
 
-from videothinker.mini.lessons import IGNORE, ROLES, SLOTS, Lessons
+from videothinker.mini.base.lessons import IGNORE, ROLES, SLOTS, Lessons
 from videothinker.mini.render import GRID, TEMPORAL
 from videothinker.mini.settings import COLOURS
 from videothinker.mini.world import COLUMNS, LANES, LETTERS

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, Qwen2_5_VLForConditionalGeneration
 
-from videothinker.mini.lessons import LessonMaker
-from videothinker.mini.probes import (
+from videothinker.mini.base.lessons import LessonMaker
+from videothinker.mini.base.probes import (
     LOOKING_HEAD,
     MATCHING_HEAD,
     Probes,

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from cluster.left_out import LeftOut
-from cluster.work import Prepared
+from cluster.loop.ledger import LeftOut
+from cluster.workers.work import Prepared
 from videothinker.errors import VideoThinkerError
-from videothinker.metrics import QUESTIONS, SAMPLES_SKIPPED
-from videothinker.run import RunDirectory, read_lines
+from videothinker.process.metrics import QUESTIONS, SAMPLES_SKIPPED
+from videothinker.run.directory import RunDirectory, read_lines
 from videothinker.types import Failure, Question
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from stand_ins import Stage
 
-from videothinker.config import (
+from videothinker.config.settings import (
     ClusterConfig,
     DataConfig,
     GuardConfig,

@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from cluster.lineage import Lineage
-from learner.actor import Assignment, LearnerRank
-from videothinker.budget import budget_of
-from videothinker.config import KLConfig, RunConfig
-from videothinker.config_checks import cross_checks
-from videothinker.config_file import dotted_keys
-from videothinker.guard import Steering
-from videothinker.run import RunDirectory
-from videothinker.scoring import score_group
+from cluster.loop.lineage import Lineage
+from learner.rank import Assignment, LearnerRank
+from videothinker.config.checks import cross_checks
+from videothinker.config.loading import dotted_keys
+from videothinker.config.settings import KLConfig, RunConfig
+from videothinker.method.guard import Steering
+from videothinker.method.scoring import score_group
+from videothinker.model.budget import budget_of
+from videothinker.run.directory import RunDirectory
 from videothinker.types import AnchorScores, Completion, Question, RolloutGroup
 
 REPEL = {"kl.direction": "repel", "kl.anchor": "base"}

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from cluster.left_out import LeftOut
-from cluster.lineage import Lineage
-from cluster.session import Session
-from cluster.state import damage, drop_states, newest_state, save_state
-from learner.actor import file_digest
-from videothinker.config import DataConfig, ModelConfig, RunConfig, StageConfig
-from videothinker.run import RunDirectory
+from cluster.loop.ledger import LeftOut
+from cluster.loop.lineage import Lineage
+from cluster.loop.session import Session
+from cluster.loop.states import damage, drop_states, newest_state, save_state
+from learner.rank import file_digest
+from videothinker.config.settings import DataConfig, ModelConfig, RunConfig, StageConfig
+from videothinker.run.directory import RunDirectory
 
 
 class TwoRanks:

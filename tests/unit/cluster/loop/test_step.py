@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from cluster import step
-from cluster.step import Pace, duplicate_share
-from videothinker.metrics import USUAL_STEP
+from cluster.loop import step
+from cluster.loop.step import Pace, duplicate_share
+from videothinker.process.metrics import USUAL_STEP
 from videothinker.types import Completion, Question, RolloutGroup
 
 

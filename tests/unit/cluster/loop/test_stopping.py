@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from stand_ins import Rank, Stage
 
-from cluster.state import newest_state
-from cluster.steering import Steering
-from videothinker.config import (
+from cluster.loop.states import newest_state
+from cluster.start.scaling import Steering
+from videothinker.config.settings import (
     ClusterConfig,
     DataConfig,
     GuardConfig,
@@ -22,7 +22,7 @@ from videothinker.config import (
     StageConfig,
 )
 from videothinker.errors import Stopped
-from videothinker.run import WISH, RunDirectory, atomic_write, read_lines
+from videothinker.run.directory import WISH, RunDirectory, atomic_write, read_lines
 
 
 class SavingRank(Rank):

@@ -14,7 +14,7 @@ import pytest
 from ray.exceptions import ObjectLostError, RayActorError
 from stand_ins import Engine, Pacing, Rank, Sampler, Scorer, Stage
 
-from videothinker.config import (
+from videothinker.config.settings import (
     ClusterConfig,
     DataConfig,
     FaultsConfig,
@@ -25,9 +25,9 @@ from videothinker.config import (
     RunConfig,
     StageConfig,
 )
-from videothinker.data.replay import read_replay
 from videothinker.errors import Lost
-from videothinker.run import RunDirectory, read_lines
+from videothinker.run.directory import RunDirectory, read_lines
+from videothinker.run.replay import read_replay
 from videothinker.types import AnchorScores, RolloutGroup
 
 

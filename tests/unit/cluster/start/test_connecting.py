@@ -17,10 +17,16 @@ import pytest
 import ray
 from ray.exceptions import AuthenticationError
 
-from cluster.connecting import is_here, reaching, refusal, require_job_server, require_listening
+from cluster.start.connecting import (
+    is_here,
+    reaching,
+    refusal,
+    require_job_server,
+    require_listening,
+)
 from videothinker.errors import InputError, VideoThinkerError
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 MISMATCH = """Version mismatch: The cluster was started with:
     Ray: 2.58.0
     Python: 3.12.1
@@ -102,7 +108,9 @@ def test_a_missing_and_a_wrong_token_come_with_where_to_put_it(
     token: str | None, status: int, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     headers = {"authorization": f"Bearer {token}"} if token else {}
-    monkeypatch.setattr("cluster.connecting.get_auth_headers_if_auth_enabled", lambda _: headers)
+    monkeypatch.setattr(
+        "cluster.start.connecting.get_auth_headers_if_auth_enabled", lambda _: headers
+    )
     with server(status, "no") as url:
         message = said(url)
     assert words in message
@@ -115,7 +123,7 @@ def test_the_token_that_there_is_goes_along_without_a_word(tmp_path: Path) -> No
     (tmp_path / ".ray").mkdir()
     (tmp_path / ".ray" / "auth_token").write_text("secret")
     code = (
-        "from cluster.connecting import get_auth_headers_if_auth_enabled\n"
+        "from cluster.start.connecting import get_auth_headers_if_auth_enabled\n"
         "print(get_auth_headers_if_auth_enabled({}))"
     )
     clean = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from cluster.launch import beside_learner, code_for_others, ray_running, store_bytes
-from videothinker.config import ClusterConfig
-from videothinker.config_file import load_config
+from cluster.start.launch import beside_learner, code_for_others, ray_running, store_bytes
+from videothinker.config.loading import load_config
+from videothinker.config.settings import ClusterConfig
 
-CONFIGS = Path(__file__).parents[3] / "configs"
+CONFIGS = Path(__file__).parents[4] / "configs"
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 
@@ -45,7 +45,7 @@ def test_sigterm_stays_what_it_was_when_ray_has_started(monkeypatch: pytest.Monk
     def start(cluster: ClusterConfig, room_gb: float | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
-    monkeypatch.setattr("cluster.launch.start_ray", start)
+    monkeypatch.setattr("cluster.start.launch.start_ray", start)
     before = signal.getsignal(signal.SIGTERM)
     with ray_running(ClusterConfig()):
         assert signal.getsignal(signal.SIGTERM) is before
@@ -54,7 +54,7 @@ def test_sigterm_stays_what_it_was_when_ray_has_started(monkeypatch: pytest.Monk
 def test_ray_is_told_how_large_its_store_is_where_the_machine_has_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("cluster.launch.memory_here", lambda: 10.0)
+    monkeypatch.setattr("cluster.start.launch.memory_here", lambda: 10.0)
     assert store_bytes(2.5) == 2_500_000_000
     assert store_bytes(3.1) is None
     assert store_bytes(None) is None

@@ -3,9 +3,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from cluster.pool import Notice
-from cluster.roster import Roster
-from videothinker.run import RunDirectory
+from cluster.start.roster import Roster
+from cluster.workers.pool import Notice
+from videothinker.run.directory import RunDirectory
 
 
 def lose(run: RunDirectory, role: str) -> None:

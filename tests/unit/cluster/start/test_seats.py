@@ -1,6 +1,6 @@
 import pytest
 
-from cluster.seats import Seats, dealt, gpu_memory, line
+from cluster.start.seats import Seats, dealt, gpu_memory, line
 from videothinker.errors import PlacementError
 
 

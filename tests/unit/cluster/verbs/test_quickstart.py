@@ -5,10 +5,10 @@ from pathlib import Path
 from evaluated_models import model
 from validation_answers import by_letters, keep, question
 
-from cluster import quickstart
-from videothinker.config_file import to_yaml
-from videothinker.data.store import write_questions
-from videothinker.run import RunDirectory
+from cluster.verbs import quickstart
+from videothinker.config.loading import to_yaml
+from videothinker.data.questions import write_questions
+from videothinker.run.directory import RunDirectory
 
 QUESTIONS = [question("i0", "inferential"), question("i1", "inferential")]
 

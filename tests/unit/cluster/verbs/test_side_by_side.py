@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cli_process import MARK, heed_ctrl_c, living
 
-from cluster.side_by_side import Job, run_jobs
+from cluster.verbs.side_by_side import Job, run_jobs
 
 
 def job(folder: Path, name: str, code: str) -> Job:
@@ -58,12 +58,12 @@ def started(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     mark = f"side-by-side-{os.getpid()}-{folder.name}"
     code = (
         "from pathlib import Path\n"
-        "from cluster.side_by_side import Job, run_jobs\n"
+        "from cluster.verbs.side_by_side import Job, run_jobs\n"
         f"folder = Path({str(folder)!r})\n"
         "sleep = 'import time; print(1, flush=True); time.sleep(60)'\n"
         "run_jobs([Job(name='x', arguments=('-c', sleep), log=folder / 'log')], 1, print)\n"
     )
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[4]
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         env={**os.environ, MARK: mark, "PYTHONPATH": str(root)},

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from small_study import small_study
 
-from cluster.study import extend, trained
-from videothinker.config_file import load_config, to_yaml
-from videothinker.driving import finished_summary
-from videothinker.run import RunDirectory
+from cluster.verbs.study import extend, trained
+from videothinker.config.loading import load_config, to_yaml
+from videothinker.run.directory import RunDirectory
+from videothinker.run.lock import finished_summary
 from videothinker.study.cells import Cell, cells, run_of
 from videothinker.study.config import Arm, StudyConfig
 

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import pytest
 from ray.job_submission import JobStatus
 
-from cluster.submit import Job, being_taken, exit_code, portable, staged
-from videothinker.cli import main
-from videothinker.config import DEFAULT_CACHE, RunConfig
-from videothinker.config_file import first_difference, load_config
+from cluster.verbs.submit import Job, being_taken, exit_code, portable, staged
+from videothinker.cli.main import main
+from videothinker.config.loading import first_difference, load_config
+from videothinker.config.settings import DEFAULT_CACHE, RunConfig
 from videothinker.errors import VideoThinkerError
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 CDPO = ROOT / "configs" / "cdpo.yaml"
 LIMIT = 2_000_000
 """Bytes that may travel; Ray refuses 512 MiB."""
@@ -75,12 +75,12 @@ def test_a_jobs_end_is_the_commands(status: JobStatus, driver: int | None, code:
 
 def test_the_next_commands_are_ones_that_exist() -> None:
     job = Job(id="raysubmit_1", address="http://127.0.0.1:8265", run=Path("/runs/cdpo"))
-    from videothinker import cli
+    from videothinker.cli import main
 
     for command in (job.commands()["status"], job.commands()["stop"]):
         program, *words = command.split()
         assert program == "videothinker"
-        assert cli.parse(words).run == Path("/runs/cdpo")
+        assert main.parse(words).run == Path("/runs/cdpo")
 
 
 def test_a_configuration_that_cannot_run_is_refused_before_the_server_is_asked(

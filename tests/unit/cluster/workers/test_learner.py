@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from stand_ins import Here, Rank
 
-from cluster.background import Background
-from cluster.learner_group import Learner
-from cluster.pool import Notice
-from videothinker.config import FaultsConfig
+from cluster.workers.background import Background
+from cluster.workers.learner import Learner
+from cluster.workers.pool import Notice
+from videothinker.config.settings import FaultsConfig
 from videothinker.errors import InputError, Lost, VideoThinkerError
 
 LIMITS = dict.fromkeys(("start_seconds", "learn_seconds", "sync_seconds", "save_seconds"), 0.3)
@@ -139,7 +139,7 @@ ASSIGNMENT: Any = Assignment()
 def no_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     """No groups, so nothing to deal out."""
     monkeypatch.setattr(
-        "cluster.learner_group.split", lambda costs, ranks: [[] for _ in range(ranks)]
+        "cluster.workers.learner.split", lambda costs, ranks: [[] for _ in range(ranks)]
     )
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayError
 
-from cluster.process import Process
+from cluster.workers.process import Process
 from videothinker.errors import Lost
 
 

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from cluster.fleet import Loader
-from cluster.pool import Occupancy, Pool
-from cluster.utilisation import observe, shares, waits_for
-from videothinker.config import FaultsConfig
-from videothinker.metrics import ROLE_SECONDS
+from cluster.workers.fleet import Loader
+from cluster.workers.occupancy import observe, shares, waits_for
+from cluster.workers.pool import Occupancy, Pool
+from videothinker.config.settings import FaultsConfig
+from videothinker.process.metrics import ROLE_SECONDS
 
 
 def idle(count: int) -> Occupancy:

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from cluster.pool import Notice, Pool
-from videothinker.config import FaultsConfig
+from cluster.workers.pool import Notice, Pool
+from videothinker.config.settings import FaultsConfig
 from videothinker.errors import GivenUp, InputError, Lost, VideoThinkerError
 
 FAULTS = FaultsConfig(backoff_seconds=0.001, restarts=2, attempts=3)

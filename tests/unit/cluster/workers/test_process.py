@@ -9,8 +9,8 @@ import pytest
 from ray.exceptions import ActorUnschedulableError, ObjectLostError
 from stand_ins import Engine, Here
 
-from cluster.process import last_line
-from videothinker.config import FaultsConfig
+from cluster.workers.process import last_line
+from videothinker.config.settings import FaultsConfig
 from videothinker.errors import InputLost, Lost
 
 FAULTS = FaultsConfig(heartbeat_seconds=0.02, silent_seconds=0.4)

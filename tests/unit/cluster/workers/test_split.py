@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from cluster.learner_group import cost, split
+from cluster.workers.learner import cost, split
 from videothinker.types import Completion, Question, RolloutGroup
 
 

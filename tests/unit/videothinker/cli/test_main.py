@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from videothinker import cli, commands
-from videothinker.cli import main
-from videothinker.commands import Outcome
-from videothinker.data.store import write_questions
+from videothinker.cli import commands
+from videothinker.cli.commands import Outcome
+from videothinker.cli.main import BENCHMARKS, main
+from videothinker.data.questions import write_questions
 from videothinker.errors import ConfigError, InputError, WeightsError
 from videothinker.types import Question
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 CDPO = str(ROOT / "configs" / "cdpo.yaml")
 VERBS = [
     "quickstart",
@@ -289,12 +289,13 @@ def run(code: str) -> subprocess.Popen[bytes]:
 def test_a_signal_ends_a_verb_with_one_line_and_130(number: int) -> None:
     code = (
         "import time\n"
-        "from videothinker import cli, commands\n"
+        "from videothinker.cli import commands\n"
+        "from videothinker.cli.main import main\n"
         "def wait(arguments):\n"
         "    print('ready', flush=True)\n"
         "    time.sleep(30)\n"
         "commands.status = wait\n"
-        "raise SystemExit(cli.main(['status', 'run']))\n"
+        "raise SystemExit(main(['status', 'run']))\n"
     )
     with run(code) as process:
         assert process.stdout
@@ -309,12 +310,13 @@ def test_a_signal_ends_a_verb_with_one_line_and_130(number: int) -> None:
 def test_a_reader_that_leaves_early_is_no_error() -> None:
     code = (
         "import sys, time\n"
-        "from videothinker import cli, commands\n"
+        "from videothinker.cli import commands\n"
+        "from videothinker.cli.main import main\n"
         "def much(arguments):\n"
         "    sys.stdin.readline()\n"
         "    return commands.Outcome(text='x' * 1_000_000)\n"
         "commands.status = much\n"
-        "raise SystemExit(cli.main(['status', 'run']))\n"
+        "raise SystemExit(main(['status', 'run']))\n"
     )
     reader, writer = os.pipe()
     with subprocess.Popen(
@@ -350,9 +352,9 @@ def test_mini_writes_a_world(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_benchmark_names_in_the_help_are_those_of_the_evaluation() -> None:
-    from videothinker import evaluation
+    from videothinker.evaluation import scores
 
-    assert tuple(cli.BENCHMARKS.split(", ")) == evaluation.BENCHMARKS
+    assert tuple(BENCHMARKS.split(", ")) == scores.BENCHMARKS
 
 
 def test_progress_goes_to_stderr_so_that_stdout_is_the_result(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from videothinker.cli import main
-from videothinker.cli_mini import KNOBS
+from videothinker.cli.main import main
+from videothinker.cli.mini_arguments import KNOBS
 from videothinker.mini.settings import World
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from videothinker.doctor import port_findings
-from videothinker.doctor_ports import REMEDIES, Listener, _ports, listeners, owner, said
+from videothinker.cli.doctor import port_findings
+from videothinker.cli.ports import REMEDIES, Listener, _ports, listeners, owner, said
 
 
 def listener(address: str, port: int = 9, owner: str = "Ray", pid: int = 1) -> Listener:
@@ -29,7 +29,7 @@ def listener(address: str, port: int = 9, owner: str = "Ray", pid: int = 1) -> L
         (["/usr/bin/prometheus", "--config.file=x"], "Prometheus"),
         (["/usr/sbin/grafana-server"], "Grafana"),
         (["sshd:", "me@pts/0"], None),
-        (["vim", "videothinker/doctor.py"], None),
+        (["vim", "videothinker/cli/doctor.py"], None),
         ([], None),
     ],
 )

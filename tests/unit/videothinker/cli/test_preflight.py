@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from videothinker.cli import main
+from videothinker.cli.main import main
+from videothinker.cli.preflight import asked_config, missing_files
 from videothinker.errors import InputError
-from videothinker.training import asked_config, missing_files
 
-CDPO = Path(__file__).parents[3] / "configs" / "cdpo.yaml"
+CDPO = Path(__file__).parents[4] / "configs" / "cdpo.yaml"
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_folder_that_is_not_there_is_refused(upload: Path) -> None:
 def test_resuming_a_finished_run_shows_its_results(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("videothinker.training.check_paths", lambda config: [])
+    monkeypatch.setattr("videothinker.cli.preflight.check_paths", lambda config: [])
     (tmp_path / "config.yaml").write_text(CDPO.read_text())
     (tmp_path / "summary.json").write_text('{"finished": 1.0, "models": []}')
     assert main(["train", "--resume", str(tmp_path)]) == 0

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from videothinker.config import RunConfig
-from videothinker.config_checks import cross_checks
+from videothinker.config.checks import cross_checks
+from videothinker.config.settings import RunConfig
 
 
 def problems(out: Path, **learner: Any) -> list[str]:

@@ -5,14 +5,14 @@ import pytest
 import yaml
 from safetensors.numpy import save_file
 
-from videothinker.config import RunConfig
-from videothinker.config_checks import check_paths
-from videothinker.config_file import load_config, to_yaml
-from videothinker.data.store import write_questions
+from videothinker.config.checks import check_paths
+from videothinker.config.loading import load_config, to_yaml
+from videothinker.config.settings import RunConfig
+from videothinker.data.questions import write_questions
 from videothinker.errors import ConfigError, InputError
 from videothinker.types import Question
 
-CONFIGS = Path(__file__).parents[3] / "configs"
+CONFIGS = Path(__file__).parents[4] / "configs"
 SHIPPED = sorted({*CONFIGS.glob("*.yaml")} - {*CONFIGS.glob("study*.yaml")})  # those are no runs
 CDPO = CONFIGS / "cdpo.yaml"
 PAPER = CONFIGS / "paper.yaml"

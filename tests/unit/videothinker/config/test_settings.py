@@ -3,8 +3,14 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from videothinker.config import ClusterConfig, KLConfig, LearnerConfig, RunConfig, StageConfig
-from videothinker.config_file import dotted_keys
+from videothinker.config.loading import dotted_keys
+from videothinker.config.settings import (
+    ClusterConfig,
+    KLConfig,
+    LearnerConfig,
+    RunConfig,
+    StageConfig,
+)
 
 SMALLEST = {
     "name": "x",

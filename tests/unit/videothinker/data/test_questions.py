@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from videothinker.data.clevrer_rules import Evidence, OptionEvidence
-from videothinker.data.store import SCHEMA, read_questions, write_evidence, write_questions
+from videothinker.data.clevrer.rules import Evidence, OptionEvidence
+from videothinker.data.questions import SCHEMA, read_questions, write_evidence, write_questions
 from videothinker.errors import InputError
 from videothinker.types import Question
 

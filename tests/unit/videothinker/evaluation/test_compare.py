@@ -7,10 +7,10 @@ from typing import Any, get_args
 
 import pytest
 
-from videothinker.compare import BenchmarkName, compare, label
 from videothinker.errors import InputError
-from videothinker.evaluation import BENCHMARKS
-from videothinker.published import PUBLISHED, TITLES
+from videothinker.evaluation.compare import BenchmarkName, compare, label
+from videothinker.evaluation.published import PUBLISHED, TITLES
+from videothinker.evaluation.scores import BENCHMARKS
 
 CDPO = "runs/cdpo/stages/cdpo/model"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from videothinker.benchmarks.estimates import (
+from videothinker.evaluation.intervals import (
     chance,
     majority,
     mean_of_shares,

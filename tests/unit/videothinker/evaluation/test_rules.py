@@ -2,7 +2,7 @@
 
 import pytest
 
-from videothinker.benchmarks.rules import OFFICIAL, equals_solution, named_set, settled
+from videothinker.evaluation.rules import OFFICIAL, equals_solution, named_set, settled
 from videothinker.types import Question
 
 TEXTS = ("red ball", "blue box", "green cone", "grey cube", "pink ring", "tall tower")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from videothinker.data.store import write_questions
+from videothinker.data.questions import write_questions
 from videothinker.errors import InputError
-from videothinker.evaluation import BENCHMARKS, Scoring, diagnose, load, score, wilson
+from videothinker.evaluation.scores import BENCHMARKS, Scoring, diagnose, load, score, wilson
 from videothinker.types import Question
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from videothinker.shortcuts import agreement, answered, guessing_share, label, rotations
+from videothinker.evaluation.shortcuts import agreement, answered, guessing_share, label, rotations
 from videothinker.types import Question
 
 

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from videothinker.divergence import exact_divergence, k1, k2, k3, policy
+from videothinker.method.divergence import exact_divergence, k1, k2, k3, policy
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "objective.md"
+DOCUMENT = Path(__file__).parents[4] / "docs" / "objective.md"
 FAR = 50.0  # a bound that nothing here reaches
 Estimate = Callable[[Tensor, Tensor, float], Tensor]
 SAMPLED = [k1, k2, k3, policy]

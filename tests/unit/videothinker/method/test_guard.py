@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from videothinker.config import GuardConfig, KLConfig, StageConfig
-from videothinker.config_file import load_config, to_yaml
+from videothinker.config.loading import load_config, to_yaml
+from videothinker.config.settings import GuardConfig, KLConfig, StageConfig
 from videothinker.errors import ConfigError
-from videothinker.guard import Guard, HeldCoefficient, Steering, Verdict, stop_message
+from videothinker.method.guard import Guard, HeldCoefficient, Steering, Verdict, stop_message
 
 WINDOW = 4
 HEALTHY = {

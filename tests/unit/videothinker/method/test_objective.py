@@ -10,7 +10,7 @@ import torch
 from batches import random_batch, slope, without_reward
 from torch import Tensor
 
-from videothinker.objective import (
+from videothinker.method.objective import (
     group_advantages,
     k3,
     masked_mean,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from videothinker.objective import policy_loss
+from videothinker.method.objective import policy_loss
 
 ONE = torch.ones(1, 1)
 

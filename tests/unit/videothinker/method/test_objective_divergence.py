@@ -9,8 +9,8 @@ import torch
 from batches import random_batch, slope, without_reward
 from torch import Tensor
 
-from videothinker.divergence import exact_divergence
-from videothinker.objective import policy_loss
+from videothinker.method.divergence import exact_divergence
+from videothinker.method.objective import policy_loss
 
 ONE = torch.ones(1, 1)
 SAMPLED = ("k1", "k2", "k3", "policy")

@@ -10,7 +10,7 @@ import torch
 from batches import random_batch, slope, without_reward
 from torch import Tensor
 
-from videothinker.objective import policy_loss
+from videothinker.method.objective import policy_loss
 
 ONE = torch.ones(1, 1)
 ANCHOR = torch.tensor([0.5, 0.1, -0.7, 1.2], dtype=torch.float64)  # logits of a vocabulary of four

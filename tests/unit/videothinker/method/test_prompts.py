@@ -2,8 +2,8 @@
 
 import pytest
 
-from videothinker.benchmarks.rules import OFFICIAL, equals_solution
-from videothinker.prompts import asked, messages, training_text
+from videothinker.evaluation.rules import OFFICIAL, equals_solution
+from videothinker.method.prompts import asked, messages, training_text
 from videothinker.types import Question
 
 QUESTION = Question(

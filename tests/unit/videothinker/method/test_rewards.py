@@ -6,9 +6,9 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from videothinker.config import RewardName
+from videothinker.config.settings import RewardName
 from videothinker.errors import InputError
-from videothinker.rewards import (
+from videothinker.method.rewards import (
     REWARDS,
     format_reward,
     score,

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from videothinker.config import KLConfig
-from videothinker.scoring import answer_start, divergence_mask, score_group
+from videothinker.config.settings import KLConfig
+from videothinker.method.scoring import answer_start, divergence_mask, score_group
 from videothinker.types import AnchorScores, Completion, Question, RolloutGroup
 
 pytest.importorskip("torch")  # here, because importing it takes longer than a test may

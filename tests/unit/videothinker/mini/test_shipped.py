@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from videothinker.budget import read_budget
 from videothinker.errors import InputError
 from videothinker.mini import SHIPPED_BASE
-from videothinker.mini.base import BUDGET, build_base, make_config
-from videothinker.mini.tokenizer import make_tokenizer
-from videothinker.weights import model_digest
+from videothinker.mini.base.build import BUDGET, build_base, make_config
+from videothinker.mini.base.tokenizer import make_tokenizer
+from videothinker.model.budget import read_budget
+from videothinker.model.checkpoint import model_digest
 
 PAGE = Path(__file__).parents[4] / "docs" / "mini.md"
 

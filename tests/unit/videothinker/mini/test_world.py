@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from mini_worlds import WORLDS
 
-from videothinker.data.clevrer import bias_label
-from videothinker.data.clevrer_rules import RULES
+from videothinker.data.clevrer.prepare import bias_label
+from videothinker.data.clevrer.rules import RULES
 from videothinker.mini.physics import simulate
 from videothinker.mini.settings import WORDINGS, World
 from videothinker.mini.world import Kind, Scene, is_sound, make_scene

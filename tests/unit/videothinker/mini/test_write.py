@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from mini_worlds import WORLDS
 
-from videothinker.data.clevrer import prepare
-from videothinker.data.store import read_questions
+from videothinker.data.clevrer.prepare import prepare
+from videothinker.data.questions import read_questions
 from videothinker.errors import InputError
 from videothinker.mini.render import draw, patches
 from videothinker.mini.settings import World

@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 from videothinker import __version__
-from videothinker.config import KLConfig, VideoConfig
-from videothinker.model_card import ModelLineage, describe, license_in, model_card
+from videothinker.config.settings import KLConfig, VideoConfig
+from videothinker.model.card import ModelLineage, describe, license_in, model_card
 
 
 def lineage(**changes: Any) -> ModelLineage:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from videothinker.budget import PAPER_EVALUATION, read_budget
-from videothinker.config import KLConfig, VideoConfig
+from videothinker.config.settings import KLConfig, VideoConfig
+from videothinker.model.budget import PAPER_EVALUATION, read_budget
+from videothinker.model.card import ModelLineage
+from videothinker.model.checkpoint import generation_settings, model_digest, save_model, with_cache
 from videothinker.model.policy import Policy, load_model
-from videothinker.model_card import ModelLineage
-from videothinker.weights import generation_settings, model_digest, save_model, with_cache
 
 QWEN = {
     "bos_token_id": 151643,

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from videothinker.errors import WeightsError
+from videothinker.model.parts import as_part, checksum, divided, tensors_in
 from videothinker.types import StoredTensor, WeightsPart
-from videothinker.weights_parts import as_part, checksum, divided, tensors_in
 
 
 @pytest.fixture

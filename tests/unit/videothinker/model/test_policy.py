@@ -11,11 +11,11 @@ import pytest
 import torch
 from naive import naive_logprobs
 
-from videothinker.config import VideoConfig
+from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
+from videothinker.method.prompts import training_text
 from videothinker.model.policy import Policy, completion_mask, load_model, token_scores
 from videothinker.model.processing import ClipSource, PromptBuilder
-from videothinker.prompts import training_text
 from videothinker.types import Prompt, Question
 
 

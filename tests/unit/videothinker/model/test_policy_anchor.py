@@ -9,8 +9,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from videothinker.divergence import exact_divergence
 from videothinker.errors import InputError
+from videothinker.method.divergence import exact_divergence
 from videothinker.model.policy import Anchored, load_head, load_model, token_scores
 
 FORBIDDEN = [4, 7]

@@ -16,7 +16,7 @@ from hostile_data import Bomb
 from videothinker.errors import InputError
 from videothinker.model.policy import load_model
 from videothinker.model.processing import PromptBuilder
-from videothinker.model_files import require_safe
+from videothinker.model.safe import require_safe
 
 Load = Callable[[Path], Any]
 

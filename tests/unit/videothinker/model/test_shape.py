@@ -5,7 +5,7 @@ import pytest
 from safetensors import safe_open
 
 from videothinker.errors import InputError
-from videothinker.model_shape import KNOWN, ModelShape, shape_of
+from videothinker.model.shape import KNOWN, ModelShape, shape_of
 
 SMALL = KNOWN["Qwen2.5-VL-3B-Instruct"]
 LARGE = KNOWN["Qwen2.5-VL-7B-Instruct"]

@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from videothinker import disk
-from videothinker.config import RunConfig
-from videothinker.config_checks import check_paths
-from videothinker.config_file import load_config
-from videothinker.model_shape import shape_of
+from videothinker.config.checks import check_paths
+from videothinker.config.loading import load_config
+from videothinker.config.settings import RunConfig
+from videothinker.model.shape import shape_of
+from videothinker.planning import disk
 
-CONFIGS = Path(__file__).parents[3] / "configs"
+CONFIGS = Path(__file__).parents[4] / "configs"
 
 
 def paper(*changes: str) -> RunConfig:

@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from videothinker.config import RunConfig
-from videothinker.config_file import load_config
-from videothinker.layout import MARGIN, Layout, Machine, layouts, seatings
-from videothinker.model_shape import KNOWN
+from videothinker.config.loading import load_config
+from videothinker.config.settings import RunConfig
+from videothinker.model.shape import KNOWN
+from videothinker.planning.layout import MARGIN, Layout, Machine, layouts, seatings
 
-CONFIGS = Path(__file__).parents[3] / "configs"
+CONFIGS = Path(__file__).parents[4] / "configs"
 SHAPE = KNOWN["Qwen2.5-VL-3B-Instruct"]
 A6000 = Machine(gpus=2, gpu_gb=48, host_gb=128)
 

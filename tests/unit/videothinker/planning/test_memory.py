@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from videothinker.config import RunConfig
-from videothinker.config_file import load_config
-from videothinker.memory import (
+from videothinker.config.loading import load_config
+from videothinker.config.settings import RunConfig
+from videothinker.model.policy import LOGITS_AT_ONCE as REAL_LOGITS_AT_ONCE
+from videothinker.model.policy import TOKENS_AT_ONCE as REAL_TOKENS_AT_ONCE
+from videothinker.model.shape import KNOWN, ModelShape
+from videothinker.planning.memory import (
     LOGITS_AT_ONCE,
     TOKENS_AT_ONCE,
     activations,
@@ -17,11 +20,8 @@ from videothinker.memory import (
     learner_need,
     store_gb,
 )
-from videothinker.model.policy import LOGITS_AT_ONCE as REAL_LOGITS_AT_ONCE
-from videothinker.model.policy import TOKENS_AT_ONCE as REAL_TOKENS_AT_ONCE
-from videothinker.model_shape import KNOWN, ModelShape
 
-CONFIGS = Path(__file__).parents[3] / "configs"
+CONFIGS = Path(__file__).parents[4] / "configs"
 SHAPE: ModelShape = KNOWN["Qwen2.5-VL-3B-Instruct"]
 
 

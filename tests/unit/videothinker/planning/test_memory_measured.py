@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from videothinker.memory import SAVED_PER_HIDDEN, SAVED_PER_INNER
-from videothinker.mini.base import make_config
-from videothinker.mini.tokenizer import make_tokenizer
+from videothinker.mini.base.build import make_config
+from videothinker.mini.base.tokenizer import make_tokenizer
 from videothinker.model.policy import Policy
+from videothinker.planning.memory import SAVED_PER_HIDDEN, SAVED_PER_INNER
 from videothinker.types import Prompt, Question
 
 HIDDEN, INNER, VISION_HIDDEN, VISION_INNER = 256, 1376, 160, 428

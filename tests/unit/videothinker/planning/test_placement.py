@@ -2,15 +2,15 @@ from pathlib import Path
 
 import pytest
 
-from videothinker.config import RunConfig
-from videothinker.config_checks import cross_checks
-from videothinker.config_file import load_config
+from videothinker.config.checks import cross_checks
+from videothinker.config.loading import load_config
+from videothinker.config.settings import RunConfig
 from videothinker.errors import PlacementError
-from videothinker.layout import Machine, Role
-from videothinker.model_shape import KNOWN
-from videothinker.placement import Change, fastest, gains, grow, plan, remedies
+from videothinker.model.shape import KNOWN
+from videothinker.planning.layout import Machine, Role
+from videothinker.planning.placement import Change, fastest, gains, grow, plan, remedies
 
-CONFIGS = Path(__file__).parents[3] / "configs"
+CONFIGS = Path(__file__).parents[4] / "configs"
 SHAPE = KNOWN["Qwen2.5-VL-3B-Instruct"]
 LARGE = KNOWN["Qwen2.5-VL-7B-Instruct"]
 TWO_A6000 = [Machine(gpus=2, gpu_gb=48, host_gb=128)]

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from videothinker import planning
-from videothinker.cli import main
-from videothinker.config_file import load_config
-from videothinker.cost_model import CONSTANTS
-from videothinker.layout import Load
-from videothinker.planning import bar, machines_of
+from videothinker.cli.main import main
+from videothinker.config.loading import load_config
+from videothinker.planning import plan
+from videothinker.planning.layout import Load
+from videothinker.planning.plan import bar, machines_of
+from videothinker.planning.speed import CONSTANTS
 
-CONFIGS = Path(__file__).parents[3] / "configs"
+CONFIGS = Path(__file__).parents[4] / "configs"
 TWO_A6000 = ["--gpus", "2", "--gpu-memory", "48", "--host-memory", "128"]
 PLANS = {
     "cdpo_2xa6000": TWO_A6000,
@@ -93,21 +93,21 @@ def test_a_dry_run_says_what_the_run_takes_at_least(capsys: Capture) -> None:
 
 def test_what_fits_nowhere_or_is_unknown_takes_nothing_that_could_be_said() -> None:
     for asked in (["rollout.cache_gb=900"], ["model.path=elsewhere"]):
-        assert planning.least(load_config(CONFIGS / "paper.yaml", asked)) == ""
-    assert planning.least(load_config(CONFIGS / "quickstart.yaml")) == ""
+        assert plan.least(load_config(CONFIGS / "paper.yaml", asked)) == ""
+    assert plan.least(load_config(CONFIGS / "quickstart.yaml")) == ""
 
 
 def test_a_containers_limit_counts_where_it_is_lower(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "memory.max"
-    monkeypatch.setattr(planning, "CONTAINER_LIMIT", file)
-    whole = planning.memory_here()
+    monkeypatch.setattr(plan, "CONTAINER_LIMIT", file)
+    whole = plan.memory_here()
     file.write_text("500000000\n")
-    assert planning.memory_here() == 0.5
+    assert plan.memory_here() == 0.5
     for no_limit in ("max\n", f"{2**62}\n"):
         file.write_text(no_limit)
-        assert planning.memory_here() == whole
+        assert plan.memory_here() == whole
 
 
 def test_this_machines_memory_is_taken_where_none_is_given() -> None:
@@ -131,7 +131,7 @@ def test_planning_needs_none_of_the_large_packages() -> None:
     import sys
 
     code = (
-        "import sys; from videothinker.cli import main\n"
+        "import sys; from videothinker.cli.main import main\n"
         f"assert main({words('paper', *TWO_A6000)!r}) == 0\n"
         "print({'torch', 'ray', 'vllm', 'deepspeed', 'transformers'} & set(sys.modules))"
     )

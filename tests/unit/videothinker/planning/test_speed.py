@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from videothinker.config import RunConfig
-from videothinker.config_file import load_config
-from videothinker.cost_model import (
+from videothinker.config.loading import load_config
+from videothinker.config.settings import RunConfig
+from videothinker.model.shape import KNOWN
+from videothinker.planning.speed import (
     CONSTANTS,
     Crew,
     adam_seconds,
@@ -17,9 +18,8 @@ from videothinker.cost_model import (
     row_flops,
     usual,
 )
-from videothinker.model_shape import KNOWN
 
-CONFIGS = Path(__file__).parents[3] / "configs"
+CONFIGS = Path(__file__).parents[4] / "configs"
 SHAPE = KNOWN["Qwen2.5-VL-3B-Instruct"]
 TWO_A6000 = Crew(
     ranks=1,
@@ -101,7 +101,7 @@ def test_a_stage_without_a_divergence_scores_nothing() -> None:
 def test_a_quickstart_step_on_two_cores_takes_about_a_second(mini_base: Path) -> None:
     """Measured, medians of 24 steps of CDPO: 0.82 in all, score 0.14. Too much is expected:
     completions are shorter than half of `sampling.max_tokens`, which no plan can know."""
-    from videothinker.model_shape import shape_of
+    from videothinker.model.shape import shape_of
 
     quickstart = load_config(CONFIGS / "quickstart.yaml")
     times = predict(quickstart, shape_of(mini_base), replace(TWO_A6000, gpu_gb=0.0))
@@ -112,7 +112,7 @@ def test_a_quickstart_step_on_two_cores_takes_about_a_second(mini_base: Path) ->
 def test_side_by_side_on_cores_each_is_slower_but_never_slower_than_in_turn(
     mini_base: Path,
 ) -> None:
-    from videothinker.model_shape import shape_of
+    from videothinker.model.shape import shape_of
 
     quickstart = load_config(CONFIGS / "quickstart.yaml")
     times = predict(quickstart, shape_of(mini_base), replace(TWO_A6000, gpu_gb=0.0))

@@ -6,8 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from videothinker import address
-from videothinker.address import INTERFACES, LOOPBACK, interface_of, listening, own_address, stay_on
+from videothinker.process import address
+from videothinker.process.address import (
+    INTERFACES,
+    LOOPBACK,
+    interface_of,
+    listening,
+    own_address,
+    stay_on,
+)
 
 TWO = {"lo": ["127.0.0.1", "::1"], "eth7": ["192.0.2.7", "fd00::7"]}
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from counting import flops, rows_into
 
-from learner.actor import row_sizes
-from videothinker.config import VideoConfig
+from learner.rank import row_sizes
+from videothinker.config.settings import VideoConfig
+from videothinker.method.prompts import training_text
 from videothinker.model.policy import Policy, load_model
 from videothinker.model.processing import ClipSource, PromptBuilder
-from videothinker.prompts import training_text
 from videothinker.types import Completion, Prompt, Question, RolloutGroup, ScoredGroup
 
 LENGTHS = (19, 16, 22, 18, 20, 17, 23, 19)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from videothinker import metrics
-from videothinker.config import RunConfig
+from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
-from videothinker.metrics import (
+from videothinker.process import metrics
+from videothinker.process.metrics import (
     EVERYWHERE,
     EXPORTED,
     own_address,

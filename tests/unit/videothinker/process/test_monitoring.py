@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from videothinker.metrics import EXPORTED
+from videothinker.process.metrics import EXPORTED
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 PAGE = (ROOT / "docs" / "metrics.md").read_text()
 RULES = yaml.safe_load((ROOT / "configs" / "prometheus" / "rules.yml").read_text())
 PROMETHEUS = yaml.safe_load((ROOT / "configs" / "prometheus" / "prometheus.yml").read_text())

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 CHILD = (
-    "import os, signal; from cluster.orphan import end_with_parent; end_with_parent();"
+    "import os, signal; from videothinker.process.orphan import end_with_parent; end_with_parent();"
     " print(os.getpid(), flush=True); os.kill(os.getpid(), signal.SIGSTOP)"
 )
 PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {CHILD!r}])"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from videothinker.pulse import Pulse
+from videothinker.process.pulse import Pulse
 
 
 def test_a_process_says_what_it_began_last() -> None:

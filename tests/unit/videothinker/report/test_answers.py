@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from validation_answers import answered_run, by_letters, question, reply
 
-from videothinker import report_answers
-from videothinker.report import write_report
+from videothinker.report import answers
+from videothinker.report.page import write_report
 
 TITLE = "The same questions, put to every model"
 QUESTIONS = [
@@ -58,7 +58,7 @@ def test_every_outcome_is_counted_and_names_its_clip(tmp_path: Path) -> None:
 def test_rarer_outcomes_are_counted_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report_answers, "ROWS", 1)
+    monkeypatch.setattr(answers, "ROWS", 1)
     letters = {"base": "AABBA", "grpo": "AABBA", "x": "AAABA", "y": "AABBB", "cdpo": "ABBBA"}
     page = words(page_of(write(tmp_path, letters)))
     assert "1 of 4 in 1 rarer way" in page

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from videothinker.charts import (
+from videothinker.report.charts import (
     Bar,
     Dot,
     Mark,

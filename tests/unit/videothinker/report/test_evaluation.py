@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from videothinker.compare import Score
-from videothinker.data.store import write_questions
+from videothinker.data.questions import write_questions
 from videothinker.errors import InputError
-from videothinker.report_evaluation import verdict, write_evaluation_report
+from videothinker.evaluation.compare import Score
+from videothinker.report.evaluation import verdict, write_evaluation_report
 from videothinker.types import Question
 
 HOSTILE = "<script>alert('&')</script>"

@@ -6,8 +6,8 @@ import pytest
 from validation_answers import answered_run, by_letters, keep, question, reply
 
 from videothinker.errors import InputError
-from videothinker.outcomes import Asked, Outcome, examples, outcomes, parts, read_asked
-from videothinker.snapshot import read_snapshot
+from videothinker.report.outcomes import Asked, Outcome, examples, outcomes, parts, read_asked
+from videothinker.status.snapshot import read_snapshot
 from videothinker.types import Question
 
 KIND = [question(f"i{number}", "inferential") for number in range(8)]

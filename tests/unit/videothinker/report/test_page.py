@@ -12,12 +12,12 @@ import pytest
 import yaml
 from evaluated_models import model
 
-from videothinker.data.clips import ClipStore
 from videothinker.errors import InputError
-from videothinker.report import write_report
-from videothinker.report_groups import choose
-from videothinker.run import RunDirectory
+from videothinker.report.groups import choose
+from videothinker.report.page import write_report
+from videothinker.run.directory import RunDirectory
 from videothinker.types import Completion, Question, RolloutGroup, ScoredGroup
+from videothinker.video.clips import ClipStore
 
 CONFIG = """\
 name: trial

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from evaluated_models import estimate, model
 
-from videothinker.report_results import claim, difference, evaluated, lead, results_table, verdict
-from videothinker.run import RunDirectory
-from videothinker.snapshot import Snapshot, read_snapshot
+from videothinker.report.results import claim, difference, evaluated, lead, results_table, verdict
+from videothinker.run.directory import RunDirectory
+from videothinker.status.snapshot import Snapshot, read_snapshot
 
 BASE, BIAS, CDPO = model("base", 85, 31), model("bias", 99, 2), model("cdpo", 88, 42)
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from videothinker.config import DataConfig, VideoConfig
-from videothinker.data.clips import ClipFolder, ClipStore
-from videothinker.data.decoder import Decoder
-from videothinker.data.frames import Clip, clip_digest, content_digest
+from videothinker.config.settings import DataConfig, VideoConfig
 from videothinker.errors import VideoThinkerError
-from videothinker.thumbnails import Stills, png
+from videothinker.report.stills import Stills, png
+from videothinker.video.clips import ClipFolder, ClipStore
+from videothinker.video.decoder import Decoder
+from videothinker.video.frames import Clip, clip_digest, content_digest
 
 
 def test_a_png_holds_exactly_the_pixels() -> None:

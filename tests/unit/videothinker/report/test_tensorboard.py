@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from videothinker.cli import main
-from videothinker.run import RunDirectory
-from videothinker.tensorboard import write_events
+from videothinker.cli.main import main
+from videothinker.report.tensorboard import write_events
+from videothinker.run.directory import RunDirectory
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from videothinker.report_timeline import happenings, mishaps_section, timeline_section
-from videothinker.run import RunDirectory
-from videothinker.snapshot import read_snapshot
+from videothinker.report.timeline import happenings, mishaps_section, timeline_section
+from videothinker.run.directory import RunDirectory
+from videothinker.status.snapshot import read_snapshot
 
 HOSTILE = "<script>alert('&')</script>"
 

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from videothinker.data.answers import Answer, Drawing, read_answers, write_answers
 from videothinker.errors import InputError
+from videothinker.run.answers import Answer, Drawing, read_answers, write_answers
 
 
 def answer(question: str, drawing: Drawing, text: str) -> Answer:

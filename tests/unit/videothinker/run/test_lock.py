@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from videothinker.config import RunConfig
-from videothinker.config_file import first_difference
-from videothinker.driving import driving
+from videothinker.config.loading import first_difference
+from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
-from videothinker.life import driven
-from videothinker.run import LOCK, RunDirectory
+from videothinker.run.directory import LOCK, RunDirectory
+from videothinker.run.lock import driving
+from videothinker.status.life import driven
 
 Make = Callable[..., RunConfig]
 
@@ -63,7 +63,7 @@ def test_a_killed_driver_leaves_the_run_to_the_next(make: Make) -> None:
     config = make()
     begun(config)
     code = (
-        "import sys, time; from pathlib import Path; from videothinker.driving import locked\n"
+        "import sys, time; from pathlib import Path; from videothinker.run.lock import locked\n"
         "with locked(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)\n"
     )
     with subprocess.Popen(

@@ -11,9 +11,9 @@ import pytest
 import torch
 from batches import random_batch, slope
 
-from videothinker.data.replay import read_replay, write_replay
 from videothinker.errors import InputError
-from videothinker.objective import policy_loss, replay
+from videothinker.method.objective import policy_loss, replay
+from videothinker.run.replay import read_replay, write_replay
 from videothinker.types import Completion
 
 LAST = torch.tensor([False, False, False, True])

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from videothinker import control
-from videothinker.driving import locked
 from videothinker.errors import InputError, VideoThinkerError
-from videothinker.run import WISH, RunDirectory
+from videothinker.run import wishes
+from videothinker.run.directory import WISH, RunDirectory
+from videothinker.run.lock import locked
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def driver(run: RunDirectory, then: Callable[[dict[str, Any]], None]) -> Iterato
     def drive() -> None:
         with locked(run.path):
             ready.set()
-            while (wish := control.read_wish(run.path)) is None:
+            while (wish := wishes.read_wish(run.path)) is None:
                 if end.wait(0.01):
                     return
             then(wish)
@@ -56,7 +56,7 @@ def test_stop_waits_until_the_driver_has_let_go_and_returns_its_last_word(
         run.status(state="stopped", step=5)
 
     with driver(run, stops):
-        status = control.stop(run.path, seconds=20)
+        status = wishes.stop(run.path, seconds=20)
     assert (status["state"], status["step"]) == ("stopped", 5)
     assert "the last step took 12 s" in capsys.readouterr().err
 
@@ -67,8 +67,8 @@ def test_a_stop_that_takes_longer_than_its_limit_says_how_long_steps_take(
     late = threading.Event()
     with driver(run, lambda wish: late.wait() and None):
         with pytest.raises(VideoThinkerError, match=r"within 0.3 s, and still will; .* 12 s"):
-            control.stop(run.path, seconds=0.3)
-        assert control.stop_asked(run.path), "the wish stands"
+            wishes.stop(run.path, seconds=0.3)
+        assert wishes.stop_asked(run.path), "the wish stands"
         late.set()
 
 
@@ -76,7 +76,7 @@ def test_without_locks_a_stop_is_believed_to_its_answer_and_the_last_word(
     run: RunDirectory,
 ) -> None:
     def answer() -> None:
-        while (wish := control.read_wish(run.path)) is None:
+        while (wish := wishes.read_wish(run.path)) is None:
             time.sleep(0.01)
         run.status(control={"id": wish["id"]})
         time.sleep(0.3)
@@ -84,7 +84,7 @@ def test_without_locks_a_stop_is_believed_to_its_answer_and_the_last_word(
 
     thread = threading.Thread(target=answer)
     thread.start()
-    assert control.stop(run.path, seconds=20)["state"] == "stopped"
+    assert wishes.stop(run.path, seconds=20)["state"] == "stopped"
     thread.join()
 
 
@@ -93,14 +93,14 @@ def test_a_run_that_fails_before_it_could_stop_is_no_success(run: RunDirectory) 
         driver(run, lambda wish: run.status(state="failed", error="no disk") and None),
         pytest.raises(VideoThinkerError, match="failed before it could stop: no disk"),
     ):
-        control.stop(run.path, seconds=20)
+        wishes.stop(run.path, seconds=20)
 
 
 def test_nobody_waits_for_the_answer_of_a_run_that_nobody_drives(run: RunDirectory) -> None:
     with locked(run.path):
         pass
     started = time.monotonic()
-    for wish in (lambda: control.stop(run.path, 60), lambda: control.scale(run.path, 2, None)):
+    for wish in (lambda: wishes.stop(run.path, 60), lambda: wishes.scale(run.path, 2, None)):
         with pytest.raises(VideoThinkerError, match="nobody answers; its state is 'training'"):
             wish()
     assert time.monotonic() - started < 5
@@ -113,7 +113,7 @@ def test_a_driver_that_dies_before_it_answers_is_not_waited_for(run: RunDirector
         driver(run, lambda wish: None),
         pytest.raises(VideoThinkerError, match="nobody answers"),
     ):
-        control.scale(run.path, 2, None)
+        wishes.scale(run.path, 2, None)
     assert time.monotonic() - started < 5
     assert not (run.path / WISH).exists(), "a wish was left behind"
 
@@ -121,12 +121,12 @@ def test_a_driver_that_dies_before_it_answers_is_not_waited_for(run: RunDirector
 def test_a_run_that_is_about_to_stop_is_not_scaled(run: RunDirectory) -> None:
     (run.path / WISH).write_text(json.dumps({"id": "a", "stop": True}))
     with locked(run.path), pytest.raises(VideoThinkerError, match="about to stop"):
-        control.scale(run.path, 2, None)
+        wishes.scale(run.path, 2, None)
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a run"):
-        control.stop(tmp_path, 1)
+        wishes.stop(tmp_path, 1)
 
 
 def test_a_stop_meant_for_an_earlier_driver_is_forgotten_and_a_scaling_is_not(
@@ -135,7 +135,7 @@ def test_a_stop_meant_for_an_earlier_driver_is_forgotten_and_a_scaling_is_not(
     file = run.path / WISH
     file.write_text(json.dumps({"id": "a", "rollouts": 2, "scorers": None}))
     RunDirectory.open(run.path)
-    assert control.read_wish(run.path)
+    assert wishes.read_wish(run.path)
     file.write_text(json.dumps({"id": "b", "stop": True}))
     RunDirectory.open(run.path)
-    assert control.read_wish(run.path) is None
+    assert wishes.read_wish(run.path) is None

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from videothinker.latest_group import latest_group
-from videothinker.life import life
-from videothinker.run import RunDirectory
-from videothinker.snapshot import read_snapshot
-from videothinker.status_screen import Screen, as_dict, screen, spark
+from videothinker.run.directory import RunDirectory
+from videothinker.status.latest_group import latest_group
+from videothinker.status.life import life
+from videothinker.status.screen import Screen, as_dict, screen, spark
+from videothinker.status.snapshot import read_snapshot
 from videothinker.terminal_text import columns
 from videothinker.types import Completion, Question, RolloutGroup, ScoredGroup
 

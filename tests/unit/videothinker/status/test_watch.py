@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from cli_process import heed_ctrl_c
 
-from videothinker.cli import main
-from videothinker.run import RunDirectory
-from videothinker.watching import END_OF_SCREEN, OTHER_SCREEN, OWN_SCREEN
+from videothinker.cli.main import main
+from videothinker.run.directory import RunDirectory
+from videothinker.status.watch import END_OF_SCREEN, OTHER_SCREEN, OWN_SCREEN
 
 
 @pytest.fixture

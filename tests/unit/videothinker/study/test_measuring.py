@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from small_study import small_exam
 
-from videothinker.data.answers import Answer, Drawing, write_answers
 from videothinker.mini.texts import OPENINGS
+from videothinker.run.answers import Answer, Drawing, write_answers
 from videothinker.study.measuring import measure, read_exam
 from videothinker.study.mixing import balanced
 from videothinker.types import Question

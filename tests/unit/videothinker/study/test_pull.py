@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from videothinker.config import KLConfig
+from videothinker.config.settings import KLConfig
+from videothinker.method.objective import policy_loss
 from videothinker.mini import SHIPPED_BASE
 from videothinker.mini.texts import OPENINGS
-from videothinker.objective import policy_loss
 from videothinker.study.pull import PULLS, group_pull, mean_pull, parting, pull
 
 CHOICE = 1

@@ -13,8 +13,8 @@ import pytest
 from small_study import measured_at_random, small_exam, small_study
 
 from videothinker.study.curves import curves
-from videothinker.study.figure import figure
-from videothinker.study.planned import told
+from videothinker.study.figures import figure
+from videothinker.study.plan import told
 from videothinker.study.results import digest_of, results
 from videothinker.study.table import table
 

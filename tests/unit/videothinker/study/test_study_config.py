@@ -10,13 +10,13 @@ import pytest
 import yaml
 from small_study import SETTINGS, small_study
 
-from videothinker.cli import main
-from videothinker.config import KLConfig
-from videothinker.config_file import load_config, to_yaml
+from videothinker.cli.main import main
+from videothinker.config.loading import load_config, to_yaml
+from videothinker.config.settings import KLConfig
 from videothinker.errors import ConfigError, InputError
 from videothinker.study.cells import cells, run_of
 from videothinker.study.config import load_study, require_same_study
-from videothinker.study.planned import asked_study
+from videothinker.study.plan import asked_study
 
 SHIPPED = Path(__file__).parents[4] / "configs" / "study.yaml"
 

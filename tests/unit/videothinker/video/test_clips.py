@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from videothinker.config import VideoConfig
-from videothinker.data.clips import ClipFolder, ClipStore, Counts
-from videothinker.data.decoder import child_environment
-from videothinker.data.frames import Clip
+from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
+from videothinker.video.clips import ClipFolder, ClipStore, Counts
+from videothinker.video.decoder import child_environment
+from videothinker.video.frames import Clip
 
 VIDEO = VideoConfig()
 PIXELS = 4 * 3 * 28 * 28
@@ -283,8 +283,8 @@ OTHER = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from videothinker.data.clips import ClipFolder
-from videothinker.data.frames import Clip
+from videothinker.video.clips import ClipFolder
+from videothinker.video.frames import Clip
 
 cache, digest = Path(sys.argv[1]), sys.argv[2]
 folder = ClipFolder(cache, 10**9)

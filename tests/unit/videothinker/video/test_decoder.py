@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from videothinker.config import VideoConfig
-from videothinker.data.decoder import Decoder, child_environment, receive, send
+from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError, VideoThinkerError
+from videothinker.video.decoder import Decoder, child_environment, receive, send
 
 CHILD = """
 import ctypes, os, time
 import numpy as np
-from videothinker.data import decoder
-from videothinker.data.frames import Clip
+from videothinker.video import decoder
+from videothinker.video.frames import Clip
 from videothinker.errors import InputError
 
 def read(source, digest, video, start, end):
@@ -138,7 +138,7 @@ def test_a_child_that_has_had_nothing_to_do_for_long_ends(
     before = child_of(decoder)
     decoder.rest()
     assert child_of(decoder) == before
-    monkeypatch.setattr("videothinker.data.decoder.REST_SECONDS", 0.0)
+    monkeypatch.setattr("videothinker.video.decoder.REST_SECONDS", 0.0)
     decoder.rest()
     with pytest.raises(ProcessLookupError):
         os.kill(before, 0)

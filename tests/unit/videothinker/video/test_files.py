@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from videothinker.data import frames
-from videothinker.data.video_files import check_distinct, locate, path_of
 from videothinker.errors import InputError
 from videothinker.types import Question
+from videothinker.video import frames
+from videothinker.video.files import check_distinct, locate, path_of
 
 
 def touch(*paths: Path) -> None:

@@ -10,10 +10,10 @@ from qwen_vl_utils import vision_process
 from small_videos import EVERY, pictures, refused, write
 from transformers.video_utils import VideoMetadata
 
-from videothinker.config import VideoConfig
-from videothinker.data import frames
-from videothinker.data.frames import Clip, read_clip
+from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
+from videothinker.video import frames
+from videothinker.video.frames import Clip, read_clip
 
 
 @pytest.fixture(scope="module")

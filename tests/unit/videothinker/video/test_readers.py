@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from small_videos import EVERY, KEPT, kept, pictures, refused, whole, write
 
-from videothinker.config import VideoConfig
-from videothinker.data import readers
-from videothinker.data.frames import read_clip
+from videothinker.config.settings import VideoConfig
+from videothinker.video import readers
+from videothinker.video.frames import read_clip
 
 
 def damaged(path: Path, change: Callable[[bytes], bytes]) -> Path:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from videothinker.data.frames import Clip
-from videothinker.data.views import seen
+from videothinker.video.frames import Clip
+from videothinker.video.views import seen
 
 FRAMES = np.arange(6, dtype=np.uint8).reshape(6, 1, 1, 1)
 CLIP = Clip(

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from videothinker.cli import main
-from videothinker.data.clevrer import prepare
-from videothinker.data.clevrer_files import CHUNK, read_scenes, shown_frames, stream_list
-from videothinker.data.clevrer_rules import SHORT_CLIPS
+from videothinker.cli.main import main
+from videothinker.data.clevrer.files import CHUNK, read_scenes, shown_frames, stream_list
+from videothinker.data.clevrer.prepare import prepare
+from videothinker.data.clevrer.rules import SHORT_CLIPS
 from videothinker.errors import InputError
 
 QUESTION = {
@@ -209,7 +209,7 @@ def test_scenes_are_the_same_wherever_the_file_is_cut_into_pieces(
     entries = [{"text": 'a "quoted" \\ ]},{', "n": [n, -1.5e3, None]} for n in range(20)]
     path.write_text(json.dumps(entries, indent=1))
     for size in (1, 7, 64):
-        monkeypatch.setattr("videothinker.data.clevrer_files.CHUNK", size)
+        monkeypatch.setattr("videothinker.data.clevrer.files.CHUNK", size)
         assert list(stream_list(path)) == entries
 
 

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from videothinker.data.clevrer import prepare
-from videothinker.data.store import read_questions
+from videothinker.data.clevrer.prepare import prepare
+from videothinker.data.questions import read_questions
 from videothinker.errors import InputError
 
 OBJECTS = [
@@ -357,7 +357,8 @@ def test_the_mini_world_is_read_alike(mini_world: Path) -> None:
 def test_preparing_loads_no_torch(world: World) -> None:
     world.add(7648, [LATE], log=[(104, 3, 4)])
     code = (
-        "import sys; from pathlib import Path; from videothinker.data.clevrer import prepare;"
+        "import sys; from pathlib import Path;"
+        " from videothinker.data.clevrer.prepare import prepare;"
         " root = Path(sys.argv[1]);"
         " prepare(root / 'questions.json', root / 'annotations', root / 'videos', root / 'out');"
         " sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"

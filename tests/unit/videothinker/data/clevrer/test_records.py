@@ -2,8 +2,8 @@
 
 import pytest
 
-from videothinker.data.clevrer import without_clause
-from videothinker.data.clevrer_records import Choice, Counterfactual, read_question, read_wording
+from videothinker.data.clevrer.prepare import without_clause
+from videothinker.data.clevrer.records import Choice, Counterfactual, read_question, read_wording
 from videothinker.errors import InputError
 from videothinker.mini.settings import WORDINGS
 from videothinker.mini.world import negated

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from videothinker.data.clevrer import bias_label
+from videothinker.data.clevrer.prepare import bias_label
 from videothinker.errors import InputError
 
 ANNOTATION: dict[str, Any] = {

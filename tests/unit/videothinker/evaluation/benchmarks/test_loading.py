@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from videothinker.data.store import write_questions
+from videothinker.data.questions import write_questions
 from videothinker.errors import InputError
-from videothinker.evaluation import load
+from videothinker.evaluation.scores import load
 from videothinker.types import Question
 
 Save = Callable[..., Path]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from videothinker.errors import InputError
-from videothinker.evaluation import load, read
+from videothinker.evaluation.scores import load, read
 
 Save = Callable[..., Path]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from videothinker.benchmarks.categories import MVBENCH_TASKS, file_stem
 from videothinker.errors import InputError
-from videothinker.evaluation import load
+from videothinker.evaluation.benchmarks.categories import MVBENCH_TASKS, file_stem
+from videothinker.evaluation.scores import load
 
 Save = Callable[..., Path]
 

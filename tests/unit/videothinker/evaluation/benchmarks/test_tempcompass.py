@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from videothinker.errors import InputError
-from videothinker.evaluation import load
+from videothinker.evaluation.scores import load
 
 Save = Callable[..., Path]
 

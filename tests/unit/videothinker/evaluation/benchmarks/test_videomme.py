@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from videothinker.errors import InputError
-from videothinker.evaluation import load
+from videothinker.evaluation.scores import load
 
 Save = Callable[..., Path]
 

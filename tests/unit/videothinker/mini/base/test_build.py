@@ -7,15 +7,15 @@ import torch
 from transformers import GenerationConfig, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
 from videothinker.errors import InputError
-from videothinker.mini.base import random_base
-from videothinker.mini.lessons import IGNORE, SECONDS_PER_GRID, TOKENS_PER_SECOND, LessonMaker
-from videothinker.mini.probes import Probes, losses
+from videothinker.method.prompts import messages
+from videothinker.mini.base.build import random_base
+from videothinker.mini.base.lessons import IGNORE, SECONDS_PER_GRID, TOKENS_PER_SECOND, LessonMaker
+from videothinker.mini.base.probes import Probes, losses
+from videothinker.mini.base.tokenizer import make_tokenizer
+from videothinker.mini.base.warmstart import WarmStart, warm_start
 from videothinker.mini.render import GRID, MERGE, VIDEO_TOKENS, draw, patches
-from videothinker.mini.tokenizer import make_tokenizer
-from videothinker.mini.warmstart import WarmStart, warm_start
 from videothinker.mini.world import make_scene
 from videothinker.model.positions import VideoGeometry, mrope_positions
-from videothinker.prompts import messages
 
 
 @pytest.fixture(scope="module")

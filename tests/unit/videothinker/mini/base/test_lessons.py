@@ -1,8 +1,8 @@
 import pytest
 
-from videothinker.mini import lessons
+from videothinker.mini.base import lessons
+from videothinker.mini.base.tokenizer import make_tokenizer
 from videothinker.mini.settings import SPLITS
-from videothinker.mini.tokenizer import make_tokenizer
 from videothinker.mini.world import Kind, Scene, make_scene
 
 

@@ -1,10 +1,10 @@
 import pytest
 from transformers import AutoTokenizer
 
+from videothinker.method.prompts import messages, training_text
+from videothinker.mini.base.tokenizer import SPECIAL, make_tokenizer
 from videothinker.mini.texts import STYLES, TAGS, answer_text, style_of
-from videothinker.mini.tokenizer import SPECIAL, make_tokenizer
 from videothinker.mini.world import COLOURS, SHAPES, make_scene
-from videothinker.prompts import messages, training_text
 
 SCENES = [make_scene(3, index) for index in range(40)]
 

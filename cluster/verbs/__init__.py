@@ -1,0 +1,1 @@
+"""What a command starts, besides a training."""

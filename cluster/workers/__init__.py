@@ -1,0 +1,1 @@
+"""How a worker is called, lost and replaced."""

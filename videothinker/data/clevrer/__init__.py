@@ -1,0 +1,1 @@
+"""CLEVRER's files -> questions marked observational or inferential."""

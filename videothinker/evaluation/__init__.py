@@ -1,0 +1,1 @@
+"""Scoring answers: a benchmark's questions, its rules, intervals, comparisons."""

@@ -1,0 +1,1 @@
+"""Readers of six benchmarks' files."""

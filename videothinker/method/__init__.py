@@ -1,0 +1,1 @@
+"""What the paper prints: prompts, rewards, advantages, the loss, the divergence, the guard."""

@@ -1,0 +1,1 @@
+"""Making the miniature world's base model: tokenizer, lessons, warm start, probes."""

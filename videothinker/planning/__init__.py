@@ -1,0 +1,1 @@
+"""What is known before anything starts: memory, seconds, disk, and the layout they allow."""

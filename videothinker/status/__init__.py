@@ -1,0 +1,1 @@
+"""A run as its files tell it, on a terminal."""

@@ -1,0 +1,1 @@
+"""A video's file -> frames: found, decoded once, resized, kept."""
