@@ -111,7 +111,10 @@ def require_job_server(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InputError(f"--address {url}: not the URL of a job server. {SERVER}")
-    headers = get_auth_headers_if_auth_enabled({})
+    try:
+        headers = get_auth_headers_if_auth_enabled({})
+    except AuthenticationError as error:
+        raise InputError(f"--address {url}: this machine has no token for it. {TOKEN}") from error
     request = Request(f"{url.rstrip('/')}/api/version", headers=headers)
     try:
         with urlopen(request, timeout=REACH_SECONDS) as answer:  # its scheme was looked at

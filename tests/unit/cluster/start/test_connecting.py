@@ -68,7 +68,7 @@ def something_else() -> Iterator[str]:
                 caller.recv(1000)
                 caller.sendall(b"220 mail.example.org ESMTP\r\n")
 
-        thread = threading.Thread(target=greet)
+        thread = threading.Thread(target=greet, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         thread.join()
@@ -87,6 +87,27 @@ def said(url: str, kind: type[VideoThinkerError] = InputError) -> str:
     assert url in str(caught.value)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+HEADERS = "cluster.start.connecting.get_auth_headers_if_auth_enabled"
+
+
+@pytest.fixture(autouse=True)
+def a_cluster_that_asks_for_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this machine has: Ray looks for a token once, and then in its own home."""
+    monkeypatch.setattr(HEADERS, lambda _: {})
+
+
+def test_a_machine_without_a_token_is_told_where_to_put_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none_there(_: object) -> None:
+        raise AuthenticationError("Token authentication is enabled but Ray couldn't find a token")
+
+    monkeypatch.setattr(HEADERS, none_there)
+    message = said("http://127.0.0.1:8265")
+    assert "this machine has no token for it" in message
+    assert "~/.ray/auth_token" in message
 
 
 def test_a_job_server_of_our_version_will_do() -> None:
@@ -108,9 +129,7 @@ def test_a_missing_and_a_wrong_token_come_with_where_to_put_it(
     token: str | None, status: int, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     headers = {"authorization": f"Bearer {token}"} if token else {}
-    monkeypatch.setattr(
-        "cluster.start.connecting.get_auth_headers_if_auth_enabled", lambda _: headers
-    )
+    monkeypatch.setattr(HEADERS, lambda _: headers)
     with server(status, "no") as url:
         message = said(url)
     assert words in message
