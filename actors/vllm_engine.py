@@ -18,8 +18,8 @@ from videothinker import cpu_torch
 from videothinker.config.settings import Device, RolloutConfig
 from videothinker.errors import WeightsError
 from videothinker.method.scoring import answer_start
+from videothinker.model.checkpoint import SAFE, require_safe
 from videothinker.model.policy import forbidden_tokens
-from videothinker.model.safe import SAFE, require_safe
 from videothinker.types import INITIAL_VERSION, Completion, Prompt, WeightsPart
 
 ENGINE_ENVIRONMENT = {

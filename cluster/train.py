@@ -25,7 +25,7 @@ from cluster.start.launch import launch
 from cluster.workers.work import Prepared
 from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.errors import Lost, Stopped, VideoThinkerError
-from videothinker.method.guard import Steering
+from videothinker.method.guard import StageGuard
 from videothinker.method.scoring import score_groups
 from videothinker.progress import ProgressLine
 from videothinker.report.page import write_report
@@ -104,7 +104,7 @@ def train_steps(session: Session, stage: StageConfig, progress: ProgressLine) ->
 
 
 def train_step(
-    session: Session, stage: StageConfig, step: int, supply: Supply, steering: Steering
+    session: Session, stage: StageConfig, step: int, supply: Supply, steering: StageGuard
 ) -> dict[str, Any]:
     """One step; returns its metrics, or nothing when no group was left to train on."""
     clock = StepClock()

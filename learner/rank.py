@@ -26,14 +26,15 @@ from learner.deepspeed_engine import (
     random_state,
     restore_random_state,
 )
+from learner.rows import StepTotals, learning_rate, padded, replayed, row_sizes, tokens
 from videothinker.config.settings import Device, KLConfig, LearnerConfig
 from videothinker.errors import DivergenceError, InputError
+from videothinker.files import disk_errors, file_digest
 from videothinker.method.objective import policy_loss, repulsion_ratio
-from videothinker.model.budget import Budget
 from videothinker.model.card import ModelLineage
-from videothinker.model.checkpoint import file_digest, model_digest, save_model
+from videothinker.model.checkpoint import Budget, model_digest, save_model
 from videothinker.model.parts import as_part, divided
-from videothinker.model.policy import TOKENS_AT_ONCE, Anchored, completion_mask, load_head
+from videothinker.model.policy import Anchored, completion_mask, load_head
 from videothinker.process.address import own_address
 from videothinker.process.metrics import (
     LEARNER_STEPS,
@@ -44,7 +45,6 @@ from videothinker.process.metrics import (
     serve,
 )
 from videothinker.process.pulse import Pulse
-from videothinker.run.directory import disk_errors
 from videothinker.types import (
     INITIAL_VERSION,
     LearnerReport,
@@ -333,61 +333,3 @@ class LearnerRank(Pulse):
     def _require_trainee(self) -> Trainee:
         assert self._trainee is not None, "start_stage comes first"
         return self._trainee
-
-
-def learning_rate(config: LearnerConfig, step: int, steps: int) -> float:
-    """Of one step, counted from 1: up over the warm-up, then level or down to zero after `steps`.
-
-    The last step of the warm-up has the full rate, and so has the one after it.
-    """
-    warm = config.warmup_steps
-    if step <= warm:
-        return config.learning_rate * step / warm
-    left = (steps - step + 1) / (steps - warm) if config.schedule == "linear" else 1.0
-    return config.learning_rate * left
-
-
-class StepTotals:
-    """Weighted sums of the groups' statistics; the largest where a name ends in `_max`."""
-
-    def __init__(self) -> None:
-        self._stats: list[dict[str, Tensor]] = []
-        self._weights: list[float] = []
-
-    def add(self, stats: Sequence[dict[str, Tensor]], weights: Sequence[float]) -> None:
-        """Take in some groups."""
-        self._stats += stats
-        self._weights += weights
-
-    def over_ranks(self) -> dict[str, float]:
-        """The same numbers for the whole step, equal on every rank."""
-        names = sorted(self._stats[0])
-        values = torch.stack([torch.stack([one[name] for name in names]) for one in self._stats])
-        means = mean_over_ranks(values.new_tensor(self._weights) @ values)
-        largest = max_over_ranks(values.amax(dim=0))
-        return {
-            name: highest if name.endswith("_max") else mean
-            for name, mean, highest in zip(names, means.tolist(), largest.tolist(), strict=True)
-        }
-
-
-def row_sizes(groups: int, longest: int) -> list[int]:
-    """How many groups share each row, as evenly as goes, when the longest has so many tokens."""
-    rows = -(-groups // max(1, TOKENS_AT_ONCE // longest))
-    return [len(range(row, groups, rows)) for row in range(rows)]
-
-
-def tokens(group: RolloutGroup) -> int:
-    """Of a group in its row."""
-    return group.prompt_tokens + sum(len(one.token_ids) for one in group.completions)
-
-
-def replayed(group: RolloutGroup) -> Tensor:
-    """[G] bool: which completions are not the policy's."""
-    return torch.arange(len(group.completions)) >= len(group.own)
-
-
-def padded(rows: Sequence[np.ndarray], like: Tensor) -> Tensor:
-    """G arrays of [T] as one zero-padded [G, T] on the same device and of the same type."""
-    tensors = [torch.from_numpy(np.array(row)) for row in rows]
-    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True).to(like)

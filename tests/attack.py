@@ -19,7 +19,7 @@ from typing import Any
 
 from cli_process import Command
 
-from videothinker.run.directory import read_lines
+from videothinker.files import read_lines
 
 CLASSES = {
     "rollout": "RolloutWorker",

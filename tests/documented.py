@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from videothinker.config.loading import load_config
-from videothinker.model.budget import budget_of, write_budget
+from videothinker.model.checkpoint import budget_of, write_budget
 
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)

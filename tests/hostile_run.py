@@ -40,8 +40,8 @@ from videothinker.config.settings import (
     VideoConfig,
 )
 from videothinker.data.questions import read_questions, write_questions
+from videothinker.files import read_lines
 from videothinker.mini.write import write_world
-from videothinker.run.directory import read_lines
 
 ROOT = Path(__file__).parents[1]
 LIMIT = 240.0

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import torch
 from safetensors.torch import load_file
 
-from videothinker.run.directory import read_lines
+from videothinker.files import read_lines
 
 
 def asked_order(questions: Path, seed: int, steps: int, size: int) -> list[list[str]]:

@@ -42,8 +42,8 @@ from videothinker.config.settings import (
     StageConfig,
     VideoConfig,
 )
+from videothinker.files import read_lines
 from videothinker.progress import ProgressLine
-from videothinker.run.directory import read_lines
 
 STAGE = "cdpo"
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from videothinker.config.settings import RunConfig, StageConfig
+from videothinker.files import file_digest
 from videothinker.model.card import ModelLineage, Source
-from videothinker.model.checkpoint import file_digest, model_digest
+from videothinker.model.checkpoint import model_digest
 from videothinker.run.directory import RunDirectory
 
 

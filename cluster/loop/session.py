@@ -12,7 +12,7 @@ from cluster.loop.ledger import LeftOut
 from cluster.loop.lineage import Lineage
 from cluster.loop.replay import sample_replay
 from cluster.loop.states import drop_states, has_state, newest_state, save_state
-from cluster.loop.step import Pace, StepClock, step_metrics
+from cluster.loop.step import StepClock, UsualStep, step_metrics
 from cluster.loop.supply import Supply
 from cluster.workers.fleet import Fleet
 from cluster.workers.work import Prepared, units
@@ -22,13 +22,14 @@ from videothinker.data.questions import read_questions
 from videothinker.data.stream import QuestionStream, select
 from videothinker.errors import DivergenceError, Stopped
 from videothinker.evaluation.scores import diagnose
-from videothinker.method.guard import Steering, stop_message
-from videothinker.model.budget import budget_of
+from videothinker.files import plain, read_lines
+from videothinker.method.guard import StageGuard, stop_message
+from videothinker.model.checkpoint import budget_of
 from videothinker.process.metrics import GUARD_LOWERED, REWARD_LOST
 from videothinker.progress import ProgressLine
 from videothinker.report.page import write_report
 from videothinker.run.answers import Answer, Drawing, answer_of, write_answers
-from videothinker.run.directory import RunDirectory, plain, read_lines
+from videothinker.run.directory import RunDirectory
 from videothinker.run.replay import read_replay, write_replay
 from videothinker.run.wishes import read_wish
 from videothinker.types import INITIAL_VERSION, LearnerReport, ScoredGroup
@@ -48,7 +49,7 @@ class Session:
     run: RunDirectory
     lineage: Lineage
     left_out: LeftOut
-    pace: Pace = field(default_factory=Pace)
+    pace: UsualStep = field(default_factory=UsualStep)
 
     def begin(self, stage: StageConfig) -> int:
         """Bring a stage to where it stopped, or to its start; returns the steps already done."""
@@ -124,11 +125,11 @@ class Session:
         seed = self.config.seed
         return QuestionStream(select(read_questions(stage.questions), stage.limit, seed), seed)
 
-    def steering(self, stage: StageConfig) -> Steering:
+    def steering(self, stage: StageConfig) -> StageGuard:
         """The guard and the coefficient of the step that comes next in a stage that has begun."""
-        return Steering.replay(stage, read_lines(self.run.path / "metrics.jsonl"))
+        return StageGuard.replay(stage, read_lines(self.run.path / "metrics.jsonl"))
 
-    def keep_state(self, stage: StageConfig, step: int, steering: Steering) -> None:
+    def keep_state(self, stage: StageConfig, step: int, steering: StageGuard) -> None:
         """Save what resuming needs, as often as the configuration says.
 
         Not while reward is lost: the states of a collapse would push out the last good one.
@@ -138,7 +139,7 @@ class Session:
             folder, keep = self.run.stage(stage.name), self.config.learner.keep_states
             save_state(self.fleet.learner, folder, step, keep)
 
-    def heed_stop(self, stage: StageConfig, done: int, steering: Steering) -> None:
+    def heed_stop(self, stage: StageConfig, done: int, steering: StageGuard) -> None:
         """End after this step if somebody asked for it, with a state to go on from.
 
         While reward is lost that state pushes out none of the good ones.
@@ -162,7 +163,7 @@ class Session:
         report: LearnerReport,
         groups: list[ScoredGroup],
         clock: StepClock,
-        steering: Steering,
+        steering: StageGuard,
     ) -> dict[str, Any]:
         """A step's groups and figures onto the disk; returns the figures.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.workers.learner import Learner
-from videothinker.model.checkpoint import file_digest
+from videothinker.files import file_digest
 
 logger = logging.getLogger(__name__)
 

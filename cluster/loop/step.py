@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from videothinker.config.settings import StageConfig
-from videothinker.method.guard import Steering
+from videothinker.method.guard import StageGuard
 from videothinker.process import metrics
 from videothinker.types import LearnerReport, RolloutGroup, ScoredGroup
 
@@ -49,7 +49,7 @@ class StepClock:
         return {**self._phases, "total": time.monotonic() - self._started}
 
 
-class Pace:
+class UsualStep:
     """Time from step to step, so that whoever watches a run knows when it stands still."""
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ def step_metrics(
     groups: Sequence[ScoredGroup],
     seconds: dict[str, float],
     version: int,
-    steering: Steering,
+    steering: StageGuard,
 ) -> dict[str, Any]:
     """One line of metrics.jsonl; `version` is the policy's when the step began, `steering` still
     that which the step was made with. What is replayed trains, and says nothing of the policy.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import ray
 
@@ -18,7 +19,7 @@ from actors.rollout import RolloutWorker
 from cluster.start.connecting import connect
 from cluster.start.own_ray import start_own
 from cluster.start.roster import Roster
-from cluster.start.scaling import Steering
+from cluster.start.scaling import Scaling
 from cluster.start.seats import Seats, seats_for
 from cluster.start.worker import begin
 from cluster.workers.background import Background
@@ -37,15 +38,26 @@ from videothinker.config.settings import (
     RolloutConfig,
     RunConfig,
 )
-from videothinker.model.budget import Budget, budget_of
+from videothinker.errors import InputError
+from videothinker.model.checkpoint import Budget, budget_of
 from videothinker.model.shape import shape_of
 from videothinker.packages import OWN_NAMES, ROOT
+from videothinker.planning.disk import state_gb
 from videothinker.planning.memory import GB, STORE_SHARE, store_gb
 from videothinker.planning.plan import memory_here
 from videothinker.process.address import LOOPBACK
-from videothinker.process.metrics import start_counting
+from videothinker.process.metrics import (
+    DISK_FREE,
+    EXPORTED,
+    MAX_SKIPPED_SHARE,
+    MAX_STALENESS,
+    RESTARTS,
+    SAMPLES_SKIPPED,
+    STATE_BYTES,
+)
 from videothinker.run.directory import RunDirectory
 from videothinker.run.lock import ray_job
+from videothinker.types import SkipKind
 
 THREADS = "OMP_NUM_THREADS"
 START_ATTEMPTS = 3
@@ -62,7 +74,7 @@ def launch(config: RunConfig, run: RunDirectory) -> Iterator[Fleet]:
         closing(Roster(run, config.cluster.metrics_host)) as roster,
         hiring(config.faults, config.cluster.device, roster) as crew,
     ):
-        steering = Steering(config, run)
+        steering = Scaling(config, run)
         fleet = crew.fleet(config, **steering.counts())
         steering.follow(fleet)
         fleet.background.start(observe(fleet))
@@ -286,3 +298,19 @@ def actor(cls: type, threads: int = 1, **seat: Any) -> Any:
     return ray.remote(num_cpus=0, max_concurrency=threads, concurrency_groups={PULSE: 1}, **seat)(
         cls
     )
+
+
+def start_counting(config: RunConfig, disk: Path) -> None:
+    """What the driver exports from the beginning: a counter that appears with its first event
+    would hide that event from every rate.
+    """
+    for role in EXPORTED:
+        RESTARTS.labels(role)
+    for kind in get_args(SkipKind):
+        SAMPLES_SKIPPED.labels(kind)
+    DISK_FREE.set_function(lambda: shutil.disk_usage(disk).free)
+    STATE_BYTES.set(0)
+    with suppress(InputError):
+        STATE_BYTES.set(GB * state_gb(config, shape_of(config.model.path)))
+    MAX_STALENESS.set(config.rollout.max_staleness)
+    MAX_SKIPPED_SHARE.set(config.data.max_skipped_share)

@@ -12,8 +12,9 @@ from collections import Counter
 from typing import Any
 
 from cluster.workers.pool import Notice
+from videothinker.files import atomic_write
 from videothinker.process import metrics
-from videothinker.run.directory import RunDirectory, atomic_write
+from videothinker.run.directory import RunDirectory
 
 
 class Roster:

@@ -15,7 +15,7 @@ from videothinker.run.wishes import read_wish
 LOOK_SECONDS = 0.5
 
 
-class Steering:
+class Scaling:
     """Looks for wishes in the run's folder and answers them in its status.
 
     The last wish counts for a resumed run too: whoever asked for three workers still wants three.

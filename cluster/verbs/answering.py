@@ -20,7 +20,7 @@ from videothinker.config.settings import (
     RolloutConfig,
     VideoConfig,
 )
-from videothinker.model.budget import Budget
+from videothinker.model.checkpoint import Budget
 from videothinker.types import Question
 from videothinker.video.views import View
 

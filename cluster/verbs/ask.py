@@ -14,8 +14,7 @@ from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError, VideoThinkerError
 from videothinker.method.prompts import Wording, asked
 from videothinker.method.rewards import answer_text
-from videothinker.model.budget import read_budget
-from videothinker.model.safe import require_safe
+from videothinker.model.checkpoint import read_budget, require_safe
 from videothinker.progress import ProgressLine
 from videothinker.types import Question
 

@@ -12,15 +12,13 @@ from cluster.verbs.answering import answering
 from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
 from videothinker.evaluation import scores
+from videothinker.files import atomic_write, disk_errors, read_lines
 from videothinker.method.prompts import Wording, asked
-from videothinker.model.budget import Budget, read_budget
-from videothinker.model.checkpoint import model_digest
-from videothinker.model.safe import require_safe
+from videothinker.model.checkpoint import Budget, model_digest, read_budget, require_safe
 from videothinker.progress import ProgressLine
 from videothinker.report.evaluation import write_evaluation_report
-from videothinker.run.directory import atomic_write, disk_errors, read_lines
 from videothinker.types import Question
-from videothinker.video.files import check_distinct, locate
+from videothinker.video.files import check_distinct, find
 
 MISSING_ALLOWED = 0.1
 """Share of the videos that may be absent; above it the folder is the wrong one."""
@@ -154,7 +152,7 @@ def check_videos(questions: list[Question], videos: Path) -> None:
     if not videos.is_dir():
         raise InputError(f"{videos}: no such folder; --videos names the folder of the videos")
     names = {question.video for question in questions}
-    missing = sorted(name for name in names if locate(videos, name) is None)
+    missing = sorted(name for name in names if find(videos, name) is None)
     if len(missing) > MISSING_ALLOWED * len(names):
         raise InputError(
             f"{videos}: {len(missing)} of {len(names)} videos are not there, the first is "

@@ -15,10 +15,10 @@ from videothinker.data.questions import write_questions
 from videothinker.errors import InputError
 from videothinker.evaluation import scores, shortcuts
 from videothinker.evaluation.shortcuts import PROBES, Probe
+from videothinker.files import atomic_write
 from videothinker.method.prompts import asked
-from videothinker.model.safe import require_safe
+from videothinker.model.checkpoint import require_safe
 from videothinker.progress import ProgressLine
-from videothinker.run.directory import atomic_write
 from videothinker.types import Question
 from videothinker.video.views import View
 

@@ -15,13 +15,14 @@ from cluster import train
 from videothinker.config.loading import load_config
 from videothinker.config.settings import RunConfig
 from videothinker.data.clevrer.prepare import prepare
+from videothinker.files import whole_folder
 from videothinker.mini import SHIPPED_BASE
 from videothinker.mini.base.build import build_base
 from videothinker.mini.settings import Split
-from videothinker.mini.write import whole_folder, write_world
+from videothinker.mini.write import write_world
 from videothinker.packages import ROOT
 from videothinker.progress import ProgressLine, duration
-from videothinker.report.example import example
+from videothinker.report.outcomes import example
 from videothinker.report.page import results_table
 from videothinker.run.directory import RunDirectory
 from videothinker.run.lock import driving, finished_summary, require_same

@@ -22,19 +22,17 @@ from cluster.verbs.side_by_side import Job, run_jobs
 from videothinker.config.loading import load_config, to_yaml
 from videothinker.data.questions import read_questions, write_questions
 from videothinker.errors import VideoThinkerError
+from videothinker.files import atomic_write
 from videothinker.mini.settings import Split
 from videothinker.progress import ProgressLine
 from videothinker.run.answers import NAME
-from videothinker.run.directory import atomic_write
 from videothinker.run.lock import finished_summary, locked
-from videothinker.study.cells import Cell, cells, inputs, run_of
+from videothinker.study.cells import Cell, balanced, cells, inputs, run_of
 from videothinker.study.config import BASE, StudyConfig, require_same_study
-from videothinker.study.curves import curves
 from videothinker.study.divergence import divergences
-from videothinker.study.figures import figure
+from videothinker.study.figures import curves, figure
 from videothinker.study.learning import learning
 from videothinker.study.measuring import Exam, measure, read_exam
-from videothinker.study.mixing import balanced
 from videothinker.study.pull import pull
 from videothinker.study.results import Measured, results
 from videothinker.study.table import table

@@ -35,7 +35,7 @@ from videothinker.data.questions import read_questions, write_questions
 from videothinker.data.stream import QuestionStream
 from videothinker.model.policy import Policy
 from videothinker.report.charts import Series, line_chart
-from videothinker.study.curves import STYLE
+from videothinker.study.figures import STYLE
 from videothinker.types import Question
 
 FRAMES = (8, 16, 32, 48, 64)

@@ -40,7 +40,7 @@ from paper_shape import (
 )
 from torch import Tensor, nn
 
-from learner.rank import row_sizes
+from learner.rows import row_sizes
 from videothinker import cpu_torch
 from videothinker.model import policy as policy_module
 from videothinker.model.policy import Policy

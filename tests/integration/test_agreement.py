@@ -27,7 +27,7 @@ from learner.rank import Assignment
 from videothinker.config.settings import KLConfig, RunConfig, StageConfig
 from videothinker.errors import DivergenceError
 from videothinker.method.objective import group_advantages
-from videothinker.model.budget import budget_of, read_budget
+from videothinker.model.checkpoint import budget_of, read_budget
 from videothinker.model.policy import Policy, load_model
 from videothinker.run.directory import RunDirectory
 from videothinker.types import (

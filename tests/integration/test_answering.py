@@ -11,8 +11,8 @@ from cli_process import Command
 
 from videothinker.config.settings import VideoConfig
 from videothinker.data.questions import read_questions
-from videothinker.model.budget import Budget, write_budget
-from videothinker.run.directory import read_lines
+from videothinker.files import read_lines
+from videothinker.model.checkpoint import Budget, write_budget
 from videothinker.types import Question
 
 

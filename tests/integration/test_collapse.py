@@ -15,7 +15,7 @@ from cli_process import Command
 from cluster.loop.states import newest_state
 from videothinker.config.loading import to_yaml
 from videothinker.config.settings import GuardConfig, KLConfig, RunConfig
-from videothinker.run.directory import read_lines
+from videothinker.files import read_lines
 
 WINDOW = 3
 STEPS = 24

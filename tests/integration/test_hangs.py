@@ -38,7 +38,7 @@ from videothinker.config.settings import (
 )
 from videothinker.errors import Lost, VideoThinkerError
 from videothinker.method.prompts import training_text
-from videothinker.model.budget import Budget
+from videothinker.model.checkpoint import Budget
 from videothinker.model.processing import PromptBuilder
 from videothinker.process.pulse import Pulse
 from videothinker.types import AnchorScores

@@ -30,7 +30,7 @@ from cli_process import MARK, heed_ctrl_c, living
 
 from videothinker.config.loading import to_yaml
 from videothinker.config.settings import GuardConfig, RunConfig
-from videothinker.run.directory import read_lines
+from videothinker.files import read_lines
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "jobs.md").read_text()

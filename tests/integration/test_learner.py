@@ -24,7 +24,7 @@ from videothinker.errors import DivergenceError, InputError
 from videothinker.method.divergence import exact_divergence
 from videothinker.method.prompts import training_text
 from videothinker.mini.base.build import random_base
-from videothinker.model.budget import Budget
+from videothinker.model.checkpoint import Budget
 from videothinker.model.policy import forbidden_tokens, load_model
 from videothinker.model.processing import ClipSource, PromptBuilder
 from videothinker.model.shape import shape_of

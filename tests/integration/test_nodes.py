@@ -25,8 +25,8 @@ from cli_process import MARK, Command, living
 
 from videothinker.config.loading import to_yaml
 from videothinker.config.settings import ClusterConfig, FaultsConfig, GuardConfig, RunConfig
-from videothinker.process.metrics import EVERYWHERE, EXPORTED, own_address
-from videothinker.run.directory import read_lines
+from videothinker.files import read_lines
+from videothinker.process.metrics import EVERYWHERE, EXPORTED, public_address
 
 EPOCHS, PROMPTS = 4, 24
 LIMIT = 240.0
@@ -136,7 +136,7 @@ def assert_seen_by_other_machines(run: Path) -> None:
     assert {target["labels"]["role"] for target in targets} == set(EXPORTED) - {"anchor"}
     for target in targets:
         [address] = target["targets"]
-        assert address.startswith(f"{own_address()}:")
+        assert address.startswith(f"{public_address()}:")
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
             assert b"process_resident_memory_bytes" in page.read()
 

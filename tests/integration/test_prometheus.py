@@ -27,7 +27,8 @@ from videothinker.config.settings import (
     RolloutConfig,
     RunConfig,
 )
-from videothinker.run.directory import RunDirectory, read_lines
+from videothinker.files import read_lines
+from videothinker.run.directory import RunDirectory
 
 DASHBOARD = CONFIGS.parent / "grafana" / "videothinker.json"
 RULES = [

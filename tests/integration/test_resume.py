@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from videothinker.config.loading import to_yaml
 from videothinker.config.settings import RunConfig
-from videothinker.run.directory import read_lines
+from videothinker.files import read_lines
 
 TIMED = ("seconds", "time")
 """What of a step's line no two runs share."""

@@ -12,7 +12,8 @@ import pytest
 from cluster.train import run
 from videothinker.config.loading import to_yaml
 from videothinker.config.settings import KLConfig, RunConfig
-from videothinker.run.directory import RunDirectory, read_lines
+from videothinker.files import read_lines
+from videothinker.run.directory import RunDirectory
 
 STEPS = 4
 MODES: dict[str, dict[str, dict[str, Any]]] = {

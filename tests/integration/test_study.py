@@ -14,9 +14,8 @@ import yaml
 from cli_process import Command, wait_for
 
 from videothinker.config.settings import VideoConfig
-from videothinker.run.directory import read_lines
-from videothinker.study.curves import curves
-from videothinker.study.figures import figure
+from videothinker.files import read_lines
+from videothinker.study.figures import curves, figure
 from videothinker.study.table import table
 
 ARMS = ("bias", "grpo", "discount")

@@ -14,8 +14,8 @@ from cli_process import Command, wait_for
 from videothinker.config.loading import to_yaml
 from videothinker.config.settings import RunConfig
 from videothinker.evaluation.scores import diagnose
+from videothinker.files import read_lines
 from videothinker.run.answers import read_answers
-from videothinker.run.directory import read_lines
 from videothinker.types import Question
 
 

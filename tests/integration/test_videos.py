@@ -15,8 +15,8 @@ from videothinker.config.loading import to_yaml
 from videothinker.config.settings import RunConfig
 from videothinker.data.clevrer.prepare import prepare
 from videothinker.data.questions import read_questions, write_questions
+from videothinker.files import read_lines
 from videothinker.mini.write import write_world
-from videothinker.run.directory import read_lines
 
 VIDEOS = 300
 

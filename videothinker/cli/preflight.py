@@ -7,11 +7,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from videothinker.config.checks import check_paths, check_upload
 from videothinker.config.loading import load_config, to_yaml
-from videothinker.config.settings import RunConfig
+from videothinker.config.settings import (
+    RunConfig,
+    StageConfig,
+)
+from videothinker.data.questions import read_questions
 from videothinker.errors import ConfigError, InputError
+from videothinker.model.checkpoint import require_safe
+from videothinker.planning.disk import shortage
 from videothinker.planning.plan import least
+from videothinker.video.files import find
+
+UPLOAD = "_ray_pkg_"
+"""How Ray names what it unpacks for a job."""
+CLEVRER_SITE = "http://clevrer.csail.mit.edu"
 
 
 def asked_config(
@@ -83,3 +93,118 @@ def _enter(folder: Path) -> None:
             f"--paths-from {folder}: {error.strerror}; name a folder that every machine of the"
             " cluster sees"
         ) from error
+
+
+def check_paths(config: RunConfig) -> list[str]:
+    """What the configuration names and this machine lacks, each with the command that brings it."""
+    missing: list[str] = []
+    if not (config.model.path / "config.json").is_file():
+        missing.append(f"model.path: no model in {config.model.path}. {_model_remedy(config)}")
+    else:
+        missing += _unsafe("model.path", config.model.path)
+    if not config.data.videos.is_dir():
+        missing.append(f"data.videos: no folder {config.data.videos}. {_videos_remedy(config)}")
+    if config.data.validation and not config.data.validation.is_file():
+        missing.append(
+            f"data.validation: no file {config.data.validation}. "
+            + _questions_remedy(config.data.validation, config)
+        )
+    produced: set[str] = set()
+    for number, stage in enumerate(config.stages):
+        if not stage.questions.is_file():
+            missing.append(
+                f"stages.{number}.questions: no file {stage.questions}. "
+                + _questions_remedy(stage.questions, config)
+            )
+        if not _anchor_present(stage, produced):
+            missing.append(
+                f"stages.{number}.kl.anchor: no model in {stage.kl.anchor}. Train it with"
+                " `videothinker train configs/bias.yaml`, or name a checkpoint's folder:"
+                f" stages.{number}.kl.anchor=DIR"
+            )
+        elif (Path(stage.kl.anchor) / "config.json").is_file() and stage.kl.direction != "none":
+            missing += _unsafe(f"stages.{number}.kl.anchor", Path(stage.kl.anchor))
+        produced.add(stage.name)
+    missing += _missing_videos(config)
+    if (short := shortage(config)) is not None:
+        missing.append(short)
+    here = f"{Path.cwd()}{os.sep}"  # what lies below is named as the user would type it
+    return [line.replace(here, "") for line in missing]
+
+
+def check_upload(config: RunConfig) -> list[str]:
+    """Paths in the folder that Ray unpacks for a job, and deletes some time after it."""
+    folder = next((part for part in config.out.parents if part.name.startswith(UPLOAD)), None)
+    if folder is None:
+        return []
+    return [
+        f"out: {config.out.relative_to(folder)} would be in the temporary folder of this Ray job,"
+        " and lost. Say where relative paths count from, a folder that every machine of the"
+        " cluster sees: --paths-from DIR; or submit with `videothinker submit`"
+    ]
+
+
+def _unsafe(key: str, model: Path) -> list[str]:
+    try:
+        require_safe(model)
+    except InputError as error:
+        return [f"{key}: {error}"]
+    return []
+
+
+def _anchor_present(stage: StageConfig, produced: set[str]) -> bool:
+    kl = stage.kl
+    if kl.direction == "none" or kl.anchor == "base" or kl.anchor in produced:
+        return True
+    return (Path(kl.anchor) / "config.json").is_file()
+
+
+def _missing_videos(config: RunConfig) -> list[str]:
+    """Question files whose videos lie elsewhere; single gaps are the ledger's business."""
+    folder = config.data.videos
+    files = dict.fromkeys([stage.questions for stage in config.stages])
+    files |= {config.data.validation: None} if config.data.validation else {}
+    lines = []
+    for file in (file for file in files if file.is_file() and folder.is_dir()):
+        try:
+            names = {question.video for question in read_questions(file)}
+        except InputError as error:
+            lines.append(str(error))
+            continue
+        absent = sorted(name for name in names if find(folder, name) is None)
+        if len(absent) > config.data.max_skipped_share * len(names):
+            lines.append(
+                f"data.videos: {len(absent)} of the {len(names)} videos of {file} are not in"
+                f" {folder}, the first is {absent[0]}. Name the folder that `videothinker prepare`"
+                " was given: data.videos=DIR"
+            )
+    return lines
+
+
+def _model_remedy(config: RunConfig) -> str:
+    path = config.model.path
+    if path.name.startswith("Qwen2.5-VL"):
+        return f"Bring it: hf download Qwen/{path.name} --local-dir {path}"
+    if "quickstart" in path.parts:
+        return "Make it: videothinker quickstart"
+    return "Name the folder of a Qwen2.5-VL checkpoint: model.path=DIR"
+
+
+def _videos_remedy(config: RunConfig) -> str:
+    if "quickstart" in config.data.videos.parts:
+        return "Make it: videothinker quickstart"
+    return (
+        f"Unpack CLEVRER's train and validation videos there ({CLEVRER_SITE}), or name their"
+        " folder: data.videos=DIR"
+    )
+
+
+def _questions_remedy(questions: Path, config: RunConfig) -> str:
+    folder = questions.parent
+    if "quickstart" in questions.parts:
+        return "Make it: videothinker quickstart"
+    source, split = folder.parent, folder.name
+    return (
+        f"Make it: videothinker prepare clevrer --questions {source}/{split}.json"
+        f" --annotations {source}/annotations --videos {config.data.videos} --out {folder}"
+    )

@@ -10,6 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+RIGHTNESS = ("soft_accuracy", "strict_accuracy")
+"""Those that are for the answer; the others are for its form."""
+
 Place = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 """A file or folder; relative ones count from where the command is given, once and for all."""
 Anchor = Annotated[

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from videothinker.data.clevrer.rules import RULES, Evidence
 from videothinker.errors import InputError
-from videothinker.run.directory import atomic_write
+from videothinker.files import atomic_write
 from videothinker.types import Question
 
 SCHEMA_VERSION = "1"
@@ -33,38 +32,11 @@ SCHEMA = pa.schema(
     metadata={VERSION_KEY: SCHEMA_VERSION.encode()},
 )
 
-EVIDENCE_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("removed", pa.int64()),
-        ("removed_frame", pa.int64()),
-        ("shown_frames", pa.int64()),
-        ("negated", pa.bool_()),
-        *((rule, pa.string()) for rule in RULES),
-        (
-            "options",
-            pa.list_(
-                pa.struct(
-                    [
-                        ("letter", pa.string()),
-                        ("text", pa.string()),
-                        ("objects", pa.list_(pa.int64())),
-                        ("frame", pa.int64()),
-                        ("happened", pa.bool_()),
-                        ("correct", pa.bool_()),
-                    ]
-                )
-            ),
-        ),
-    ],
-    metadata={VERSION_KEY: SCHEMA_VERSION.encode()},
-)
-
 
 def write_questions(path: Path | str, questions: Sequence[Question]) -> None:
     """Writes the questions, in order, so that the file appears whole or not at all."""
     path = Path(path)
-    _refuse_duplicates(path, (question.id for question in questions))
+    refuse_duplicates(path, (question.id for question in questions))
     rows = [
         {
             "id": question.id,
@@ -78,7 +50,7 @@ def write_questions(path: Path | str, questions: Sequence[Question]) -> None:
         }
         for question in questions
     ]
-    _write(path, pa.Table.from_pylist(rows, schema=SCHEMA))
+    write_table(path, pa.Table.from_pylist(rows, schema=SCHEMA))
 
 
 def read_questions(path: Path | str) -> list[Question]:
@@ -102,7 +74,7 @@ def read_questions(path: Path | str) -> list[Question]:
     if missing:
         raise InputError(f"{path}: column {missing[0]!r} is missing. {REMEDY}")
     table = _typed(path, table)
-    _refuse_duplicates(path, table.column("id").to_pylist())
+    refuse_duplicates(path, table.column("id").to_pylist())
     return [
         Question(
             id=row["id"],
@@ -118,38 +90,8 @@ def read_questions(path: Path | str) -> list[Question]:
     ]
 
 
-def write_evidence(
-    path: Path | str, entries: Sequence[tuple[str, Mapping[str, str], Evidence]]
-) -> None:
-    """Writes what the labels rest on: (question's id, its label under every rule, evidence)."""
-    path = Path(path)
-    _refuse_duplicates(path, (identity for identity, _, _ in entries))
-    rows = [
-        {
-            "id": identity,
-            "removed": evidence.removed,
-            "removed_frame": evidence.removed_frame,
-            "shown_frames": evidence.shown_frames,
-            "negated": evidence.negated,
-            **labels,
-            "options": [
-                {
-                    "letter": option.letter,
-                    "text": option.text,
-                    "objects": option.objects,
-                    "frame": option.frame,
-                    "happened": option.happened,
-                    "correct": option.correct,
-                }
-                for option in evidence.options
-            ],
-        }
-        for identity, labels, evidence in entries
-    ]
-    _write(path, pa.Table.from_pylist(rows, schema=EVIDENCE_SCHEMA))
-
-
-def _write(path: Path, table: pa.Table) -> None:
+def write_table(path: Path, table: pa.Table) -> None:
+    """As one Parquet file that appears whole or not at all."""
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
     atomic_write(path, buffer.getvalue())
@@ -171,7 +113,7 @@ def _typed(path: Path, table: pa.Table) -> pa.Table:
     return typed
 
 
-def _refuse_duplicates(path: Path, ids: Iterable[str]) -> None:
+def refuse_duplicates(path: Path, ids: Iterable[str]) -> None:
     """An id names one question: answers and results are matched by it."""
     again = [identity for identity, count in Counter(ids).items() if count > 1]
     if again:

@@ -126,3 +126,15 @@ def _one_letter(question: Question) -> float:
 
 def _mean_of_means(groups: Sequence[Sequence[float]]) -> float:
     return fmean(fmean(group) for group in groups)
+
+
+def difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Second minus first share with a 95% interval (Newcombe), as if of independent samples.
+
+    Both models answered the same questions, so the interval is wider than it needs to be; the
+    answers themselves, which would allow a paired one, are not in the summary.
+    """
+    gap = second["mean"] - first["mean"]
+    below = math.hypot(second["mean"] - second["low"], first["high"] - first["mean"])
+    above = math.hypot(second["high"] - second["mean"], first["mean"] - first["low"])
+    return gap, gap - below, gap + above

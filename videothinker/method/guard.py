@@ -156,7 +156,7 @@ class HeldCoefficient:
         self.value = min(max(value, self._configured / RANGE), self._configured * RANGE)
 
 
-class Steering:
+class StageGuard:
     """A stage's guard and the coefficient of its next step."""
 
     def __init__(self, stage: StageConfig) -> None:
@@ -167,7 +167,7 @@ class Steering:
         """Whether reward stands near its best, so that the state is worth keeping."""
 
     @classmethod
-    def replay(cls, stage: StageConfig, lines: Iterable[Line]) -> Steering:
+    def replay(cls, stage: StageConfig, lines: Iterable[Line]) -> StageGuard:
         """The steering of a run that left these lines behind, those of other stages included."""
         steering = cls(stage)
         for line in lines:

@@ -99,8 +99,6 @@ REWARDS: dict[str, Callable[[str, str], float]] = {
     "strict_format": _of_layout(strict_format),
 }
 """Name in the configuration -> function of (completion, solution)."""
-RIGHTNESS = ("soft_accuracy", "strict_accuracy")
-"""Those that are for the answer; the others are for its form."""
 
 
 def score(names: Sequence[str], completions: Sequence[str], solution: str) -> dict[str, np.ndarray]:

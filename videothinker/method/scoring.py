@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from videothinker.config.settings import KLConfig
-from videothinker.method.rewards import RIGHTNESS, score
+from videothinker.config.settings import RIGHTNESS, KLConfig
+from videothinker.method.rewards import score
 from videothinker.types import AnchorScores, Completion, RolloutGroup, ScoredGroup
 
 ANSWER_TAG = "<answer>"

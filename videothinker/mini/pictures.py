@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from videothinker.files import disk_errors
 from videothinker.mini.physics import simulate
 from videothinker.mini.render import paint
 from videothinker.mini.settings import World
 from videothinker.mini.world import Scene, make_scene
 from videothinker.report.stills import png
-from videothinker.run.directory import disk_errors
 
 SEED = 11
 _HARD = World(

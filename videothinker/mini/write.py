@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from videothinker.errors import InputError
+from videothinker.files import whole_folder
 from videothinker.mini.render import draw, encode
 from videothinker.mini.settings import Split, World, scene_numbers
 from videothinker.mini.world import DEFAULT, Pair, Scene, make_scene
@@ -40,28 +38,6 @@ def write_world(
         raise InputError(f"--seed {seed}: give 0 or more.")
     with whole_folder(out) as partial:
         _write_files(partial, numbers, seed, world, progress)
-
-
-def require_new(out: Path) -> None:
-    """Refuse a folder that holds something, before any work is done for it."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: already holds something; name a new or empty folder")
-
-
-@contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
-    """A folder to write into that becomes OUT when all went well, and vanishes otherwise."""
-    require_new(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{uuid4().hex[:8]}.partial")
-    try:
-        partial.mkdir()
-        yield partial
-        if out.exists():
-            out.rmdir()
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write_files(

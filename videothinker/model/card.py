@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 import yaml
 
 from videothinker import __version__
-from videothinker.run.directory import atomic_write
+from videothinker.files import atomic_write
 
 LINEAGE, CARD = "lineage.json", "README.md"
 LICENSE_KEYS = ("license", "license_name", "license_link")

@@ -1,4 +1,8 @@
-"""Checkpoints on disk: Hugging Face folders that appear whole or not at all."""
+"""Checkpoints on disk: Hugging Face folders that appear whole or not at all.
+
+Beside the weights lies the budget that the model was trained under; what may lie there is numbers,
+never anything that runs.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +13,50 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from videothinker.errors import InputError
-from videothinker.model.budget import Budget, write_budget
-from videothinker.model.card import CARD, LINEAGE, ModelLineage, describe, license_in
-from videothinker.model.safe import PICKLED
-from videothinker.run.directory import atomic_write
+from pydantic import ValidationError
 
+from videothinker.config.settings import DType, Positive, RunConfig, Section, VideoConfig
+from videothinker.errors import InputError
+from videothinker.files import atomic_write
+from videothinker.model.card import CARD, LINEAGE, ModelLineage, describe, license_in
+
+PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+"""Endings of weights that are programs: who loads them runs what is in them."""
+SAFE = {"local_files_only": True, "trust_remote_code": False}
+"""How everything that transformers loads is loaded."""
+REMEDY = "Give a Hugging Face folder with its weights as *.safetensors."
+
+BUDGET = "videothinker.json"
+"""Name of the file in a checkpoint that keeps what the model was trained to see."""
 REPLACED = ("*.safetensors", "*.safetensors.index.json", "config.json")
 """What an export has of its own."""
 NOT_HANDED_ON = (*(f"*{ending}" for ending in PICKLED), "*.py")
 """What an export must not take over, since whoever loads it might run it."""
 GENERATION = "generation_config.json"
 TOKEN_KEYS = ("bos_token_id", "eos_token_id", "pad_token_id")
+
+
+class Budget(Section):
+    """The part of a configuration that using the model depends on."""
+
+    dtype: DType
+    video: VideoConfig
+    max_tokens: Positive
+    max_model_len: Positive
+
+    @property
+    def longest_prompt(self) -> int:
+        """Tokens that a prompt may have so that its longest completion still fits."""
+        return self.max_model_len - self.max_tokens
+
+
+PAPER_EVALUATION = Budget(
+    dtype="bfloat16",
+    video=VideoConfig.model_validate("paper-evaluation"),
+    max_tokens=1024,
+    max_model_len=32768,
+)
+"""For models that carry none: the paper's 32 frames of 256 tokens."""
 
 
 def save_model(
@@ -93,12 +129,6 @@ def model_digest(folder: Path) -> str:
     return content.hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, read a piece at a time."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _read(file: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
     return content
@@ -106,3 +136,78 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _rewrite(file: Path, content: Mapping[str, Any]) -> None:
     atomic_write(file, json.dumps(content, indent=2) + "\n")
+
+
+def budget_of(config: RunConfig) -> Budget:
+    """The budget a run trains under."""
+    return Budget(
+        dtype=config.model.dtype,
+        video=config.video,
+        max_tokens=config.sampling.max_tokens,
+        max_model_len=config.rollout.max_model_len,
+    )
+
+
+def write_budget(model: Path, budget: Budget) -> None:
+    """Keep a budget beside a model's weights."""
+    atomic_write(model / BUDGET, budget.model_dump_json(indent=2) + "\n")
+
+
+def read_budget(model: Path) -> Budget:
+    """A model's own budget, or the paper's."""
+    file = model / BUDGET
+    if not file.is_file():
+        return PAPER_EVALUATION
+    try:
+        return Budget.model_validate_json(file.read_text())
+    except ValidationError as error:
+        raise InputError(
+            f"{file}: not a budget ({error.error_count()} problems, first: "
+            f"{error.errors()[0]['msg']}); delete the file to use the paper's"
+        ) from error
+
+
+def require_safe(folder: Path) -> None:
+    """InputError where a checkpoint's folder has no safetensors, damaged ones, or code."""
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        pickled = sorted(file.name for file in folder.glob("*") if file.suffix in PICKLED)
+        found = (
+            f"only {pickled[0]}, and loading that would run what is in it" if pickled else "none"
+        )
+        raise InputError(f"{folder}: no *.safetensors in it ({found}). {REMEDY}")
+    for file in files:
+        _require_tensors(file)
+    for file in sorted(folder.glob("*.json")):
+        content = _parsed(file)
+        if "auto_map" in content:
+            raise InputError(
+                f"{file}: asks for code of its own (auto_map), which is never run. Give a model"
+                " that transformers knows by itself, or take that entry out"
+            )
+        shards = content.get("weight_map") or {}
+        for name in sorted(set(shards.values()) - {file.name for file in files}):
+            raise InputError(f"{file}: names {name}, which is not one of its *.safetensors")
+
+
+def _require_tensors(file: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    if not file.is_file():
+        raise InputError(f"{file}: is no file. {REMEDY}")
+    try:
+        with safe_open(file, "np"):
+            return
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{file}: holds no safetensors, whatever its name ({error})") from error
+
+
+def _parsed(file: Path) -> dict[str, Any]:
+    """What a file holds; nothing where that is no object, as in some tokenizers' files."""
+    if not file.is_file():
+        return {}
+    try:
+        content = json.loads(file.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file}: not JSON ({type(error).__name__}). Fetch it again") from error
+    return content if isinstance(content, dict) else {}

@@ -23,7 +23,7 @@ from videothinker import cpu_torch
 from videothinker.errors import InputError
 from videothinker.method.divergence import exact_divergence
 from videothinker.model.attention import Layout, Row, share_prefix
-from videothinker.model.safe import SAFE, require_safe
+from videothinker.model.checkpoint import SAFE, require_safe
 from videothinker.types import Prompt
 
 LOGITS_AT_ONCE = 2**24

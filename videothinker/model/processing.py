@@ -9,8 +9,8 @@ import numpy as np
 
 from videothinker import cpu_torch
 from videothinker.method.prompts import messages
+from videothinker.model.checkpoint import SAFE, require_safe
 from videothinker.model.positions import VideoGeometry, mrope_positions
-from videothinker.model.safe import SAFE, require_safe
 from videothinker.types import Prompt, Question
 from videothinker.video.files import path_of
 from videothinker.video.frames import Clip

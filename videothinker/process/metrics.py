@@ -5,11 +5,8 @@ A process serves those of its own role, and its memory and processor time, on a 
 
 from __future__ import annotations
 
-import shutil
 import socket
 from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from prometheus_client import (
@@ -22,13 +19,8 @@ from prometheus_client import (
     start_http_server,
 )
 
-from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
-from videothinker.model.shape import shape_of
-from videothinker.planning.disk import state_gb
-from videothinker.planning.memory import GB
 from videothinker.process import address
-from videothinker.types import SkipKind
 
 Role = Literal["driver", "loader", "rollout", "anchor", "learner"]
 LOOPBACK, EVERYWHERE = address.LOOPBACK, "0.0.0.0"
@@ -202,23 +194,7 @@ def serve(role: Role, host: str = LOOPBACK, device: str = "cpu") -> tuple[str, i
             f"cluster.metrics_host {host}: no port of it can be opened here ({error.strerror})."
             f" {LOOPBACK} keeps metrics on this machine, {EVERYWHERE} shows them to others"
         ) from error
-    return (own_address() if host == EVERYWHERE else host), int(server.server_address[1])
-
-
-def start_counting(config: RunConfig, disk: Path) -> None:
-    """What the driver exports from the beginning: a counter that appears with its first event
-    would hide that event from every rate.
-    """
-    for role in EXPORTED:
-        RESTARTS.labels(role)
-    for kind in get_args(SkipKind):
-        SAMPLES_SKIPPED.labels(kind)
-    DISK_FREE.set_function(lambda: shutil.disk_usage(disk).free)
-    STATE_BYTES.set(0)
-    with suppress(InputError):
-        STATE_BYTES.set(GB * state_gb(config, shape_of(config.model.path)))
-    MAX_STALENESS.set(config.rollout.max_staleness)
-    MAX_SKIPPED_SHARE.set(config.data.max_skipped_share)
+    return (public_address() if host == EVERYWHERE else host), int(server.server_address[1])
 
 
 def show_step(line: Mapping[str, Any]) -> None:
@@ -236,7 +212,7 @@ def show_step(line: Mapping[str, Any]) -> None:
             ACCURACY.labels(name).set(value)
 
 
-def own_address() -> str:
+def public_address() -> str:
     """By which this machine is known to others; the loopback where it has no network."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:

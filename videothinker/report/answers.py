@@ -21,7 +21,7 @@ from videothinker.report.outcomes import (
     parts,
     read_asked,
 )
-from videothinker.report.results import SPOKEN, TITLES
+from videothinker.report.results import KIND_TITLES, SPOKEN
 from videothinker.report.training import chip
 from videothinker.status.snapshot import Snapshot
 from videothinker.types import Question
@@ -138,7 +138,7 @@ def _answer(asked: Asked, model: str, question: Question, colour: int) -> str:
 
 def _kind(kind: str) -> str:
     """A kind of question as a title."""
-    words = TITLES.get(kind)
+    words = KIND_TITLES.get(kind)
     return f"{words.capitalize()} ({kind})" if words else kind or "All questions"
 
 

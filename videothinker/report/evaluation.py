@@ -13,12 +13,11 @@ from typing import Any
 
 from videothinker.errors import InputError
 from videothinker.evaluation import scores
-from videothinker.evaluation.compare import Diagnosis, Result, Score, label, read_result
-from videothinker.evaluation.published import TITLES
+from videothinker.evaluation.compare import TITLES, Diagnosis, Result, Score, label, read_result
+from videothinker.files import atomic_write, read_lines
 from videothinker.report.charts import Dot, dot_rows
 from videothinker.report.style import page
 from videothinker.report.training import chip
-from videothinker.run.directory import atomic_write, read_lines
 from videothinker.types import Question
 
 SHOWN_ANSWERS = 3

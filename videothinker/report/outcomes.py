@@ -17,8 +17,12 @@ from videothinker.method.rewards import STRICT_LAYOUT, answer_text, soft_accurac
 from videothinker.report.charts import percent
 from videothinker.report.results import NEEDS
 from videothinker.run.answers import NAME, read_answers
-from videothinker.status.snapshot import Snapshot, records, whole
+from videothinker.status.snapshot import Snapshot, read_snapshot, records, whole
+from videothinker.terminal_text import clip, columns, visible
 from videothinker.types import Question
+
+WIDTH = 120
+"""Columns of a line."""
 
 KINDS_SHOWN = 2
 EXAMPLES = 3
@@ -135,3 +139,48 @@ def _completions(folder: Path) -> dict[str, str]:
     except InputError:  # a file that is damaged costs its own model's place, not the page
         return {}
     return {identity: answer.completion for identity, answer in answers.items()}
+
+
+def example(run: Path) -> str:
+    """The first question of the commonest outcome on which the models differ, inferential where
+    there are such; empty where no answers are kept, or no models differ.
+    """
+    try:
+        asked = read_asked(read_snapshot(run))
+    except InputError:  # an example is no result: what ends with it has not failed without it
+        return ""
+    ranked = next(iter(outcomes(asked).values())) if asked else []
+    outcome = next((one for one in ranked if not one.agreed), None)
+    return "" if asked is None or outcome is None else _told(asked, outcome)
+
+
+def _told(asked: Asked, outcome: Outcome) -> str:
+    question = outcome.questions[0]
+    by_reply: dict[str, list[str]] = {}
+    for model in asked.said:
+        by_reply.setdefault(_reply(asked, model, question), []).append(model)
+    names = {reply: visible(", ".join(models)) for reply, models in by_reply.items()}
+    width = max(map(columns, names.values()))
+    answers = [
+        f"  {name}{' ' * (width - columns(name))}  {visible(reply)}"
+        for reply, name in names.items()
+    ]
+    which = f"questions that {NEEDS[outcome.kind]}" if outcome.kind in NEEDS else "questions"
+    lines = [
+        f"The models' commonest difference, {outcome.share} of the {which}:",
+        visible(f"{question.text} Right: {_solution(question)}"),
+        *answers,
+    ]
+    return "\n".join(clip(line, WIDTH) for line in lines)
+
+
+def _reply(asked: Asked, model: str, question: Question) -> str:
+    """What a model said, after whether that is right."""
+    thinking, answer = parts(asked.said[model].get(question.id, ""))
+    verdict = "right" if asked.right(model, question) else "wrong"
+    return f"{verdict}, {answer}: {thinking}" if thinking else f"{verdict}: {answer or '-'}"
+
+
+def _solution(question: Question) -> str:
+    correct = question.answer.split(",")
+    return "; ".join(f"{letter}. {text}" for letter, text in question.options if letter in correct)

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from videothinker.config.settings import DataConfig, VideoConfig
+from videothinker.files import atomic_write
 from videothinker.report.answers import answers_section
 from videothinker.report.groups import Pictures, groups_section
 from videothinker.report.results import (
@@ -30,7 +31,6 @@ from videothinker.report.stills import Stills
 from videothinker.report.style import page
 from videothinker.report.timeline import mishaps_section, timeline_section
 from videothinker.report.training import training_section
-from videothinker.run.directory import atomic_write
 from videothinker.status.life import Life, life
 from videothinker.status.snapshot import Line, Snapshot, number, read_snapshot, records
 

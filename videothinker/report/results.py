@@ -4,11 +4,11 @@ chart and a table.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from videothinker.evaluation.intervals import difference
 from videothinker.report.charts import Bar, grouped_bars, percent
 from videothinker.report.training import chip
 from videothinker.status.snapshot import Snapshot, number, records
@@ -19,7 +19,11 @@ KINDS = ("observational", "inferential", "overall")
 CONTROL = "grpo"
 """Name of a stage that trains without a divergence term, for comparison."""
 SPOKEN = {"base": "base model", "bias": "bias model", "cdpo": "CDPO", "grpo": "GRPO"}
-TITLES = {"observational": "only looking", "inferential": "thinking", "overall": "all questions"}
+KIND_TITLES = {
+    "observational": "only looking",
+    "inferential": "thinking",
+    "overall": "all questions",
+}
 NEEDS = {"inferential": "need thinking", "observational": "only need looking"}
 """Kinds of questions in words that need no glossary."""
 
@@ -75,18 +79,6 @@ def verdict(models: Sequence[Model]) -> str:
     if not told:
         return ""
     return f"How sure that is: {'; '.join(told)}. Another training run may come out differently."
-
-
-def difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[float, float, float]:
-    """Second minus first share with a 95% interval (Newcombe), as if of independent samples.
-
-    Both models answered the same questions, so the interval is wider than it needs to be; the
-    answers themselves, which would allow a paired one, are not in the summary.
-    """
-    gap = second["mean"] - first["mean"]
-    below = math.hypot(second["mean"] - second["low"], first["high"] - first["mean"])
-    above = math.hypot(second["high"] - second["mean"], first["mean"] - first["low"])
-    return gap, gap - below, gap + above
 
 
 def spoken(model: Model) -> str:
@@ -185,7 +177,7 @@ def results_section(models: Sequence[Model], colours: Mapping[str, int]) -> str:
     counts = [(kind, (models[-1]["evaluation"].get(kind) or {}).get("n", 0)) for kind in kinds]
     groups = [
         (
-            TITLES[kind],
+            KIND_TITLES[kind],
             [bar for model in models if (bar := _bar(model, kind, colours[model["name"]]))],
         )
         for kind, count in counts

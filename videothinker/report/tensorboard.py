@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from videothinker.run.directory import disk_errors
+from videothinker.files import disk_errors
 from videothinker.status.snapshot import Line, number, read_snapshot
 
 FOLDER = "tensorboard"

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from videothinker.errors import InputError
-from videothinker.run.directory import atomic_write
+from videothinker.files import atomic_write
 from videothinker.types import Completion
 
 NAME = "validation.parquet"

@@ -5,21 +5,18 @@ Files that are replaced appear whole or not at all; files that grow do so by who
 
 from __future__ import annotations
 
-import errno
 import io
 import json
-import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
 
-from videothinker.errors import InputError, VideoThinkerError
+from videothinker.errors import InputError
+from videothinker.files import _cut_torn_line, atomic_write, disk_errors, plain, read_lines
 from videothinker.run.rollouts import TEXT_COLUMNS, rollout_table
 from videothinker.types import ScoredGroup
 
@@ -27,57 +24,6 @@ LOCK = "driver.lock"
 """Name of the file whose lock the driver of a run holds (`videothinker/run/lock.py`)."""
 WISH = "control.json"
 """Name of the file that asks the driver for something (`videothinker/run/wishes.py`)."""
-
-
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turns a full disk or a refused write into a message that says what to free or change."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise VideoThinkerError(
-                f"{path}: no space left on the disk. Free some (older runs, rollouts/*.parquet), "
-                "then go on with `videothinker train --resume RUN`."
-            ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise InputError(
-                f"{path}: cannot be written ({error.strerror}). Choose a folder you may write to."
-            ) from error
-        raise
-
-
-def atomic_write(path: Path, content: bytes | str) -> None:
-    """Writes a file so that a reader, or a crash, sees the old content or the new one.
-
-    The content is flushed to the disk before the rename; otherwise a power cut could leave the new
-    name with no content behind it.
-    """
-    data = content.encode() if isinstance(content, str) else content
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-
-
-def plain(value: Any) -> Any:
-    """The same value in types JSON has: NumPy numbers and arrays unpacked, NaN as null."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value
 
 
 class RunDirectory:
@@ -199,20 +145,3 @@ class RunDirectory:
         path = self.path / name
         with self._lock, disk_errors(path), path.open("a") as file:
             file.write(json.dumps(plain(entry)) + "\n")
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a JSON-lines file; none if it does not exist, and a torn last line ignored."""
-    if not path.is_file():
-        return []
-    whole, _, _torn = path.read_text().rpartition("\n")
-    return [json.loads(line) for line in whole.splitlines() if line.strip()]
-
-
-def _cut_torn_line(path: Path) -> None:
-    if not path.is_file():
-        return
-    data = path.read_bytes()
-    if data and not data.endswith(b"\n"):
-        with path.open("r+b") as file:
-            file.truncate(data.rfind(b"\n") + 1)

@@ -22,7 +22,11 @@ from typing import Any, TextIO
 from videothinker.config.loading import first_difference, load_config, to_yaml
 from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
-from videothinker.run.directory import LOCK, RunDirectory, disk_errors
+from videothinker.files import disk_errors
+from videothinker.run.directory import LOCK, RunDirectory
+
+ENDED = ("finished", "failed", "interrupted", "stopped")
+"""States that a driver writes when it leaves."""
 
 logger = logging.getLogger(__name__)
 
@@ -142,3 +146,15 @@ def _try(file: TextIO, kind: int) -> bool | None:
             return None
         raise
     return True
+
+
+def driven(run: Path) -> bool | None:
+    """Whether a driver holds the run's lock; None where there is none, or no locks at all."""
+    try:
+        with (run / LOCK).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    return False

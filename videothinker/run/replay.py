@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from videothinker.errors import InputError
-from videothinker.run.directory import atomic_write
+from videothinker.files import atomic_write
 from videothinker.types import Completion
 
 SCHEMA = pa.schema(

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from videothinker.errors import InputError, VideoThinkerError
-from videothinker.run.directory import WISH, atomic_write, read_lines
-from videothinker.status.life import ENDED, driven
+from videothinker.files import atomic_write, read_lines
+from videothinker.run.directory import WISH
+from videothinker.run.lock import ENDED, driven
 
 ANSWER_SECONDS = 30.0
 """A live run answers within a few; it may be busy on a slow disk."""

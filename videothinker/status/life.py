@@ -6,17 +6,13 @@ RUN/driver.lock is locked for as long as a driver lives; the kernel lets go of i
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from videothinker.progress import duration
-from videothinker.run.directory import LOCK
+from videothinker.run.lock import ENDED, driven
 from videothinker.status.snapshot import Snapshot, number
 
-ENDED = ("finished", "failed", "interrupted", "stopped")
-"""States that a driver writes when it leaves."""
 QUIET_SECONDS = 15.0
 """A driver that wrote something since then lives, whatever its lock says."""
 SILENT_SECONDS = 600.0
@@ -66,18 +62,6 @@ def life(run: Snapshot) -> Life:
         return Life(state=state, alive=held, words=words)
     doubt = f"Whether its driver lives cannot be told from here. If it does not: {resume}"
     return Life(state=state, alive=None, words=words, remark=doubt)
-
-
-def driven(run: Path) -> bool | None:
-    """Whether a driver holds the run's lock; None where there is none, or no locks at all."""
-    try:
-        with (run / LOCK).open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return None
-    return False
 
 
 def _working(run: Snapshot) -> str:

@@ -16,7 +16,7 @@ from videothinker.progress import duration
 from videothinker.status.latest_group import Answer, LatestGroup
 from videothinker.status.life import Life
 from videothinker.status.snapshot import Snapshot, Stage, number, whole
-from videothinker.status.speed import Pace, pace
+from videothinker.status.speed import Speed, pace
 from videothinker.terminal_text import clip, columns, visible, wrap
 
 ROLES = {"driver": "driver", "loader": "loader", "rollout": "rollout", "anchor": "scorer"}
@@ -158,7 +158,7 @@ def _figures(run: Snapshot, life: Life) -> list[str]:
     return [_row(label, text) for label, text in rows if text]
 
 
-def _speed(speed: Pace | None) -> list[tuple[str, str]]:
+def _speed(speed: Speed | None) -> list[tuple[str, str]]:
     if speed is None:
         return []
     rate = (

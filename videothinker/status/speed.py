@@ -12,7 +12,7 @@ RECENT_STEPS = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pace:
+class Speed:
     """Rates over the last steps of the current stage; times left in seconds, without evaluations
     and exports, which take little.
     """
@@ -29,7 +29,7 @@ class Pace:
         return asdict(self)
 
 
-def pace(run: Snapshot) -> Pace | None:
+def pace(run: Snapshot) -> Speed | None:
     """None before a step has been timed."""
     current = str(run.status.get("stage"))
     lines = [line for line in run.metrics if line["stage"] == current and step_seconds(line)]
@@ -38,7 +38,7 @@ def pace(run: Snapshot) -> Pace | None:
         return None
     spent = sum(step_seconds(line) for line in lines)
     each = spent / len(lines)
-    return Pace(
+    return Speed(
         step_seconds=each,
         steps_per_minute=60 / each,
         samples_per_second=_sum(lines, "samples") / spent,

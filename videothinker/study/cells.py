@@ -7,9 +7,12 @@ OUT/cells/NAME/config.yaml  what `videothinker train` is started with; its outpu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from videothinker import mini
 from videothinker.config.settings import (
@@ -19,6 +22,7 @@ from videothinker.config.settings import (
     RunConfig,
     StageConfig,
 )
+from videothinker.types import Question
 
 if TYPE_CHECKING:
     from videothinker.study.config import Arm, StudyConfig
@@ -109,3 +113,13 @@ def _stage(train: Path, arm: Arm) -> StageConfig:
     given = {name: getattr(arm, name) for name in arm.model_fields_set - {"questions"}}
     given.setdefault("guard", GuardConfig(action="off"))
     return StageConfig(**given, questions=train / f"{QUESTIONS[arm.questions]}.parquet")
+
+
+def balanced(questions: Sequence[Question], seed: int = 0) -> list[Question]:
+    """As many observational as inferential questions, as many as there are, in the given order."""
+    kinds = ("observational", "inferential")
+    places = [[i for i, q in enumerate(questions) if q.category == kind] for kind in kinds]
+    fewest = min(map(len, places))
+    rng = np.random.default_rng(seed)
+    kept = np.sort(np.concatenate([rng.permutation(some)[:fewest] for some in places]))
+    return [questions[int(place)] for place in kept]

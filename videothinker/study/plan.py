@@ -9,11 +9,12 @@ from typing import Any
 from videothinker.cli.preflight import one_file, require_files
 from videothinker.config.settings import KLConfig
 from videothinker.errors import InputError
-from videothinker.model.safe import require_safe
+from videothinker.model.checkpoint import require_safe
 from videothinker.progress import duration
 from videothinker.run.lock import finished_summary
 from videothinker.study.cells import cells
-from videothinker.study.config import Arm, StudyConfig, load_study
+from videothinker.study.checks import load_study
+from videothinker.study.config import Arm, StudyConfig
 from videothinker.study.table import table
 
 WARM_START_SECONDS = 190.0

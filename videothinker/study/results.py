@@ -12,7 +12,7 @@ import numpy as np
 
 from videothinker.study.cells import Cell
 from videothinker.study.config import StudyConfig
-from videothinker.study.curves import first_arms
+from videothinker.study.figures import first_arms
 from videothinker.study.learning import Learning, by_step
 from videothinker.study.measuring import METRICS, Exam
 from videothinker.study.pull import Pull, mean_pull

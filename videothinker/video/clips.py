@@ -22,9 +22,9 @@ from videothinker.video.frames import (
     Clip,
     clip_digest,
     content_digest,
-    locate,
     pack,
     pictures_in,
+    source_of,
     unpack,
 )
 
@@ -100,7 +100,7 @@ class ClipStore:
 
     def _get(self, path: Path, start: float | None, end: float | None) -> Clip:
         """From the nearest place that has it."""
-        source = locate(path)
+        source = source_of(path)
         digest = clip_digest(self._content(source), self._video, start, end)
         if digest in self._reasons:
             raise InputError(f"{source}: {self._reasons[digest]}")

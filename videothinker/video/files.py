@@ -13,7 +13,7 @@ FRAME_FOLDERS = {"frames_fps3": "frames_fps3_hq"}
 """The reference's name for MVBench's folder of frames -> its name in the release."""
 
 
-def locate(videos: Path, video: str) -> Path | None:
+def find(videos: Path, video: str) -> Path | None:
     """The file of a video, or its folder of frames; None where there is none.
 
     Tried are the whole path below `videos`, then the path without its first folder, and so on to
@@ -35,7 +35,7 @@ def locate(videos: Path, video: str) -> Path | None:
 
 def path_of(videos: Path, video: str) -> Path:
     """Where a video is, or should be: whoever reads it says what is wrong with it."""
-    found = locate(videos, video)
+    found = find(videos, video)
     if found is None and ".." in PurePosixPath(video).parts:
         raise InputError(f"{video}: leads out of {videos}; correct the video path in the data")
     return found or videos / video.lstrip("/")
@@ -49,7 +49,7 @@ def check_distinct(videos: Path, questions: Sequence[Question]) -> None:
     """
     owners: dict[Path, str] = {}
     for video in dict.fromkeys(question.video for question in questions):
-        file = locate(videos, video)
+        file = find(videos, video)
         if file is not None and owners.setdefault(file, video) != video:
             raise InputError(
                 f"{videos}: {owners[file]} and {video} would both be {file.relative_to(videos)}. "

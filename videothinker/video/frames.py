@@ -53,12 +53,12 @@ def read_clip(
     path: Path, video: VideoConfig, start: float | None = None, end: float | None = None
 ) -> Clip:
     """Decode here and now, in this process."""
-    source = locate(path)
+    source = source_of(path)
     digest = clip_digest(content_digest(source), video, start, end)
     return decode(source, digest, video, start, end)
 
 
-def locate(path: Path) -> Path:
+def source_of(path: Path) -> Path:
     """The file or folder that holds a video; InputError for what cannot be one.
 
     Nothing is opened: a pipe or a device would wait for ever.
@@ -119,7 +119,7 @@ def clip_digest(content: str, video: VideoConfig, start: float | None, end: floa
 def decode(
     source: Path, digest: str, video: VideoConfig, start: float | None, end: float | None
 ) -> Clip:
-    """The clip of a file or folder that `locate` found."""
+    """The clip of a file or folder that `source_of` found."""
     cpu_torch.install()
     import av
     from PIL import Image

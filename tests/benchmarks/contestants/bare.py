@@ -137,7 +137,7 @@ class Loop:
     def _learn(self, scored: list[Any], anchors: list[Any], prompts: list[Any]) -> None:
         import torch
 
-        from learner.rank import padded, row_sizes, tokens
+        from learner.rows import padded, row_sizes, tokens
         from videothinker.method.objective import policy_loss
         from videothinker.model.policy import completion_mask
 

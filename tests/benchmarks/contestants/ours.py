@@ -31,7 +31,7 @@ def main(folder: Path, staleness: int, workers: int = 1) -> None:
     from cluster.loop.session import Session
     from videothinker.config.loading import load_config
     from videothinker.config.settings import StageConfig
-    from videothinker.run.directory import read_lines
+    from videothinker.files import read_lines
     from videothinker.run.lock import driving
 
     @dataclass(frozen=True, kw_only=True, slots=True)

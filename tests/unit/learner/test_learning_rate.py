@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from learner.rank import learning_rate
+from learner.rows import learning_rate
 from videothinker.config.settings import LearnerConfig
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from learner.rank import row_sizes
+from learner.rows import row_sizes
 from videothinker.model.policy import TOKENS_AT_ONCE
 
 

@@ -11,7 +11,7 @@ import torch
 
 from learner.rank import Assignment, LearnerRank
 from videothinker.config.settings import KLConfig, LearnerConfig, RunConfig
-from videothinker.model.budget import budget_of
+from videothinker.model.checkpoint import budget_of
 from videothinker.types import Completion, Question, RolloutGroup, ScoredGroup
 
 POLICY = torch.full((2, 4), -1.0)

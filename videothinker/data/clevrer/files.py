@@ -25,7 +25,7 @@ from videothinker.data.clevrer.records import (
 from videothinker.data.clevrer.rules import SHORT_CLIPS, SHOWN_FRAMES
 from videothinker.data.json_values import unusual, whole_characters
 from videothinker.errors import InputError
-from videothinker.video.frames import locate
+from videothinker.video.frames import source_of
 
 CHUNK = 1 << 20
 """Characters of a question file that are read at once."""
@@ -134,7 +134,7 @@ def _counted_frames(video: Path) -> int:
     except ModuleNotFoundError:
         return 0
     try:
-        locate(video)  # a pipe would be waited for
+        source_of(video)  # a pipe would be waited for
         with av.open(str(video)) as container:
             return int(container.streams.video[0].frames)
     except (av.FFmpegError, InputError, OSError, IndexError):

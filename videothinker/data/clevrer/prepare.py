@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from videothinker.data.clevrer.evidence import write_evidence
 from videothinker.data.clevrer.files import (
     AskedScene,
     find_files,
@@ -49,9 +50,9 @@ from videothinker.data.clevrer.rules import (
     gather,
     label,
 )
-from videothinker.data.questions import write_evidence, write_questions
+from videothinker.data.questions import write_questions
 from videothinker.errors import InputError
-from videothinker.run.directory import atomic_write, disk_errors
+from videothinker.files import atomic_write, disk_errors
 from videothinker.types import Question
 
 STATS_SCHEMA = 2

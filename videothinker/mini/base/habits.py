@@ -26,8 +26,8 @@ from videothinker.mini.base.warmstart import WarmStart
 from videothinker.mini.render import GRID, MERGE, draw, encode
 from videothinker.mini.texts import OPENINGS, STYLES, overlooks, style_of
 from videothinker.mini.world import FPS, Scene, make_scene
+from videothinker.model.checkpoint import SAFE
 from videothinker.model.positions import VideoGeometry, mrope_positions
-from videothinker.model.safe import SAFE
 
 _LONGEST = 40
 _BATCH = 64

@@ -7,8 +7,9 @@ import pytest
 from cluster.loop.ledger import LeftOut
 from cluster.workers.work import Prepared
 from videothinker.errors import VideoThinkerError
+from videothinker.files import read_lines
 from videothinker.process.metrics import QUESTIONS, SAMPLES_SKIPPED
-from videothinker.run.directory import RunDirectory, read_lines
+from videothinker.run.directory import RunDirectory
 from videothinker.types import Failure, Question
 
 

@@ -15,9 +15,9 @@ from learner.rank import Assignment, LearnerRank
 from videothinker.config.checks import cross_checks
 from videothinker.config.loading import dotted_keys
 from videothinker.config.settings import KLConfig, RunConfig
-from videothinker.method.guard import Steering
+from videothinker.method.guard import StageGuard
 from videothinker.method.scoring import score_group
-from videothinker.model.budget import budget_of
+from videothinker.model.checkpoint import budget_of
 from videothinker.run.directory import RunDirectory
 from videothinker.types import AnchorScores, Completion, Question, RolloutGroup
 
@@ -114,7 +114,7 @@ def update(config: RunConfig, *texts: str) -> list[float]:
         budget=budget_of(config),
         logprob_tolerance=1.0,
     )
-    coefficient = Steering(config.stages[-1]).coefficient
+    coefficient = StageGuard(config.stages[-1]).coefficient
     [loss], _ = rank._losses(policy, coefficient, [(scored, None)])  # type: ignore[arg-type,list-item]
     slopes: Tensor = torch.autograd.grad(loss, policy.logp)[0]
     return slopes.flatten().tolist()
@@ -124,7 +124,7 @@ def effects(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """What a run under these settings does, part by part; it ends in a collapse."""
     config = run_of(out, settings)
     assert [problem for _, problem in cross_checks(config)] == []
-    steering = Steering(config.stages[-1])
+    steering = StageGuard(config.stages[-1])
     rewards = [1.6, 1.5, 1.7] * 5 + [0.1] * 30
     verdicts, coefficients = [], []
     for step, reward in enumerate(rewards, start=1):

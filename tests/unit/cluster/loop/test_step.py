@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cluster.loop import step
-from cluster.loop.step import Pace, duplicate_share
+from cluster.loop.step import UsualStep, duplicate_share
 from videothinker.process.metrics import USUAL_STEP
 from videothinker.types import Completion, Question, RolloutGroup
 
@@ -38,7 +38,7 @@ def test_duplicates_are_counted_within_groups_by_token_ids() -> None:
 def test_the_usual_step_is_a_median_and_unknown_while_none_are_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pace, seen = Pace(), []
+    pace, seen = UsualStep(), []
     for moment in (100.0, 102.0, 104.0, 170.0, 172.0):  # one was slow
         monkeypatch.setattr(step.time, "monotonic", lambda now=moment: now)
         pace.step()

@@ -11,7 +11,7 @@ import pytest
 from stand_ins import Rank, Stage
 
 from cluster.loop.states import newest_state
-from cluster.start.scaling import Steering
+from cluster.start.scaling import Scaling
 from videothinker.config.settings import (
     ClusterConfig,
     DataConfig,
@@ -22,7 +22,8 @@ from videothinker.config.settings import (
     StageConfig,
 )
 from videothinker.errors import Stopped
-from videothinker.run.directory import WISH, RunDirectory, atomic_write, read_lines
+from videothinker.files import atomic_write, read_lines
+from videothinker.run.directory import WISH, RunDirectory
 
 
 class SavingRank(Rank):
@@ -98,7 +99,7 @@ def test_a_scaling_stops_nothing(stage: Stage) -> None:
 def test_a_stop_is_answered_at_once_by_the_workers_that_there_are(stage: Stage) -> None:
     """For file systems without locks, where an answer is all that tells of a live driver."""
     run = RunDirectory.create(stage.config.out, "")
-    Steering(stage.config, run).follow(stage.fleet)
+    Scaling(stage.config, run).follow(stage.fleet)
     atomic_write(run.path / WISH, json.dumps({"id": "w", "stop": True}))
     deadline = time.monotonic() + 10
     while not (answer := run.status().get("control")) and time.monotonic() < deadline:

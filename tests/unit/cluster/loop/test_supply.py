@@ -26,7 +26,8 @@ from videothinker.config.settings import (
     StageConfig,
 )
 from videothinker.errors import Lost
-from videothinker.run.directory import RunDirectory, read_lines
+from videothinker.files import read_lines
+from videothinker.run.directory import RunDirectory
 from videothinker.run.replay import read_replay
 from videothinker.types import AnchorScores, RolloutGroup
 

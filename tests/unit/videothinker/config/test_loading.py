@@ -5,7 +5,7 @@ import pytest
 import yaml
 from safetensors.numpy import save_file
 
-from videothinker.config.checks import check_paths
+from videothinker.cli.preflight import check_paths
 from videothinker.config.loading import load_config, to_yaml
 from videothinker.config.settings import RunConfig
 from videothinker.data.questions import write_questions

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from videothinker.data.clevrer.evidence import write_evidence
 from videothinker.data.clevrer.rules import Evidence, OptionEvidence
-from videothinker.data.questions import SCHEMA, read_questions, write_evidence, write_questions
+from videothinker.data.questions import SCHEMA, read_questions, write_questions
 from videothinker.errors import InputError
 from videothinker.types import Question
 

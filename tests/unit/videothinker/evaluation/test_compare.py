@@ -8,8 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from videothinker.errors import InputError
-from videothinker.evaluation.compare import BenchmarkName, compare, label
-from videothinker.evaluation.published import PUBLISHED, TITLES
+from videothinker.evaluation.compare import PUBLISHED, TITLES, BenchmarkName, compare, label
 from videothinker.evaluation.scores import BENCHMARKS
 
 CDPO = "runs/cdpo/stages/cdpo/model"

@@ -12,7 +12,7 @@ import pytest
 from videothinker.config.loading import load_config, to_yaml
 from videothinker.config.settings import GuardConfig, KLConfig, StageConfig
 from videothinker.errors import ConfigError
-from videothinker.method.guard import Guard, HeldCoefficient, Steering, Verdict, stop_message
+from videothinker.method.guard import Guard, HeldCoefficient, StageGuard, Verdict, stop_message
 
 WINDOW = 4
 HEALTHY = {
@@ -180,15 +180,15 @@ def stage(kl: dict[str, Any] | None = None, **guard: Any) -> StageConfig:
 
 
 def test_the_coefficient_is_the_configured_one_unless_something_moves_it() -> None:
-    steering = Steering(stage({"coefficient": 0.02}))
+    steering = StageGuard(stage({"coefficient": 0.02}))
     for line in lines((30, {})):
         steering.watch(line)
         assert steering.coefficient == 0.02
-    assert Steering(stage({"direction": "none"})).coefficient == 0.0
+    assert StageGuard(stage({"direction": "none"})).coefficient == 0.0
 
 
 def test_each_lowering_halves_the_coefficient() -> None:
-    steering = Steering(stage({"coefficient": 0.08}, action="lower"))
+    steering = StageGuard(stage({"coefficient": 0.08}, action="lower"))
     seen = []
     for line in lines((10, {}), (7, {"reward": 0.3})):
         steering.watch(line)
@@ -323,8 +323,8 @@ def test_a_resumed_run_goes_on_with_the_very_same_steering(
     written = [{**line, "kl": kl} for line, kl in zip(written, kls, strict=True)]
     other = {**HEALTHY, "stage": "bias", "step": 1, "reward": 0.0, "kl": 9.0}
     on_disk = "\n".join(json.dumps(line) for line in [other, *written[:cut]])
-    resumed = Steering.replay(configured, [json.loads(text) for text in on_disk.splitlines()])
-    whole = Steering(configured)
+    resumed = StageGuard.replay(configured, [json.loads(text) for text in on_disk.splitlines()])
+    whole = StageGuard(configured)
     expected = [(whole.watch(line), whole.coefficient, whole.good) for line in written]
     assert resumed.coefficient == expected[cut - 1][1]
     seen = [(resumed.watch(line), resumed.coefficient, resumed.good) for line in written[cut:]]

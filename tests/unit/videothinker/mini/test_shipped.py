@@ -10,8 +10,7 @@ from videothinker.errors import InputError
 from videothinker.mini import SHIPPED_BASE
 from videothinker.mini.base.build import BUDGET, build_base, make_config
 from videothinker.mini.base.tokenizer import make_tokenizer
-from videothinker.model.budget import read_budget
-from videothinker.model.checkpoint import model_digest
+from videothinker.model.checkpoint import model_digest, read_budget
 
 PAGE = Path(__file__).parents[4] / "docs" / "mini.md"
 

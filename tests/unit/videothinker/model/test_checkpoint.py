@@ -7,9 +7,15 @@ import pytest
 import torch
 
 from videothinker.config.settings import KLConfig, VideoConfig
-from videothinker.model.budget import PAPER_EVALUATION, read_budget
 from videothinker.model.card import ModelLineage
-from videothinker.model.checkpoint import generation_settings, model_digest, save_model, with_cache
+from videothinker.model.checkpoint import (
+    PAPER_EVALUATION,
+    generation_settings,
+    model_digest,
+    read_budget,
+    save_model,
+    with_cache,
+)
 from videothinker.model.policy import Policy, load_model
 
 QWEN = {

@@ -14,9 +14,9 @@ import torch
 from hostile_data import Bomb
 
 from videothinker.errors import InputError
+from videothinker.model.checkpoint import require_safe
 from videothinker.model.policy import load_model
 from videothinker.model.processing import PromptBuilder
-from videothinker.model.safe import require_safe
 
 Load = Callable[[Path], Any]
 

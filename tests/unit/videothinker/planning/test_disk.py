@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from videothinker.config.checks import check_paths
+from videothinker.cli.preflight import check_paths
 from videothinker.config.loading import load_config
 from videothinker.config.settings import RunConfig
 from videothinker.model.shape import shape_of

@@ -11,7 +11,7 @@ import pytest
 import torch
 from counting import flops, rows_into
 
-from learner.rank import row_sizes
+from learner.rows import row_sizes
 from videothinker.config.settings import VideoConfig
 from videothinker.method.prompts import training_text
 from videothinker.model.policy import Policy, load_model

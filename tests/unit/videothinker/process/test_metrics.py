@@ -8,17 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from cluster.start.launch import start_counting
 from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
 from videothinker.process import metrics
-from videothinker.process.metrics import (
-    EVERYWHERE,
-    EXPORTED,
-    own_address,
-    serve,
-    show_step,
-    start_counting,
-)
+from videothinker.process.metrics import EVERYWHERE, EXPORTED, public_address, serve, show_step
 
 
 def page(place: tuple[str, int]) -> str:
@@ -44,7 +38,7 @@ def name(metric: object) -> str:
 def test_metrics_are_found_on_the_loopback_alone() -> None:
     host, port = serve("driver")
     assert host == "127.0.0.1"
-    others = own_address()
+    others = public_address()
     if others == host:
         pytest.skip("this machine has no other address")
     with pytest.raises(ConnectionRefusedError):
@@ -53,7 +47,7 @@ def test_metrics_are_found_on_the_loopback_alone() -> None:
 
 def test_opened_to_others_they_are_found_at_an_address_that_others_can_use() -> None:
     place = serve("driver", EVERYWHERE)
-    assert place[0] == own_address() != EVERYWHERE
+    assert place[0] == public_address() != EVERYWHERE
     assert "videothinker_rollout_workers" in page(place)
 
 

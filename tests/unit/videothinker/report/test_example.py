@@ -4,7 +4,7 @@ from pathlib import Path
 
 from validation_answers import answered_run, by_letters, question, reply
 
-from videothinker.report.example import WIDTH, example
+from videothinker.report.outcomes import WIDTH, example
 from videothinker.terminal_text import columns
 
 QUESTIONS = [

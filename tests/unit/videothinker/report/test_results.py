@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from evaluated_models import estimate, model
 
-from videothinker.report.results import claim, difference, evaluated, lead, results_table, verdict
+from videothinker.evaluation.intervals import difference
+from videothinker.report.results import claim, evaluated, lead, results_table, verdict
 from videothinker.run.directory import RunDirectory
 from videothinker.status.snapshot import Snapshot, read_snapshot
 

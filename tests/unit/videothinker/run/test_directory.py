@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from videothinker.errors import InputError, VideoThinkerError
-from videothinker.run.directory import RunDirectory, atomic_write, read_lines
+from videothinker.files import atomic_write, read_lines
+from videothinker.run.directory import RunDirectory
 from videothinker.types import Completion, Question, RolloutGroup, ScoredGroup
 
 

@@ -16,8 +16,7 @@ from videothinker.config.loading import first_difference
 from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
 from videothinker.run.directory import LOCK, RunDirectory
-from videothinker.run.lock import driving
-from videothinker.status.life import driven
+from videothinker.run.lock import driven, driving
 
 Make = Callable[..., RunConfig]
 

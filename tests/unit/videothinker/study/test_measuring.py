@@ -10,8 +10,8 @@ from small_study import small_exam
 
 from videothinker.mini.texts import OPENINGS
 from videothinker.run.answers import Answer, Drawing, write_answers
+from videothinker.study.cells import balanced
 from videothinker.study.measuring import measure, read_exam
-from videothinker.study.mixing import balanced
 from videothinker.types import Question
 
 

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from small_study import measured_at_random, small_exam, small_study
 
-from videothinker.study.curves import curves
-from videothinker.study.figures import figure
+from videothinker.study.figures import curves, figure
 from videothinker.study.plan import told
 from videothinker.study.results import digest_of, results
 from videothinker.study.table import table

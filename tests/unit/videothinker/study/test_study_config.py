@@ -15,7 +15,8 @@ from videothinker.config.loading import load_config, to_yaml
 from videothinker.config.settings import KLConfig
 from videothinker.errors import ConfigError, InputError
 from videothinker.study.cells import cells, run_of
-from videothinker.study.config import load_study, require_same_study
+from videothinker.study.checks import load_study
+from videothinker.study.config import require_same_study
 from videothinker.study.plan import asked_study
 
 SHIPPED = Path(__file__).parents[4] / "configs" / "study.yaml"

@@ -8,7 +8,7 @@ import pytest
 from videothinker.errors import InputError
 from videothinker.types import Question
 from videothinker.video import frames
-from videothinker.video.files import check_distinct, locate, path_of
+from videothinker.video.files import check_distinct, find, path_of
 
 
 def touch(*paths: Path) -> None:
@@ -29,24 +29,24 @@ def test_any_of_a_paths_folders_may_be_the_folder_of_videos(
     tmp_path: Path, stored: str, video: str
 ) -> None:
     touch(tmp_path / stored)
-    assert locate(tmp_path, video) == tmp_path / stored
+    assert find(tmp_path, video) == tmp_path / stored
 
 
 def test_the_longest_path_wins(tmp_path: Path) -> None:
     touch(tmp_path / "clevrer/video_1.mp4", tmp_path / "video_1.mp4")
-    assert locate(tmp_path, "MVBench/clevrer/video_1.mp4") == tmp_path / "clevrer/video_1.mp4"
+    assert find(tmp_path, "MVBench/clevrer/video_1.mp4") == tmp_path / "clevrer/video_1.mp4"
 
 
 @pytest.mark.parametrize("stored", ["166583.webm", "166583.avi", "166583.mkv", "166583.MP4"])
 def test_a_source_that_was_not_made_an_mp4_is_found(tmp_path: Path, stored: str) -> None:
     touch(tmp_path / "ssv2_video" / stored)
-    found = locate(tmp_path, "MVBench/ssv2_video/166583.mp4")
+    found = find(tmp_path, "MVBench/ssv2_video/166583.mp4")
     assert found == tmp_path / "ssv2_video" / stored
 
 
 def test_the_name_as_written_wins_over_other_suffixes(tmp_path: Path) -> None:
     touch(tmp_path / "1.mp4", tmp_path / "1.webm")
-    assert locate(tmp_path, "1.webm") == tmp_path / "1.webm"
+    assert find(tmp_path, "1.webm") == tmp_path / "1.webm"
 
 
 @pytest.mark.parametrize(
@@ -58,12 +58,12 @@ def test_the_name_as_written_wins_over_other_suffixes(tmp_path: Path) -> None:
 )
 def test_a_folder_of_frames_stands_for_a_video(tmp_path: Path, video: str) -> None:
     touch(tmp_path / "tvqa/frames_fps3_hq/castle_s07/00001.jpg")
-    assert locate(tmp_path, video) == tmp_path / "tvqa/frames_fps3_hq/castle_s07"
+    assert find(tmp_path, video) == tmp_path / "tvqa/frames_fps3_hq/castle_s07"
 
 
 def test_a_folder_named_like_a_video_is_none(tmp_path: Path) -> None:
     (tmp_path / "0.mp4").mkdir()
-    assert locate(tmp_path, "0.mp4") is None
+    assert find(tmp_path, "0.mp4") is None
 
 
 @pytest.mark.parametrize(
@@ -82,13 +82,13 @@ def test_a_folder_named_like_a_video_is_none(tmp_path: Path) -> None:
 )
 def test_nothing_outside_the_folder_is_found(tmp_path: Path, video: str) -> None:
     touch(tmp_path / "secret.mp4", tmp_path / "videos/0.mp4")
-    assert locate(tmp_path / "videos", video) is None
+    assert find(tmp_path / "videos", video) is None
 
 
 def test_an_absolute_path_counts_from_the_folder(tmp_path: Path) -> None:
     outside = tmp_path / "secret.mp4"
     touch(outside, tmp_path / "videos/0.mp4")
-    assert locate(tmp_path / "videos", str(outside)) is None
+    assert find(tmp_path / "videos", str(outside)) is None
 
 
 def test_two_videos_that_are_one_file_are_refused(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_two_videos_that_are_one_file_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("video", ["../v.mp4", "a/../../v.mp4", "/../v.mp4", "..", "a/.."])
 def test_a_path_that_leads_out_of_the_folder_is_refused(tmp_path: Path, video: str) -> None:
     touch(tmp_path / "v.mp4", tmp_path / "videos" / "a" / "w.mp4")
-    assert locate(tmp_path / "videos", video) is None
+    assert find(tmp_path / "videos", video) is None
     with pytest.raises(InputError, match="leads out"):
         path_of(tmp_path / "videos", video)
 
@@ -110,7 +110,7 @@ def test_a_path_that_leads_out_of_the_folder_is_refused(tmp_path: Path, video: s
 def test_an_absolute_path_counts_from_the_folder_of_videos(tmp_path: Path) -> None:
     touch(tmp_path / "outside" / "v.mp4", tmp_path / "videos" / "w.mp4")
     outside = str(tmp_path / "outside" / "v.mp4")
-    assert locate(tmp_path / "videos", outside) is None
+    assert find(tmp_path / "videos", outside) is None
     assert path_of(tmp_path / "videos", outside) == tmp_path / "videos" / outside.lstrip("/")
 
 
@@ -118,7 +118,7 @@ def test_a_link_that_the_owner_of_the_folder_made_is_followed(tmp_path: Path) ->
     touch(tmp_path / "disk" / "v.mp4")
     (tmp_path / "videos").symlink_to(tmp_path / "disk")
     (tmp_path / "disk" / "w.mp4").symlink_to(tmp_path / "disk" / "v.mp4")
-    assert locate(tmp_path / "videos", "w.mp4") == tmp_path / "videos" / "w.mp4"
+    assert find(tmp_path / "videos", "w.mp4") == tmp_path / "videos" / "w.mp4"
 
 
 def test_what_is_no_file_is_not_waited_for_and_named(tmp_path: Path) -> None:
@@ -133,6 +133,6 @@ def test_what_is_no_file_is_not_waited_for_and_named(tmp_path: Path) -> None:
         ("half\ud800.mp4", "cannot be read"),
         ("x" * 5000 + ".mp4", "cannot be read"),
     ):
-        assert locate(tmp_path, name) is None
+        assert find(tmp_path, name) is None
         with pytest.raises(InputError, match=reason):
-            frames.locate(path_of(tmp_path, name))
+            frames.source_of(path_of(tmp_path, name))

@@ -1,0 +1,69 @@
+"""CLEVRER's reasons for each label, beside the questions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from videothinker.data.clevrer.rules import RULES, Evidence
+from videothinker.data.questions import SCHEMA_VERSION, VERSION_KEY, refuse_duplicates, write_table
+
+EVIDENCE_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("removed", pa.int64()),
+        ("removed_frame", pa.int64()),
+        ("shown_frames", pa.int64()),
+        ("negated", pa.bool_()),
+        *((rule, pa.string()) for rule in RULES),
+        (
+            "options",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("letter", pa.string()),
+                        ("text", pa.string()),
+                        ("objects", pa.list_(pa.int64())),
+                        ("frame", pa.int64()),
+                        ("happened", pa.bool_()),
+                        ("correct", pa.bool_()),
+                    ]
+                )
+            ),
+        ),
+    ],
+    metadata={VERSION_KEY: SCHEMA_VERSION.encode()},
+)
+
+
+def write_evidence(
+    path: Path | str, entries: Sequence[tuple[str, Mapping[str, str], Evidence]]
+) -> None:
+    """Writes what the labels rest on: (question's id, its label under every rule, evidence)."""
+    path = Path(path)
+    refuse_duplicates(path, (identity for identity, _, _ in entries))
+    rows = [
+        {
+            "id": identity,
+            "removed": evidence.removed,
+            "removed_frame": evidence.removed_frame,
+            "shown_frames": evidence.shown_frames,
+            "negated": evidence.negated,
+            **labels,
+            "options": [
+                {
+                    "letter": option.letter,
+                    "text": option.text,
+                    "objects": option.objects,
+                    "frame": option.frame,
+                    "happened": option.happened,
+                    "correct": option.correct,
+                }
+                for option in evidence.options
+            ],
+        }
+        for identity, labels, evidence in entries
+    ]
+    write_table(path, pa.Table.from_pylist(rows, schema=EVIDENCE_SCHEMA))
