@@ -16,7 +16,7 @@ import time
 from contextlib import closing
 from typing import Any
 
-from cluster.loop.ledger import LeftOut
+from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
 from cluster.loop.session import Session
 from cluster.loop.step import StepClock
@@ -48,7 +48,7 @@ def run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
                 fleet=fleet,
                 run=directory,
                 lineage=lineage,
-                left_out=LeftOut(directory, config.data.max_skipped_share),
+                ledger=Ledger(directory, config.data.max_skipped_share),
             )
             for stage in config.stages:
                 if not lineage.finished(stage.name):

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cluster.loop.ledger import LeftOut
+from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
 from cluster.loop.session import Session
 from cluster.train import train_steps
@@ -284,7 +284,7 @@ class Stage:
             fleet=self.fleet,
             run=run,
             lineage=Lineage(run, self.config),
-            left_out=LeftOut(run, 0.5),
+            ledger=Ledger(run, 0.5),
         )
         train_steps(session, self.config.stages[0], progress)  # type: ignore[arg-type]
         return run

@@ -1,4 +1,4 @@
-"""Questions that cannot be asked: into the ledger, and not too many of them."""
+"""The ledger of what is left out: each question with its reason, and not too many of them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ JUDGED_FROM = 20
 """Questions asked before a share means anything."""
 
 
-class LeftOut:
-    """Sorts questions without a prompt out, and stops a run that consists of them."""
+class Ledger:
+    """Writes RUN/skipped.jsonl, and stops a run that consists of what stands there."""
 
     def __init__(self, run: RunDirectory, allowed_share: float) -> None:
         self._run = run
@@ -24,22 +24,25 @@ class LeftOut:
         self._count = 0
 
     def sort(self, stage: str, step: int, prepared: Sequence[Prepared]) -> list[Prepared]:
-        """Those that can be asked; the others are in skipped.jsonl, each with its reason."""
-        self._asked += len(prepared)
-        QUESTIONS.inc(len(prepared))
+        """Those that have a prompt; the others are left out, each with its reason."""
+        self.asked(len(prepared))
         broken = [(item, item.failure) for item in prepared if item.failure is not None]
         for item, failure in broken:
-            self.note(stage, step, item.question, failure)
+            self._note(stage, step, item.question, failure)
         self._judge(len(broken))
         return [item for item in prepared if item.failure is None]
 
-    def add(self, stage: str, step: int, question: Question, reason: str) -> None:
-        """One more that was left out after all: it cost too many processes."""
-        self.note(stage, step, question, Failure(kind="processes_lost", reason=reason))
-        self._judge(1)
+    def asked(self, count: int) -> None:
+        """So many questions more, before anything is known of them."""
+        self._asked += count
+        QUESTIONS.inc(count)
 
-    def note(self, stage: str, step: int, question: Question, failure: Failure) -> None:
-        """Into the ledger, though the question may be asked again."""
+    def add(self, stage: str, step: int, question: Question, failure: Failure) -> None:
+        """One that is left out; or asked again, where only its group was too old."""
+        self._note(stage, step, question, failure)
+        self._judge(failure.kind != "too_old")
+
+    def _note(self, stage: str, step: int, question: Question, failure: Failure) -> None:
         SAMPLES_SKIPPED.labels(failure.kind).inc()
         self._run.skip(stage, step, question.id, failure.reason)
 

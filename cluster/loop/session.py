@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cluster.loop.ledger import LeftOut
+from cluster.loop.asking import Exam
+from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
 from cluster.loop.replay import sample_replay
 from cluster.loop.states import drop_states, has_state, newest_state, save_state
 from cluster.loop.step import StepClock, UsualStep, step_metrics
 from cluster.loop.supply import Supply
 from cluster.workers.fleet import Fleet
-from cluster.workers.work import Prepared, units
 from learner.rank import Assignment
-from videothinker.config.settings import RunConfig, StageConfig
+from videothinker.config.settings import ANSWERED_TOGETHER, RunConfig, StageConfig
 from videothinker.data.questions import read_questions
 from videothinker.data.stream import QuestionStream, select
 from videothinker.errors import DivergenceError, Stopped
@@ -32,12 +32,9 @@ from videothinker.run.answers import Answer, Drawing, answer_of, write_answers
 from videothinker.run.directory import RunDirectory
 from videothinker.run.replay import read_replay, write_replay
 from videothinker.run.wishes import read_wish
-from videothinker.types import INITIAL_VERSION, LearnerReport, ScoredGroup
+from videothinker.types import INITIAL_VERSION, Failure, LearnerReport, ScoredGroup
 
 logger = logging.getLogger(__name__)
-
-ANSWERED_TOGETHER = 64
-"""Validation questions that an engine answers side by side."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +45,7 @@ class Session:
     fleet: Fleet
     run: RunDirectory
     lineage: Lineage
-    left_out: LeftOut
+    ledger: Ledger
     pace: UsualStep = field(default_factory=UsualStep)
 
     def begin(self, stage: StageConfig) -> int:
@@ -79,8 +76,13 @@ class Session:
         if done == 0 and not self.lineage.finished("base"):
             self.lineage.add_model("base", config.model.path, self.evaluate("base"))
         if stage.replay and done == 0 and not self.replay_file(stage).is_file():
-            write_replay(self.replay_file(stage), sample_replay(self, stage))
+            self._sample_replay(stage)
         return done
+
+    def _sample_replay(self, stage: StageConfig) -> None:
+        stream = self.stream(stage)
+        replay = sample_replay(self.config, stage, stream, self.fleet, self.ledger)
+        write_replay(self.replay_file(stage), replay)
 
     def replay_file(self, stage: StageConfig) -> Path:
         """Where the completions lie that a stage replays."""
@@ -115,7 +117,7 @@ class Session:
             self.config,
             stage,
             self.stream(stage),
-            self.left_out,
+            self.ledger,
             lambda step: self.version(stage, step),
             read_replay(self.replay_file(stage)) if stage.replay else None,
         )
@@ -228,32 +230,31 @@ class Session:
         if data.validation_likeliest:
             drawings["likeliest"] = 0.0
         answers: list[Answer] = []
-        with ProgressLine(f"evaluate {name}") as progress:
-            asked = self.fleet.loader.prepare_all(questions)
-            usable = self.left_out.sort(f"evaluate {name}", 0, asked)
-            total = len(usable) * len(drawings)
+        names = {heat: drawing for drawing, heat in drawings.items()}
+        exam = Exam(
+            loader=self.fleet.loader,
+            rollouts=self.fleet.rollouts,
+            samples=1,
+            together=ANSWERED_TOGETHER,
+            temperatures=list(names),
+        )
+        replies = exam.replies(questions, range(len(questions)))
+        self.ledger.asked(len(questions))
+        total, unanswered = len(questions) * len(names), set[str]()
+        with (
+            ProgressLine(f"evaluate {name}") as progress,
+            closing(self.fleet.background.iterate(replies)) as coming,
+        ):
             progress(0, total)
-            for drawing, heat in drawings.items():
-                for answer in self._answers(name, usable, drawing, heat):
-                    answers.append(answer)
-                    progress(len(answers), total)
+            for done, reply in enumerate(coming, start=1):
+                asked = reply.question.id
+                if not isinstance(reply.outcome, Failure):
+                    completion = reply.outcome.completions[0]
+                    answers.append(answer_of(asked, names[reply.temperature], completion))
+                elif asked not in unanswered:
+                    unanswered.add(asked)
+                    self.ledger.add(f"evaluate {name}", 0, reply.question, reply.outcome)
+                progress(done, total)
         write_answers(self.run.stage(name), answers)
         said = {answer.id: answer.completion for answer in answers if answer.drawing == "sampled"}
         return diagnose(questions, [said.get(question.id, "") for question in questions])
-
-    def _answers(
-        self, name: str, usable: Sequence[Prepared], drawing: Drawing, temperature: float
-    ) -> Iterator[Answer]:
-        """An answer to each of these, as they are finished; those without one into the ledger."""
-        exam = units(
-            usable,
-            range(len(usable)),
-            samples=1,
-            temperature=temperature,
-            together=ANSWERED_TOGETHER,
-        )
-        for item, group in self.fleet.rollouts.generate(exam):
-            if isinstance(group, str):
-                self.left_out.add(f"evaluate {name}", 0, item.question, group)
-            else:
-                yield answer_of(item.question.id, drawing, group.completions[0])

@@ -1,10 +1,21 @@
 """Scored groups of each step, begun as early as the staleness bound allows.
 
-    questions -> prompts -> units -> groups -> the anchor's scores
+    main thread                          event loop (`workers/background.py`)
 
-A group goes on to the anchor as soon as it is complete; only a step as a whole waits for its last
-one. What is trained in which step follows from the seed alone: workers that come, go or die change
-who samples a group and when, nothing else.
+    published(step) ----- begins ----->  _make(step + 1 ... step + 1 + max_staleness)
+                                             | waits for prompts     (made one step further ahead)
+    take(step) --------- waits for --->      | waits for a free engine, its groups as they finish
+        ^      or for a lost learner         |           each at once to
+        |                                    | waits for a free scorer, the anchor's opinion
+        +-------- unblocks ------------- Batch: a step's groups in the order they were asked
+
+    an engine is free  once its unit is sampled and it holds the weights published meanwhile
+    nobody waits       for a worker that is lost: another does the same work
+    a step waits       for its last group; that unblocks the learner, and the learner's new
+                       weights, through `published`, the groups of a later step
+
+What is trained in which step follows from the seed alone: workers that come, go or die change who
+samples a group and when, nothing else.
 """
 
 from __future__ import annotations
@@ -12,20 +23,22 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from cluster.loop.ledger import LeftOut
-from cluster.loop.replay import Replay, join
+from cluster.loop.asking import groups_of
+from cluster.loop.ledger import Ledger
 from cluster.workers.fleet import Fleet
 from cluster.workers.work import Prepared, Unit, units
 from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.data.stream import QuestionStream
 from videothinker.errors import InputLost
-from videothinker.types import AnchorScores, Failure, Question, RolloutGroup
+from videothinker.types import AnchorScores, Completion, Failure, RolloutGroup
+
+Replay = Mapping[str, tuple[Completion, ...]]
+"""Completions by question."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +67,7 @@ class Supply:
         config: RunConfig,
         stage: StageConfig,
         stream: QuestionStream,
-        left_out: LeftOut,
+        ledger: Ledger,
         version: Callable[[int], int],
         replay: Replay | None = None,
     ) -> None:
@@ -64,7 +77,7 @@ class Supply:
         self._config = config
         self._stage = stage
         self._stream = stream
-        self._left_out = left_out
+        self._ledger = ledger
         self._version = version
         self._replay = replay
         self._together = together(config, stage)
@@ -83,7 +96,7 @@ class Supply:
 
     def take(self, step: int) -> Batch:
         """Wait for a step's groups."""
-        return self._fleet.background.run(self._finish(step))
+        return self._fleet.background.run(self._take(step))
 
     def close(self) -> None:
         """Drop what is under way."""
@@ -92,13 +105,12 @@ class Supply:
 
     async def _begin(self, step: int) -> None:
         for later in range(step + 1, min(step + self._ahead, self._stage.steps) + 1):
-            if later not in self._batches:
-                self._batches[later] = asyncio.create_task(self._produce(later))
+            self._batch_of(later)
         if step + self._ahead < self._stage.steps:  # prompts are made while others are sampled
             self._prompts_of(step + self._ahead + 1)
 
-    async def _finish(self, step: int) -> Batch:
-        batch = await self._fleet.learner.meanwhile(self._batches[step])
+    async def _take(self, step: int) -> Batch:
+        batch = await self._fleet.learner.meanwhile(self._batch_of(step))
         del self._batches[step]
         return batch
 
@@ -108,35 +120,39 @@ class Supply:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _batch_of(self, step: int) -> asyncio.Task[Batch]:
+        if step not in self._batches:
+            self._batches[step] = asyncio.create_task(self._make(step))
+        return self._batches[step]
+
     def _prompts_of(self, step: int) -> asyncio.Task[list[Prepared]]:
         if step not in self._prompts:
-            self._prompts[step] = asyncio.create_task(self._prepare(step))
+            questions = self._stream.batch(step, self._stage.prompts_per_step)
+            making = self._fleet.loader.prepare_all(questions, (step,))
+            self._prompts[step] = asyncio.create_task(making)
         return self._prompts[step]
 
-    async def _prepare(self, step: int) -> list[Prepared]:
-        questions = self._stream.batch(step, self._stage.prompts_per_step)
-        return await self._made(questions, step)
-
-    async def _made(self, questions: Sequence[Question], step: int) -> list[Prepared]:
-        prepare = self._fleet.loader.prepare
-        return list(await asyncio.gather(*[prepare(question, (step,)) for question in questions]))
-
-    async def _produce(self, step: int) -> Batch:
+    async def _make(self, step: int) -> Batch:
+        """A step's groups: prompts, then samples, each at once on to the anchor."""
         laps = Laps()
         with self._fleet.loader.awaited():
             asked = [self._replayable(item) for item in await self._prompts_of(step)]
         del self._prompts[step]
-        self._left_out.sort(self._stage.name, step, asked)
+        self._ledger.sort(self._stage.name, step, asked)
         laps.end("prepare")
-        scoring = Scoring()
+        scoring: dict[int, asyncio.Task[Sampled]] = {}
+        sampling = [
+            asyncio.create_task(self._sample(unit, step, scoring))
+            for unit in self._units(step, asked)
+        ]
         try:
-            sampling = [self._sample(unit, step, scoring) for unit in self._units(step, asked)]
             await asyncio.gather(*sampling)
             laps.end("generate")
-            samples = await scoring.in_order()
+            samples = [await scoring[place] for place in sorted(scoring)]
             laps.end("score")
         finally:
-            scoring.cancel()
+            for task in (*sampling, *scoring.values()):
+                task.cancel()
         return Batch(samples=samples, seconds=laps.seconds)
 
     def _replayable(self, item: Prepared) -> Prepared:
@@ -157,46 +173,20 @@ class Supply:
             order=(step,),
         )
 
-    async def _sample(self, unit: Unit, step: int, scoring: Scoring) -> None:
-        """Every group of a unit into scoring, or its question into the ledger."""
-        stage, oldest = self._stage.name, self._version(step - self._ahead)
-        left = dict(zip(unit.places, unit.prepared, strict=True))
+    async def _sample(
+        self, unit: Unit, step: int, scoring: dict[int, asyncio.Task[Sampled]]
+    ) -> None:
+        """Every group of a unit on to the anchor, or its question into the ledger."""
+        loader, rollouts = self._fleet.loader, self._fleet.rollouts
+        oldest = self._version(step - self._ahead)
+        async for place, item, outcome in groups_of(unit, loader, rollouts, oldest):
+            if isinstance(outcome, Failure):
+                self._ledger.add(self._stage.name, step, item.question, outcome)
+            else:
+                group = joined(outcome, self._replay) if self._replay else outcome
+                scoring[place] = asyncio.create_task(self._score(group, item, step))
 
-        def deliver(index: int, group: RolloutGroup) -> None:
-            place = unit.places[index]
-            if group.weights_version < oldest:
-                reason = f"weights version {group.weights_version}, allowed from {oldest}: reissued"
-                failure = Failure(kind="too_old", reason=reason)
-                self._left_out.note(stage, step, group.question, failure)
-            elif place in left:
-                whole = join(group, self._replay) if self._replay else group
-                scoring.begin(place, self._scored(whole, left.pop(place), step))
-
-        while left:
-            try:
-                reason = await self._fleet.rollouts.sample(unit, deliver)
-            except InputLost:
-                unit = await self._made_again(unit, step)
-                left = {p: i for p, i in zip(unit.places, unit.prepared, strict=True) if p in left}
-                continue
-            if reason is not None:
-                for item in left.values():
-                    self._left_out.add(stage, step, item.question, reason)
-                return
-
-    async def _made_again(self, unit: Unit, step: int) -> Unit:
-        """The unit with prompts that exist, after a machine that held some was lost."""
-        made = await self._made([item.question for item in unit.prepared], step)
-        usable = self._left_out.sort(self._stage.name, step, made)
-        kept = [index for index, item in enumerate(made) if item.failure is None]
-        return replace(
-            unit,
-            prepared=tuple(usable),
-            places=tuple(unit.places[index] for index in kept),
-            seeds=tuple(unit.seeds[index] for index in kept),
-        )
-
-    async def _scored(self, group: RolloutGroup, prepared: Prepared, step: int) -> Sampled:
+    async def _score(self, group: RolloutGroup, prepared: Prepared, step: int) -> Sampled:
         kl = self._stage.kl
         while True:
             anchor = None
@@ -206,32 +196,7 @@ class Supply:
                     anchor = await self._fleet.anchor.score(group, prepared, exact, (step,))
                 return Sampled(group=group, prepared=prepared, anchor=anchor)
             except InputLost:
-                [prepared] = await self._made([prepared.question], step)
-
-
-class Scoring:
-    """A step's groups on their way through the anchor."""
-
-    def __init__(self) -> None:
-        self._tasks: dict[int, asyncio.Task[Sampled]] = {}
-        self._open = True
-
-    def begin(self, place: int, work: Coroutine[Any, Any, Sampled]) -> None:
-        """A worker that nobody waits for any more may still deliver."""
-        if self._open:
-            self._tasks[place] = asyncio.create_task(work)
-        else:
-            work.close()
-
-    async def in_order(self) -> list[Sampled]:
-        """All of them, by their place in the step."""
-        return [await self._tasks[place] for place in sorted(self._tasks)]
-
-    def cancel(self) -> None:
-        """Those that are not done."""
-        self._open = False
-        for task in self._tasks.values():
-            task.cancel()
+                [prepared] = await self._fleet.loader.prepare_all([prepared.question], (step,))
 
 
 class Laps:
@@ -245,6 +210,12 @@ class Laps:
         """The part of this name is over."""
         now = time.monotonic()
         self.seconds[name], self._last = now - self._last, now
+
+
+def joined(group: RolloutGroup, replay: Replay) -> RolloutGroup:
+    """The group with the replayed completions of its question after its own."""
+    more = replay.get(group.question.id, ())
+    return replace(group, completions=group.completions + more, replayed=len(more))
 
 
 def together(config: RunConfig, stage: StageConfig) -> int:

@@ -180,7 +180,7 @@ class Crew:
         self._device = device
         self._seats = Seats(device)
         self._roster = roster
-        self._background = Background()
+        self.background = Background()
         self._pools: list[Pool] = []
         self._learner: Learner | None = None
 
@@ -190,7 +190,7 @@ class Crew:
         self._seated()
         dtype, temperature = config.model.dtype, config.sampling.temperature
         fleet = Fleet(
-            background=self._background,
+            background=self.background,
             loader=self.loader(config.model.path, config.data, budget_of(config)),
             rollouts=self.rollouts(
                 config.model.path, dtype, config.rollout, config.sampling.max_tokens, rollouts
@@ -206,7 +206,7 @@ class Crew:
         """The processes that decode and preprocess for a model."""
         start = self._starter(PromptLoader, model, data, budget.video, budget.longest_prompt)
         pools = [self._pool("loader", start, 1, first=index) for index in range(data.loaders)]
-        return Loader(self._background, pools, self._faults)
+        return Loader(self.background, pools, self._faults)
 
     def rollouts(
         self, model: Path, dtype: str, rollout: RolloutConfig, max_tokens: int, count: int
@@ -225,18 +225,18 @@ class Crew:
             at_once=rollout.units_at_once,
             interrupting=rollout.in_flight,
         )
-        return Rollouts(self._background, pool, self._faults)
+        return Rollouts(self.background, pool, self._faults)
 
     def anchor(self, dtype: str, temperature: float, count: int) -> Anchor:
         """The frozen scorers."""
         start = self._starter(AnchorScorer, dtype, temperature, self._device)
         pool = self._pool("anchor", start, count, at_once=2)  # one waits while one is scored
-        return Anchor(self._background, pool, self._faults)
+        return Anchor(self.background, pool, self._faults)
 
     def learner(self, ranks: int, beside: int | None) -> Learner:
         """The learner, not started yet."""
         start = self._starter(LearnerRank, self._device, beside)
-        self._learner = Learner(self._background, start, ranks, self._faults, self._notice)
+        self._learner = Learner(self.background, start, ranks, self._faults, self._notice)
         return self._learner
 
     def close(self) -> None:
@@ -246,10 +246,10 @@ class Crew:
             for pool in self._pools:
                 await pool.close()
 
-        self._background.run(everybody())
+        self.background.run(everybody())
         if self._learner is not None:
             self._learner.close()
-        self._background.close()
+        self.background.close()
 
     def _pool(
         self, role: str, start: Callable[[str], Awaitable[Process]], count: int, **options: Any
@@ -259,7 +259,7 @@ class Crew:
             pool.resize(count)
             return pool
 
-        self._pools.append(self._background.run(open_pool()))
+        self._pools.append(self.background.run(open_pool()))
         return self._pools[-1]
 
     def _starter(

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import torch
 
+from cluster.loop.asking import Exam
 from cluster.start.launch import hiring, ray_running
+from cluster.workers.background import Background
 from cluster.workers.fleet import Loader, Rollouts
-from cluster.workers.work import chunks, units
 from videothinker.config.settings import (
     ClusterConfig,
     DataConfig,
@@ -21,7 +22,7 @@ from videothinker.config.settings import (
     VideoConfig,
 )
 from videothinker.model.checkpoint import Budget
-from videothinker.types import Question
+from videothinker.types import Failure, Question
 from videothinker.video.views import View
 
 PREPARED_BYTES = 4 * 2**30
@@ -42,7 +43,15 @@ class Answered:
 class Answerer:
     """Asks a model; the most likely completion of each question, in the order they are finished."""
 
-    def __init__(self, loader: Loader, rollouts: Rollouts, batch: int, workers: int) -> None:
+    def __init__(
+        self,
+        background: Background,
+        loader: Loader,
+        rollouts: Rollouts,
+        batch: int,
+        workers: int,
+    ) -> None:
+        self._background = background
         self._loader = loader
         self._rollouts = rollouts
         self._batch = batch
@@ -55,31 +64,21 @@ class Answerer:
         view: View = "video",
     ) -> Iterator[Answered]:
         """Every question once; the next ones are prepared while these are answered."""
-        loader = self._loader.asking(wording, view)
-        batches = chunks(questions, self._batch)
-        coming = loader.begin_all(batches[0]) if batches else None
-        for number, _ in enumerate(batches, start=1):
-            assert coming is not None
-            prepared = coming.result()
-            coming = loader.begin_all(batches[number]) if number < len(batches) else None
-            for item in prepared:
-                if item.failure is not None:
-                    yield Answered(
-                        question=item.question, completion="", failure=item.failure.reason
-                    )
-            exam = units(
-                prepared,
-                [0] * len(prepared),  # of no effect: the most likely completion is taken
-                samples=1,
-                temperature=0.0,
-                together=max(1, -(-len(prepared) // self._workers)),
-            )
-            for item, group in self._rollouts.generate(exam):
-                if isinstance(group, str):
-                    yield Answered(question=item.question, completion="", failure=group)
-                else:
-                    text = group.completions[0].text
-                    yield Answered(question=item.question, completion=text, failure=None)
+        exam = Exam(
+            loader=self._loader.asking(wording, view),
+            rollouts=self._rollouts,
+            samples=1,
+            together=max(1, self._batch // self._workers),
+            temperatures=[0.0],
+        )
+        seeds = [0] * len(questions)  # of no effect: the most likely completion is taken
+        for reply in self._background.iterate(exam.replies(questions, seeds)):
+            question, outcome = reply.question, reply.outcome
+            if isinstance(outcome, Failure):
+                yield Answered(question=question, completion="", failure=outcome.reason)
+            else:
+                text = outcome.completions[0].text
+                yield Answered(question=question, completion=text, failure=None)
 
 
 @contextmanager
@@ -91,7 +90,7 @@ def answering(model: Path, videos: Path, budget: Budget, workers: int = 1) -> It
     with ray_running(ClusterConfig(device=device)), hiring(faults, device) as crew:
         loader = crew.loader(model, data, budget)
         rollouts = crew.rollouts(model, budget.dtype, rollout, budget.max_tokens, workers)
-        yield Answerer(loader, rollouts, batch_size(budget.video), workers)
+        yield Answerer(crew.background, loader, rollouts, batch_size(budget.video), workers)
 
 
 def batch_size(video: VideoConfig) -> int:

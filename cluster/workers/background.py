@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Generator
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -34,6 +34,18 @@ class Background:
             return future.result()
         finally:
             future.cancel()
+
+    def iterate(self, items: AsyncGenerator[T, None]) -> Generator[T, None, None]:
+        """Each item as it comes; whoever turns away ends what makes them."""
+
+        async def following() -> T | None:
+            return await anext(items, None)
+
+        try:
+            while (item := self.run(following())) is not None:
+                yield item
+        finally:
+            self.run(items.aclose())
 
     def close(self) -> None:
         """Cancel what still runs and end the thread."""

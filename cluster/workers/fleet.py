@@ -1,7 +1,7 @@
 """The processes of a run as the training loop speaks to them: no pixel and no weight passes here.
 
 A role is a pool: whoever is lost is replaced, and what it was doing is done again. Only the
-learner, whose ranks hold parts of one policy, is something else (`cluster/workers/learner.py`).
+learner, whose ranks hold parts of one policy, is something else (`learner.py`).
 """
 
 from __future__ import annotations
@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 from cluster.workers.background import Background
@@ -72,18 +70,9 @@ class Loader:
             failure = Failure(kind="processes_lost", reason=str(error))
             return Prepared(question=question, prompt=None, failure=failure)
 
-    def begin_all(self, questions: Sequence[Question]) -> Future[list[Prepared]]:
-        """Start on many."""
-
-        async def everything() -> list[Prepared]:
-            with self.awaited():
-                return list(await asyncio.gather(*[self.prepare(q, (0,)) for q in questions]))
-
-        return self._background.start(everything())
-
-    def prepare_all(self, questions: Sequence[Question]) -> list[Prepared]:
-        """Wait for many."""
-        return self.begin_all(questions).result()
+    async def prepare_all(self, questions: Sequence[Question], order: Order) -> list[Prepared]:
+        """A prompt for each, in their order."""
+        return list(await asyncio.gather(*[self.prepare(one, order) for one in questions]))
 
     @contextmanager
     def awaited(self) -> Iterator[None]:
@@ -147,12 +136,12 @@ class Rollouts:
             raise Lost(f"{process.name}, {what}: it confirmed version {held}")
         self._held[process.name] = version
 
-    async def sample(self, unit: Unit, deliver: Callable[[int, RolloutGroup], None]) -> str | None:
-        """Deliver each prompt's group once, as soon as it is finished, with its number in the unit.
+    async def sample(self, unit: Unit) -> AsyncGenerator[tuple[int, RolloutGroup], None]:
+        """Each prompt's group once, as soon as it is finished, with its number in the unit.
 
-        Returns why the rest was left out, where workers were lost over it again and again.
+        Ends with GivenUp where workers were lost over the rest again and again.
         """
-        delivered: set[int] = set()
+        finished: asyncio.Queue[tuple[int, RolloutGroup] | None] = asyncio.Queue()
 
         async def work(process: Process) -> None:
             version = self._held.get(process.name, INITIAL_VERSION)
@@ -163,38 +152,20 @@ class Rollouts:
                 *(version, unit.samples, unit.temperature, unit.seeds),
                 *[item.prompt for item in unit.prepared],
             )
-            async for index, group in groups:
-                if index not in delivered:  # a worker before may have got so far
-                    delivered.add(index)
-                    deliver(index, group)
+            async for pair in groups:
+                finished.put_nowait(pair)
 
+        sampling = asyncio.ensure_future(self.pool.do(work, unit.order))
+        sampling.add_done_callback(lambda _: finished.put_nowait(None))
+        seen = set[int]()
         try:
-            await self.pool.do(work, unit.order)
-        except GivenUp as error:
-            return str(error)
-        return None
-
-    def generate(self, units: Sequence[Unit]) -> Iterator[tuple[Prepared, RolloutGroup | str]]:
-        """Every prompt with its group, or with the reason why it has none, as they are finished."""
-        finished: SimpleQueue[tuple[Prepared, RolloutGroup | str] | None] = SimpleQueue()
-
-        async def one(unit: Unit) -> None:
-            left = dict(enumerate(unit.prepared))
-            reason = await self.sample(unit, lambda i, group: finished.put((left.pop(i), group)))
-            for item in left.values():
-                finished.put((item, str(reason)))
-
-        async def everything() -> None:
-            await asyncio.gather(*[one(unit) for unit in units])
-
-        future = self._background.start(everything())
-        future.add_done_callback(lambda _: finished.put(None))
-        try:
-            while (pair := finished.get()) is not None:
-                yield pair
-            future.result()
+            while (pair := await finished.get()) is not None:
+                if pair[0] not in seen:  # a worker before may have got so far
+                    seen.add(pair[0])
+                    yield pair
+            await sampling
         finally:
-            future.cancel()
+            sampling.cancel()
 
 
 class Anchor:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cluster.workers.background import Background
-from cluster.workers.pool import Notice, Occupancy, pause_after
+from cluster.workers.pool import Notice, Occupancy
 from cluster.workers.process import Process
+from cluster.workers.strikes import Strikes
 from cluster.workers.work import Prepared
 from learner.rank import Assignment
 from videothinker.config.settings import FaultsConfig
@@ -43,8 +44,7 @@ class Learner:
         self._watching: list[asyncio.Task[None]] = []
         self._version = INITIAL_VERSION
         self._parts = 0
-        self._strikes: list[str] = []
-        self._lost_at: float | None = None
+        self._strikes = Strikes("the learner", faults, "made a step")
         self._ever_started = False
         self._calls = 0
 
@@ -81,9 +81,7 @@ class Learner:
             self._faults.learn_seconds,
         )
         reports: list[LearnerReport] = self._everywhere(what, limit, "step", arguments)
-        self._strikes.clear()
-        if self._lost_at is not None:
-            took, self._lost_at = time.monotonic() - self._lost_at, None
+        if (took := self._strikes.served()) is not None:
             self._notice(Notice(role="learner", worker="learner", event="served", seconds=took))
         return reports[0]
 
@@ -127,8 +125,8 @@ class Learner:
         """The result of other work, or Lost as soon as a rank is: then it may never come."""
         task = asyncio.ensure_future(work)
         await asyncio.wait({task, *self._watching}, return_when=asyncio.FIRST_COMPLETED)
-        for error in [] if task.done() else _errors(self._watching):
-            raise await self._lost(error) from error
+        for rank, error in [] if task.done() else self._errors(self._watching):
+            raise await self._lost(error, rank) from error
         return await task
 
     def close(self) -> None:
@@ -136,8 +134,7 @@ class Learner:
         self._background.run(self._end("it is not wanted any more"))
 
     async def _build(self) -> None:
-        if self._strikes:
-            await asyncio.sleep(pause_after(len(self._strikes), self._faults))
+        await asyncio.sleep(self._strikes.pause())
         started = time.monotonic()
         try:
             await self._join(await self._started())
@@ -184,43 +181,43 @@ class Learner:
             await asyncio.wait(calls, return_when=asyncio.FIRST_EXCEPTION)
         finally:
             self._calls -= 1
-        errors = _errors(calls)
-        if errors and not isinstance(errors[0], VideoThinkerError):
+        errors = self._errors(calls)
+        if errors and not isinstance(errors[0][1], VideoThinkerError):
             # what one rank says of a broken connection is less than why it broke
             waiting = [*self._watching, *[call for call in calls if not call.done()]]
             await asyncio.wait(waiting, timeout=GRACE_SECONDS, return_when=asyncio.FIRST_EXCEPTION)
-            errors = _errors([*calls, *self._watching])
-        for error in errors:
+            errors = [*self._errors(calls), *self._errors(self._watching)]
+        for rank, error in errors:
             if isinstance(error, Lost | InputLost):
-                raise await self._lost(error) from error
-        for error in errors:
+                raise await self._lost(error, rank) from error
+        for _, error in errors:
             raise error
         return [call.result() for call in calls]
 
-    async def _lost(self, error: BaseException) -> VideoThinkerError:
+    async def _lost(self, error: BaseException, failed: Process | None = None) -> VideoThinkerError:
         """End all ranks, since those that wait for a lost one in a collective would wait for ever.
 
         Returns what to raise: Lost, or the reason to stop when that happens again and again.
         """
-        others = [rank for rank in self._ranks if not str(error).startswith(f"{rank.name},")]
+        others = [rank for rank in self._ranks if rank is not failed]
         reason = "; ".join(
             [str(error), *[f"{rank.name} meanwhile: {rank.phase}" for rank in others]]
         )
-        self._lost_at = self._lost_at or time.monotonic()
-        self._strikes.append(reason)
-        pause = pause_after(len(self._strikes), self._faults)
+        pause = self._strikes.add(reason)
         for rank in self._ranks:
             self._notice(
                 Notice(role="learner", worker=rank.name, event="lost", reason=reason, seconds=pause)
             )
         await self._end(reason)
-        if len(self._strikes) <= self._faults.restarts:
-            return Lost(reason)
-        return VideoThinkerError(
-            f"the learner was lost {len(self._strikes)} times in a row without having made a step"
-            f" (faults.restarts = {self._faults.restarts}): {reason}. Mend the cause, then go on"
-            " with `videothinker train --resume RUN`"
-        )
+        return self._strikes.too_many() or Lost(reason)
+
+    def _errors(self, tasks: Sequence[asyncio.Task[Any]]) -> list[tuple[Process, BaseException]]:
+        """Of tasks that are one for each rank, those that failed."""
+        return [
+            (rank, error)
+            for rank, task in zip(self._ranks, tasks, strict=True)
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None
+        ]
 
     async def _end(self, reason: str) -> None:
         for rank in self._ranks:
@@ -233,11 +230,6 @@ def _seen(task: asyncio.Task[Any]) -> None:
     """An error that nobody waits for any more is no news."""
     if not task.cancelled():
         task.exception()
-
-
-def _errors(tasks: Sequence[asyncio.Task[Any]]) -> list[BaseException]:
-    ended = [task.exception() for task in tasks if task.done() and not task.cancelled()]
-    return [error for error in ended if error is not None]
 
 
 def cost(group: RolloutGroup) -> int:

@@ -16,7 +16,7 @@ import ray
 import torch
 
 from actors.rollout import RolloutWorker
-from cluster.loop.ledger import LeftOut
+from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
 from cluster.loop.session import Session
 from cluster.start.launch import actor
@@ -67,7 +67,7 @@ def assignment(run_config: RunConfig, tolerance: float) -> Assignment:
 
 @pytest.fixture(scope="module")
 def prepared(fleet: Fleet, mini_questions: list[Question]) -> list[Prepared]:
-    items = fleet.loader.prepare_all(mini_questions[:8])
+    items = fleet.background.run(fleet.loader.prepare_all(mini_questions[:8], (0,)))
     assert all(item.failure is None for item in items)
     return items
 
@@ -76,9 +76,10 @@ def sampled(
     fleet: Fleet, prepared: Sequence[Prepared], seeds: Sequence[int]
 ) -> list[tuple[RolloutGroup, Prepared]]:
     """A group of each prompt, in the order of the questions."""
-    drawn = units(prepared, seeds, samples=8, temperature=1.0, together=8)
-    groups = [(group, item) for item, group in fleet.rollouts.generate(drawn)]
-    return sorted(groups, key=lambda pair: pair[0].question.id)  # type: ignore[union-attr,arg-type,return-value]
+    [unit] = units(prepared, seeds, samples=8, temperature=1.0, together=8)
+    drawn = fleet.background.iterate(fleet.rollouts.sample(unit))
+    groups = [(group, prepared[index]) for index, group in drawn]
+    return sorted(groups, key=lambda pair: pair[0].question.id)
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +182,7 @@ def test_the_exact_divergence_of_a_step_is_none_from_itself_and_some_from_anothe
         fleet=fleet,
         run=run,
         lineage=Lineage(run, config),
-        left_out=LeftOut(run, 0.0),
+        ledger=Ledger(run, 0.0),
     )
     found = {}
     for stage in stages:

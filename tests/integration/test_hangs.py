@@ -156,7 +156,8 @@ def sampled(scene: Scene) -> list[int]:
     asked = [Prepared(question=q, prompt=None, failure=None) for q in questions(2)]
     unit = Unit(prepared=tuple(asked), places=(0, 1), seeds=(1, 2), samples=2, temperature=1.0)
     delivered: list[int] = []
-    scene.background.run(rollouts.sample(unit, lambda index, _: delivered.append(index)))
+    for index, _ in scene.background.iterate(rollouts.sample(unit)):
+        delivered.append(index)
     return delivered
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.loop.ledger import LeftOut
+from cluster.loop.ledger import Ledger
 from cluster.workers.work import Prepared
 from videothinker.errors import VideoThinkerError
 from videothinker.files import read_lines
@@ -25,7 +25,7 @@ def run(tmp_path: Path) -> RunDirectory:
 
 
 def test_what_cannot_be_asked_is_in_the_ledger_with_its_reason(run: RunDirectory) -> None:
-    usable = LeftOut(run, 0.1).sort("bias", 3, [prepared(0, None), prepared(1, "broken")])
+    usable = Ledger(run, 0.1).sort("bias", 3, [prepared(0, None), prepared(1, "broken")])
     assert [item.question.id for item in usable] == ["0"]
     assert read_lines(run.path / "skipped.jsonl") == [
         {"stage": "bias", "step": 3, "question_id": "1", "reason": "broken"}
@@ -35,18 +35,18 @@ def test_what_cannot_be_asked_is_in_the_ledger_with_its_reason(run: RunDirectory
 def test_a_share_above_the_allowed_one_stops_the_run_with_the_ledgers_name(
     run: RunDirectory,
 ) -> None:
-    left_out = LeftOut(run, 0.1)
-    left_out.sort("bias", 1, [prepared(id, None if id else "broken") for id in range(10)])
+    ledger = Ledger(run, 0.1)
+    ledger.sort("bias", 1, [prepared(id, None if id else "broken") for id in range(10)])
     with pytest.raises(VideoThinkerError, match=r"3 of 20 .* = 0\.1 allows; .*skipped\.jsonl"):
-        left_out.sort("bias", 2, [prepared(id, None if id > 1 else "broken") for id in range(10)])
+        ledger.sort("bias", 2, [prepared(id, None if id > 1 else "broken") for id in range(10)])
 
 
 def test_the_allowed_share_itself_does_not(run: RunDirectory) -> None:
-    LeftOut(run, 0.1).sort("bias", 1, [prepared(id, None if id > 1 else "x") for id in range(20)])
+    Ledger(run, 0.1).sort("bias", 1, [prepared(id, None if id > 1 else "x") for id in range(20)])
 
 
 def test_the_first_few_questions_are_too_few_to_judge(run: RunDirectory) -> None:
-    assert LeftOut(run, 0.1).sort("bias", 1, [prepared(0, "broken")] * 19) == []
+    assert Ledger(run, 0.1).sort("bias", 1, [prepared(0, "broken")] * 19) == []
 
 
 def skipped(kind: str) -> float:
@@ -54,12 +54,12 @@ def skipped(kind: str) -> float:
 
 
 def test_questions_and_what_was_left_out_of_them_are_counted_by_kind(run: RunDirectory) -> None:
-    left_out, question = LeftOut(run, 1.0), prepared(1, None).question
+    ledger, question = Ledger(run, 1.0), prepared(1, None).question
     before = {kind: skipped(kind) for kind in ("video", "processes_lost", "too_old")}
     asked = QUESTIONS._value.get()
-    left_out.sort("bias", 1, [prepared(0, "broken"), prepared(1, None)])
-    left_out.add("bias", 1, question, "rollout-0 died")
-    left_out.note("bias", 1, question, Failure(kind="too_old", reason="version 1"))
+    ledger.sort("bias", 1, [prepared(0, "broken"), prepared(1, None)])
+    ledger.add("bias", 1, question, Failure(kind="processes_lost", reason="rollout-0 died"))
+    ledger.add("bias", 1, question, Failure(kind="too_old", reason="version 1"))
     assert {kind: skipped(kind) - count for kind, count in before.items()} == dict.fromkeys(
         before, 1
     )

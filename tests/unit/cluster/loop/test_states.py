@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cluster.loop.ledger import LeftOut
+from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
 from cluster.loop.session import Session
 from cluster.loop.states import damage, drop_states, newest_state, save_state
@@ -185,7 +185,7 @@ def begin(run: RunDirectory) -> tuple[list[Path], dict[str, Any]]:
         fleet=fakes,  # type: ignore[arg-type]
         run=run,
         lineage=Lineage(run, config),
-        left_out=LeftOut(run, 0.1),
+        ledger=Ledger(run, 0.1),
     ).begin(stage)
     return fakes.loaded, json.loads((run.path / "status.json").read_text())
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from cluster.workers.pool import Notice, Pool
+from cluster.workers.pool import Notice, Occupancy, Pool
 from videothinker.config.settings import FaultsConfig
 from videothinker.errors import GivenUp, InputError, Lost, VideoThinkerError
 
@@ -79,12 +79,44 @@ def test_nobody_gets_a_second_job_while_another_has_none() -> None:
         crew.pool.resize(2)
         for _ in range(3):
             async with asyncio.timeout(10):
-                while len(crew.pool._idle) < 4:
+                while crew.pool.occupancy() != Occupancy(wanted=2, present=2, busy=0):
                     await asyncio.sleep(0)
             jobs = [crew.pool.do(lambda hand: hand.take(0.01)) for _ in range(2)]
             assert sorted(await asyncio.gather(*jobs)) == ["hand-0", "hand-1"]
 
     playing(scene, lambda: Crew(at_once=2))
+
+
+def test_what_a_worker_has_begun_goes_on_where_nobody_waits_for_it_any_more() -> None:
+    async def scene(crew: Crew) -> None:
+        log: list[str] = []
+
+        async def work(hand: Hand, name: str) -> None:
+            log.append(f"{name} begins")
+            await hand.take(0.05)
+            log.append(f"{name} ends")
+
+        crew.pool.resize(1)
+        first = asyncio.create_task(crew.pool.do(lambda hand: work(hand, "first")))
+        await asyncio.sleep(0.02)
+        first.cancel()
+        await crew.pool.do(lambda hand: work(hand, "second"))
+        assert log == ["first begins", "first ends", "second begins", "second ends"]
+
+    playing(scene)
+
+
+def test_a_worker_that_was_given_to_somebody_who_left_is_free_again() -> None:
+    async def scene(crew: Crew) -> None:
+        crew.pool.resize(1)
+        await crew.pool.do(lambda hand: hand.take())
+        leaving = asyncio.create_task(crew.pool.do(lambda hand: hand.take()))
+        while not crew.pool.occupancy().busy:
+            await asyncio.sleep(0)
+        leaving.cancel()
+        assert await crew.pool.do(lambda hand: hand.take()) == "hand-0"
+
+    playing(scene)
 
 
 def test_smaller_orders_are_begun_first() -> None:

@@ -181,7 +181,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("videothinker.run.directory.os.fsync", full)
+    monkeypatch.setattr("videothinker.files.os.fsync", full)
     with pytest.raises(VideoThinkerError, match=r"no space left.*Free some"):
         atomic_write(tmp_path / "file", "new")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
@@ -194,7 +194,7 @@ def test_a_folder_that_refuses_writing_is_an_input_error(
     def refused(_: int) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("videothinker.run.directory.os.fsync", refused)
+    monkeypatch.setattr("videothinker.files.os.fsync", refused)
     with pytest.raises(InputError, match="Choose a folder you may write to"):
         atomic_write(tmp_path / "file", "new")
 
