@@ -53,6 +53,7 @@ def run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
             for stage in config.stages:
                 if not lineage.finished(stage.name):
                     train_stage(session, stage)
+            summary = lineage.finish(fleet.spilled_bytes())
     except Stopped:
         directory.status(state="stopped")
         raise
@@ -60,7 +61,6 @@ def run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
         interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
         directory.status(state="interrupted" if interrupted else "failed", error=str(error))
         raise
-    summary = lineage.finish()
     directory.status(state="finished")
     write_report(directory.path)
     return summary

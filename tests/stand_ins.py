@@ -273,6 +273,7 @@ class Stage:
             anchor=Anchor(self.background, self.pools["anchor"], faults),
             learner=learner,
             require_room=lambda rollouts, scorers: None,
+            spilled_bytes=lambda: 0,
         )
         self.background.start(observe(self.fleet))
 

@@ -83,8 +83,9 @@ class Lineage:
         self._summary["videos"] = counts
         self._run.summary(self._summary)
 
-    def finish(self) -> dict[str, Any]:
-        """Close the summary and return it."""
+    def finish(self, spilled_bytes: int) -> dict[str, Any]:
+        """Close the summary, with what the object store wrote to disk, and return it."""
+        self._summary["spilled_bytes"] = spilled_bytes
         self._summary["finished"] = time.time()
         self._run.summary(self._summary)
         return self._summary

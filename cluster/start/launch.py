@@ -21,6 +21,7 @@ from cluster.start.own_ray import start_own
 from cluster.start.roster import Roster
 from cluster.start.scaling import Scaling
 from cluster.start.seats import Seats, seats_for
+from cluster.start.store import spilled_bytes, store_bytes, watch_spill
 from cluster.start.worker import begin
 from cluster.workers.background import Background
 from cluster.workers.fleet import Anchor, Fleet, Loader, Rollouts
@@ -43,8 +44,7 @@ from videothinker.model.checkpoint import Budget, budget_of
 from videothinker.model.shape import shape_of
 from videothinker.packages import OWN_NAMES, ROOT
 from videothinker.planning.disk import state_gb
-from videothinker.planning.memory import GB, STORE_SHARE, store_gb
-from videothinker.planning.plan import memory_here
+from videothinker.planning.memory import GB, store_gb
 from videothinker.process.address import LOOPBACK
 from videothinker.process.metrics import (
     DISK_FREE,
@@ -78,14 +78,8 @@ def launch(config: RunConfig, run: RunDirectory) -> Iterator[Fleet]:
         fleet = crew.fleet(config, **steering.counts())
         steering.follow(fleet)
         fleet.background.start(observe(fleet))
+        fleet.background.start(watch_spill())
         yield fleet
-
-
-def store_bytes(wanted_gb: float | None) -> int | None:
-    """What Ray is told; None leaves it to Ray."""
-    if wanted_gb is None or wanted_gb > STORE_SHARE * memory_here():
-        return None
-    return int(wanted_gb * GB)
 
 
 @contextmanager
@@ -198,6 +192,7 @@ class Crew:
             anchor=self.anchor(dtype, temperature, scorers),
             learner=self.learner(config.learner.ranks, beside_learner(config, rollouts, scorers)),
             require_room=self._require_room,
+            spilled_bytes=spilled_bytes,
         )
         fleet.learner.start()
         return fleet

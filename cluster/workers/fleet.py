@@ -216,6 +216,8 @@ class Fleet:
     learner: Learner
     require_room: Callable[[int, int], None]
     """Raises PlacementError where the cluster has no place for so many rollouts and scorers."""
+    spilled_bytes: Callable[[], int]
+    """What the object store had to write to disk since it was started."""
 
     def publish(self, version: int) -> None:
         """The learner's weights, for every rollout worker to take before it samples again."""

@@ -123,6 +123,12 @@ SAMPLES_SKIPPED = declare(
 )
 MAX_SKIPPED_SHARE = declare(Gauge, "max_skipped_share", "data.max_skipped_share", "driver")
 DISK_FREE = declare(Gauge, "disk_free_bytes", "Free on the disk that holds the run", "driver")
+SPILLED = declare(
+    Gauge,
+    "spilled_bytes",
+    "What Ray's object store wrote to disk for want of room, since it was started",
+    "driver",
+)
 STATE_BYTES = declare(
     Gauge, "state_bytes", "What the next state takes of it, as planned; 0 if unknown", "driver"
 )

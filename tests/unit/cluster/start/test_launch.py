@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.start.launch import beside_learner, code_for_others, ray_running, store_bytes
+from cluster.start.launch import beside_learner, code_for_others, ray_running
 from videothinker.config.loading import load_config
 from videothinker.config.settings import ClusterConfig
 
@@ -49,15 +49,6 @@ def test_sigterm_stays_what_it_was_when_ray_has_started(monkeypatch: pytest.Monk
     before = signal.getsignal(signal.SIGTERM)
     with ray_running(ClusterConfig()):
         assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_ray_is_told_how_large_its_store_is_where_the_machine_has_room(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("cluster.start.launch.memory_here", lambda: 10.0)
-    assert store_bytes(2.5) == 2_500_000_000
-    assert store_bytes(3.1) is None
-    assert store_bytes(None) is None
 
 
 @pytest.mark.parametrize(
