@@ -15,8 +15,6 @@ from cluster.workers.work import Prepared, Unit, chunks, units
 from videothinker.errors import GivenUp, InputLost
 from videothinker.types import Failure, Question, RolloutGroup
 
-Outcome = RolloutGroup | Failure
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
@@ -24,12 +22,12 @@ class Reply:
 
     question: Question
     temperature: float
-    outcome: Outcome
+    outcome: RolloutGroup | Failure
 
 
 async def groups_of(
     unit: Unit, loader: Loader, rollouts: Rollouts, oldest: int = 0
-) -> AsyncGenerator[tuple[int, Prepared, Outcome], None]:
+) -> AsyncGenerator[tuple[int, Prepared, RolloutGroup | Failure], None]:
     """Each prompt's group with its place, as soon as it is finished, or why there is none.
 
     Prompts that went down with a machine are made again. A group of weights older than `oldest` is
@@ -72,7 +70,7 @@ def _replaced(unit: Unit, again: Sequence[Prepared]) -> Unit:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Exam:
+class Asking:
     """Questions beyond a step's, each asked once at each temperature."""
 
     loader: Loader

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import numpy as np
 
-from cluster.loop.asking import Exam
+from cluster.loop.asking import Asking
 from cluster.loop.ledger import Ledger
 from cluster.workers.fleet import Fleet
 from videothinker.config.settings import RunConfig, StageConfig
@@ -29,7 +29,7 @@ def sample_replay(
     asked = list(questions_of(stage, stream))
     place = [config.seed, config.stages.index(stage), 0]
     seeds = np.random.default_rng(place).integers(2**31, size=len(asked)).tolist()
-    exam = Exam(
+    asking = Asking(
         loader=fleet.loader,
         rollouts=fleet.rollouts,
         samples=stage.replay,
@@ -40,7 +40,7 @@ def sample_replay(
     replay: dict[str, tuple[Completion, ...]] = {}
     with (
         ProgressLine(f"replay for {stage.name}") as progress,
-        closing(fleet.background.iterate(exam.replies(asked, seeds))) as coming,
+        closing(fleet.background.iterate(asking.replies(asked, seeds))) as coming,
     ):
         progress(0, len(asked))
         for done, reply in enumerate(coming, start=1):

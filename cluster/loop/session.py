@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cluster.loop.asking import Exam
+from cluster.loop.asking import Asking
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
 from cluster.loop.replay import sample_replay
@@ -231,14 +231,14 @@ class Session:
             drawings["likeliest"] = 0.0
         answers: list[Answer] = []
         names = {heat: drawing for drawing, heat in drawings.items()}
-        exam = Exam(
+        asking = Asking(
             loader=self.fleet.loader,
             rollouts=self.fleet.rollouts,
             samples=1,
             together=ANSWERED_TOGETHER,
             temperatures=list(names),
         )
-        replies = exam.replies(questions, range(len(questions)))
+        replies = asking.replies(questions, range(len(questions)))
         self.ledger.asked(len(questions))
         total, unanswered = len(questions) * len(names), set[str]()
         with (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from cluster.loop.asking import Exam
+from cluster.loop.asking import Asking
 from cluster.start.launch import hiring, ray_running
 from cluster.workers.background import Background
 from cluster.workers.fleet import Loader, Rollouts
@@ -64,7 +64,7 @@ class Answerer:
         view: View = "video",
     ) -> Iterator[Answered]:
         """Every question once; the next ones are prepared while these are answered."""
-        exam = Exam(
+        asking = Asking(
             loader=self._loader.asking(wording, view),
             rollouts=self._rollouts,
             samples=1,
@@ -72,7 +72,7 @@ class Answerer:
             temperatures=[0.0],
         )
         seeds = [0] * len(questions)  # of no effect: the most likely completion is taken
-        for reply in self._background.iterate(exam.replies(questions, seeds)):
+        for reply in self._background.iterate(asking.replies(questions, seeds)):
             question, outcome = reply.question, reply.outcome
             if isinstance(outcome, Failure):
                 yield Answered(question=question, completion="", failure=outcome.reason)

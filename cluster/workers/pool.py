@@ -5,7 +5,7 @@
                      +------ another, after a pause <------ Lost
 
 No Ray here: a worker is whatever `start` returns. Everything runs on one event loop, with one task
-a place that keeps it filled: a worker that is lost is replaced, after a pause that doubles with
+a post that keeps it filled: a worker that is lost is replaced, after a pause that doubles with
 every loss that follows without work in between; after `faults.restarts` of them the pool gives up
 and says why. Work that has cost `faults.attempts` workers is given up too: by then it is likelier
 the cause than the victim.
@@ -55,7 +55,7 @@ class Notice:
 
 
 @dataclass(eq=False, slots=True)
-class Place:
+class Post:
     """Room for one worker, and whoever has it now."""
 
     number: int
@@ -67,7 +67,7 @@ class Place:
     lost: Lost | None = None
     """How the worker was lost, as told by the work that it did."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
-    """There is a requirement, or the place is not wanted any more."""
+    """There is a requirement, or the post is not wanted any more."""
     quiet: asyncio.Event = field(default_factory=asyncio.Event)
     """Nothing is under way here."""
 
@@ -83,7 +83,7 @@ class Occupancy:
     """Whether anybody needs what they do now; not where it is done in advance."""
 
 
-Waiting = asyncio.Future[tuple[Place, Worker]]
+Waiting = asyncio.Future[tuple[Post, Worker]]
 
 
 class Pool:
@@ -115,7 +115,7 @@ class Pool:
         self._requirement: tuple[int, Callable[[Any], Awaitable[None]]] | None = None
         self._numbers = itertools.count(1)
         self._waiting: list[tuple[tuple[int, ...], int, Waiting]] = []
-        self._places: dict[int, Place] = {}
+        self._posts: dict[int, Post] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._ever_started = False
         self._broken: BaseException | None = None
@@ -123,41 +123,41 @@ class Pool:
     @property
     def workers(self) -> list[Worker]:
         """Those that live."""
-        places = [self._places[number] for number in sorted(self._places)]
-        return [place.worker for place in places if place.worker is not None]
+        posts = [self._posts[number] for number in sorted(self._posts)]
+        return [post.worker for post in posts if post.worker is not None]
 
     def occupancy(self) -> Occupancy:
         """Who works at this moment; to meet a requirement is work."""
-        places = [place for place in self._places.values() if place.worker is not None]
-        working = sum(place.busy > 0 or not place.ready for place in places)
-        return Occupancy(wanted=self.target, present=len(places), busy=working)
+        posts = [post for post in self._posts.values() if post.worker is not None]
+        working = sum(post.busy > 0 or not post.ready for post in posts)
+        return Occupancy(wanted=self.target, present=len(posts), busy=working)
 
     def resize(self, count: int) -> None:
         """Change the number of workers; those who leave finish first what they have begun."""
         self.target = count
         for number in range(count):
             if number not in self._tasks:
-                place = Place(number, Strikes(self._name(number), self._faults))
-                self._places[number] = place
-                self._tasks[number] = asyncio.create_task(self._keep(place))
+                post = Post(number, Strikes(self._name(number), self._faults))
+                self._posts[number] = post
+                self._tasks[number] = asyncio.create_task(self._keep(post))
                 self._tasks[number].add_done_callback(self._ended)
         self._tell()
 
     def require(self, update: Callable[[Any], Awaitable[None]]) -> None:
         """From now on no worker, new or old, is given work before this was done to it."""
         self._requirement = (next(self._numbers), update)
-        for place in self._places.values():
-            place.ready = False
+        for post in self._posts.values():
+            post.ready = False
         self._tell()
 
     async def do(self, work: Callable[[Any], Awaitable[T]], order: tuple[int, ...] = ()) -> T:
         """The result of `work(worker)` on any worker; smaller orders are begun first."""
         losses: list[str] = []
         while len(losses) < self._faults.attempts:
-            place, worker = await self._free(order)
+            post, worker = await self._free(order)
             attempt = asyncio.ensure_future(work(worker))
             # not before: what a worker has begun goes on, also when nobody waits for it any more
-            attempt.add_done_callback(partial(self._done, place))
+            attempt.add_done_callback(partial(self._done, post))
             try:
                 return await asyncio.shield(attempt)
             except Lost as lost:
@@ -173,7 +173,7 @@ class Pool:
 
     # work, and who does it
 
-    async def _free(self, order: tuple[int, ...]) -> tuple[Place, Worker]:
+    async def _free(self, order: tuple[int, ...]) -> tuple[Post, Worker]:
         """A worker that may be given one more piece of work, and counts as busy from now."""
         if self._broken is not None:
             raise self._broken
@@ -191,82 +191,82 @@ class Pool:
         """Whoever is free gets what waits."""
         while self._waiting:
             free = [
-                place
-                for place in self._places.values()
-                if place.ready and place.busy < self._at_once and place.number < self.target
+                post
+                for post in self._posts.values()
+                if post.ready and post.busy < self._at_once and post.number < self.target
             ]
             if not free:
                 return
             *_, waiting = heapq.heappop(self._waiting)
             if not waiting.done():  # nobody waits for a cancelled one
-                place = min(free, key=lambda place: (place.busy, place.number))
-                assert place.worker is not None, "only who is there is ready"
-                place.busy += 1
-                place.quiet.clear()
-                waiting.set_result((place, place.worker))
+                post = min(free, key=lambda post: (post.busy, post.number))
+                assert post.worker is not None, "only who is there is ready"
+                post.busy += 1
+                post.quiet.clear()
+                waiting.set_result((post, post.worker))
 
-    def _release(self, place: Place) -> None:
-        place.busy -= 1
-        if not place.busy:
-            place.quiet.set()
+    def _release(self, post: Post) -> None:
+        post.busy -= 1
+        if not post.busy:
+            post.quiet.set()
         self._deal()
 
-    def _done(self, place: Place, attempt: asyncio.Future[Any]) -> None:
+    def _done(self, post: Post, attempt: asyncio.Future[Any]) -> None:
         error = None if attempt.cancelled() else attempt.exception()
         if isinstance(error, Lost):
-            place.ready = False
-            place.lost = place.lost or error
-            if place.worker is not None:
-                place.worker.give_up(str(error))
-        elif (took := place.strikes.served()) is not None:
-            self._tell_of(place, "served", seconds=took)
-        self._release(place)
+            post.ready = False
+            post.lost = post.lost or error
+            if post.worker is not None:
+                post.worker.give_up(str(error))
+        elif (took := post.strikes.served()) is not None:
+            self._tell_of(post, "served", seconds=took)
+        self._release(post)
 
-    # places, and who fills them
+    # posts, and who fills them
 
-    async def _keep(self, place: Place) -> None:
-        """Keep a place filled for as long as it is wanted."""
+    async def _keep(self, post: Post) -> None:
+        """Keep a post filled for as long as it is wanted."""
         try:
-            while place.number < self.target:
+            while post.number < self.target:
                 try:
-                    await self._employ(place)
+                    await self._employ(post)
                 except Lost as lost:
-                    pause = place.strikes.add(str(lost))
-                    self._tell_of(place, "lost", reason=str(lost), seconds=pause)
-                    if (error := place.strikes.too_many()) is not None:
+                    pause = post.strikes.add(str(lost))
+                    self._tell_of(post, "lost", reason=str(lost), seconds=pause)
+                    if (error := post.strikes.too_many()) is not None:
                         raise error from lost
                     await asyncio.sleep(pause)
         finally:
-            del self._places[place.number], self._tasks[place.number]
+            del self._posts[post.number], self._tasks[post.number]
 
-    async def _employ(self, place: Place) -> None:
+    async def _employ(self, post: Post) -> None:
         """Start a worker and let it work until it may leave; Lost when it is lost before that."""
         started = time.monotonic()
-        worker = await self._begin(place)
-        place.worker, place.lost, place.busy = worker, None, 0
-        place.quiet.set()
-        self._tell_of(place, "started", seconds=time.monotonic() - started)
-        working = asyncio.create_task(self._offer(place, worker))
+        worker = await self._begin(post)
+        post.worker, post.lost, post.busy = worker, None, 0
+        post.quiet.set()
+        self._tell_of(post, "started", seconds=time.monotonic() - started)
+        working = asyncio.create_task(self._offer(post, worker))
         watching = asyncio.create_task(worker.watch(self._faults))
         try:
             await asyncio.wait({watching, working}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            place.worker, place.ready = None, False
+            post.worker, post.ready = None, False
             ended = [task for task in (working, watching) if task.done()]
             worker.give_up("it is not wanted any more")
             for task in (working, watching):
                 task.cancel()
             await asyncio.gather(working, watching, return_exceptions=True)
-            await place.quiet.wait()
-        if place.lost is not None:  # a call that was lost says more than the watch
-            raise place.lost
+            await post.quiet.wait()
+        if post.lost is not None:  # a call that was lost says more than the watch
+            raise post.lost
         for task in ended:
             task.result()
-        self._tell_of(place, "left")
+        self._tell_of(post, "left")
 
-    async def _begin(self, place: Place) -> Worker:
+    async def _begin(self, post: Post) -> Worker:
         try:
-            worker = await self._start(self._name(place.number))
+            worker = await self._start(self._name(post.number))
         except Lost:
             raise
         except VideoThinkerError as error:
@@ -276,26 +276,26 @@ class Pool:
         self._ever_started = True
         return worker
 
-    async def _offer(self, place: Place, worker: Worker) -> None:
+    async def _offer(self, post: Post, worker: Worker) -> None:
         """Let a worker be given work, whenever it has met what is required, until it may leave."""
         met = 0
-        while place.number < self.target:
-            place.news.clear()
+        while post.number < self.target:
+            post.news.clear()
             if self._requirement is not None and met != self._requirement[0]:
-                if place.busy and not self._interrupting:
-                    await place.quiet.wait()
+                if post.busy and not self._interrupting:
+                    await post.quiet.wait()
                     continue
                 number, update = self._requirement
                 await update(worker)
                 met = number
                 continue
-            place.ready = True
+            post.ready = True
             self._deal()
-            await place.news.wait()
-        await place.quiet.wait()
+            await post.news.wait()
+        await post.quiet.wait()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """A place that ends with an error is one that nobody can fill."""
+        """A post that ends with an error is one that nobody can fill."""
         error = None if task.cancelled() else task.exception()
         if error is None:
             return
@@ -310,13 +310,13 @@ class Pool:
     # who is told
 
     def _tell(self) -> None:
-        for place in self._places.values():
-            place.news.set()
+        for post in self._posts.values():
+            post.news.set()
 
     def _tell_of(
-        self, place: Place, event: str, reason: str = "", seconds: float | None = None
+        self, post: Post, event: str, reason: str = "", seconds: float | None = None
     ) -> None:
-        worker = self._name(place.number)
+        worker = self._name(post.number)
         self._notice(
             Notice(role=self.role, worker=worker, event=event, reason=reason, seconds=seconds)
         )

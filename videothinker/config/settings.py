@@ -17,7 +17,7 @@ RIGHTNESS = ("soft_accuracy", "strict_accuracy")
 
 Place = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 """A file or folder; relative ones count from where the command is given, once and for all."""
-Anchor = Annotated[
+AnchorName = Annotated[
     str,
     AfterValidator(
         lambda name: str(Path(name).expanduser().absolute()) if os.sep in name else name
@@ -142,7 +142,7 @@ class KLConfig(Section):
 
     direction: Literal["repel", "attract", "discount", "none"] = "none"
     """discount: no term in the loss; what the anchor would have said too earns less."""
-    anchor: Anchor = "bias"
+    anchor: AnchorName = "bias"
     """The name of an earlier stage; base: this stage's initial model; otherwise a path."""
     coefficient: float = Field(default=0.01, ge=0)
     """With discount, the share of a right answer's reward that goes at a likelihood of 1."""

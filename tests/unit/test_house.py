@@ -1,0 +1,58 @@
+"""The house: how many files a folder has, and that a name means one thing."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("videothinker", "actors", "learner", "cluster")
+MODULES = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
+FOLDERS = sorted({file.parent for file in MODULES})
+
+SAME_NAME: dict[str, str] = {}
+"""Class names that two modules may share, each with the reason."""
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_the_top_of_videothinker_is_ten_files_and_of_cluster_two() -> None:
+    assert len(list((ROOT / "videothinker").glob("*.py"))) <= 10
+    assert sorted(file.name for file in (ROOT / "cluster").glob("*.py")) == [
+        "__init__.py",
+        "train.py",
+    ]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
+def test_a_folder_has_at_most_twelve_modules_and_says_what_it_is_for(folder: Path) -> None:
+    assert len([file for file in folder.glob("*.py") if file.name != "__init__.py"]) <= 12
+    said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+    assert said
+
+
+def classes(file: Path) -> Iterator[str]:
+    """Classes of a module, and names that stand for a type."""
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign):
+            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            yield from (name for name in names if name[0].isupper() and not name.isupper())
+
+
+def test_a_class_name_is_defined_in_one_module() -> None:
+    where: dict[str, list[str]] = defaultdict(list)
+    for file in MODULES:
+        for name in classes(file):
+            if len(name) > 1:  # T is a type variable everywhere
+                where[name].append(name_of(file))
+    doubled = {name: files for name, files in where.items() if len(files) > 1}
+    assert {name: files for name, files in doubled.items() if name not in SAME_NAME} == {}
+    assert {*SAME_NAME} <= {*doubled}, "a reason without a doubled name"
