@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import ray
-from ray._private.authentication.http_token_authentication import get_auth_headers_if_auth_enabled
 from ray._private.services import get_ray_address_from_environment
 from ray.exceptions import AuthenticationError, RayError
 
@@ -111,10 +112,9 @@ def require_job_server(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InputError(f"--address {url}: not the URL of a job server. {SERVER}")
-    try:
-        headers = get_auth_headers_if_auth_enabled({})
-    except AuthenticationError as error:
-        raise InputError(f"--address {url}: this machine has no token for it. {TOKEN}") from error
+    headers = token_headers()
+    if headers is None:
+        raise InputError(f"--address {url}: this machine has no token for it. {TOKEN}")
     request = Request(f"{url.rstrip('/')}/api/version", headers=headers)
     try:
         with urlopen(request, timeout=REACH_SECONDS) as answer:  # its scheme was looked at
@@ -134,6 +134,19 @@ def require_job_server(url: str) -> None:
             f"--address {url}: runs Ray {version}, and here is {ray.__version__}. Install"
             f" ray=={version} here, or start the cluster with ours"
         )
+
+
+def token_headers() -> dict[str, str] | None:
+    """What proves to a server that we may speak to it; None where there should be a token and is
+    none. A token lies where Ray's documentation says.
+    """
+    if os.environ.get("RAY_AUTH_MODE") == "disabled":
+        return {}
+    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    token = os.environ.get("RAY_AUTH_TOKEN")
+    if not token and file.is_file():
+        token = file.read_text().strip()
+    return {"Authorization": f"Bearer {token}"} if token else None
 
 
 def is_here(url: str) -> bool:

@@ -23,6 +23,7 @@ from cluster.start.connecting import (
     refusal,
     require_job_server,
     require_listening,
+    token_headers,
 )
 from videothinker.errors import InputError, VideoThinkerError
 
@@ -89,22 +90,19 @@ def said(url: str, kind: type[VideoThinkerError] = InputError) -> str:
     return str(caught.value)
 
 
-HEADERS = "cluster.start.connecting.get_auth_headers_if_auth_enabled"
-
-
 @pytest.fixture(autouse=True)
-def a_cluster_that_asks_for_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever this machine has: Ray looks for a token once, and then in its own home."""
-    monkeypatch.setattr(HEADERS, lambda _: {})
+def no_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever this machine has, there is none, and none is asked for."""
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("HOME", str(tmp_path))
 
 
 def test_a_machine_without_a_token_is_told_where_to_put_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def none_there(_: object) -> None:
-        raise AuthenticationError("Token authentication is enabled but Ray couldn't find a token")
-
-    monkeypatch.setattr(HEADERS, none_there)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
     message = said("http://127.0.0.1:8265")
     assert "this machine has no token for it" in message
     assert "~/.ray/auth_token" in message
@@ -128,8 +126,9 @@ def test_another_version_is_named_with_ours_and_what_to_install() -> None:
 def test_a_missing_and_a_wrong_token_come_with_where_to_put_it(
     token: str | None, status: int, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    headers = {"authorization": f"Bearer {token}"} if token else {}
-    monkeypatch.setattr(HEADERS, lambda _: headers)
+    if token:
+        monkeypatch.setenv("RAY_AUTH_MODE", "token")
+        monkeypatch.setenv("RAY_AUTH_TOKEN", token)
     with server(status, "no") as url:
         message = said(url)
     assert words in message
@@ -137,25 +136,36 @@ def test_a_missing_and_a_wrong_token_come_with_where_to_put_it(
     assert "~/.ray/auth_token" in message
 
 
-def test_the_token_that_there_is_goes_along_without_a_word(tmp_path: Path) -> None:
+def test_the_token_goes_along_from_every_place_that_ray_looks_at(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    home, elsewhere = tmp_path / ".ray" / "auth_token", tmp_path / "token"
+    home.parent.mkdir()
+    home.write_text("at home\n")
+    assert token_headers() == {"Authorization": "Bearer at home"}
+    elsewhere.write_text("elsewhere")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(elsewhere))
+    assert token_headers() == {"Authorization": "Bearer elsewhere"}
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "given")
+    assert token_headers() == {"Authorization": "Bearer given"}
+
+
+def test_our_token_is_the_one_that_ray_would_send(tmp_path: Path) -> None:
     """In a process of its own: Ray looks for a token once."""
     (tmp_path / ".ray").mkdir()
     (tmp_path / ".ray" / "auth_token").write_text("secret")
     code = (
-        "from cluster.start.connecting import get_auth_headers_if_auth_enabled\n"
-        "print(get_auth_headers_if_auth_enabled({}))"
+        "from cluster.start.connecting import token_headers\n"
+        "from ray._private.authentication import http_token_authentication as theirs\n"
+        "found = theirs.get_auth_headers_if_auth_enabled({})\n"
+        "assert {k.lower(): v for k, v in found.items()} == "
+        "{k.lower(): v for k, v in token_headers().items()}"
     )
     clean = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env=clean | {"HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=clean | {"HOME": str(tmp_path)}, check=True
     )
-    assert "Bearer secret" in done.stdout
-    assert done.stderr == ""
 
 
 @pytest.mark.parametrize(
