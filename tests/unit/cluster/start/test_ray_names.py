@@ -44,7 +44,7 @@ def test_what_ray_says_of_lost_processes_still_goes_through_one_function() -> No
 
 
 def test_an_address_can_still_be_asked_for() -> None:
-    assert list(inspect.signature(services.get_ray_address_from_environment).parameters)[0] == (
+    assert next(iter(inspect.signature(services.get_ray_address_from_environment).parameters)) == (
         "addr"
     )
 
@@ -70,6 +70,6 @@ def test_the_table_names_every_private_name_that_the_code_uses() -> None:
         used |= set(re.findall(r'(?<!getattr)\(\w+(?:\.\w+)?, "(\w+)"', text))
         used |= {"RayParams"} if "parameter.RayParams" in text else set()
         used |= set(re.findall(r"ray\._private\.\w+\.(\w+)", text))
-        used |= {name for name in re.findall(r"constants\.([A-Z_]+)", text)}
+        used |= set(re.findall(r"constants\.([A-Z_]+)", text))
     used -= {"worker"}
     assert used == named
