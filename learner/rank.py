@@ -88,7 +88,7 @@ class LearnerRank(Pulse):
         return own_address(), self._meeting_point.port
 
     def connect(self, rank: int, world: int, host: str, port: int) -> None:
-        """Join the other ranks."""
+        """Join the other ranks at the meeting point that rank 0 named."""
         self._rank, self._world = rank, world
         if self._beside is not None:
             cores = len(os.sched_getaffinity(0)) - self._beside

@@ -39,7 +39,7 @@ class StepTotals:
         self._weights: list[float] = []
 
     def add(self, stats: Sequence[dict[str, Tensor]], weights: Sequence[float]) -> None:
-        """Take in some groups."""
+        """Count some groups in, each with its weight."""
         self._stats += stats
         self._weights += weights
 
@@ -62,7 +62,7 @@ def row_sizes(groups: int, longest: int) -> list[int]:
 
 
 def tokens(group: RolloutGroup) -> int:
-    """Of a group in its row."""
+    """What a group takes of a row: its prompt once, and all its completions."""
     return group.prompt_tokens + sum(len(one.token_ids) for one in group.completions)
 
 

@@ -268,7 +268,7 @@ class Stage:
         )
         self.fleet = Fleet(
             background=self.background,
-            loader=Loader(self.background, [self.pools["loader"]], faults),
+            loader=Loader([self.pools["loader"]], faults),
             rollouts=Rollouts(self.background, self.pools["rollout"], faults),
             anchor=Anchor(self.background, self.pools["anchor"], faults),
             learner=learner,

@@ -24,7 +24,7 @@ USUAL_OVER = 20
 
 
 class StepClock:
-    """Times the phases of a step."""
+    """Seconds of each phase of a step, and of the step."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
@@ -57,13 +57,13 @@ class UsualStep:
         self._steps: deque[float] = deque(maxlen=USUAL_OVER)
 
     def rest(self) -> None:
-        """For now no steps are made."""
+        """No steps are made for now: loading, evaluating, exporting."""
         self._last = None
         self._steps.clear()
         metrics.USUAL_STEP.set(0)
 
     def step(self) -> None:
-        """One is done."""
+        """A step is done."""
         now = time.monotonic()
         if self._last is not None:
             self._steps.append(now - self._last)

@@ -95,11 +95,11 @@ class Supply:
         self._fleet.background.run(self._begin(step))
 
     def take(self, step: int) -> Batch:
-        """Wait for a step's groups."""
+        """Wait for a step's groups, or for the news that the learner is lost."""
         return self._fleet.background.run(self._take(step))
 
     def close(self) -> None:
-        """Drop what is under way."""
+        """Drop what is under way; its workers finish it, and nobody takes it."""
         gc.unfreeze()
         self._fleet.background.run(self._cancel())
 
@@ -219,5 +219,5 @@ def joined(group: RolloutGroup, replay: Replay) -> RolloutGroup:
 
 
 def together(config: RunConfig, stage: StageConfig) -> int:
-    """Prompts of a unit."""
+    """Prompts of a unit: as configured, else a step's, dealt out to the workers at its start."""
     return config.rollout.prompts_together or -(-stage.prompts_per_step // config.rollout.workers)

@@ -103,7 +103,7 @@ def refusal(error: Exception, address: str) -> VideoThinkerError:
 
 
 def unreachable(address: str, reason: str) -> VideoThinkerError:
-    """Nobody there."""
+    """The error where nobody listens, with what to do."""
     return VideoThinkerError(f"no Ray cluster can be reached at {address} ({reason}); {START}")
 
 

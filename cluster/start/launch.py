@@ -201,12 +201,12 @@ class Crew:
         """The processes that decode and preprocess for a model."""
         start = self._starter(PromptLoader, model, data, budget.video, budget.longest_prompt)
         pools = [self._pool("loader", start, 1, first=index) for index in range(data.loaders)]
-        return Loader(self.background, pools, self._faults)
+        return Loader(pools, self._faults)
 
     def rollouts(
         self, model: Path, dtype: str, rollout: RolloutConfig, max_tokens: int, count: int
     ) -> Rollouts:
-        """The engines."""
+        """The engines, each alone in its process."""
         start = self._starter(
             RolloutWorker,
             *(model, dtype, rollout, max_tokens, self._device, self._seats.engine_share),
@@ -223,7 +223,7 @@ class Crew:
         return Rollouts(self.background, pool, self._faults)
 
     def anchor(self, dtype: str, temperature: float, count: int) -> Anchor:
-        """The frozen scorers."""
+        """The frozen scorers, without a model yet."""
         start = self._starter(AnchorScorer, dtype, temperature, self._device)
         pool = self._pool("anchor", start, count, at_once=2)  # one waits while one is scored
         return Anchor(self.background, pool, self._faults)
@@ -235,7 +235,7 @@ class Crew:
         return self._learner
 
     def close(self) -> None:
-        """Dismiss everybody."""
+        """End every process that was started here."""
 
         async def everybody() -> None:
             for pool in self._pools:

@@ -45,7 +45,7 @@ class Roster:
             self._write()
 
     def seated(self, seating: dict[str, Any]) -> None:
-        """Everybody has a seat."""
+        """Who sits on which device, for `videothinker status`."""
         self._run.status(layout=seating)
 
     def notice(self, notice: Notice) -> None:

@@ -33,13 +33,11 @@ class Loader:
 
     def __init__(
         self,
-        background: Background,
         pools: Sequence[Pool],
         faults: FaultsConfig,
         wording: Callable[[Question], str] = training_text,
         view: View = "video",
     ) -> None:
-        self._background = background
         self._pools = pools
         self._faults = faults
         self._wording = wording
@@ -49,7 +47,7 @@ class Loader:
 
     def asking(self, wording: Callable[[Question], str], view: View) -> Loader:
         """The same processes, asked for other texts or less of the video."""
-        return Loader(self._background, self._pools, self._faults, wording, view)
+        return Loader(self._pools, self._faults, wording, view)
 
     async def prepare(self, question: Question, order: Order) -> Prepared:
         """One prompt, or the reason why there is none."""
@@ -102,7 +100,7 @@ class Loader:
 
 
 class Rollouts:
-    """The rollout workers as one."""
+    """The rollout workers as one: whose weights are how new, and who samples what."""
 
     def __init__(self, background: Background, pool: Pool, faults: FaultsConfig) -> None:
         self._background = background
@@ -207,7 +205,7 @@ class Anchor:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fleet:
-    """Every role of a run."""
+    """Every role of a run; what the loop has in its hands."""
 
     background: Background
     loader: Loader

@@ -112,7 +112,7 @@ class Learner:
         return digests[0]
 
     def save_state(self, folder: Path) -> None:
-        """Write what resuming needs."""
+        """Every rank writes its part of what resuming needs."""
         what, limit = f"saving weights version {self._version}", self._faults.save_seconds
         self._everywhere(what, limit, "save_state", lambda _: (folder,))
 
@@ -130,7 +130,7 @@ class Learner:
         return await task
 
     def close(self) -> None:
-        """End every rank."""
+        """End every rank; nobody is to be replaced."""
         self._background.run(self._end("it is not wanted any more"))
 
     async def _build(self) -> None:

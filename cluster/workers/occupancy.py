@@ -18,7 +18,7 @@ an engine needs prompts and weights."""
 
 
 class Occupied(Protocol):
-    """A role that tells."""
+    """A role that tells how many of its workers work."""
 
     def occupancy(self) -> Occupancy:
         """At this moment; to be asked on the event loop's thread."""

@@ -122,7 +122,7 @@ class Pool:
 
     @property
     def workers(self) -> list[Worker]:
-        """Those that live."""
+        """Those that are started and not lost."""
         posts = [self._posts[number] for number in sorted(self._posts)]
         return [post.worker for post in posts if post.worker is not None]
 
@@ -165,7 +165,7 @@ class Pool:
         raise GivenUp("; ".join(losses))
 
     async def close(self) -> None:
-        """End every worker."""
+        """End every worker; work that waits is not done any more."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()

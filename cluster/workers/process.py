@@ -119,7 +119,7 @@ class Process:
         self.end()
 
     def end(self) -> None:
-        """Kill it, stopped or not."""
+        """Kill it: a stopped process, too, ends by that."""
         ray.kill(self.actor)
 
 

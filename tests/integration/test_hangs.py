@@ -170,7 +170,7 @@ def scored(scene: Scene) -> AnchorScores:
 
 
 def prepared(scene: Scene) -> Prepared:
-    loader = Loader(scene.background, [scene.pool], scene.faults)
+    loader = Loader([scene.pool], scene.faults)
     return scene.background.run(loader.prepare(questions(1)[0], (1,)))
 
 

@@ -118,7 +118,7 @@ def test_a_pool_counts_who_works_and_who_takes_new_weights() -> None:
 
 
 def test_prompts_are_awaited_only_inside_the_block() -> None:
-    loader = Loader(None, [], FaultsConfig())  # type: ignore[arg-type]
+    loader = Loader([], FaultsConfig())
     assert not loader.occupancy().awaited
     with loader.awaited():
         assert loader.occupancy().awaited
