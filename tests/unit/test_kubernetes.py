@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from videothinker.cli import commands, main
+from videothinker.cli import main, training
 from videothinker.config.loading import load_config
 from videothinker.planning.plan import run as plan
 
@@ -43,7 +43,7 @@ def command(spec: dict[str, Any]) -> Any:
 
 def test_its_command_is_a_training_that_needs_no_shell(spec: dict[str, Any]) -> None:
     asked = command(spec)
-    assert asked.action is commands.train
+    assert asked.action is training.train.action
     assert not set("&|;<>$`") & set(spec["entrypoint"])
 
 

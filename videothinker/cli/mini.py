@@ -1,17 +1,65 @@
-"""What the verbs of the mini world do."""
+"""The verbs that make mini worlds and their base models."""
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from dataclasses import asdict, fields
+from pathlib import Path
 
-from videothinker.cli.commands import Outcome
+from videothinker.cli.verb import Outcome, argument, verb
+from videothinker.mini.settings import BOUNDS, SPLITS, World
 from videothinker.progress import ProgressLine
 
+KNOBS = {
+    "objects": "of different colours; those that nothing touches are distractors",
+    "lanes": "rows of cells",
+    "columns": "cells in a lane",
+    "frames": "at 2 a second; two of them make a video token",
+    "options": "of each question",
+    "wordings": "paraphrases of the question",
+    "observational": "share of questions that the video alone answers",
+    "occlusion": "share of cells behind a screen from the third frame on; never a collision",
+    "heavy": "share of metal things, which a blow does not move",
+    "will_not": "share of questions that ask what will not happen",
+    "several": "share of questions with more than one true option",
+}
 
+
+def _difficulty(parser: ArgumentParser) -> None:
+    """An option for every knob of a world."""
+    knobs = parser.add_argument_group("difficulty")
+    for knob in fields(World):
+        kind = type(knob.default)
+        least, most = BOUNDS.get(knob.name, (0, 1))
+        knobs.add_argument(
+            "--" + knob.name.replace("_", "-"),
+            type=kind,
+            default=knob.default,
+            metavar="N" if kind is int else "P",
+            help=f"{KNOBS[knob.name]}; {least} to {most} (default {knob.default})",
+        )
+
+
+@verb(
+    "videothinker mini data/mini --videos 200 --seed 1\n"
+    "  videothinker mini data/hard --videos 200 --seed 1 --objects 8 --lanes 4 --frames 8"
+    " --occlusion 0.3 --heavy 0.3 --will-not 0.2 --several 0.2 --wordings 12",
+    argument("out", type=Path, metavar="OUT", help="a new folder"),
+    argument("--videos", type=int, required=True, metavar="N"),
+    argument("--seed", type=int, required=True, metavar="S", help="same seed, same world"),
+    argument(
+        "--split",
+        choices=[split for split in SPLITS if split != "warm_start"],
+        default="train",
+        help="splits share no scene; test is for tables only (default train)",
+    ),
+    argument(
+        "--start", type=int, default=0, metavar="K", help="the split's K-th video comes first"
+    ),
+    _difficulty,
+)
 def mini(arguments: Namespace) -> Outcome:
-    """A world in CLEVRER's layout."""
-    from videothinker.mini.settings import World
+    """Write a mini CLEVRER world in CLEVRER's own layout."""
     from videothinker.mini.write import write_world
 
     out, videos, seed = arguments.out, arguments.videos, arguments.seed
@@ -25,8 +73,13 @@ def mini(arguments: Namespace) -> Outcome:
     )
 
 
+@verb(
+    "videothinker warm-start models/mini-base --seed 1",
+    argument("out", type=Path, metavar="OUT", help="a new folder"),
+    argument("--seed", type=int, required=True, metavar="S"),
+)
 def warm_start(arguments: Namespace) -> Outcome:
-    """A base model for the mini world, from random weights."""
+    """Train a tiny Qwen2.5-VL to the point where the mini world's training begins."""
     from transformers.utils.logging import disable_progress_bar
 
     from videothinker.mini.base.build import build_base

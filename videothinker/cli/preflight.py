@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from videothinker.cli.verb import Outcome
 from videothinker.config.loading import load_config, to_yaml
-from videothinker.config.settings import (
-    RunConfig,
-    StageConfig,
-)
+from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.data.questions import read_questions
-from videothinker.errors import ConfigError, InputError
+from videothinker.errors import ConfigError, InputError, VideoThinkerError
 from videothinker.model.checkpoint import require_safe
+from videothinker.packages import foreign_owners
 from videothinker.planning.disk import shortage
 from videothinker.planning.plan import least
 from videothinker.video.files import find
@@ -73,8 +71,19 @@ def require_files(missing: Sequence[str], source: Path) -> None:
         raise ConfigError("\n".join(lines))
 
 
-def dry_run(config: RunConfig, source: Path, missing: Sequence[str]) -> dict[str, Any]:
-    """What there is to say of a training that is not started: text, notes and result."""
+def require_own_names() -> None:
+    """A foreign package called `cluster` or `actors` would be trained with instead of ours."""
+    foreign = foreign_owners()
+    if foreign:
+        taken = "; ".join(f"{name} by {', '.join(owners)}" for name, owners in foreign.items())
+        raise VideoThinkerError(
+            f"other installed distributions own our package names: {taken}. Uninstall them, then"
+            " run `make setup` again"
+        )
+
+
+def dry_run(config: RunConfig, source: Path, missing: Sequence[str]) -> Outcome:
+    """What there is to say of a training that is not started."""
     notes = [f"warning: {line}" for line in missing]
     steps = ", ".join(f"{stage.name} {stage.steps} steps" for stage in config.stages)
     absent = f"; {len(missing)} things are missing on this machine, see above" if missing else ""
@@ -82,7 +91,7 @@ def dry_run(config: RunConfig, source: Path, missing: Sequence[str]) -> dict[str
     if needed := least(config):
         notes.append(f"it takes at least {needed} (`videothinker plan` says what goes where)")
     result = {"config": config.model_dump(mode="json"), "missing": list(missing)}
-    return {"text": to_yaml(config).rstrip(), "result": result, "notes": notes}
+    return Outcome(text=to_yaml(config).rstrip(), result=result, notes=notes)
 
 
 def _enter(folder: Path) -> None:

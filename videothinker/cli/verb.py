@@ -1,28 +1,25 @@
-"""What each verb of the command line does; `cli.py` parses the arguments and prints the outcome.
+"""What a verb of the command line is: the words it takes, an example, and what it does.
 
-Imports are late: `videothinker score` must not wait for torch, nor `--help` for anything.
+What an action or a help text needs is imported late: `videothinker score` must not wait for torch,
+nor `--help` for anything.
 """
 
 from __future__ import annotations
 
-import json
-from argparse import Namespace
-from collections.abc import Mapping, Sequence
+import argparse
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from videothinker.errors import InputError, VideoThinkerError
-from videothinker.progress import ProgressLine
-
-if TYPE_CHECKING:
-    from cluster.verbs.evaluate import Evaluation
-    from videothinker.types import Question
+from typing import Any, get_args
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a verb has to say: text for a person, result for --json, notes for stderr."""
+    """What a verb has to say: text for a person, result for --json, notes for stderr.
+
+    A result without a text is JSON for a person too.
+    """
 
     text: str = ""
     result: dict[str, Any] | None = None
@@ -30,357 +27,101 @@ class Outcome:
     exit_code: int = 0
 
 
-def quickstart(arguments: Namespace) -> Outcome:
-    """The two-stage pipeline on mini CLEVRER."""
-    from cluster.verbs import quickstart as pipeline
-
-    return _outcome(pipeline.run(arguments.out, arguments.seed, arguments.retrain))
+Action = Callable[[Namespace], Outcome]
+Argument = Callable[[ArgumentParser], object]
+"""Adds itself to the parser of a verb."""
 
 
-def prepare(arguments: Namespace) -> Outcome:
-    """CLEVRER's files to prepared questions."""
-    from videothinker.data.clevrer.prepare import prepare as prepare_clevrer
+@dataclass(frozen=True, kw_only=True)
+class Verb:
+    """One word that `videothinker` understands."""
 
-    with ProgressLine("prepare") as progress:
-        statistics = prepare_clevrer(
-            arguments.questions,
-            arguments.annotations,
-            arguments.videos,
-            arguments.out,
-            arguments.rule,
-            progress,
+    name: str
+    summary: str
+    """What --help says of it: a sentence without its full stop."""
+    example: str
+    arguments: Sequence[Argument]
+    action: Action
+
+    def add_to(self, verbs: argparse._SubParsersAction[Any], *, whole: bool) -> None:
+        """With its arguments only where they are asked for: some are named by slow modules."""
+        parser = verbs.add_parser(
+            self.name,
+            help=self.summary[:1].lower() + self.summary[1:],
+            description=f"{self.summary}.",
+            epilog=f"example:\n  {self.example}",
         )
-    return _outcome(statistics)
+        parser.add_argument("--json", action="store_true", help="print the result as JSON")
+        parser.set_defaults(action=self.action)
+        for add in self.arguments if whole else ():
+            add(parser)
 
 
-def train(arguments: Namespace) -> Outcome:
-    """One configuration, checked and then run; or an unfinished run, gone on with."""
-    from videothinker.cli.preflight import asked_config, dry_run, missing_files, require_files
+def verb(example: str, *arguments: Argument) -> Callable[[Action], Verb]:
+    """Makes a verb of a function: its name is the word to type, its docstring the help."""
 
-    words, resume = arguments.words, arguments.resume
-    config, source = asked_config(words, resume, arguments.paths_from)
-    missing = missing_files(config)
-    if arguments.dry_run:
-        return Outcome(**dry_run(config, source, missing))
-    require_files(missing, source)
-    _check_names()
-    from videothinker.run.lock import driving, finished_summary
-
-    if resume and (summary := finished_summary(resume)):
-        return _trained(summary, resume, f"{resume} is finished: there is nothing left to train")
-    with driving(config, resume) as directory:
-        from cluster import train as loop
-
-        summary = loop.run(config, directory)
-    return _trained(summary, directory.path)
-
-
-def _trained(summary: dict[str, Any], run: Path, *notes: str) -> Outcome:
-    from videothinker.report.page import results_table
-
-    text = f"{results_table(summary['models'])}\n\n{run / 'report.html'}"
-    return Outcome(text=text, result=summary, notes=notes)
-
-
-def submit(arguments: Namespace) -> Outcome:
-    """A configuration, checked and then handed to Ray's job server."""
-    from videothinker.cli.preflight import asked_config, missing_files, require_files
-
-    config, source = asked_config(arguments.words)
-    missing = missing_files(config)
-    from cluster.start.connecting import is_here
-    from cluster.verbs import submit as jobs
-
-    if is_here(arguments.address):
-        require_files(missing, source)
-    notes = [f"warning: here, and so perhaps there too: {line}" for line in missing]
-    job = jobs.submit(config, source, arguments.address)
-    if arguments.follow:
-        return Outcome(**jobs.follow(job))
-    return Outcome(text=job.text(), result=job.as_dict(), notes=notes)
-
-
-def evaluate(arguments: Namespace) -> Outcome:
-    """A model's answers to a benchmark, scored."""
-    from cluster.verbs import evaluate as evaluation
-
-    result = evaluation.run(_evaluation(arguments))
-    notes = _left_out(result["left_out"])
-    if result["unanswered"]:
-        notes.append(
-            f"{result['unanswered']} questions have no answer and count as wrong;"
-            f" {arguments.out / 'skipped.jsonl'} has the reason of each"
+    def made(action: Action) -> Verb:
+        return Verb(
+            name=action.__name__.replace("_", "-"),
+            summary=" ".join((action.__doc__ or "").split()).removesuffix("."),
+            example=example,
+            arguments=arguments,
+            action=action,
         )
-    text = f"{_scores(result)}\n\n{arguments.out / 'report.html'}"
-    return Outcome(text=text, result=result, notes=notes)
+
+    return made
 
 
-def probe(arguments: Namespace) -> Outcome:
-    """Questions labelled by what a model answers with less than the whole video."""
-    from cluster.verbs import probe as probing
-
-    result = probing.run(_evaluation(arguments), arguments.probes)
-    text = f"{_probes(result)}\n\n{arguments.out / 'questions.parquet'}"
-    return Outcome(text=text, result=result)
+def argument(*names: str, **settings: Any) -> Argument:
+    """What argparse's `add_argument` takes."""
+    return lambda parser: parser.add_argument(*names, **settings)
 
 
-def _evaluation(arguments: Namespace) -> Evaluation:
-    from cluster.verbs.evaluate import Evaluation
-
-    if arguments.workers < 1:
-        raise InputError(f"--workers {arguments.workers}: at least one engine is needed")
-    names = ("model", "benchmark", "data", "videos", "out", "wording", "budget", "workers")
-    return Evaluation(**{name: getattr(arguments, name) for name in names})
+def flag(name: str, help: str) -> Argument:
+    """On where it is typed."""
+    return argument(name, action="store_true", help=help)
 
 
-def compare(arguments: Namespace) -> Outcome:
-    """Several models side by side, and what was published."""
-    from videothinker.evaluation.compare import compare as compare_results
-
-    comparison = compare_results(arguments.results, arguments.scoring)
-    return Outcome(text=comparison.text(), result=comparison.as_dict())
-
-
-def ask(arguments: Namespace) -> Outcome:
-    """One answer to one question."""
-    from cluster.verbs import ask as asking
-
-    result = asking.run(
-        arguments.model,
-        arguments.video,
-        arguments.question,
-        arguments.option,
-        arguments.wording,
-        arguments.budget,
-    )
-    thinking = f"{result['thinking']}\n\n" if result["thinking"] else ""
-    return Outcome(text=f"{thinking}answer: {result['answer']}", result=result)
-
-
-def score(arguments: Namespace) -> Outcome:
-    """Answers that exist already, scored without a model."""
-    from videothinker.evaluation import scores
-
-    loaded = scores.read(arguments.benchmark, arguments.data)
-    completions = read_answers(arguments.answers, loaded.questions)
-    result = scores.score(arguments.benchmark, loaded.questions, completions, arguments.scoring)
-    notes = _left_out(loaded.left_out)
-    return Outcome(text=json.dumps(result, indent=2), result=result, notes=notes)
-
-
-def diagnose(arguments: Namespace) -> Outcome:
-    """Where the video alone gives the answer, against where it does not."""
-    from videothinker.evaluation import scores
-
-    questions = scores.load("clevrer", arguments.questions)
-    result = scores.diagnose(questions, read_answers(arguments.answers, questions))
-    return Outcome(text=_diagnosis(result), result=result)
-
-
-def doctor(arguments: Namespace) -> Outcome:
-    """What is installed, what was found, what is wrong."""
-    from videothinker.cli.doctor import examine, table
-
-    findings = examine(deep=arguments.deep)
-    wrong = sum(finding.state == "wrong" for finding in findings)
-    return Outcome(
-        text=table(findings),
-        result={"wrong": wrong, "findings": [finding.as_dict() for finding in findings]},
-        exit_code=1 if wrong else 0,
+def config_words(nargs: str = "+") -> Argument:
+    """A configuration's file, and settings that replace the file's."""
+    return argument(
+        "words",
+        nargs=nargs,
+        metavar="CONFIG [dotted.key=value]",
+        help="a YAML file, and settings that replace the file's",
     )
 
 
-def plan(arguments: Namespace) -> Outcome:
-    """Who would run where, in how much memory, how fast; nothing is loaded or started."""
-    from videothinker.planning import plan
+RUN = argument("run", type=Path, metavar="RUN")
+SCORING = argument("--scoring", choices=["reference", "official"], default="reference")
 
-    text, result = plan.run(
-        arguments.words,
-        nodes=arguments.nodes,
-        gpus=arguments.gpus,
-        gpu_gb=arguments.gpu_memory,
-        host_gb=arguments.host_memory,
+
+def benchmark(parser: ArgumentParser) -> None:
+    """Which one; the help lists them."""
+    from videothinker.evaluation.scores import BENCHMARKS
+
+    known = ", ".join(BENCHMARKS)
+    parser.add_argument("--benchmark", required=True, metavar="NAME", help=known)
+
+
+def wording(**settings: Any) -> Argument:
+    """The text around a question."""
+
+    def add(parser: ArgumentParser) -> None:
+        from videothinker.method.prompts import Wording
+
+        parser.add_argument("--wording", choices=get_args(Wording), **settings)
+
+    return add
+
+
+def budget(parser: ArgumentParser) -> None:
+    """What of a video the model sees."""
+    from videothinker.config.settings import PRESETS
+
+    parser.add_argument(
+        "--budget",
+        choices=list(PRESETS),
+        help="frames and pixels of a video (default: what the model was trained with, or"
+        " paper-evaluation for a model that does not say)",
     )
-    return Outcome(text=text, result=result)
-
-
-def status(arguments: Namespace) -> Outcome:
-    """One screen about a run; with --watch again and again."""
-    from videothinker.status import watch
-
-    notes = watch.watch(arguments.run, arguments.json) if arguments.watch else ()
-    text, result = watch.look(arguments.run)
-    return Outcome(text=text, result=result, notes=notes)
-
-
-def report(arguments: Namespace) -> Outcome:
-    """A run's page, made from its files now; and its curves for TensorBoard."""
-    from videothinker.report.page import write_report
-
-    page = write_report(arguments.run)
-    lines, result = [str(page)], {"report": str(page)}
-    if arguments.tensorboard:
-        from videothinker.report.tensorboard import write_events
-
-        folder = write_events(arguments.run)
-        lines.append(f"{folder}  (tensorboard --logdir {folder})")
-        result["tensorboard"] = str(folder)
-    return Outcome(text="\n".join(lines), result=result)
-
-
-def scale(arguments: Namespace) -> Outcome:
-    """Other numbers of workers for a live run."""
-    from videothinker.run import wishes
-
-    answer = wishes.scale(arguments.run, arguments.rollouts, arguments.scorers)
-    text = "\n".join(
-        f"{role}: {answer[role]} wanted, {answer[f'{role}_live']} at work now"
-        for role in ("rollouts", "scorers")
-    )
-    return Outcome(text=text, result=answer)
-
-
-def stop(arguments: Namespace) -> Outcome:
-    """The end of a live run, after its step."""
-    from videothinker.run import wishes
-
-    status = wishes.stop(arguments.run, arguments.wait)
-    if status["state"] == "finished":
-        text = f"{arguments.run}: finished before it could stop"
-    else:
-        text = (
-            f"{arguments.run}: stopped at step {status['step']} of stage {status['stage']}; the"
-            f" command that began it goes on, and so does `videothinker train --resume"
-            f" {arguments.run}`"
-        )
-    return Outcome(text=text, result=status)
-
-
-def study(arguments: Namespace) -> Outcome:
-    """Arms by warm starts by seeds: a table and a figure."""
-    from videothinker.study.plan import asked_study, dry_run, told
-
-    asked = asked_study(arguments.words)
-    if arguments.dry_run:
-        return Outcome(**dry_run(asked))
-    _check_names()
-    from cluster.verbs.study import run
-
-    return Outcome(**told(run(asked), asked.results))
-
-
-def read_answers(path: Path, questions: Sequence[Question]) -> list[str]:
-    """The completions of a JSONL file, in the order of the questions; each exactly once."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; name a JSONL file of answers") from error
-    answers: dict[str, str] = {}
-    known = {question.id for question in questions}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        identity, completion = _answer(f"{path} line {number}", line)
-        if identity in answers:
-            raise InputError(f"{path} line {number}: a second answer to {identity}; keep one")
-        if identity not in known:
-            raise InputError(
-                f"{path} line {number}: no question has the id {identity}; are these the answers"
-                " to another file of questions?"
-            )
-        answers[identity] = completion
-    absent = [question.id for question in questions if question.id not in answers]
-    if absent:
-        raise InputError(
-            f"{path}: {len(absent)} of {len(questions)} questions have no answer, the first is"
-            f" {absent[0]}; answer them all, an empty completion counts as wrong"
-        )
-    return [answers[question.id] for question in questions]
-
-
-def _answer(where: str, line: str) -> tuple[str, str]:
-    try:
-        record = json.loads(line)
-        identity, completion = record["id"], record["completion"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(
-            f'{where}: expected {{"id": ..., "completion": ...}}, found {line[:60]!r}'
-        ) from error
-    if not isinstance(completion, str):
-        raise InputError(f"{where}: the completion of {identity} is not a string")
-    return str(identity), completion
-
-
-def _check_names() -> None:
-    """A foreign package called `cluster` or `actors` would be trained with instead of ours."""
-    from videothinker.packages import foreign_owners
-
-    foreign = foreign_owners()
-    if foreign:
-        taken = "; ".join(f"{name} by {', '.join(owners)}" for name, owners in foreign.items())
-        raise VideoThinkerError(
-            f"other installed distributions own our package names: {taken}. Uninstall them, then"
-            " run `make setup` again"
-        )
-
-
-def _scores(result: dict[str, Any]) -> str:
-    """Both scorings and every category, each beside what guessing would give."""
-    width = max(len(name) for name in ("reference", *result["by_category"]))
-    rows = [("reference", result), ("official", result["official"])]
-    rows += list(result["by_category"].items())
-    lines = [f"{'':<{width}} accuracy  95% interval      n      chance  majority"]
-    for name, entry in rows:
-        interval = f"[{entry['low']:.1%}, {entry['high']:.1%}]"
-        lines.append(
-            f"{name:<{width}} {_percent(entry['accuracy'])}    {interval:<16}  {entry['n']:<6}"
-            f" {_percent(entry['chance'])}  {_percent(entry['majority'])}"
-        )
-    return "\n".join(lines)
-
-
-def _left_out(kinds: Mapping[str, int]) -> list[str]:
-    return [f"{count} {kind} questions of the file are left out" for kind, count in kinds.items()]
-
-
-def _probes(result: dict[str, Any]) -> str:
-    """What each probe found, and how that agrees with labels the questions had."""
-    lines = [f"{result['observational']} of {result['n']} questions passed a probe: observational"]
-    compared = result["agreement"] or {}
-    for probe, found in result["passed"].items():
-        line = f"{probe:<9} passed by {found['passed']} of {found['asked']}"
-        lines.append(line + _agreement(compared.get(probe)))
-    if compared:
-        lines.append(f"{'any':<9} of them{_agreement(compared['any'])}")
-    return "\n".join(lines)
-
-
-def _agreement(found: dict[str, Any] | None) -> str:
-    if found is None:
-        return ""
-    kappa = "-" if found["kappa"] is None else f"{found['kappa']:.2f}"
-    interval = f"[{found['low']:.1%}, {found['high']:.1%}]"
-    return f"; agrees with the log in {found['agree']:.1%} {interval}, kappa {kappa}"
-
-
-def _percent(share: float | None) -> str:
-    return "   -  " if share is None else f"{share:6.1%}"
-
-
-def _diagnosis(result: dict[str, Any]) -> str:
-    lines = []
-    for name in ("observational", "inferential", "overall", "format"):
-        entry = result[name]
-        mean = _percent(entry["mean"])
-        interval = f"[{entry['low']:.1%}, {entry['high']:.1%}]"
-        lines.append(f"{name:<14} {mean}  95% {interval:<16}  n={entry['n']}")
-    gap = result["shortcut_gap"]
-    lines.append(f"{'shortcut gap':<14} {'   -' if gap is None else f'{gap:+6.1%}'}")
-    return "\n".join(lines)
-
-
-def _outcome(returned: object) -> Outcome:
-    """What a pipeline returned: a table, numbers, or nothing more than its files."""
-    if isinstance(returned, dict):
-        return Outcome(text=json.dumps(returned, indent=2), result=returned)
-    return Outcome(text=returned if isinstance(returned, str) else "")

@@ -5,23 +5,25 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
 import pytest
 
-from videothinker.cli import commands
-from videothinker.cli.commands import Outcome
-from videothinker.cli.main import BENCHMARKS, main
+from videothinker.cli.main import VERBS, main
+from videothinker.cli.verb import Outcome
 from videothinker.data.questions import write_questions
 from videothinker.errors import ConfigError, InputError, WeightsError
 from videothinker.types import Question
 
 ROOT = Path(__file__).parents[4]
 CDPO = str(ROOT / "configs" / "cdpo.yaml")
-VERBS = [
+NAMES = [
     "quickstart",
     "mini",
+    "warm-start",
     "prepare",
     "train",
     "evaluate",
@@ -41,14 +43,32 @@ VERBS = [
 ]
 
 
-def failing(error: BaseException) -> Any:
-    def verb(arguments: object) -> Outcome:
+Act = Callable[[str, Callable[[object], Outcome]], None]
+
+
+@pytest.fixture
+def act(monkeypatch: pytest.MonkeyPatch) -> Act:
+    """Gives a verb another action."""
+
+    def instead(name: str, action: Callable[[object], Outcome]) -> None:
+        verbs = [replace(one, action=action) if one.name == name else one for one in VERBS]
+        monkeypatch.setattr("videothinker.cli.main.VERBS", verbs)
+
+    return instead
+
+
+def failing(error: BaseException) -> Callable[[object], Outcome]:
+    def action(arguments: object) -> Outcome:
         raise error
 
-    return verb
+    return action
 
 
-@pytest.mark.parametrize("verb", VERBS)
+def test_help_lists_every_verb() -> None:
+    assert sorted(verb.name for verb in VERBS) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("verb", NAMES)
 def test_every_verb_teaches_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([verb, "--help"])
@@ -83,10 +103,10 @@ def test_wrong_arguments_are_one_line_and_exit_2(
 def test_a_failure_is_one_line_with_its_exit_code(
     error: BaseException,
     code: int,
-    monkeypatch: pytest.MonkeyPatch,
+    act: Act,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(commands, "status", failing(error))
+    act("status", failing(error))
     assert main(["status", "run"]) == code
     said = capsys.readouterr().err
     assert said.startswith("videothinker status: ")
@@ -94,15 +114,15 @@ def test_a_failure_is_one_line_with_its_exit_code(
 
 
 def test_a_configurations_problems_keep_their_lines(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    act: Act, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(commands, "status", failing(ConfigError("x:\n  - a\n  - b")))
+    act("status", failing(ConfigError("x:\n  - a\n  - b")))
     assert main(["status", "run"]) == 2
     assert capsys.readouterr().err == "videothinker status: x:\n  - a\n  - b\n"
 
 
-def test_our_own_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "status", failing(KeyError("bug")))
+def test_our_own_bugs_keep_their_traceback(act: Act) -> None:
+    act("status", failing(KeyError("bug")))
     with pytest.raises(KeyError):
         main(["status", "run"])
 
@@ -118,17 +138,17 @@ def test_our_own_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_failing_machine_is_explained(
     error: Exception,
     said: str,
-    monkeypatch: pytest.MonkeyPatch,
+    act: Act,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(commands, "status", failing(error))
+    act("status", failing(error))
     assert main(["status", "run"]) == 1
     assert said in capsys.readouterr().err
 
 
-def test_a_missing_module_of_our_own_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_module_of_our_own_is_a_bug(act: Act) -> None:
     error = ModuleNotFoundError("No module named 'cluster.nothing'", name="cluster.nothing")
-    monkeypatch.setattr(commands, "status", failing(error))
+    act("status", failing(error))
     with pytest.raises(ModuleNotFoundError):
         main(["status", "run"])
 
@@ -176,14 +196,14 @@ def test_train_explains_what_it_needs(
 
 
 def test_what_is_printed_cannot_act_on_the_terminal(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    act: Act, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told = Outcome(text="first\nsecond \x1b[2J", notes=["note \x07"])
-    monkeypatch.setattr(commands, "status", lambda arguments: told)
+    act("status", lambda arguments: told)
     assert main(["status", "run"]) == 0
     said = capsys.readouterr()
     assert (said.out, said.err) == ("first\nsecond ␛[2J\n", "note ␇\n")
-    monkeypatch.setattr(commands, "status", failing(InputError("\x1b[31m")))
+    act("status", failing(InputError("\x1b[31m")))
     assert main(["status", "run"]) == 2
     assert "\x1b" not in capsys.readouterr().err
 
@@ -263,10 +283,10 @@ def test_answers_that_do_not_fit_the_questions_are_refused(
 
 
 def test_the_outcomes_exit_code_is_the_commands(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    act: Act, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outcome = Outcome(text="text", result={"a": 1}, notes=("note",), exit_code=1)
-    monkeypatch.setattr(commands, "doctor", lambda arguments: outcome)
+    act("doctor", lambda arguments: outcome)
     assert main(["doctor"]) == 1
     said = capsys.readouterr()
     assert (said.out, said.err) == ("text\n", "note\n")
@@ -289,13 +309,13 @@ def run(code: str) -> subprocess.Popen[bytes]:
 def test_a_signal_ends_a_verb_with_one_line_and_130(number: int) -> None:
     code = (
         "import time\n"
-        "from videothinker.cli import commands\n"
-        "from videothinker.cli.main import main\n"
+        "from dataclasses import replace\n"
+        "from videothinker.cli import looking, main, verb\n"
         "def wait(arguments):\n"
         "    print('ready', flush=True)\n"
         "    time.sleep(30)\n"
-        "commands.status = wait\n"
-        "raise SystemExit(main(['status', 'run']))\n"
+        "main.VERBS = [replace(looking.status, action=wait)]\n"
+        "raise SystemExit(main.main(['status', 'run']))\n"
     )
     with run(code) as process:
         assert process.stdout
@@ -310,13 +330,13 @@ def test_a_signal_ends_a_verb_with_one_line_and_130(number: int) -> None:
 def test_a_reader_that_leaves_early_is_no_error() -> None:
     code = (
         "import sys, time\n"
-        "from videothinker.cli import commands\n"
-        "from videothinker.cli.main import main\n"
+        "from dataclasses import replace\n"
+        "from videothinker.cli import looking, main, verb\n"
         "def much(arguments):\n"
         "    sys.stdin.readline()\n"
-        "    return commands.Outcome(text='x' * 1_000_000)\n"
-        "commands.status = much\n"
-        "raise SystemExit(main(['status', 'run']))\n"
+        "    return verb.Outcome(text='x' * 1_000_000)\n"
+        "main.VERBS = [replace(looking.status, action=much)]\n"
+        "raise SystemExit(main.main(['status', 'run']))\n"
     )
     reader, writer = os.pipe()
     with subprocess.Popen(
@@ -351,10 +371,22 @@ def test_mini_writes_a_world(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert (tmp_path / "out" / "questions.parquet").is_file()
 
 
-def test_benchmark_names_in_the_help_are_those_of_the_evaluation() -> None:
-    from videothinker.evaluation import scores
+@pytest.mark.parametrize(
+    ("verb", "kinds"), [("score", "benchmarks"), ("evaluate", "benchmarks budgets wordings")]
+)
+def test_the_help_names_every_kind_there_is(
+    verb: str, kinds: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from videothinker.config.settings import PRESETS
+    from videothinker.evaluation.scores import BENCHMARKS
+    from videothinker.method.prompts import Wording
 
-    assert tuple(BENCHMARKS.split(", ")) == scores.BENCHMARKS
+    there_are = {"benchmarks": BENCHMARKS, "budgets": PRESETS, "wordings": get_args(Wording)}
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    for kind in kinds.split():
+        assert all(name in said for name in there_are[kind])
 
 
 def test_progress_goes_to_stderr_so_that_stdout_is_the_result(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from videothinker.cli.main import main
-from videothinker.cli.mini_arguments import KNOBS
+from videothinker.cli.mini import KNOBS
 from videothinker.mini.settings import World
 
 

@@ -1,0 +1,254 @@
+"""The verbs about answers: a model's to a benchmark, or ones that exist already."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from videothinker.cli.verb import SCORING, Outcome, argument, benchmark, budget, verb, wording
+from videothinker.errors import InputError
+
+if TYPE_CHECKING:
+    from cluster.verbs.evaluate import Evaluation
+    from videothinker.types import Question
+
+ASKING = (
+    argument("--model", type=Path, required=True, metavar="DIR"),
+    benchmark,
+    argument("--data", type=Path, required=True, metavar="FILE"),
+    argument("--videos", type=Path, required=True, metavar="DIR"),
+    argument("--out", type=Path, required=True, metavar="DIR"),
+    wording(
+        help="training: several letters allowed (default for clevrer); evaluation: the published"
+        " prompt for one letter (default otherwise); direct: no thinking"
+    ),
+    argument("--workers", type=int, default=1, metavar="N", help="engines (default 1)"),
+    budget,
+)
+"""What every verb takes that puts a benchmark's questions to a model."""
+PROBES = ["blind", "frame", "shuffled", "clause"]
+
+
+@verb(
+    "videothinker evaluate --model runs/cdpo/stages/cdpo/model --benchmark clevrer"
+    " --data data/clevrer/validation/questions.parquet --videos data/clevrer/videos"
+    " --out runs/eval",
+    *ASKING,
+)
+def evaluate(arguments: Namespace) -> Outcome:
+    """Answer a benchmark with vLLM and score it; goes on if interrupted."""
+    from cluster.verbs import evaluate as evaluation
+
+    result = evaluation.run(_evaluation(arguments))
+    notes = _left_out(result["left_out"])
+    if result["unanswered"]:
+        notes.append(
+            f"{result['unanswered']} questions have no answer and count as wrong;"
+            f" {arguments.out / 'skipped.jsonl'} has the reason of each"
+        )
+    text = f"{_scores(result)}\n\n{arguments.out / 'report.html'}"
+    return Outcome(text=text, result=result, notes=notes)
+
+
+@verb(
+    "videothinker probe --model models/Qwen2.5-VL-3B-Instruct --benchmark mvbench"
+    " --data eval_mvbench.json --videos data/mvbench --out runs/probe",
+    *ASKING,
+    argument(
+        "--probes",
+        nargs="+",
+        choices=PROBES,
+        default=PROBES,
+        help="no video; its middle frame; its frames out of order; no 'if ... is removed'",
+    ),
+)
+def probe(arguments: Namespace) -> Outcome:
+    """Label questions by what a model answers without seeing all of the video."""
+    from cluster.verbs import probe as probing
+
+    result = probing.run(_evaluation(arguments), arguments.probes)
+    text = f"{_probes(result)}\n\n{arguments.out / 'questions.parquet'}"
+    return Outcome(text=text, result=result)
+
+
+def _evaluation(arguments: Namespace) -> Evaluation:
+    from cluster.verbs.evaluate import Evaluation
+
+    if arguments.workers < 1:
+        raise InputError(f"--workers {arguments.workers}: at least one engine is needed")
+    names = ("model", "benchmark", "data", "videos", "out", "wording", "budget", "workers")
+    return Evaluation(**{name: getattr(arguments, name) for name in names})
+
+
+@verb(
+    "videothinker score --benchmark clevrer --data questions.parquet --answers answers.jsonl",
+    benchmark,
+    argument("--data", type=Path, required=True, metavar="FILE"),
+    argument(
+        "--answers", type=Path, required=True, metavar="FILE", help='{"id": ..., "completion": ...}'
+    ),
+    SCORING,
+)
+def score(arguments: Namespace) -> Outcome:
+    """Score answers that exist already, without a model; prints JSON."""
+    from videothinker.evaluation import scores
+
+    loaded = scores.read(arguments.benchmark, arguments.data)
+    completions = read_answers(arguments.answers, loaded.questions)
+    result = scores.score(arguments.benchmark, loaded.questions, completions, arguments.scoring)
+    return Outcome(result=result, notes=_left_out(loaded.left_out))
+
+
+@verb(
+    "videothinker diagnose --answers answers.jsonl --questions questions.parquet",
+    argument("--answers", type=Path, required=True, metavar="FILE"),
+    argument("--questions", type=Path, required=True, metavar="FILE"),
+)
+def diagnose(arguments: Namespace) -> Outcome:
+    """Observational and inferential accuracy, and the gap between them."""
+    from videothinker.evaluation import scores
+
+    questions = scores.load("clevrer", arguments.questions)
+    result = scores.diagnose(questions, read_answers(arguments.answers, questions))
+    return Outcome(text=_diagnosis(result), result=result)
+
+
+@verb(
+    "videothinker compare runs/base/result.json runs/cdpo/result.json",
+    argument("results", type=Path, nargs="+", metavar="RESULT", help="result.json, or its folder"),
+    SCORING,
+)
+def compare(arguments: Namespace) -> Outcome:
+    """Results of several models in the paper's table."""
+    from videothinker.evaluation.compare import compare as compare_results
+
+    comparison = compare_results(arguments.results, arguments.scoring)
+    return Outcome(text=comparison.text(), result=comparison.as_dict())
+
+
+@verb(
+    "videothinker ask --model runs/cdpo/stages/cdpo/model --video clip.mp4"
+    ' "What happens without the red cube?" --option "It stops" --option "It rolls on"',
+    argument("--model", type=Path, required=True, metavar="DIR"),
+    argument("--video", type=Path, required=True, metavar="FILE"),
+    argument("question"),
+    argument(
+        "--option", action="append", default=[], metavar="TEXT", help="becomes A, B, ...; repeat it"
+    ),
+    wording(default="training"),
+    budget,
+)
+def ask(arguments: Namespace) -> Outcome:
+    """One answer about one video, with its thinking."""
+    from cluster.verbs import ask as asking
+
+    result = asking.run(
+        arguments.model,
+        arguments.video,
+        arguments.question,
+        arguments.option,
+        arguments.wording,
+        arguments.budget,
+    )
+    thinking = f"{result['thinking']}\n\n" if result["thinking"] else ""
+    return Outcome(text=f"{thinking}answer: {result['answer']}", result=result)
+
+
+def read_answers(path: Path, questions: Sequence[Question]) -> list[str]:
+    """The completions of a JSONL file, in the order of the questions; each exactly once."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; name a JSONL file of answers") from error
+    answers: dict[str, str] = {}
+    known = {question.id for question in questions}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        identity, completion = _answer(f"{path} line {number}", line)
+        if identity in answers:
+            raise InputError(f"{path} line {number}: a second answer to {identity}; keep one")
+        if identity not in known:
+            raise InputError(
+                f"{path} line {number}: no question has the id {identity}; are these the answers"
+                " to another file of questions?"
+            )
+        answers[identity] = completion
+    absent = [question.id for question in questions if question.id not in answers]
+    if absent:
+        raise InputError(
+            f"{path}: {len(absent)} of {len(questions)} questions have no answer, the first is"
+            f" {absent[0]}; answer them all, an empty completion counts as wrong"
+        )
+    return [answers[question.id] for question in questions]
+
+
+def _answer(where: str, line: str) -> tuple[str, str]:
+    try:
+        record = json.loads(line)
+        identity, completion = record["id"], record["completion"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(
+            f'{where}: expected {{"id": ..., "completion": ...}}, found {line[:60]!r}'
+        ) from error
+    if not isinstance(completion, str):
+        raise InputError(f"{where}: the completion of {identity} is not a string")
+    return str(identity), completion
+
+
+def _scores(result: dict[str, Any]) -> str:
+    """Both scorings and every category, each beside what guessing would give."""
+    width = max(len(name) for name in ("reference", *result["by_category"]))
+    rows = [("reference", result), ("official", result["official"])]
+    rows += list(result["by_category"].items())
+    lines = [f"{'':<{width}} accuracy  95% interval      n      chance  majority"]
+    for name, entry in rows:
+        interval = f"[{entry['low']:.1%}, {entry['high']:.1%}]"
+        lines.append(
+            f"{name:<{width}} {_percent(entry['accuracy'])}    {interval:<16}  {entry['n']:<6}"
+            f" {_percent(entry['chance'])}  {_percent(entry['majority'])}"
+        )
+    return "\n".join(lines)
+
+
+def _left_out(kinds: Mapping[str, int]) -> list[str]:
+    return [f"{count} {kind} questions of the file are left out" for kind, count in kinds.items()]
+
+
+def _probes(result: dict[str, Any]) -> str:
+    """What each probe found, and how that agrees with labels the questions had."""
+    lines = [f"{result['observational']} of {result['n']} questions passed a probe: observational"]
+    compared = result["agreement"] or {}
+    for probe, found in result["passed"].items():
+        line = f"{probe:<9} passed by {found['passed']} of {found['asked']}"
+        lines.append(line + _agreement(compared.get(probe)))
+    if compared:
+        lines.append(f"{'any':<9} of them{_agreement(compared['any'])}")
+    return "\n".join(lines)
+
+
+def _agreement(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    kappa = "-" if found["kappa"] is None else f"{found['kappa']:.2f}"
+    interval = f"[{found['low']:.1%}, {found['high']:.1%}]"
+    return f"; agrees with the log in {found['agree']:.1%} {interval}, kappa {kappa}"
+
+
+def _percent(share: float | None) -> str:
+    return "   -  " if share is None else f"{share:6.1%}"
+
+
+def _diagnosis(result: dict[str, Any]) -> str:
+    lines = []
+    for name in ("observational", "inferential", "overall", "format"):
+        entry = result[name]
+        mean = _percent(entry["mean"])
+        interval = f"[{entry['low']:.1%}, {entry['high']:.1%}]"
+        lines.append(f"{name:<14} {mean}  95% {interval:<16}  n={entry['n']}")
+    gap = result["shortcut_gap"]
+    lines.append(f"{'shortcut gap':<14} {'   -' if gap is None else f'{gap:+6.1%}'}")
+    return "\n".join(lines)
