@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,18 @@ ASKING = (
     budget,
 )
 """What every verb takes that puts a benchmark's questions to a model."""
-PROBES = ["blind", "frame", "shuffled", "clause"]
+
+
+def _probes_to_try(parser: ArgumentParser) -> None:
+    from videothinker.evaluation.shortcuts import PROBES
+
+    parser.add_argument(
+        "--probes",
+        nargs="+",
+        choices=PROBES,
+        default=list(PROBES),
+        help="no video; its middle frame; its frames out of order; no 'if ... is removed'",
+    )
 
 
 @verb(
@@ -57,13 +68,7 @@ def evaluate(arguments: Namespace) -> Outcome:
     "videothinker probe --model models/Qwen2.5-VL-3B-Instruct --benchmark mvbench"
     " --data eval_mvbench.json --videos data/mvbench --out runs/probe",
     *ASKING,
-    argument(
-        "--probes",
-        nargs="+",
-        choices=PROBES,
-        default=PROBES,
-        help="no video; its middle frame; its frames out of order; no 'if ... is removed'",
-    ),
+    _probes_to_try,
 )
 def probe(arguments: Namespace) -> Outcome:
     """Label questions by what a model answers without seeing all of the video."""

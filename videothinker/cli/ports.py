@@ -85,23 +85,19 @@ def _ports(owner: str, process: str, pid: int, connections: Iterable[Any]) -> It
             )
 
 
-def said(found: Sequence[Listener]) -> Iterator[tuple[str, str, str]]:
-    """(name, what was found, remedy) for each process that others can reach, and for the rest.
+def said(found: Sequence[Listener]) -> Iterator[tuple[str, str]]:
+    """(what was found, remedy) for each process that others can reach, and for the rest.
 
     The remedy is empty where all is well.
     """
-    open_to_others = [one for one in found if one.reachable]
-    inside = len(found) - len(open_to_others)
-    if inside or not found:
-        count = f"{inside} ports, on the loopback alone" if inside else "no port of a run's"
-        yield "listening", count, ""
-    processes = dict.fromkeys(
-        (one.owner, one.process, one.pid, one.address) for one in open_to_others
-    )
-    for who, process, pid, address in processes:
-        ports = [
-            str(one.port) for one in open_to_others if (one.pid, one.address) == (pid, address)
-        ]
+    within = sum(not one.reachable for one in found)
+    if within or not found:
+        yield f"{within} ports, on the loopback alone" if within else "no port of a run's", ""
+    open_to_others: dict[tuple[str, str, int, str], list[str]] = {}
+    for one in (one for one in found if one.reachable):
+        process = (one.owner, one.process, one.pid, one.address)
+        open_to_others.setdefault(process, []).append(str(one.port))
+    for (who, name, pid, address), ports in open_to_others.items():
         others = f" and {len(ports) - 3} more" if len(ports) > 3 else ""
-        what = f"{address} port {', '.join(ports[:3])}{others}: {process} ({pid})"
-        yield "listening", what, f"{what} can be reached from elsewhere; {REMEDIES[who]}"
+        what = f"{address} port {', '.join(ports[:3])}{others}: {name} ({pid})"
+        yield what, f"{what} can be reached from elsewhere; {REMEDIES[who]}"

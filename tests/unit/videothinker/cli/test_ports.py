@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from videothinker.cli.doctor import port_findings
+from videothinker.cli import doctor
+from videothinker.cli.doctor import Finding
 from videothinker.cli.ports import REMEDIES, Listener, _ports, listeners, owner, said
 
 
@@ -56,26 +57,35 @@ def test_only_the_loopback_is_out_of_reach(address: str, reachable: bool) -> Non
     assert listener(address).reachable == reachable
 
 
-def test_ports_on_the_loopback_are_one_line_and_well() -> None:
-    (finding,) = port_findings([listener("127.0.0.1", 1), listener("::1", 2)])
+def listening(monkeypatch: pytest.MonkeyPatch, *found: Listener) -> list[Finding]:
+    """What the doctor says of them."""
+    monkeypatch.setattr(doctor, "listeners", lambda: found)
+    return list(doctor.CHECKS["listening"]("listening"))
+
+
+def test_ports_on_the_loopback_are_one_line_and_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    (finding,) = listening(monkeypatch, listener("127.0.0.1", 1), listener("::1", 2))
     assert (finding.state, finding.found) == ("ok", "2 ports, on the loopback alone")
 
 
-def test_where_nothing_runs_that_is_said() -> None:
-    (finding,) = port_findings([])
+def test_where_nothing_runs_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    (finding,) = listening(monkeypatch)
     assert (finding.state, finding.found) == ("ok", "no port of a run's")
 
 
 @pytest.mark.parametrize("whose", REMEDIES)
-def test_a_port_that_others_can_reach_is_a_note_with_its_remedy(whose: str) -> None:
-    within, beyond = port_findings([listener("127.0.0.1"), listener("0.0.0.0", 8265, whose, 77)])
+def test_a_port_that_others_can_reach_is_a_note_with_its_remedy(
+    whose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ports = listener("127.0.0.1"), listener("0.0.0.0", 8265, whose, 77)
+    within, beyond = listening(monkeypatch, *ports)
     assert (within.state, beyond.state) == ("ok", "note")
     for part in ("0.0.0.0 port 8265", "(77)", REMEDIES[whose]):
         assert part in beyond.remedy
 
 
 def test_a_process_with_many_ports_is_one_line() -> None:
-    ((_, found, _),) = said([listener("0.0.0.0", port) for port in range(1, 9)])
+    ((found, _),) = said([listener("0.0.0.0", port) for port in range(1, 9)])
     assert "port 1, 2, 3 and 5 more" in found
 
 
