@@ -67,10 +67,13 @@ def prepare(arguments: Namespace) -> Outcome:
 )
 def study(arguments: Namespace) -> Outcome:
     """Arms of training by warm starts by seeds: a table and a figure; goes on if interrupted."""
-    from videothinker.cli.preflight import require_own_names
-    from videothinker.study.plan import asked_study, dry_run, told
+    from videothinker.cli.preflight import one_file, require_files, require_own_names
+    from videothinker.study.checks import load_study
+    from videothinker.study.plan import dry_run, missing_bases, told
 
-    asked = asked_study(arguments.words)
+    source, overrides = one_file(arguments.words, "videothinker study configs/study.yaml jobs=1")
+    asked = load_study(source, overrides)
+    require_files(missing_bases(asked), source)
     if arguments.dry_run:
         return Outcome(**dry_run(asked))
     require_own_names()

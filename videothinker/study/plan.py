@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from videothinker.cli.preflight import one_file, require_files
 from videothinker.config.settings import KLConfig
 from videothinker.errors import InputError
 from videothinker.model.checkpoint import require_safe
 from videothinker.progress import duration
 from videothinker.run.lock import finished_summary
 from videothinker.study.cells import cells
-from videothinker.study.checks import load_study
 from videothinker.study.config import Arm, StudyConfig
 from videothinker.study.table import table
 
@@ -27,14 +24,6 @@ COMPLETION_SECONDS = 0.0155
 ANSWER_SECONDS = 0.02
 """All from a quickstart with two cores to itself: 308 s with three stages of 40 steps of 96
 completions and four exams of 600 answers, about 12 s an exam and 1.5 s a step (2026-11-22)."""
-
-
-def asked_study(words: Sequence[str]) -> StudyConfig:
-    """The study that a command's words name, with everything that it takes from elsewhere."""
-    source, overrides = one_file(words, "videothinker study configs/study.yaml jobs=1")
-    study = load_study(source, overrides)
-    require_files(missing_bases(study), source)
-    return study
 
 
 def missing_bases(study: StudyConfig) -> list[str]:

@@ -17,7 +17,6 @@ from videothinker.errors import ConfigError, InputError
 from videothinker.study.cells import cells, run_of
 from videothinker.study.checks import load_study
 from videothinker.study.config import require_same_study
-from videothinker.study.plan import asked_study
 
 SHIPPED = Path(__file__).parents[4] / "configs" / "study.yaml"
 
@@ -111,9 +110,11 @@ def test_a_mistake_is_named_with_its_key_and_a_remedy(file: Path, override: str,
     assert said in only_problem(file, *overrides)
 
 
-def test_a_base_that_is_not_there_is_refused(file: Path) -> None:
-    with pytest.raises(ConfigError, match=r"warm_starts.1: no model in /nowhere/base. Name the"):
-        asked_study([str(file), "warm_starts=[1,/nowhere/base]"])
+def test_a_base_that_is_not_there_is_refused(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["study", str(file), "warm_starts=[1,/nowhere/base]"]) == 2
+    assert "warm_starts.1: no model in /nowhere/base. Name the" in capsys.readouterr().err
 
 
 def test_a_wrong_study_ends_with_2_and_a_dry_run_writes_nothing(
