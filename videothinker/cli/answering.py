@@ -102,7 +102,7 @@ def score(arguments: Namespace) -> Outcome:
     from videothinker.evaluation import scores
 
     loaded = scores.read(arguments.benchmark, arguments.data)
-    completions = read_answers(arguments.answers, loaded.questions)
+    completions = completions_of(arguments.answers, loaded.questions)
     result = scores.score(arguments.benchmark, loaded.questions, completions, arguments.scoring)
     return Outcome(result=result, notes=_left_out(loaded.left_out))
 
@@ -117,7 +117,7 @@ def diagnose(arguments: Namespace) -> Outcome:
     from videothinker.evaluation import scores
 
     questions = scores.load("clevrer", arguments.questions)
-    result = scores.diagnose(questions, read_answers(arguments.answers, questions))
+    result = scores.diagnose(questions, completions_of(arguments.answers, questions))
     return Outcome(text=_diagnosis(result), result=result)
 
 
@@ -162,7 +162,7 @@ def ask(arguments: Namespace) -> Outcome:
     return Outcome(text=f"{thinking}answer: {result['answer']}", result=result)
 
 
-def read_answers(path: Path, questions: Sequence[Question]) -> list[str]:
+def completions_of(path: Path, questions: Sequence[Question]) -> list[str]:
     """The completions of a JSONL file, in the order of the questions; each exactly once."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

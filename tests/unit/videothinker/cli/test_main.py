@@ -14,12 +14,9 @@ import pytest
 
 from videothinker.cli.main import VERBS, main
 from videothinker.cli.verb import Outcome
-from videothinker.data.questions import write_questions
 from videothinker.errors import ConfigError, InputError, WeightsError
-from videothinker.types import Question
 
 ROOT = Path(__file__).parents[4]
-CDPO = str(ROOT / "configs" / "cdpo.yaml")
 NAMES = [
     "quickstart",
     "mini",
@@ -153,48 +150,6 @@ def test_a_missing_module_of_our_own_is_a_bug(act: Act) -> None:
         main(["status", "run"])
 
 
-def test_dry_run_of_a_paper_configuration_passes_and_names_what_is_absent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(["train", CDPO, "--dry-run", "stages.0.steps=7"]) == 0
-    said = capsys.readouterr()
-    assert "steps: 7" in said.out
-    assert "warning: model.path: no model" in said.err
-    assert "hf download Qwen/Qwen2.5-VL-3B-Instruct" in said.err
-    assert list(tmp_path.iterdir()) == [], "a dry run leaves nothing behind"
-
-
-def test_training_without_its_files_is_refused_with_the_same_lines(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(["train", CDPO]) == 2
-    said = capsys.readouterr()
-    assert "  - model.path: no model" in said.err
-    assert "hf download Qwen/Qwen2.5-VL-3B-Instruct" in said.err
-    assert said.out == ""
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ([], "one configuration file is needed and none was given"),
-        (["a.yaml", "b.yaml"], "2 were given"),
-        (["no.yaml"], "no.yaml: No such file"),
-        (["--resume", "nowhere"], "takes the folder of a run"),
-        ([CDPO, "--resume", "nowhere"], "leave"),
-        ([CDPO, "--dry"], "does not know --dry"),
-    ],
-)
-def test_train_explains_what_it_needs(
-    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["train", *words]) == 2
-    assert said in capsys.readouterr().err
-
-
 def test_what_is_printed_cannot_act_on_the_terminal(
     act: Act, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -206,80 +161,6 @@ def test_what_is_printed_cannot_act_on_the_terminal(
     act("status", failing(InputError("\x1b[31m")))
     assert main(["status", "run"]) == 2
     assert "\x1b" not in capsys.readouterr().err
-
-
-@pytest.fixture
-def two_questions(tmp_path: Path) -> Path:
-    path = tmp_path / "questions.parquet"
-    kinds = ("observational", "inferential")
-    questions = [
-        Question(
-            id=f"q{number}",
-            video="v.mp4",
-            text="?",
-            options=(("A", "a"), ("B", "b")),
-            answer="A",
-            category=kind,
-        )
-        for number, kind in enumerate(kinds)
-    ]
-    write_questions(path, questions)
-    return path
-
-
-def write_answers(path: Path, *answers: tuple[str, str]) -> str:
-    lines = [json.dumps({"id": name, "completion": text}) for name, text in answers]
-    path.write_text("\n".join(lines) + "\n")
-    return str(path)
-
-
-def test_score_prints_json(
-    two_questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    answers = write_answers(
-        tmp_path / "a.jsonl", ("q1", "<answer>B</answer>"), ("q0", "<answer>A</answer>")
-    )
-    words = ["score", "--benchmark", "clevrer", "--data", str(two_questions), "--answers", answers]
-    assert main(words) == 0
-    assert json.loads(capsys.readouterr().out)["accuracy"] == 0.5
-
-
-def test_diagnose_prints_the_gap(
-    two_questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    answers = write_answers(
-        tmp_path / "a.jsonl", ("q0", "<answer>A</answer>"), ("q1", "<answer>B</answer>")
-    )
-    words = ["diagnose", "--questions", str(two_questions), "--answers", answers]
-    assert main(words) == 0
-    assert "shortcut gap   +100.0%" in capsys.readouterr().out
-    assert main([*words, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["shortcut_gap"] == 1.0
-
-
-@pytest.mark.parametrize(
-    ("lines", "said"),
-    [
-        ('{"id": "q0", "completion": "A"}', "1 of 2 questions have no answer, the first is q1"),
-        ('{"id": "q0", "completion": "A"}\n{"id": "q0", "completion": "A"}', "line 2: a second"),
-        ('{"id": "q9", "completion": "A"}', "no question has the id q9"),
-        ('{"id": "q0"}', "line 1: expected"),
-        ("nonsense", "line 1: expected"),
-        ('{"id": "q0", "completion": 3}', "is not a string"),
-    ],
-)
-def test_answers_that_do_not_fit_the_questions_are_refused(
-    lines: str,
-    said: str,
-    two_questions: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    answers = tmp_path / "a.jsonl"
-    answers.write_text(lines)
-    words = ["diagnose", "--questions", str(two_questions), "--answers", str(answers)]
-    assert main(words) == 2
-    assert said in capsys.readouterr().err
 
 
 def test_the_outcomes_exit_code_is_the_commands(
@@ -356,19 +237,6 @@ def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out.startswith("videothinker 0.")
-
-
-def test_mini_writes_a_world(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    world = tmp_path / "world"
-    assert main(["mini", str(world), "--videos", "2", "--seed", "1"]) == 0
-    assert (world / "videos" / "video_00001.mp4").is_file()
-    assert "2 videos" in capsys.readouterr().out
-    words = ["prepare", "clevrer", "--out", str(tmp_path / "out")]
-    words += ["--questions", str(world / "questions.json")]
-    words += ["--annotations", str(world / "annotations"), "--videos", str(world / "videos")]
-    assert main(words) == 0
-    assert json.loads(capsys.readouterr().out)["questions"] == 2
-    assert (tmp_path / "out" / "questions.parquet").is_file()
 
 
 @pytest.mark.parametrize(
