@@ -42,3 +42,13 @@ def test_dry_run_loads_none_of_the_large_packages(words: list[str]) -> None:
         f"    assert main({[*words, '--dry-run']}) == 0\n"
     )
     assert not loaded_by(statement) & HEAVY
+
+
+def test_help_that_names_every_kind_loads_none_of_the_large_packages() -> None:
+    statement = (
+        "import contextlib, io\n"
+        "from videothinker.cli.main import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
+        "    main(['probe', '--help'])\n"
+    )
+    assert not loaded_by(statement) & HEAVY

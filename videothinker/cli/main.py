@@ -42,7 +42,7 @@ start here:
 STACK = ("torch", "torchvision", "transformers", "ray", "vllm", "deepspeed", "decord")
 """What `make setup` installs and the method alone does not need."""
 OPTIONAL = ("tensorboardX",)
-REMEDIES = {
+ERRNO_REMEDIES = {
     errno.ENOSPC: "no space left on the disk; make room and run it again",
     errno.EDQUOT: "the disk quota is used up; make room and run it again",
     errno.EACCES: "no permission; choose a place you may write to",
@@ -103,7 +103,7 @@ def _remedy(error: OSError | ModuleNotFoundError) -> str | None:
         if name in OPTIONAL:
             return f"{name} is not installed here; run `pip install {name}`"
         return f"{name} is not installed here; run `make setup`" if name in STACK else None
-    said = REMEDIES.get(error.errno or 0)
+    said = ERRNO_REMEDIES.get(error.errno or 0)
     where = f"{error.filename}: " if error.filename else ""
     return where + said if said else None
 
