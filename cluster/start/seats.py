@@ -25,7 +25,7 @@ from videothinker.config.settings import Device, RunConfig
 from videothinker.errors import PlacementError
 from videothinker.model.shape import shape_of
 from videothinker.planning.layout import Machine
-from videothinker.planning.placement import Change, grow, plan
+from videothinker.planning.placement import changed, grow, plan
 from videothinker.planning.plan import memory_here
 
 logger = logging.getLogger(__name__)
@@ -167,7 +167,7 @@ def dealt(name: str, homes: Mapping[str, str], here: str, nodes: Collection[str]
 def sized(config: RunConfig, rollouts: int, scorers: int) -> RunConfig:
     """The configuration with other numbers of processes."""
     settings = {"rollout.workers": rollouts, "cluster.scorers": scorers}
-    changed, _ = Change(settings=settings).apply(config, [])
+    return changed(config, settings)
     return changed
 
 
