@@ -58,12 +58,10 @@ class Load:
 
     @property
     def total_gb(self) -> float:
-        """All processes."""
         return sum(map(total, self.parts.values()))
 
     @property
     def usable(self) -> float:
-        """What may be planned for."""
         return self.limit_gb * (1 - MARGIN)
 
     @property
@@ -100,7 +98,6 @@ class Layout:
 
     @property
     def kind(self) -> Kind:
-        """In a word."""
         if not self.devices:
             return "cpu"
         if not alone(self.places, "learner"):
@@ -135,7 +132,6 @@ class Layout:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
         return {
             "kind": self.kind,
             "places": self.places,
@@ -164,7 +160,6 @@ def owners_of(machines: Sequence[Machine]) -> tuple[int, ...]:
 
 
 def process_counts(config: RunConfig) -> dict[SeatedRole, int]:
-    """Processes of each role."""
     anchors = config.cluster.scorers if anchored_stages(config) else 0
     return {"learner": config.learner.ranks, "rollout": config.rollout.workers, "anchor": anchors}
 

@@ -200,7 +200,6 @@ def context_gb(config: RunConfig) -> float:
 
 
 def total(parts: Parts) -> float:
-    """GB of all parts."""
     return sum(parts.values())
 
 

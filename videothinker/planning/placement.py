@@ -38,12 +38,12 @@ FEWEST_TOKENS = 128
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Remedy:
-    """What would have to be different, and what is planned then."""
+    """What could be different, with settings as the command line takes them."""
 
     text: str
-    """Settings as the command line takes them."""
     config: RunConfig
     machines: Sequence[Machine]
+    """Those of which a plan is then made."""
 
 
 def plan(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -> Layout:
@@ -137,7 +137,6 @@ def overfull(layout: Layout) -> str:
 
 
 def largest_parts(parts: Parts, most: int = 3) -> str:
-    """The parts that matter."""
     ranked = sorted(parts.items(), key=lambda part: -part[1])
     return ", ".join(f"{name} {size:.1f}" for name, size in ranked[:most] if size >= 0.05)
 
@@ -219,7 +218,8 @@ def other_machines(
     missing = max(0, config.learner.ranks - sum(machine.gpus for machine in machines))
     asked = with_gpus(machines, missing, math.inf)
     layout = emptiest(config, shape, asked)
-    if machines[0].gpu_gb < needed(layout.devices) <= LARGEST_GPU:
+    smallest = min((machine.gpu_gb for machine in machines if machine.gpus), default=0.0)
+    if smallest < needed(layout.devices) <= LARGEST_GPU:
         yield enough(config, layout, asked, machines)
 
 

@@ -62,7 +62,6 @@ CONSTANTS = {
 
 
 def constant(name: str) -> float:
-    """A constant's value."""
     return CONSTANTS[name].value
 
 
