@@ -27,7 +27,7 @@ from videothinker.planning.speed import StepSeconds, Workforce, chip_of, predict
 SeatedRole = Literal["learner", "rollout", "anchor"]
 SEATED: tuple[SeatedRole, ...] = ("learner", "rollout", "anchor")
 """Whom a plan gives a seat; the driver and the loaders need none."""
-Kind = Literal["split", "colocated", "scale_out", "cpu"]
+LayoutKind = Literal["split", "colocated", "scale_out", "cpu"]
 Places = dict[SeatedRole, tuple[int, ...]]
 MARGIN = 0.05
 """Of a device or a machine: never planned for, since allocators leave gaps. Assumed."""
@@ -97,7 +97,7 @@ class Layout:
     """What its speed was taken for."""
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> LayoutKind:
         if not self.devices:
             return "cpu"
         if not alone(self.places, "learner"):
