@@ -25,7 +25,7 @@ from videothinker.config.settings import Device, RunConfig
 from videothinker.errors import PlacementError
 from videothinker.model.shape import shape_of
 from videothinker.planning.layout import Machine
-from videothinker.planning.placement import Change, grow, plan
+from videothinker.planning.placement import changed, grow, plan
 from videothinker.planning.plan import memory_here
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Seats:
         """
 
     def seating(self) -> dict[str, Any]:
-        """For a person."""
+        """What `status.json` and `videothinker status` say of it."""
         return {"kind": self._device}
 
 
@@ -109,7 +109,6 @@ class PlannedSeats(Seats):
         self.layout = layout
 
     def seating(self) -> dict[str, Any]:
-        """For a person."""
         return self.layout.seating()
 
     def _reserve(self, devices: Sequence[int], owners: Sequence[int], seconds: float) -> None:
@@ -166,9 +165,7 @@ def dealt(name: str, homes: Mapping[str, str], here: str, nodes: Collection[str]
 
 def sized(config: RunConfig, rollouts: int, scorers: int) -> RunConfig:
     """The configuration with other numbers of processes."""
-    settings = {"rollout.workers": rollouts, "cluster.scorers": scorers}
-    changed, _ = Change(settings=settings).apply(config, [])
-    return changed
+    return changed(config, {"rollout.workers": rollouts, "cluster.scorers": scorers})
 
 
 def line(seating: Mapping[str, Any]) -> str:
@@ -204,7 +201,6 @@ def machines(known: Mapping[str, Machine]) -> dict[str, Machine]:
 
 
 def gpus_of(node: Mapping[str, Any]) -> int:
-    """Of one of Ray's nodes."""
     return int(node["Resources"].get("GPU", 0))
 
 
@@ -228,11 +224,11 @@ def look(gpus: bool) -> tuple[str, float]:
 
 def gpu_memory(said: str, machine: str) -> float:
     """GB of the smallest GPU, from nvidia-smi's MiB."""
-    sizes = said.split("\n")
-    if not said.strip() or not all(size.strip().isdecimal() for size in sizes if size.strip()):
+    sizes = said.split()
+    if not sizes or not all(size.isdecimal() for size in sizes):
         raise PlacementError(
             f"machine {machine}: Ray counts GPUs there, and nvidia-smi does not tell their memory:"
-            f" {' '.join(said.split())[:200] or 'no answer'}. Mend the driver there, or start Ray"
+            f" {' '.join(sizes)[:200] or 'no answer'}. Mend the driver there, or start Ray"
             " there with --num-gpus=0"
         )
-    return round(min(int(size) for size in sizes if size.strip()) * 2**20 / 1e9, 1)
+    return round(min(map(int, sizes)) * 2**20 / 1e9, 1)

@@ -21,8 +21,8 @@ BLOCK = 96
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Layout:
-    """Where a group's prompt ends and its completions begin."""
+class GroupMask:
+    """Where a group's prompt ends and its completions begin, and what each token sees."""
 
     lengths: tuple[int, ...]
     """Tokens of the prompt, then of each block of completions, in order."""
@@ -30,8 +30,8 @@ class Layout:
     """Of each block [n, prompt + n] bool: what each of its tokens sees of the prompt and itself."""
 
     @classmethod
-    def of(cls, prompt: int, completions: tuple[int, ...], device: torch.device) -> Layout:
-        """The layout of a group of these lengths."""
+    def of(cls, prompt: int, completions: tuple[int, ...], device: torch.device) -> GroupMask:
+        """That of a group of these lengths."""
         blocks = joined(completions)
         return cls(
             lengths=(prompt, *[sum(block) for block in blocks]),
@@ -44,8 +44,8 @@ class Layout:
         return sum(self.lengths)
 
 
-class Row(tuple[Layout, ...]):
-    """The layouts of a row's groups, one after the other; passed in place of a mask."""
+class RowMask(tuple[GroupMask, ...]):
+    """Those of a row's groups, one after the other; passed in place of a tensor."""
 
 
 def joined(completions: tuple[int, ...]) -> list[list[int]]:
@@ -67,7 +67,7 @@ def seen(prompt: int, block: list[int]) -> Tensor:
 
 
 def share_prefix(model: Any) -> None:
-    """Let a Qwen2.5-VL take a `Row` as its attention mask; any other mask works as before."""
+    """Let a Qwen2.5-VL take a `RowMask` as its attention mask; any other mask works as before."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
@@ -86,16 +86,16 @@ def attend(
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     sdpa = partial(sdpa_attention_forward, module, **options)
-    if not isinstance(attention_mask, Row):
+    if not isinstance(attention_mask, RowMask):
         output: Tensor = sdpa(query, key, value, attention_mask)[0]
         return output, None
-    lengths = [length for layout in attention_mask for length in layout.lengths]
+    lengths = [length for group in attention_mask for length in group.lengths]
     queries, keys, values = (iter(part.split(lengths, dim=2)) for part in (query, key, value))
     outputs = []
-    for layout in attention_mask:
+    for group in attention_mask:
         prompt, prompt_value = next(keys), next(values)
         outputs.append(sdpa(next(queries), prompt, prompt_value, None)[0])
-        for visible in layout.visible:
+        for visible in group.visible:
             seen_keys = torch.cat([prompt, next(keys)], dim=2)
             seen_values = torch.cat([prompt_value, next(values)], dim=2)
             outputs.append(sdpa(next(queries), seen_keys, seen_values, visible)[0])

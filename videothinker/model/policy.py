@@ -22,7 +22,7 @@ from torch.utils.checkpoint import checkpoint
 from videothinker import cpu_torch
 from videothinker.errors import InputError
 from videothinker.method.divergence import exact_divergence
-from videothinker.model.attention import Layout, Row, share_prefix
+from videothinker.model.attention import GroupMask, RowMask, share_prefix
 from videothinker.model.checkpoint import SAFE, require_safe
 from videothinker.types import Prompt
 
@@ -121,7 +121,7 @@ class Policy(nn.Module):
         states: Tensor = self.model.model(
             input_ids=row.token_ids,
             position_ids=row.positions,
-            attention_mask=row.layout,
+            attention_mask=row.mask,
             pixel_values_videos=row.pixel_values,
             video_grid_thw=row.grid,
             use_cache=False,
@@ -183,7 +183,7 @@ class PackedRow:
     def __init__(self, groups: Sequence[Asked], device: torch.device) -> None:
         self._device = device
         self._lengths = [len(tokens) for _, completions in groups for tokens in completions]
-        token_ids, positions, predicting, layouts, start = [], [], [], [], 0
+        token_ids, positions, predicting, masks, start = [], [], [], [], 0
         for prompt, completions in groups:
             prefix, lengths = len(prompt.token_ids), tuple(len(tokens) for tokens in completions)
             steps = np.concatenate([np.arange(length) for length in lengths])
@@ -192,11 +192,11 @@ class PackedRow:
             # the prompt's last token predicts a completion's first, each of those predicts its next
             before = np.arange(len(steps)) + prefix - 1
             predicting.append(start + np.where(steps, before, prefix - 1))
-            layouts.append(Layout.of(prefix, lengths, device))
-            start += layouts[-1].tokens
+            masks.append(GroupMask.of(prefix, lengths, device))
+            start += masks[-1].tokens
         self.token_ids = self._tensor(np.concatenate(token_ids))[None]
         self.positions = self._tensor(np.concatenate(positions, axis=1))[:, None]
-        self.layout = {"full_attention": Row(layouts)}  # by layer type, as transformers has masks
+        self.mask = {"full_attention": RowMask(masks)}  # by layer type, as transformers has masks
         self.pixel_values = self._tensor(np.concatenate([p.pixel_values for p, _ in groups]))
         self.grid = self._tensor(np.array([prompt.grid for prompt, _ in groups]))
         self.predicting = self._tensor(np.concatenate(predicting))

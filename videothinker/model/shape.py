@@ -74,7 +74,6 @@ class ModelShape:
 
     @property
     def parameters(self) -> int:
-        """All of them."""
         return self.language + self.embeddings + self.vision + self.merger
 
     @property

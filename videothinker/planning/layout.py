@@ -14,22 +14,21 @@ from typing import Any, Literal
 from videothinker.config.settings import RunConfig
 from videothinker.model.shape import ModelShape
 from videothinker.planning.memory import (
-    GB,
-    Need,
-    anchor_need,
+    Parts,
+    anchor_parts,
     anchored_stages,
-    cache_gb,
-    engine_need,
-    host_need,
-    learner_need,
+    engine_parts,
+    host_parts,
+    learner_parts,
+    total,
 )
-from videothinker.planning.speed import Crew, StepSeconds, chip_of, predict
+from videothinker.planning.speed import StepSeconds, Workforce, chip_of, predict
 
-Role = Literal["learner", "rollout", "anchor"]
-Kind = Literal["split", "colocated", "scale_out", "cpu"]
-Parts = dict[str, float]
-Places = dict[Role, tuple[int, ...]]
-ROLES: tuple[Role, ...] = ("learner", "rollout", "anchor")
+SeatedRole = Literal["learner", "rollout", "anchor"]
+SEATED: tuple[SeatedRole, ...] = ("learner", "rollout", "anchor")
+"""Whom a plan gives a seat; the driver and the loaders need none."""
+LayoutKind = Literal["split", "colocated", "scale_out", "cpu"]
+Places = dict[SeatedRole, tuple[int, ...]]
 MARGIN = 0.05
 """Of a device or a machine: never planned for, since allocators leave gaps. Assumed."""
 
@@ -53,24 +52,28 @@ class Load:
 
     name: str
     parts: dict[str, Parts]
-    """By process, then by part, in GB."""
+    """By process, then by part."""
     limit_gb: float
     """Infinite where unknown."""
 
     @property
     def total_gb(self) -> float:
-        """All processes."""
         return sum(map(total, self.parts.values()))
 
     @property
     def usable(self) -> float:
-        """What may be planned for."""
         return self.limit_gb * (1 - MARGIN)
 
     @property
     def excess(self) -> float:
         """By how much it does not fit; not above zero where it does."""
         return self.total_gb - self.usable
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, which knows no infinity."""
+        limit = None if math.isinf(self.limit_gb) else self.limit_gb
+        total_gb = self.total_gb
+        return {"name": self.name, "limit_gb": limit, "total_gb": total_gb, "parts": self.parts}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,16 +97,12 @@ class Layout:
     """What its speed was taken for."""
 
     @property
-    def kind(self) -> Kind:
-        """In a word."""
+    def kind(self) -> LayoutKind:
         if not self.devices:
             return "cpu"
-        ranks, others = set(self.places["learner"]), others_of(self.places)
-        if ranks & others:
+        if not alone(self.places, "learner"):
             return "colocated"
-        return (
-            "split" if len({self.owners[index] for index in ranks | others}) == 1 else "scale_out"
-        )
+        return "split" if len({self.owners[index] for index in self.used}) == 1 else "scale_out"
 
     @property
     def step_seconds(self) -> float:
@@ -118,7 +117,7 @@ class Layout:
     @property
     def used(self) -> list[int]:
         """The devices that somebody sits on."""
-        return sorted({*self.places["learner"], *others_of(self.places)}) if self.devices else []
+        return sorted({*sum(self.places.values(), ())}) if self.devices else []
 
     def device(self, name: str) -> int:
         """Of the process with a name such as `rollout-1`."""
@@ -129,53 +128,38 @@ class Layout:
         """In a few words: the kind, and the device of each process by role."""
         names = [load.name for load in self.devices or self.hosts]
         return {"kind": self.kind} | {
-            role: [names[place] for place in self.places[role]] for role in ROLES
+            role: [names[place] for place in self.places[role]] for role in SEATED
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
         return {
             "kind": self.kind,
             "places": self.places,
             "engine_share": self.engine_share,
-            "devices": [load_dict(load) for load in self.devices],
-            "hosts": [load_dict(load) for load in self.hosts],
+            "devices": [load.as_dict() for load in self.devices],
+            "hosts": [load.as_dict() for load in self.hosts],
             "seconds": asdict(self.seconds),
             "step_seconds": self.step_seconds,
             "speeds_of": self.chip,
         }
 
 
-def cache_too_small(config: RunConfig, shape: ModelShape) -> str:
-    """Why vLLM would not start: its cache must hold one sequence of the greatest length."""
-    least = config.rollout.max_model_len * shape.cache_bytes(config.model.dtype) / GB
-    if cache_gb(config) >= least:
-        return ""
-    return (
-        f"rollout.cache_gb = {config.rollout.cache_gb:g} holds {cache_gb(config):.2f} GB and one"
-        f" sequence of rollout.max_model_len = {config.rollout.max_model_len} takes {least:.2f}"
-    )
-
-
 def layouts(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -> list[Layout]:
     """Every layout that there are devices for, fitting or not, the simplest first."""
     if config.cluster.device == "cpu":
-        return [on_cpus(config, shape, machines)]
+        places: Places = {role: (0,) * size for role, size in process_counts(config).items()}
+        return [seated(config, shape, machines[:1], places)]
     count = len(owners_of(machines))
-    return [on_gpus(config, shape, machines, places) for places in seatings(config, count)]
+    return [seated(config, shape, machines, places) for places in seatings(config, count)]
 
 
 def owners_of(machines: Sequence[Machine]) -> tuple[int, ...]:
     """The machine of each device."""
-    return tuple(
-        number
-        for number, machine in enumerate(machines)
-        for _ in range(machine.gpus if machine.gpu_gb else 0)
-    )
+    counts = [machine.gpus if machine.gpu_gb else 0 for machine in machines]
+    return tuple(number for number, count in enumerate(counts) for _ in range(count))
 
 
-def crew_sizes(config: RunConfig) -> dict[Role, int]:
-    """Processes of each role."""
+def process_counts(config: RunConfig) -> dict[SeatedRole, int]:
     anchors = config.cluster.scorers if anchored_stages(config) else 0
     return {"learner": config.learner.ranks, "rollout": config.rollout.workers, "anchor": anchors}
 
@@ -186,70 +170,68 @@ def seatings(config: RunConfig, count: int) -> Iterator[Places]:
     NCCL takes one rank a device. Engines go to devices without one, and back to the first of those
     when they run out; anchors go on from there. Sharing, engines start from the last device.
     """
-    sizes = crew_sizes(config)
-    ranks, engines, anchors = sizes["learner"], sizes["rollout"], sizes["anchor"]
-    if not 0 < ranks <= count:
-        return
-    first = tuple(range(ranks))
-    rest = range(ranks, count)
-    if rest:
-        others = [rest[number % len(rest)] for number in range(engines + anchors)]
-        yield seats(first, others, engines)
-    others = [count - 1 - number % count for number in range(engines + anchors)]
-    yield seats(first, others, engines)
+    ranks, engines, anchors = process_counts(config).values()
+    for free in (range(ranks, count), range(count)[::-1]):
+        if free and ranks <= count:
+            others = tuple(free[number % len(free)] for number in range(engines + anchors))
+            yield {
+                "learner": tuple(range(ranks)),
+                "rollout": others[:engines],
+                "anchor": others[engines:],
+            }
 
 
-def seats(ranks: tuple[int, ...], others: Sequence[int], engines: int) -> Places:
-    """Devices by role: ranks, then engines, then anchors."""
-    return {"learner": ranks, "rollout": tuple(others[:engines]), "anchor": tuple(others[engines:])}
-
-
-def others_of(places: Places) -> set[int]:
-    """Devices of whoever is not the learner."""
-    return {*places["rollout"], *places["anchor"]}
-
-
-def on_gpus(
+def seated(
     config: RunConfig, shape: ModelShape, machines: Sequence[Machine], places: Places
 ) -> Layout:
-    """One way to seat the processes, with its memory and its time."""
-    needs, owners = needs_of(config, shape), owners_of(machines)
+    """One way to seat the processes, with its memory and its time.
+
+    Without GPUs all of it is in the memory of the only machine.
+    """
+    needs: dict[SeatedRole, Parts] = {
+        "learner": learner_parts(config, shape),
+        "rollout": engine_parts(config, shape),
+        "anchor": anchor_parts(config, shape),
+    }
+    owners = owners_of(machines) if config.cluster.device == "cuda" else ()
+    held = [
+        {
+            f"{role} {number}": {part: size for part, size in needs[role].items() if size}
+            for role in SEATED
+            for number, place in enumerate(places[role])
+            if place == index
+        }
+        for index in range(len(owners) or 1)
+    ]
     devices = tuple(
         Load(
             name=device_name(machines, owners, index),
-            parts={name: needs[role].parts() for role, name in processes(places, index)},
+            parts=held[index],
             limit_gb=machines[owner].gpu_gb,
         )
         for index, owner in enumerate(owners)
     )
-    publisher = owners[places["learner"][0]]
     hosts = tuple(
-        host_load(config, shape, machine, number, places_on(places, owners, number), publisher)
+        Load(
+            name=f"machine {number} memory",
+            parts=({} if owners else held[0])
+            | {"host": on_host(config, shape, places, owners or (0,), number)},
+            limit_gb=math.inf if machine.host_gb is None else machine.host_gb,
+        )
         for number, machine in enumerate(machines)
     )
-    crowds = Counter(places["rollout"])
-    crew = Crew(
-        ranks=len(places["learner"]),
-        engines=len(places["rollout"]),
-        anchors=max(1, len(places["anchor"])),
-        engines_per_device=max(crowds.values()),
-        apart=not set(places["learner"]) & others_of(places),
-        anchors_apart=not set(places["anchor"]) & {*places["learner"], *places["rollout"]},
-        machines_of_ranks=len({owners[index] for index in places["learner"]}),
-        gpu_gb=min(machines[owner].gpu_gb for owner in owners),
-    )
+    smallest = min(devices[index].limit_gb for index in places["rollout"]) if owners else math.inf
+    share = total(needs["rollout"]) / smallest
+    work = workforce(machines, owners, places)
     return Layout(
         places=places,
-        engine_share=rounded_up(
-            total(needs["rollout"].parts())
-            / min(machines[owners[index]].gpu_gb for index in places["rollout"])
-        ),
+        engine_share=min(1.0, math.ceil(share * 100) / 100),
         devices=devices,
         owners=owners,
         hosts=hosts,
-        seconds=predict(config, shape, crew),
+        seconds=predict(config, shape, work),
         overlapped=config.rollout.max_staleness > 0,
-        chip=chip_of(crew.gpu_gb).name,
+        chip=work.chip.name,
     )
 
 
@@ -260,91 +242,43 @@ def device_name(machines: Sequence[Machine], owners: Sequence[int], index: int) 
     return name if len(machines) == 1 else f"machine {owner} {name}"
 
 
-def on_cpus(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -> Layout:
-    """Everything in the first machine's memory."""
-    sizes = crew_sizes(config)
-    places = {role: (0,) * size for role, size in sizes.items()}
-    host = host_load(config, shape, machines[0], 0, sizes, publisher=0)
-    needs = needs_of(config, shape)
-    parts = {name: needs[role].parts() for role, name in processes(places, 0)}
-    cpus = machines[0].cpus or sum(sizes.values())
-    crew = Crew(
-        ranks=sizes["learner"],
-        engines=sizes["rollout"],
-        anchors=max(1, sizes["anchor"]),
-        engines_per_device=math.ceil(sizes["rollout"] / cpus),
-        apart=cpus >= sizes["learner"] + sizes["rollout"],
-        anchors_apart=cpus >= sum(sizes.values()),
-        machines_of_ranks=1,
-        gpu_gb=0.0,
+def on_host(
+    config: RunConfig, shape: ModelShape, places: Places, owners: Sequence[int], machine: int
+) -> Parts:
+    """What one machine's own memory holds."""
+    ranks, engines, anchors = (
+        sum(owners[index] == machine for index in places[role]) for role in SEATED
     )
-    return Layout(
-        places=places,
-        engine_share=0.0,
-        devices=(),
-        owners=(),
-        hosts=(Load(name=host.name, parts=parts | host.parts, limit_gb=host.limit_gb),),
-        seconds=predict(config, shape, crew),
-        overlapped=config.rollout.max_staleness > 0,
-        chip=chip_of(0.0).name,
-    )
-
-
-def needs_of(config: RunConfig, shape: ModelShape) -> dict[Role, Need]:
-    """One process of each role."""
-    return {
-        "learner": learner_need(config, shape),
-        "rollout": engine_need(config, shape),
-        "anchor": anchor_need(config, shape),
-    }
-
-
-def processes(places: Places, index: int) -> Iterator[tuple[Role, str]]:
-    """The processes on one device, with names such as `rollout 1`."""
-    for role in ROLES:
-        for number, place in enumerate(places[role]):
-            if place == index:
-                yield role, f"{role} {number}"
-
-
-def places_on(places: Places, owners: Sequence[int], machine: int) -> dict[Role, int]:
-    """How many processes of each role one machine has."""
-    return {role: sum(owners[index] == machine for index in places[role]) for role in ROLES}
-
-
-def host_load(
-    config: RunConfig,
-    shape: ModelShape,
-    machine: Machine,
-    number: int,
-    sizes: dict[Role, int],
-    publisher: int,
-) -> Load:
-    """One machine's own memory."""
-    parts = host_need(
+    return host_parts(
         config,
         shape,
-        ranks=sizes["learner"],
-        engines=sizes["rollout"],
-        anchors=sizes["anchor"],
-        first=number == 0,
-        publishes=number == publisher,
+        ranks=ranks,
+        engines=engines,
+        anchors=anchors,
+        first=machine == 0,
+        publishes=machine == owners[places["learner"][0]],
     )
-    limit = math.inf if machine.host_gb is None else machine.host_gb
-    return Load(name=f"machine {number} memory", parts={"host": parts}, limit_gb=limit)
 
 
-def rounded_up(share: float) -> float:
-    """To a hundredth, and at most 1."""
-    return min(1.0, math.ceil(share * 100) / 100)
+def workforce(machines: Sequence[Machine], owners: Sequence[int], places: Places) -> Workforce:
+    """What the time of a step depends on. CPU cores are shared; a GPU has its processes."""
+    ranks, engines, anchors = (len(places[role]) for role in SEATED)
+    cpus = machines[0].cpus or ranks + engines + anchors
+    return Workforce(
+        ranks=ranks,
+        engines=engines,
+        anchors=max(1, anchors),
+        engines_per_device=max(Counter(places["rollout"]).values())
+        if owners
+        else math.ceil(engines / cpus),
+        apart=alone(places, "learner") if owners else cpus >= ranks + engines,
+        anchors_apart=alone(places, "anchor") if owners else cpus >= ranks + engines + anchors,
+        machines_of_ranks=len({owners[index] for index in places["learner"]}) if owners else 1,
+        chip=chip_of(min((machines[owner].gpu_gb for owner in owners), default=0.0)),
+    )
 
 
-def total(parts: Parts) -> float:
-    """GB of all parts."""
-    return sum(parts.values())
-
-
-def load_dict(load: Load) -> dict[str, Any]:
-    """For JSON, which knows no infinity."""
-    limit = None if math.isinf(load.limit_gb) else load.limit_gb
-    return {"name": load.name, "limit_gb": limit, "total_gb": load.total_gb, "parts": load.parts}
+def alone(places: Places, role: SeatedRole) -> bool:
+    """Whether a role shares no device with another."""
+    others = {place for other in SEATED if other != role for place in places[other]}
+    return not others & set(places[role])

@@ -6,11 +6,13 @@ reach `sampling.max_tokens`. docs/placement.md says which constants were measure
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.model.shape import BYTES, ModelShape
 
+Parts = dict[str, float]
+"""GB by part."""
 GB = 1e9
 TEXT_TOKENS = 256
 """Of a question with its options: assumed, twice what CLEVRER's have."""
@@ -92,42 +94,32 @@ def largest(config: RunConfig, shape: ModelShape, text_tokens: int = TEXT_TOKENS
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Need:
-    """What one process holds, in GB by part."""
-
-    resident: dict[str, float]
-    """Held all the time."""
-    phases: tuple[dict[str, float], ...] = field(default=({},))
-    """Held one after the other."""
-
-    def parts(self) -> dict[str, float]:
-        """At its most."""
-        worst = max(self.phases, key=lambda phase: sum(phase.values()))
-        return {part: size for part, size in (self.resident | worst).items() if size}
+def learner_parts(config: RunConfig, shape: ModelShape) -> Parts:
+    """One learner rank: what DeepSpeed keeps all the time, and its largest phase."""
+    learner, size = config.learner, BYTES[config.model.dtype] / GB
+    optimizer = shape.trained(learner.freeze) * optimizer_bytes(config) / GB
+    return {
+        "weights": shape.parameters * size / (learner.ranks if learner.zero_stage == 3 else 1),
+        "optimizer": optimizer / (learner.ranks if learner.zero_stage else 1),
+        "context": context_gb(config),
+    } | max(learner_phases(config, shape), key=total)
 
 
-def learner_need(config: RunConfig, shape: ModelShape) -> Need:
-    """One learner rank: what DeepSpeed keeps, and the larger of a backward pass, the optimizer's
-    arithmetic and the gathering of the weights."""
+def learner_phases(config: RunConfig, shape: ModelShape) -> list[Parts]:
+    """What one rank holds one after the other: a backward pass, the optimizer's arithmetic, and
+    under ZeRO 3 all weights, to publish or to save them."""
     learner, size = config.learner, BYTES[config.model.dtype] / GB
     trained = shape.trained(learner.freeze)
     shards = learner.ranks if learner.zero_stage else 1
-    resident = {
-        "weights": shape.parameters * size / (shards if learner.zero_stage == 3 else 1),
-        "optimizer": trained * optimizer_bytes(config) / shards / GB,
-        "context": context(config),
-    }
     backward = {"gradients": trained * size / shards} | activations(config, shape)
     if learner.zero_stage:
         room = BUCKET_NUMBERS if config.cluster.device == "cuda" else min(BUCKET_NUMBERS, trained)
         backward["buckets"] = room * size
     update = {} if learner.offload else {"arithmetic": trained * UPDATE_BYTES / shards / GB}
-    phases = [backward, update]
-    if learner.zero_stage == 3:
-        backward["gathered"] = min(LIVE_NUMBERS, shape.parameters) * size
-        phases.append({"gathered": shape.parameters * size})  # to publish or to save
-    return Need(resident=resident, phases=tuple(phases))
+    if learner.zero_stage < 3:
+        return [backward, update]
+    backward["gathered"] = min(LIVE_NUMBERS, shape.parameters) * size
+    return [backward, update, {"gathered": shape.parameters * size}]
 
 
 def optimizer_bytes(config: RunConfig) -> int:
@@ -138,7 +130,7 @@ def optimizer_bytes(config: RunConfig) -> int:
     return UNCOPIED_OPTIMIZER_BYTES if plain else OPTIMIZER_BYTES
 
 
-def activations(config: RunConfig, shape: ModelShape) -> dict[str, float]:
+def activations(config: RunConfig, shape: ModelShape) -> Parts:
     """Of one row's forward and backward pass."""
     load, size = largest(config, shape), BYTES[config.model.dtype] / GB
     checkpointed = config.learner.gradient_checkpointing
@@ -160,7 +152,7 @@ def activations(config: RunConfig, shape: ModelShape) -> dict[str, float]:
     }
 
 
-def engine_need(config: RunConfig, shape: ModelShape) -> Need:
+def engine_parts(config: RunConfig, shape: ModelShape) -> Parts:
     """One rollout worker: weights, key-value cache, and room for its largest step."""
     size = BYTES[config.model.dtype] / GB
     tokens = PREFILL_TOKENS * (4 * shape.hidden + 3 * shape.intermediate)
@@ -168,14 +160,12 @@ def engine_need(config: RunConfig, shape: ModelShape) -> Need:
     vision = patches * (4 * shape.vision_hidden + 3 * shape.vision_intermediate)
     sampling = 3 * DECODING * shape.vocabulary * 4 / GB  # scores, log-probs, sorted
     graphs = GRAPHS_GB if config.cluster.device == "cuda" else 0.0
-    return Need(
-        resident={
-            "weights": shape.parameters * size,
-            "cache": cache_gb(config),
-            "workspace": max(tokens, vision) * size + sampling + graphs,
-            "context": context(config),
-        }
-    )
+    return {
+        "weights": shape.parameters * size,
+        "cache": cache_gb(config),
+        "workspace": max(tokens, vision) * size + sampling + graphs,
+        "context": context_gb(config),
+    }
 
 
 def cache_gb(config: RunConfig) -> float:
@@ -183,29 +173,34 @@ def cache_gb(config: RunConfig) -> float:
     return config.rollout.cache_gb * 2**30 / GB
 
 
-def anchor_need(config: RunConfig, shape: ModelShape) -> Need:
+def anchor_parts(config: RunConfig, shape: ModelShape) -> Parts:
     """One anchor scorer: weights, of two models where they are compared, and a forward pass that
-    keeps nothing.
-    """
+    keeps nothing."""
     load, size = largest(config, shape), BYTES[config.model.dtype] / GB
     language = load.row * (SAVED_PER_HIDDEN * shape.hidden + SAVED_PER_INNER * shape.intermediate)
     vision = load.patches * (
         SAVED_PER_HIDDEN * shape.vision_hidden + SAVED_PER_INNER * shape.vision_intermediate
     )
-    models = 2 if any(stage.kl.compares for stage in config.stages) else 1
-    return Need(
-        resident={
-            "weights": models * shape.parameters * size,
-            "activations": max(language, vision) * size,
-            "logits": LOGITS_COPIES * LOGITS_AT_ONCE * 4 / GB,
-            "context": context(config),
-        }
-    )
+    return {
+        "weights": models_scored(config) * shape.parameters * size,
+        "activations": max(language, vision) * size,
+        "logits": LOGITS_COPIES * LOGITS_AT_ONCE * 4 / GB,
+        "context": context_gb(config),
+    }
 
 
-def context(config: RunConfig) -> float:
+def models_scored(config: RunConfig) -> int:
+    """By a scorer: the anchor, and the initial model where they are compared."""
+    return 2 if any(stage.kl.compares for stage in config.stages) else 1
+
+
+def context_gb(config: RunConfig) -> float:
     """What a device holds for a process that does nothing."""
     return CONTEXT_GB if config.cluster.device == "cuda" else 0.0
+
+
+def total(parts: Parts) -> float:
+    return sum(parts.values())
 
 
 def anchored_stages(config: RunConfig) -> list[StageConfig]:
@@ -230,7 +225,7 @@ def store_gb(config: RunConfig, shape: ModelShape) -> float:
     return max(LEAST_STORE_GB, 2 * (weights + prompts_gb(config, shape, largest(config, shape))))
 
 
-def host_need(
+def host_parts(
     config: RunConfig,
     shape: ModelShape,
     *,
@@ -239,14 +234,14 @@ def host_need(
     anchors: int,
     first: bool,
     publishes: bool,
-) -> dict[str, float]:
+) -> Parts:
     """One machine's memory by part, for its share of the roles.
 
     The first has the driver and the loaders as well; the learner's rank 0 publishes.
     """
     load, size = largest(config, shape), BYTES[config.model.dtype] / GB
     learner, weights = config.learner, shape.parameters * size
-    parts: dict[str, float] = {}
+    parts: Parts = {}
     if learner.offload:
         states = shape.trained(learner.freeze) * HOST_OPTIMIZER_BYTES / GB
         parts["optimizer"] = states * ranks / learner.ranks

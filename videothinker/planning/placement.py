@@ -10,8 +10,8 @@ import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from videothinker.config.settings import RunConfig
@@ -19,98 +19,62 @@ from videothinker.errors import PlacementError
 from videothinker.model.shape import ModelShape
 from videothinker.planning.layout import (
     MARGIN,
-    ROLES,
+    SEATED,
     Layout,
+    Load,
     Machine,
-    cache_too_small,
-    crew_sizes,
     layouts,
-    on_gpus,
     owners_of,
+    process_counts,
+    seated,
 )
+from videothinker.planning.memory import GB, Parts, cache_gb
 
-GPU_SIZES = (16, 24, 32, 40, 48, 80, 96, 141, 180)
-HOST_SIZES = (8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048)
-"""GB that are sold."""
 MOST_MORE_GPUS = 8
+LARGEST_GPU = 288
+"""GB that are sold."""
 FEWEST_TOKENS = 128
-WORTH_SAYING = 0.95
-"""A change is proposed where a step takes at most so much of its present time."""
-NAMED = 5
-"""Proposals at most, so that they fit into a line."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
-    """What could be different about a configuration or its machines."""
+class Remedy:
+    """What could be different, with settings as the command line takes them."""
 
-    settings: dict[str, Any] = field(default_factory=dict)
-    """By dotted key."""
-    more_gpus: int = 0
-    """In the first machine."""
-    gpu_gb: float | None = None
-    host_gb: float | None = None
-
-    def __str__(self) -> str:
-        """Settings as the command line takes them."""
-        texts = [f"{key}={json.dumps(value)}" for key, value in self.settings.items()]
-        if self.more_gpus:
-            texts.append(f"{self.more_gpus} more GPU{'s' * (self.more_gpus > 1)}")
-        texts += [f"GPUs of {self.gpu_gb:g} GB"] if self.gpu_gb else []
-        texts += [f"{self.host_gb:g} GB of host memory"] if self.host_gb else []
-        return " and ".join(texts)
-
-    def __or__(self, other: Change) -> Change:
-        """Both at once."""
-        return Change(
-            settings=self.settings | other.settings,
-            more_gpus=self.more_gpus or other.more_gpus,
-            gpu_gb=self.gpu_gb or other.gpu_gb,
-            host_gb=self.host_gb or other.host_gb,
-        )
-
-    def apply(
-        self, config: RunConfig, machines: Sequence[Machine]
-    ) -> tuple[RunConfig, list[Machine]]:
-        """The configuration and the machines after it."""
-        for key, value in self.settings.items():
-            section, _, name = key.partition(".")
-            changed = getattr(config, section).model_copy(update={name: value})
-            config = config.model_copy(update={section: changed})
-        machines = [
-            replace(
-                machine,
-                gpus=machine.gpus + self.more_gpus * (number == 0),
-                gpu_gb=self.gpu_gb or machine.gpu_gb,
-                host_gb=self.host_gb or machine.host_gb,
-            )
-            for number, machine in enumerate(machines)
-        ]
-        return config, machines
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Gain:
-    """A change of settings that fits as well, and how long a step then takes."""
-
-    change: Change
-    step_seconds: float
+    text: str
+    config: RunConfig
+    machines: Sequence[Machine]
+    """Those of which a plan is then made."""
 
 
 def plan(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -> Layout:
     """The fastest layout that fits; PlacementError, with what would, where none does."""
-    layout = fastest(config, shape, machines)
+    layout = fitting(config, shape, machines)
     if layout is None:
-        raise PlacementError(refusal(config, shape, machines))
+        would = "; ".join(remedy.text for remedy in remedies(config, shape, machines))
+        raise PlacementError(
+            f"this run does not fit {described(machines)}: {reason(config, shape, machines)}. "
+            + (f"What would fit: {would}" if would else "No single change helps")
+        )
     return layout
 
 
-def fastest(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -> Layout | None:
-    """Of the layouts that fit, the simpler of equals."""
+def fitting(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -> Layout | None:
+    """Of the layouts that fit the fastest, of equals the simplest."""
     if cache_too_small(config, shape):
         return None
-    fitting = [layout for layout in layouts(config, shape, machines) if layout.excess <= 0]
-    return min(fitting, key=lambda layout: layout.step_seconds, default=None)
+    found = [layout for layout in layouts(config, shape, machines) if layout.excess <= 0]
+    return min(found, key=lambda layout: layout.step_seconds, default=None)
+
+
+def cache_too_small(config: RunConfig, shape: ModelShape) -> str:
+    """Why vLLM would not start: its cache must hold one sequence of the greatest length."""
+    least = config.rollout.max_model_len * shape.cache_bytes(config.model.dtype) / GB
+    if cache_gb(config) >= least:
+        return ""
+    return (
+        f"rollout.cache_gb = {config.rollout.cache_gb:g} holds {cache_gb(config):.2f} GB and one"
+        f" sequence of rollout.max_model_len = {config.rollout.max_model_len} takes {least:.2f}"
+    )
 
 
 def grow(
@@ -125,18 +89,19 @@ def grow(
     Each new one goes where it fits and a step then takes the shortest time, of equals to the
     emptiest GPU. `machines` begin with the layout's own; nobody new goes to one of `gone`.
     """
-    sizes = crew_sizes(config)
-    places = {role: layout.places[role][: sizes[role]] for role in ROLES}
+
+    def cost(tried: Layout) -> tuple[float, ...]:
+        newest = tried.devices[tried.places[role][-1]]
+        return tried.excess > 0, tried.step_seconds, tried.seconds.overlapped, newest.excess
+
+    sizes = process_counts(config)
+    places = {role: layout.places[role][: sizes[role]] for role in SEATED}
     open_to = [index for index, owner in enumerate(owners_of(machines)) if owner not in gone]
-    grown = on_gpus(config, shape, machines, places)
-    for role in ROLES:
+    grown = seated(config, shape, machines, places)
+    for role in SEATED:
         for _ in range((sizes[role] - len(places[role])) * bool(open_to)):
-            tried = [
-                (on_gpus(config, shape, machines, places | {role: (*places[role], index)}), index)
-                for index in open_to
-            ]
-            grown, _ = min(tried, key=lambda one: _cost(*one))
-            places = grown.places
+            ways = [grown.places | {role: (*grown.places[role], index)} for index in open_to]
+            grown = min((seated(config, shape, machines, way) for way in ways), key=cost)
     if grown.excess > 0 or not open_to:
         raise PlacementError(
             f"no room for {sizes['rollout']} rollout workers and {sizes['anchor']} anchor scorers"
@@ -144,22 +109,6 @@ def grow(
             " join the Ray cluster"
         )
     return grown
-
-
-def _cost(layout: Layout, device: int) -> tuple[float, ...]:
-    """Of a layout in which somebody new sits on the device."""
-    times = layout.step_seconds, layout.seconds.overlapped
-    return (layout.excess > 0, *times, layout.devices[device].excess)
-
-
-def refusal(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -> str:
-    """Why nothing fits, with numbers, and what would."""
-    found = remedies(config, shape, machines)
-    would = "; ".join(map(str, found))
-    advice = f"What would fit: {would}" if found else "No single change or pair of changes helps"
-    return (
-        f"this run does not fit {described(machines)}: {reason(config, shape, machines)}. {advice}"
-    )
 
 
 def reason(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -> str:
@@ -187,8 +136,7 @@ def overfull(layout: Layout) -> str:
     )
 
 
-def largest_parts(parts: dict[str, float], most: int = 3) -> str:
-    """The parts that matter."""
+def largest_parts(parts: Parts, most: int = 3) -> str:
     ranked = sorted(parts.items(), key=lambda part: -part[1])
     return ", ".join(f"{name} {size:.1f}" for name, size in ranked[:most] if size >= 0.05)
 
@@ -204,97 +152,106 @@ def described(machines: Sequence[Machine]) -> str:
     return " beside ".join(texts)
 
 
-def remedies(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -> list[Change]:
-    """Changes under which `plan` finds a layout: the smallest of each kind, or pairs of kinds where
-    none does alone."""
-
-    def first_that_fits(way: Iterable[Change]) -> Change | None:
-        return next((one for one in way if fastest(*_asked(one, config, machines, shape))), None)
-
-    ways = [way for way in all_ways(config, machines) if way]
-    found = [change for change in map(first_that_fits, ways) if change]
-    if not found:
-        pairs = (
-            first_that_fits(one | other for one, other in itertools.product(*pair))
-            for pair in itertools.combinations(ways, 2)
+def remedies(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -> list[Remedy]:
+    """The first setting with which these machines do, and the least machines that do with these
+    settings."""
+    settings = (
+        Remedy(
+            text=" ".join(f"{key}={json.dumps(value)}" for key, value in change.items()),
+            config=changed(config, change),
+            machines=machines,
         )
-        found = list(itertools.islice((change for change in pairs if change), NAMED))
-    return found[:NAMED]
+        for change in other_settings(config)
+    )
+    found = (one for one in settings if fitting(one.config, shape, machines))
+    return [*itertools.islice(found, 1), *other_machines(config, shape, machines)]
 
 
-def gains(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -> list[Gain]:
-    """Changes of settings that fit these machines and save time, the greatest first."""
-    now = plan(config, shape, machines).step_seconds
-    found = []
-    for change in faster_ways(config, machines):
-        layout = fastest(*_asked(change, config, machines, shape))
-        if layout and layout.step_seconds <= WORTH_SAYING * now:
-            found.append(Gain(change=change, step_seconds=layout.step_seconds))
-    return sorted(found, key=lambda gain: gain.step_seconds)
+def changed(config: RunConfig, settings: dict[str, Any]) -> RunConfig:
+    """The configuration with other values, by dotted key."""
+    for key, value in settings.items():
+        section, _, name = key.partition(".")
+        part = getattr(config, section).model_copy(update={name: value})
+        config = config.model_copy(update={section: part})
+    return config
 
 
-def _asked(
-    change: Change, config: RunConfig, machines: Sequence[Machine], shape: ModelShape
-) -> tuple[RunConfig, ModelShape, list[Machine]]:
-    changed, other = change.apply(config, machines)
-    return changed, shape, other
-
-
-def all_ways(config: RunConfig, machines: Sequence[Machine]) -> list[list[Change]]:
-    """Kinds of change, those that cost nothing but time first; within each the smallest first."""
-    learner, rollout, first = config.learner, config.rollout, machines[0]
-    cuda = config.cluster.device == "cuda"
-    sharded = {} if learner.zero_stage else {"learner.zero_stage": 2}  # offload needs shards
-    frames = (2 * (config.video.max_frames // 2**n // 2) for n in range(1, 8))
-    tokens = _halved(config.sampling.max_tokens, FEWEST_TOKENS)
-    host = first.host_gb
-    return [
-        []
-        if learner.offload or not cuda
-        else [Change(settings={"learner.offload": True} | sharded)],
-        _settings("learner.gradient_checkpointing", [True] * (not learner.gradient_checkpointing)),
-        _settings("learner.zero_stage", [3] * (learner.ranks > 1 and learner.zero_stage < 3)),
-        [Change(more_gpus=more) for more in range(1, MOST_MORE_GPUS + 1)] if cuda else [],
-        _settings("rollout.cache_gb", _cache_sizes(config)),
-        _settings("video.max_frames", [n for n in frames if n >= config.video.min_frames]),
-        [Change(gpu_gb=size) for size in GPU_SIZES if size > first.gpu_gb] if cuda else [],
-        [] if host is None else [Change(host_gb=size) for size in HOST_SIZES if size > host],
-        _settings("learner.offload", [False] * learner.offload),
-        _settings("rollout.workers", range(rollout.workers - 1, 0, -1)),
-        _settings("learner.ranks", [n for n in _ranks(config) if n != learner.ranks]),
-        _settings("sampling.max_tokens", tokens),
-    ]
-
-
-def faster_ways(config: RunConfig, machines: Sequence[Machine]) -> list[Change]:
-    """Changes of settings that could save time."""
-    learner, rollout = config.learner, config.rollout
-    gpus = sum(machine.gpus for machine in machines)
-    ways = [
-        _settings("learner.offload", [False] * learner.offload),
-        _settings("learner.gradient_checkpointing", [False] * learner.gradient_checkpointing),
-        _settings("rollout.workers", range(rollout.workers + 1, gpus + 1)),
-        _settings("learner.ranks", [n for n in _ranks(config) if learner.ranks < n <= gpus]),
-        _settings("rollout.max_staleness", [1] * (not rollout.max_staleness)),
-    ]
-    return [change for way in ways for change in way]
-
-
-def _settings(key: str, values: Iterable[Any]) -> list[Change]:
-    return [Change(settings={key: value}) for value in values]
-
-
-def _halved(value: int, least: int) -> list[int]:
-    return [value // 2**n for n in range(1, 8) if value // 2**n >= least]
-
-
-def _cache_sizes(config: RunConfig) -> list[float]:
-    """Smaller ones, then larger: a cache may also be too small to start with."""
-    size = config.rollout.cache_gb
-    return [size / 2**n for n in range(1, 6)] + [size * 2**n for n in range(1, 6)]
-
-
-def _ranks(config: RunConfig) -> list[int]:
-    """Numbers of ranks that share every stage's prompts evenly."""
+def other_settings(config: RunConfig) -> Iterator[dict[str, Any]]:
+    """What could be set otherwise, those first that cost nothing but time, of each the smallest
+    change first. Some change nothing, which does no harm."""
+    learner, rollout, video = config.learner, config.rollout, config.video
+    if config.cluster.device == "cuda":
+        sharded = {} if learner.zero_stage else {"learner.zero_stage": 2}  # offload needs shards
+        yield {"learner.offload": True} | sharded
     prompts = math.gcd(*(stage.prompts_per_step for stage in config.stages))
-    return [ranks for ranks in range(1, prompts + 1) if prompts % ranks == 0]
+    frames = (2 * (video.max_frames // 2**n // 2) for n in range(1, 8))
+    tokens = (config.sampling.max_tokens // 2**n for n in range(1, 8))
+    settings: dict[str, Iterable[Any]] = {
+        "learner.gradient_checkpointing": [True],
+        "learner.zero_stage": [3],
+        # smaller, then larger: a cache may also be too small to start with
+        "rollout.cache_gb": [rollout.cache_gb * 2**n for n in (-1, -2, -3, -4, -5, 1, 2, 3, 4, 5)],
+        "video.max_frames": [count for count in frames if count >= video.min_frames],
+        "learner.offload": [False],
+        "rollout.workers": range(rollout.workers - 1, 0, -1),
+        "learner.ranks": [ranks for ranks in range(1, prompts + 1) if prompts % ranks == 0],
+        "sampling.max_tokens": [count for count in tokens if count >= FEWEST_TOKENS],
+    }
+    for key, values in settings.items():
+        for value in values:
+            yield {key: value}
+
+
+def other_machines(
+    config: RunConfig, shape: ModelShape, machines: Sequence[Machine]
+) -> Iterator[Remedy]:
+    """More host memory; where that alone is not enough, more GPUs, and larger ones."""
+    if cache_too_small(config, shape):
+        return
+    for more in range(MOST_MORE_GPUS + 1):
+        asked = with_gpus(machines, more)
+        if layout := fitting(config, shape, asked):
+            yield enough(config, layout, asked, machines)
+            if more == 0:
+                return
+            break
+    missing = max(0, config.learner.ranks - sum(machine.gpus for machine in machines))
+    asked = with_gpus(machines, missing, math.inf)
+    layout = emptiest(config, shape, asked)
+    smallest = min((machine.gpu_gb for machine in machines if machine.gpus), default=0.0)
+    if smallest < needed(layout.devices) <= LARGEST_GPU:
+        yield enough(config, layout, asked, machines)
+
+
+def with_gpus(machines: Sequence[Machine], more: int, gpu_gb: float = 0.0) -> list[Machine]:
+    """More GPUs in the first machine, all of another size, as much host memory as it takes."""
+    first, *others = machines
+    first = replace(first, gpus=first.gpus + more)
+    return [replace(one, gpu_gb=gpu_gb or one.gpu_gb, host_gb=None) for one in (first, *others)]
+
+
+def emptiest(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -> Layout:
+    """Of all layouts the one whose fullest GPU holds least."""
+    return min(layouts(config, shape, machines), key=lambda layout: needed(layout.devices))
+
+
+def needed(loads: Sequence[Load]) -> int:
+    """GB that each device or machine must have to hold the fullest of these."""
+    return math.ceil(max(load.total_gb for load in loads) / (1 - MARGIN))
+
+
+def enough(
+    config: RunConfig, layout: Layout, asked: Sequence[Machine], machines: Sequence[Machine]
+) -> Remedy:
+    """What a layout takes more than there is."""
+    more, larger = asked[0].gpus - machines[0].gpus, math.isinf(asked[0].gpu_gb)
+    host = needed(layout.hosts)
+    texts = [f"{more} more GPU{'s' * (more > 1)}"] if more else []
+    if larger:
+        gpu = needed(layout.devices)
+        asked = [replace(one, gpu_gb=gpu) for one in asked]
+        texts.append(f"GPUs of at least {gpu} GB")
+    if any(one.host_gb is not None and one.host_gb < host for one in machines):
+        asked = [replace(one, host_gb=host) for one in asked]
+        texts.append(f"at least {host} GB of host memory")
+    return Remedy(text=" and ".join(texts), config=config, machines=asked)

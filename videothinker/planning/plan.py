@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
 from videothinker.model.shape import shape_of
 from videothinker.planning.disk import disk_need
-from videothinker.planning.layout import ROLES, Layout, Load, Machine
-from videothinker.planning.placement import GPU_SIZES, Gain, fastest, gains, plan
+from videothinker.planning.layout import SEATED, Layout, Load, Machine
+from videothinker.planning.placement import LARGEST_GPU, cache_too_small, emptiest, needed, plan
 from videothinker.planning.speed import CONSTANTS
 
 BAR = 40
@@ -40,14 +39,13 @@ def run(
     machines = machines_of(config, nodes, gpus, gpu_gb, host_gb)
     shape = shape_of(config.model.path)
     layout = plan(config, shape, machines)
-    faster, disk = gains(config, shape, machines), disk_need(config, shape)
+    disk = disk_need(config, shape)
     result = layout.as_dict() | {
         "disk_gb": disk,
         "hours": hours(layout, config),
-        "faster": {str(gain.change): gain.step_seconds for gain in faster},
-        "constants": {name: asdict(constant) for name, constant in CONSTANTS.items()},
+        "constants": {name: constant._asdict() for name, constant in CONSTANTS.items()},
     }
-    return table(layout, config, disk, faster), result
+    return table(layout, config, disk), result
 
 
 def machines_of(
@@ -88,27 +86,23 @@ def least(config: RunConfig) -> str:
     except InputError:
         return ""
     ranks = config.learner.ranks
-    tried = ((size, [Machine(gpus=ranks, gpu_gb=size)]) for size in GPU_SIZES)
-    for size, machines in tried:
-        layout = fastest(config, shape, machines)
-        if layout:
-            gpus = f"{ranks} GPU{'s' * (ranks > 1)} of {size} GB"
-            return f"{gpus} and {layout.hosts[0].total_gb:.0f} GB of host memory"
-    return ""
+    layout = emptiest(config, shape, [Machine(gpus=ranks, gpu_gb=math.inf)])
+    size, host = needed(layout.devices), needed(layout.hosts)
+    if size > LARGEST_GPU or cache_too_small(config, shape):
+        return ""
+    return f"{ranks} GPU{'s' * (ranks > 1)} of {size} GB and {host} GB of host memory"
 
 
-def table(
-    layout: Layout, config: RunConfig, disk: Mapping[str, float], gains: Sequence[Gain]
-) -> str:
+def table(layout: Layout, config: RunConfig, disk: Mapping[str, float]) -> str:
     """All of a layout that a person wants to know before starting the run."""
     lines = [f"{layout.kind}: {MEANING[layout.kind]}"]
-    counts = [(len(layout.places[role]), PROCESS[role]) for role in ROLES if layout.places[role]]
+    counts = [(len(layout.places[role]), PROCESS[role]) for role in SEATED if layout.places[role]]
     lines += ["  " + ", ".join(f"{n} {name}{'s' * (n > 1)}" for n, name in counts), ""]
     for load in (*layout.devices, *layout.hosts):
         lines += load_lines(load)
     lines += [f"{'disk':<18}{sum(disk.values()):6.1f} GB at most, decoded clips aside"]
     lines += ["  " + ", ".join(f"{part} {size:.1f}" for part, size in disk.items())]
-    return "\n".join([*lines, "", *time_lines(layout, config), *gain_lines(gains)])
+    return "\n".join([*lines, "", *time_lines(layout, config)])
 
 
 def load_lines(load: Load) -> list[str]:
@@ -156,14 +150,3 @@ def steps_of(config: RunConfig) -> int:
 def hours(layout: Layout, config: RunConfig) -> float:
     """Predicted for all stages, without their evaluation."""
     return steps_of(config) * layout.step_seconds / 3600
-
-
-def gain_lines(gains: Sequence[Gain]) -> list[str]:
-    """What would fit as well and be faster."""
-    if not gains:
-        return []
-    return ["", "would fit and save time:"] + [
-        f"  {gain.change}: {gain.step_seconds:.1f} s a step"
-        + " (no longer exactly on-policy)" * ("rollout.max_staleness" in gain.change.settings)
-        for gain in gains
-    ]

@@ -7,14 +7,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from videothinker.config.settings import RunConfig
 from videothinker.model.shape import BYTES, ModelShape
-from videothinker.planning.memory import GB, Workload, anchored_stages, cache_gb, largest
+from videothinker.planning.memory import (
+    GB,
+    Workload,
+    anchored_stages,
+    cache_gb,
+    largest,
+    models_scored,
+)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Constant:
+class Constant(NamedTuple):
     """One number of the model, and where it comes from."""
 
     value: float
@@ -22,78 +29,80 @@ class Constant:
     source: str
 
 
+ONE_CORE = "measured, one core: tests/benchmarks/shapes.py"
+TWO_CORES = "measured, two cores: tests/benchmarks/shapes.py"
+CONSTANTS = {
+    "flops_share": Constant(0.5, "of a GPU's operations", "assumed: well-made training reaches it"),
+    "bandwidth_share": Constant(0.8, "of a GPU's bandwidth", "assumed"),
+    "gpu_token_step": Constant(2e-3, "s for each token position an engine samples", "assumed"),
+    "cpu_token_step": Constant(3.1e-3, "s for each token position an engine samples", ONE_CORE),
+    "cpu_token": Constant(1.2e-4, "s for each token an engine samples", ONE_CORE),
+    "cpu_learner_alone": Constant(
+        0.7,
+        "of its time with one core, for a learner that has both since all others wait",
+        TWO_CORES,
+    ),
+    "cpu_beside": Constant(
+        1.13, "of the time alone, for what computes beside something else", TWO_CORES
+    ),
+    "host_adam": Constant(1.5e9, "parameters a second and machine", "assumed: 2.5 s for 3.75e9"),
+    "bus": Constant(25e9, "bytes/s between a GPU and its host or neighbour", "assumed: PCIe 4"),
+    "network": Constant(12.5e9, "bytes/s between machines", "assumed: 100 Gbit/s"),
+    "publish": Constant(
+        3.5e9,
+        "bytes/s through two checksums and the object store",
+        "measured, one core: tests/benchmarks/sync.py",
+    ),
+    "text": Constant(115, "tokens of a question", "estimated from CLEVRER"),
+    "mean_tokens": Constant(
+        200, "tokens of a completion", "assumed: published logs have 100 to 250"
+    ),
+    "longest_tokens": Constant(350, "tokens of the longest", "assumed"),
+}
+
+
+def constant(name: str) -> float:
+    return CONSTANTS[name].value
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chip:
-    """What computes: a GPU, or the CPU cores of one process."""
+    """What computes: a GPU, or the CPU core of one process."""
 
     name: str
     flops: float
-    """Operations in a second, in bfloat16 on a GPU, as its data sheet says."""
+    """Operations in a second: on a GPU, in bfloat16, what is reached of its data sheet's."""
     bandwidth: float
-    """Bytes of its memory in a second."""
+    """Bytes of its memory in a second, likewise."""
 
 
-CONSTANTS = {
-    "flops_share": Constant(
-        value=0.5, unit="of a GPU's operations", source="assumed: well-made training reaches it"
-    ),
-    "bandwidth_share": Constant(value=0.8, unit="of a GPU's bandwidth", source="assumed"),
-    "gpu_token_step": Constant(
-        value=2e-3, unit="s for each token position an engine samples", source="assumed"
-    ),
-    "cpu_token_step": Constant(
-        value=3.1e-3,
-        unit="s for each token position an engine samples",
-        source="measured, one core: tests/benchmarks/shapes.py",
-    ),
-    "cpu_token": Constant(
-        value=1.2e-4,
-        unit="s for each token an engine samples",
-        source="measured, one core: tests/benchmarks/shapes.py",
-    ),
-    "cpu_learner_alone": Constant(
-        value=0.7,
-        unit="of its time with one core, for a learner that has both since all others wait",
-        source="measured, two cores: tests/benchmarks/shapes.py",
-    ),
-    "cpu_beside": Constant(
-        value=1.13,
-        unit="of the time alone, for what computes beside something else",
-        source="measured, two cores: tests/benchmarks/shapes.py",
-    ),
-    "host_adam": Constant(
-        value=1.5e9, unit="parameters a second and machine", source="assumed: 2.5 s for 3.75e9"
-    ),
-    "bus": Constant(
-        value=25e9, unit="bytes/s between a GPU and its host or neighbour", source="assumed: PCIe 4"
-    ),
-    "network": Constant(
-        value=12.5e9, unit="bytes/s between machines", source="assumed: 100 Gbit/s"
-    ),
-    "publish": Constant(
-        value=3.5e9,
-        unit="bytes/s through two checksums and the object store",
-        source="measured, one core: tests/benchmarks/sync.py",
-    ),
-    "text": Constant(value=115, unit="tokens of a question", source="estimated from CLEVRER"),
-    "mean_tokens": Constant(
-        value=200, unit="tokens of a completion", source="assumed: published logs have 100 to 250"
-    ),
-    "longest_tokens": Constant(value=350, unit="tokens of the longest", source="assumed"),
-}
+def gpu(name: str, flops: float, bandwidth: float) -> Chip:
+    """From a data sheet's figures."""
+    return Chip(
+        name=name,
+        flops=flops * constant("flops_share"),
+        bandwidth=bandwidth * constant("bandwidth_share"),
+    )
+
+
 CPU = Chip(name="a CPU core", flops=38e9, bandwidth=10e9)
 """Operations measured in scoring and learning at three shapes of a small model, 36 to 42 GFLOP in a
-second (tests/benchmarks/shapes.py); shares do not apply to it. Bandwidth assumed."""
+second (tests/benchmarks/shapes.py). Bandwidth assumed."""
 GPUS = (
-    (0.0, Chip(name="an A6000", flops=155e12, bandwidth=768e9)),
-    (64.0, Chip(name="an A100", flops=312e12, bandwidth=2039e9)),
-    (100.0, Chip(name="an H200", flops=990e12, bandwidth=4800e9)),
+    (0.0, gpu("an A6000", flops=155e12, bandwidth=768e9)),
+    (64.0, gpu("an A100", flops=312e12, bandwidth=2039e9)),
+    (100.0, gpu("an H200", flops=990e12, bandwidth=4800e9)),
 )
-"""By the least memory that a device is taken for one of these; figures of their data sheets."""
+"""By the least memory that a device is taken for one of these."""
+
+
+def chip_of(gpu_gb: float) -> Chip:
+    """The GPU whose speed is assumed for one with so much memory; without memory, a CPU core."""
+    return [chip for least, chip in GPUS if gpu_gb >= least][-1] if gpu_gb else CPU
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Crew:
+class Workforce:
     """How many of each role work, and what they share."""
 
     ranks: int
@@ -105,8 +114,8 @@ class Crew:
     anchors_apart: bool
     """Whether the anchors have, so that they can score one group while the next is sampled."""
     machines_of_ranks: int
-    gpu_gb: float
-    """Of the smallest device; 0 on CPUs."""
+    chip: Chip
+    """The slowest of those that there are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,32 +132,19 @@ class StepSeconds:
     """Sampling and scoring beside learning: rollout.max_staleness of at least 1."""
 
 
-def chip_of(gpu_gb: float) -> Chip:
-    """The GPU whose speed is assumed for one with so much memory; without memory, a CPU core."""
-    if not gpu_gb:
-        return CPU
-    return [chip for least, chip in GPUS if gpu_gb >= least][-1]
-
-
-def constant(name: str) -> float:
-    """A constant's value."""
-    return CONSTANTS[name].value
-
-
-def predict(config: RunConfig, shape: ModelShape, crew: Crew) -> StepSeconds:
+def predict(config: RunConfig, shape: ModelShape, work: Workforce) -> StepSeconds:
     """The longest of the run's stages, each step at its full number of prompts."""
     prompts = max(stage.prompts_per_step for stage in config.stages)
-    generate = generate_seconds(config, shape, crew, prompts)
-    score = score_seconds(config, shape, crew, prompts) if anchored_stages(config) else 0.0
-    learn = learn_seconds(config, shape, crew, prompts)
-    block = shape.parameters * BYTES[config.model.dtype]
-    sync = block / constant("publish")
-    cpu = chip_of(crew.gpu_gb) is CPU
-    alone = learn * constant("cpu_learner_alone") if cpu and crew.ranks == 1 else learn
+    generate = generate_seconds(config, shape, work, prompts)
+    score = score_seconds(config, shape, work, prompts) if anchored_stages(config) else 0.0
+    learn = learn_seconds(config, shape, work, prompts)
+    sync = weights_bytes(config, shape) / constant("publish")
+    cpu = work.chip is CPU
+    alone = learn * constant("cpu_learner_alone") if cpu and work.ranks == 1 else learn
     total = generate + score + alone + sync
-    sampling = max(generate, score) if crew.anchors_apart else generate + score
-    sampling += block / constant("bus")
-    beside = max(sampling, learn + sync) if crew.apart else total
+    sampling = max(generate, score) if work.anchors_apart else generate + score
+    sampling += weights_bytes(config, shape) / constant("bus")
+    beside = max(sampling, learn + sync) if work.apart else total
     if cpu:
         beside = min(total, beside * constant("cpu_beside"))
     return StepSeconds(
@@ -161,59 +157,60 @@ def predict(config: RunConfig, shape: ModelShape, crew: Crew) -> StepSeconds:
     )
 
 
-def generate_seconds(config: RunConfig, shape: ModelShape, crew: Crew, prompts: int) -> float:
+def generate_seconds(config: RunConfig, shape: ModelShape, work: Workforce, prompts: int) -> float:
     """Prefill, then as many token positions as the longest completion has, in waves where the cache
     does not hold all sequences."""
-    load, chip = usual(config, shape), chip_of(crew.gpu_gb)
-    groups = math.ceil(prompts / crew.engines)
-    sequences, size = groups * load.group, BYTES[config.model.dtype]
-    prefill = groups * prompt_flops(shape, load) / speed(chip)
+    load, chip = usual(config, shape), work.chip
+    groups = math.ceil(prompts / work.engines)
+    sequences = groups * load.group
+    prefill = groups * prompt_flops(shape, load) / chip.flops
     own = mean_tokens(config) * shape.cache_bytes(config.model.dtype)
     shared = groups * load.prompt * shape.cache_bytes(config.model.dtype)
-    room = max(own, cache_gb(config) * GB - shared)
-    waves = math.ceil(sequences * own / room)
-    weights = (shape.language + shape.vocabulary * shape.hidden) * size
-    read = weights + sequences / waves * own + shared
-    steps = waves * longest_tokens(config)
+    waves = math.ceil(sequences * own / max(own, cache_gb(config) * GB - shared))
+    positions = waves * longest_tokens(config)
     if chip is CPU:
-        tokens = sequences * mean_tokens(config) * constant("cpu_token")
-        decode = steps * constant("cpu_token_step") + tokens
+        tokens = sequences * mean_tokens(config)
+        decode = positions * constant("cpu_token_step") + tokens * constant("cpu_token")
     else:
-        each = read / (chip.bandwidth * constant("bandwidth_share")) + constant("gpu_token_step")
-        decode = steps * each
-    return (prefill + decode) * crew.engines_per_device
+        weights = (shape.language + shape.vocabulary * shape.hidden) * BYTES[config.model.dtype]
+        read = (weights + sequences / waves * own + shared) / chip.bandwidth
+        decode = positions * (read + constant("gpu_token_step"))
+    return (prefill + decode) * work.engines_per_device
 
 
-def score_seconds(config: RunConfig, shape: ModelShape, crew: Crew, prompts: int) -> float:
+def score_seconds(config: RunConfig, shape: ModelShape, work: Workforce, prompts: int) -> float:
     """The anchor's forward pass over each group, and that of the model it is compared with."""
-    groups = math.ceil(prompts / crew.anchors)
-    models = 2 if any(stage.kl.compares for stage in config.stages) else 1
-    return groups * models * row_flops(config, shape) / speed(chip_of(crew.gpu_gb))
+    groups = math.ceil(prompts / work.anchors)
+    return groups * models_scored(config) * row_flops(config, shape) / work.chip.flops
 
 
-def learn_seconds(config: RunConfig, shape: ModelShape, crew: Crew, prompts: int) -> float:
+def learn_seconds(config: RunConfig, shape: ModelShape, work: Workforce, prompts: int) -> float:
     """Passes over each rank's groups, what ranks exchange, and the optimizer."""
-    learner, chip = config.learner, chip_of(crew.gpu_gb)
-    groups = math.ceil(prompts / crew.ranks)
-    passes = 4 if learner.gradient_checkpointing else 3  # a backward pass counts for two
-    compute = groups * passes * row_flops(config, shape) / speed(chip)
-    size = shape.parameters * BYTES[config.model.dtype]
-    between = constant("network" if crew.machines_of_ranks > 1 else "bus")
-    exchanges = 2 + 3 * groups * (learner.zero_stage == 3)
-    exchange = exchanges * size * (crew.ranks - 1) / crew.ranks / between
-    return compute + exchange + adam_seconds(config, shape, crew)
-
-
-def adam_seconds(config: RunConfig, shape: ModelShape, crew: Crew) -> float:
-    """The optimizer's arithmetic; on the host, ranks of one machine share its memory's speed."""
     learner = config.learner
+    groups = math.ceil(prompts / work.ranks)
+    passes = 4 if learner.gradient_checkpointing else 3  # a backward pass counts for two
+    compute = groups * passes * row_flops(config, shape) / work.chip.flops
+    between = constant("network" if work.machines_of_ranks > 1 else "bus")
+    exchanges = (2 + 3 * groups * (learner.zero_stage == 3)) * (work.ranks - 1) / work.ranks
+    exchange = exchanges * weights_bytes(config, shape) / between
+    return compute + exchange + adam_seconds(config, shape, work)
+
+
+def adam_seconds(config: RunConfig, shape: ModelShape, work: Workforce) -> float:
+    """The optimizer's arithmetic; on the host, ranks of one machine share its memory's speed."""
+    learner, cpu = config.learner, work.chip is CPU
     trained = shape.trained(learner.freeze)
-    if learner.offload or not crew.gpu_gb:
-        there_and_back = 2 * trained * BYTES[config.model.dtype] / constant("bus")
-        moved = there_and_back / crew.ranks if crew.gpu_gb else 0.0
-        return trained / constant("host_adam") / crew.machines_of_ranks + moved
-    touched = 28 * trained / (crew.ranks if learner.zero_stage else 1)  # read and written, in bytes
-    return touched / (chip_of(crew.gpu_gb).bandwidth * constant("bandwidth_share"))
+    if learner.offload or cpu:
+        there_and_back = 2 * trained * BYTES[config.model.dtype] / constant("bus") / work.ranks
+        on_host = trained / constant("host_adam") / work.machines_of_ranks
+        return on_host + (0.0 if cpu else there_and_back)
+    touched = 28 * trained / (work.ranks if learner.zero_stage else 1)  # read and written, in bytes
+    return touched / work.chip.bandwidth
+
+
+def weights_bytes(config: RunConfig, shape: ModelShape) -> int:
+    """What ranks exchange, and what travels to the engines."""
+    return shape.parameters * BYTES[config.model.dtype]
 
 
 def usual(config: RunConfig, shape: ModelShape) -> Workload:
@@ -242,12 +239,6 @@ def row_flops(config: RunConfig, shape: ModelShape) -> float:
     """One forward pass over a packed row; the head sees the completions only."""
     load, length = usual(config, shape), mean_tokens(config)
     tokens = load.group * length
-    seen = load.prompt + length / 2
-    attention = 4.0 * shape.layers * shape.hidden * tokens * seen
+    attention = 4.0 * shape.layers * shape.hidden * tokens * (load.prompt + length / 2)
     each = 2.0 * (shape.language + shape.vocabulary * shape.hidden)
     return prompt_flops(shape, load) + tokens * each + attention
-
-
-def speed(chip: Chip) -> float:
-    """Operations in a second that are really reached."""
-    return chip.flops if chip is CPU else chip.flops * constant("flops_share")

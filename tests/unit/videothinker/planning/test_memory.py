@@ -13,11 +13,12 @@ from videothinker.planning.memory import (
     LOGITS_AT_ONCE,
     TOKENS_AT_ONCE,
     activations,
-    anchor_need,
-    engine_need,
-    host_need,
+    anchor_parts,
+    engine_parts,
+    host_parts,
     largest,
-    learner_need,
+    learner_parts,
+    learner_phases,
     store_gb,
 )
 
@@ -51,27 +52,26 @@ def test_no_prompt_is_longer_than_the_loader_lets_through() -> None:
     ],
 )
 def test_a_rank_holds_its_part_of_the_optimizer(override: str, optimizer: float) -> None:
-    assert learner_need(config(override), SHAPE).resident["optimizer"] == pytest.approx(optimizer)
+    assert learner_parts(config(override), SHAPE)["optimizer"] == pytest.approx(optimizer)
 
 
 def test_an_offloaded_rank_holds_weights_and_gradients() -> None:
-    parts = learner_need(config(), SHAPE).parts()
+    parts = learner_parts(config(), SHAPE)
     assert parts["weights"] == parts["gradients"] == pytest.approx(7.509245952)
-    assert "optimizer" not in parts
+    assert parts["optimizer"] == 0
 
 
 def test_without_offload_the_optimizers_arithmetic_is_the_peak() -> None:
-    parts = learner_need(config("learner.offload=false"), SHAPE).parts()
+    parts = learner_parts(config("learner.offload=false"), SHAPE)
     assert parts["arithmetic"] == pytest.approx(3.754622976 * 8)
     assert "gradients" not in parts
 
 
 def test_zero_3_shares_the_weights_and_gathers_some() -> None:
-    need = learner_need(config("learner={zero_stage: 3, ranks: 2, offload: true}"), SHAPE)
-    assert need.resident["weights"] == pytest.approx(7.509245952 / 2)
-    assert [phase.get("gathered", 0.0) for phase in need.phases] == pytest.approx(
-        [2.0, 0, 7.509246]
-    )
+    sharded = config("learner={zero_stage: 3, ranks: 2, offload: true}")
+    assert learner_parts(sharded, SHAPE)["weights"] == pytest.approx(7.509245952 / 2)
+    gathered = [phase.get("gathered", 0.0) for phase in learner_phases(sharded, SHAPE)]
+    assert gathered == pytest.approx([2.0, 0, 7.509246])
 
 
 def test_checkpointed_activations_are_one_hidden_state_a_layer_and_twice_one_layer() -> None:
@@ -104,11 +104,11 @@ def stage_with_kl(kl: dict[str, str]) -> dict[str, object]:
 
 
 def test_the_cache_counts_in_powers_of_two() -> None:
-    assert engine_need(config(), SHAPE).resident["cache"] == pytest.approx(4 * 1.073741824)
+    assert engine_parts(config(), SHAPE)["cache"] == pytest.approx(4 * 1.073741824)
 
 
 def test_an_anchor_holds_no_gradient_and_no_optimizer() -> None:
-    assert set(anchor_need(config(), SHAPE).parts()) == {
+    assert set(anchor_parts(config(), SHAPE)) == {
         "weights",
         "activations",
         "logits",
@@ -117,15 +117,15 @@ def test_an_anchor_holds_no_gradient_and_no_optimizer() -> None:
 
 
 def test_an_anchor_that_is_compared_with_the_initial_model_holds_both() -> None:
-    alone = anchor_need(config(), SHAPE).parts()["weights"]
+    alone = anchor_parts(config(), SHAPE)["weights"]
     kl = "stages.1.kl={direction: discount, anchor: bias, coefficient: 0.5, likelihood: %s}"
-    absolute = anchor_need(config(kl % "absolute"), SHAPE).parts()["weights"]
-    relative = anchor_need(config(kl % "relative"), SHAPE).parts()["weights"]
+    absolute = anchor_parts(config(kl % "absolute"), SHAPE)["weights"]
+    relative = anchor_parts(config(kl % "relative"), SHAPE)["weights"]
     assert (absolute, relative) == (alone, 2 * alone)
 
 
 def test_the_host_holds_what_is_offloaded_and_two_copies_of_what_is_published() -> None:
-    parts = host_need(config(), SHAPE, ranks=1, engines=1, anchors=1, first=True, publishes=True)
+    parts = host_parts(config(), SHAPE, ranks=1, engines=1, anchors=1, first=True, publishes=True)
     assert parts["optimizer"] == pytest.approx(3.754622976 * 18)
     assert parts["published"] == pytest.approx(2 * 7.509245952)
     assert parts["prompts"] == pytest.approx(2 * 2 * 4096 * 1176 * 4 / 1e9)
@@ -137,14 +137,14 @@ def test_a_store_has_twice_the_room_of_two_versions_and_the_prompts() -> None:
 
 
 def test_a_machine_without_ranks_holds_the_object_stores_copy_only() -> None:
-    parts = host_need(config(), SHAPE, ranks=0, engines=1, anchors=0, first=False, publishes=False)
+    parts = host_parts(config(), SHAPE, ranks=0, engines=1, anchors=0, first=False, publishes=False)
     assert parts.get("optimizer", 0) == 0
     assert parts["published"] == pytest.approx(7.509245952)
     assert "clips" not in parts
 
 
 def test_a_cpu_has_no_context_and_no_graphs() -> None:
-    on_cpu = engine_need(config(name="quickstart"), SHAPE).resident
+    on_cpu = engine_parts(config(name="quickstart"), SHAPE)
     assert on_cpu["context"] == 0
 
 
@@ -164,7 +164,7 @@ def test_more_frames_never_take_less(stage: int) -> None:
     zero = f"learner={{zero_stage: {stage}, ranks: 2, offload: false}}"
     roomy = f"video.total_pixels={60 * 100352}"
     totals = [
-        sum(learner_need(config(zero, roomy, f"video.max_frames={n}"), SHAPE).phases[0].values())
+        sum(learner_phases(config(zero, roomy, f"video.max_frames={n}"), SHAPE)[0].values())
         for n in (4, 8, 16, 32, 60)
     ]
     assert totals[0] < totals[-1]

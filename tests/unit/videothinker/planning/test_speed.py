@@ -8,7 +8,8 @@ from videothinker.config.settings import RunConfig
 from videothinker.model.shape import KNOWN
 from videothinker.planning.speed import (
     CONSTANTS,
-    Crew,
+    CPU,
+    Workforce,
     adam_seconds,
     chip_of,
     generate_seconds,
@@ -21,7 +22,7 @@ from videothinker.planning.speed import (
 
 CONFIGS = Path(__file__).parents[4] / "configs"
 SHAPE = KNOWN["Qwen2.5-VL-3B-Instruct"]
-TWO_A6000 = Crew(
+TWO_A6000 = Workforce(
     ranks=1,
     engines=1,
     anchors=1,
@@ -29,7 +30,7 @@ TWO_A6000 = Crew(
     apart=True,
     anchors_apart=False,
     machines_of_ranks=1,
-    gpu_gb=48,
+    chip=chip_of(48),
 )
 
 
@@ -104,7 +105,7 @@ def test_a_quickstart_step_on_two_cores_takes_about_a_second(mini_base: Path) ->
     from videothinker.model.shape import shape_of
 
     quickstart = load_config(CONFIGS / "quickstart.yaml")
-    times = predict(quickstart, shape_of(mini_base), replace(TWO_A6000, gpu_gb=0.0))
+    times = predict(quickstart, shape_of(mini_base), replace(TWO_A6000, chip=CPU))
     assert times.on_policy == pytest.approx(0.82, rel=0.4)
     assert times.score == pytest.approx(0.14, rel=0.3)
 
@@ -115,12 +116,12 @@ def test_side_by_side_on_cores_each_is_slower_but_never_slower_than_in_turn(
     from videothinker.model.shape import shape_of
 
     quickstart = load_config(CONFIGS / "quickstart.yaml")
-    times = predict(quickstart, shape_of(mini_base), replace(TWO_A6000, gpu_gb=0.0))
+    times = predict(quickstart, shape_of(mini_base), replace(TWO_A6000, chip=CPU))
     slower_side = max(times.generate + times.score, times.learn / 0.7 + times.sync)
     assert times.overlapped == pytest.approx(1.13 * slower_side, rel=0.01)
     assert times.overlapped < times.on_policy
     short = load_config(CONFIGS / "quickstart.yaml", ["sampling.max_tokens=4"])
-    crowd = replace(TWO_A6000, gpu_gb=0.0, engines=8, anchors=8)
+    crowd = replace(TWO_A6000, chip=CPU, engines=8, anchors=8)
     one_side = predict(short, shape_of(mini_base), crowd)
     assert one_side.overlapped == one_side.on_policy, "a learner, and hardly any sampling"
 
