@@ -7,11 +7,16 @@ window or turn the reading direction. Whatever is printed goes through `visible`
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Collection, Sequence
+from itertools import zip_longest
 
 UNSEEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
 """Unicode categories without a sign of their own."""
 JOINERS = "\u200c\u200d"
 """Without a sign of their own, yet part of how words are written in several scripts."""
+
+GAP = "  "
+"""Between two columns of a table."""
 
 
 def visible(text: str) -> str:
@@ -64,6 +69,30 @@ def wrap(text: str, width: int, most: int) -> list[str]:
             lines[-1] = head
             words.insert(0, word[len(head) :])
     return lines
+
+
+def text_table(*blocks: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
+    """Rows of cells made visible, in columns as wide as their widest cell, a rule between blocks; a
+    header is a block of one row.
+
+    Columns numbered in `right` are aligned there, the others on the left. A row may end early: its
+    last cell then runs on over the columns it has none in, and widens none.
+    """
+    shown = [[list(map(visible, row)) for row in block] for block in blocks if block]
+    rows = [row for block in shown for row in block]
+    most = max(map(len, rows), default=0)
+    bound = (row if len(row) == most else row[:-1] for row in rows)
+    widths = [max(map(columns, cells)) for cells in zip_longest(*bound, fillvalue="")]
+    rule = "\n" + "-" * (sum(widths) + len(GAP) * (most - 1)) + "\n"
+    return rule.join("\n".join(_row(row, widths, right) for row in block) for block in shown)
+
+
+def _row(cells: Sequence[str], widths: Sequence[int], right: Collection[int]) -> str:
+    padded = []
+    for place, (cell, width) in enumerate(zip(cells, widths, strict=False)):
+        space = " " * (width - columns(cell))
+        padded.append(space + cell if place in right else cell + space)
+    return GAP.join(padded).rstrip()
 
 
 def _sign(character: str) -> str:

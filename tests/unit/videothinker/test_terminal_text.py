@@ -2,7 +2,7 @@
 
 import pytest
 
-from videothinker.terminal_text import clip, columns, safe, visible, wrap
+from videothinker.terminal_text import clip, columns, safe, text_table, visible, wrap
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,23 @@ def test_wrapping_keeps_every_word_and_breaks_those_that_do_not_fit() -> None:
     assert wrap("aaaaaaaa bb", 3, 5) == ["aaa", "aaa", "aa", "bb"]
     assert wrap("one two three four", 8, 2) == ["one two", "three f…"]
     assert wrap("", 8, 2) == [""]
+
+
+def test_a_table_s_columns_are_as_wide_as_their_widest_cell_and_aligned_as_asked() -> None:
+    rows = [("红色", "5", "a"), ("e\u0301", "10", "")]
+    assert text_table([("name", "n", "x")], rows, right=[1]) == (
+        "name   n  x\n-----------\n红色   5  a\ne\u0301     10"
+    )
+
+
+def test_nothing_in_a_table_s_cells_acts_or_moves_a_column() -> None:
+    assert text_table([("\x1b[2J", "b"), ("a\nb", "c")]) == "␛[2J  b\na b   c"
+
+
+def test_a_row_that_ends_early_runs_on_and_widens_no_column() -> None:
+    rows = [("a", "one that is long"), ("bb", "two", "three")]
+    assert text_table(rows) == "a   one that is long\nbb  two  three"
+
+
+def test_a_table_of_nothing_is_empty() -> None:
+    assert text_table([], []) == ""
