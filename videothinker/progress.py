@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TextIO
+
+from rich.cells import cell_len
+
+from videothinker.terminal_text import clip, visible
 
 TERMINAL_SECONDS = 0.1
 LOG_SECONDS = 10.0
@@ -57,7 +62,7 @@ class ProgressLine:
         self._said = now
         line = self._line(done, total, now - self._started, note)
         if self._terminal:
-            self._write("\r" + line.ljust(len(self._shown)))
+            self._write("\r" + line + " " * (cell_len(self._shown) - cell_len(line)))
         elif line != self._shown:
             self._write(line + "\n")
         self._shown = line
@@ -79,7 +84,8 @@ class ProgressLine:
                 parts.append(f"done in {duration(seconds)}")
         if note and done < total:
             parts.append(note)
-        return ", ".join(parts)[:WIDTH]
+        room = shutil.get_terminal_size().columns - 1 if self._terminal else WIDTH
+        return clip(visible(", ".join(parts)), min(WIDTH, room))
 
     def _write(self, text: str) -> None:
         self._stream.write(text)

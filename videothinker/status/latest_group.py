@@ -19,7 +19,7 @@ ACCURACIES = ("reward_soft_accuracy", "reward_strict_accuracy")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class RewardedText:
     """One completion and what it earned."""
 
     text: str
@@ -35,8 +35,8 @@ class LatestGroup:
     question: str
     answer: str
     category: str
-    right: Answer | None
-    wrong: Answer | None
+    right: RewardedText | None
+    wrong: RewardedText | None
 
     def as_dict(self) -> dict[str, Any]:
         """For --json."""
@@ -67,7 +67,7 @@ def _group(row: Mapping[str, Any], stage: str, step: int) -> LatestGroup:
     rewards = row["rewards"]
     scores = next((row[name] for name in ACCURACIES if row.get(name)), None)
     answers = [
-        Answer(text=str(text), reward=float(reward))
+        RewardedText(text=str(text), reward=float(reward))
         for text, reward in zip(row["completions"], rewards, strict=False)
     ]
     full = [score >= 1.0 for score in scores] if scores else [r == max(rewards) for r in rewards]

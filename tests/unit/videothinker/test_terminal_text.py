@@ -1,8 +1,9 @@
 """Foreign text on a terminal: it is read, it never acts."""
 
 import pytest
+from rich.cells import cell_len
 
-from videothinker.terminal_text import clip, columns, safe, text_table, visible, wrap
+from videothinker.terminal_text import clip, safe, text_table, visible, wrap
 
 
 @pytest.mark.parametrize(
@@ -25,8 +26,8 @@ def test_several_lines_stay_several_and_nothing_else_acts() -> None:
 
 
 def test_wide_characters_count_twice_and_combining_ones_not_at_all() -> None:
-    assert columns("红色") == 4
-    assert columns("e\u0301") == 1
+    assert cell_len("红色") == 4
+    assert cell_len("e\u0301") == 1
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 7, 20])
@@ -34,7 +35,7 @@ def test_wide_characters_count_twice_and_combining_ones_not_at_all() -> None:
     "text", ["红色方块移开之后会发生什么", "plain text of some length", "", "ab"]
 )
 def test_a_clipped_text_never_exceeds_its_width(text: str, width: int) -> None:
-    assert columns(clip(text, width)) <= width
+    assert cell_len(clip(text, width)) <= width
     assert clip(text, 100) == text
 
 
