@@ -9,9 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TextIO
 
-from rich.cells import cell_len
-
-from videothinker.terminal_text import clip, visible
+from rich.cells import cell_len, set_cell_size
 
 TERMINAL_SECONDS = 0.1
 LOG_SECONDS = 10.0
@@ -62,7 +60,7 @@ class ProgressLine:
         self._said = now
         line = self._line(done, total, now - self._started, note)
         if self._terminal:
-            self._write("\r" + line + " " * (cell_len(self._shown) - cell_len(line)))
+            self._write("\r" + set_cell_size(line, max(cell_len(line), cell_len(self._shown))))
         elif line != self._shown:
             self._write(line + "\n")
         self._shown = line
@@ -83,9 +81,10 @@ class ProgressLine:
             else:
                 parts.append(f"done in {duration(seconds)}")
         if note and done < total:
-            parts.append(note)
+            parts.append(note if note.isprintable() else repr(note))  # a file's name may not act
+        line = ", ".join(parts)
         room = shutil.get_terminal_size().columns - 1 if self._terminal else WIDTH
-        return clip(visible(", ".join(parts)), min(WIDTH, room))
+        return set_cell_size(line, min(cell_len(line), room, WIDTH))
 
     def _write(self, text: str) -> None:
         self._stream.write(text)

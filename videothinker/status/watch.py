@@ -50,11 +50,12 @@ def _redraw(run: Path) -> None:
     from rich.live import Live
     from rich.text import Text
 
+    plain = _plain()  # before Live puts a stream of its own in stdout's place
     console = Console(force_terminal=True, force_interactive=True)
     with Live(console=console, screen=True, auto_refresh=False) as drawn:
         while True:
             snapshot, alive = _read(run)
-            size = Screen(width=console.width, height=console.height, plain=_plain())
+            size = Screen(width=console.width, height=console.height, plain=plain)
             lines = screen(snapshot, alive, latest_group(snapshot), size)
             drawn.update(Text("\n".join(lines), no_wrap=True, overflow="crop"), refresh=True)
             if alive.over:

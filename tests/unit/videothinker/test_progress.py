@@ -95,7 +95,7 @@ def test_a_terminal_narrower_than_the_line_is_not_overrun(monkeypatch: pytest.Mo
     progress = ProgressLine("mini", stream, clock)
     clock.now = 1.0
     progress(1, 2, "a note far too long for this terminal")
-    assert stream.getvalue() == "\rmini: 1/2, 1.0/s, about 1 s left, a no…"
+    assert stream.getvalue() == "\rmini: 1/2, 1.0/s, about 1 s left, a not"
 
 
 def test_the_name_of_a_file_does_not_act_on_the_terminal() -> None:
@@ -103,4 +103,4 @@ def test_the_name_of_a_file_does_not_act_on_the_terminal() -> None:
     progress = ProgressLine("prepare", stream, clock)
     clock.now = 20.0
     progress(1, 2, "\x1b]0;owned\x07.mp4")
-    assert stream.getvalue().endswith("left, ␛]0;owned␇.mp4\n")
+    assert stream.getvalue().endswith("left, '\\x1b]0;owned\\x07.mp4'\n")

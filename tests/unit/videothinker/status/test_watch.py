@@ -89,6 +89,7 @@ def terminal(run: RunDirectory) -> Iterator[Terminal]:
 def test_it_follows_the_run_and_ends_with_it(run: RunDirectory, terminal: Terminal) -> None:
     terminal.read_until("1/4  now")
     assert terminal.seen.startswith(OTHER_SCREEN)
+    assert "█░" in terminal.seen
     run.status(step=3)
     terminal.read_until("3/4  now")
     run.status(state="finished")
