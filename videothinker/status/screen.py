@@ -52,19 +52,19 @@ class Screen:
 
 def screen(run: Snapshot, life: Life, group: LatestGroup | None, size: Screen) -> list[str]:
     """The lines of one screen; a short one leaves out what matters least."""
-    parts = [
+    parts = (
         _head(run, life, size),
-        _remark(life, size),
+        wrap(visible(life.remark), size.width, REMARK_LINES) if life.remark else [],
         _stages(run, life, size),
         _figures(run, life),
         _curves(run, size),
         _group(group, size),
-    ]
-    parts = [part for part in parts if part]
-    lines = _joined(parts, gap=True)
+    )
+    shown = [[_shown(line, size) for line in part] for part in parts]
+    lines = [line for part in shown if part for line in ("", *part)][1:]
     if size.height is not None and len(lines) > size.height:
-        lines = _joined(parts, gap=False)[: size.height]
-    return [_shown(line, size) for line in lines]
+        lines = [line for part in shown for line in part][: size.height]
+    return lines
 
 
 def as_dict(run: Snapshot, life: Life, group: LatestGroup | None) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def as_dict(run: Snapshot, life: Life, group: LatestGroup | None) -> dict[str, A
         "recent": {key: [number(line.get(key)) for line in recent] for _, key, _ in CURVES},
         "left_out": dict(Counter(str(entry.get("reason")) for entry in run.skipped)),
         "events": list(run.events[-20:]),
-        "group": group.as_dict() if group else None,
+        "group": asdict(group) if group else None,
         "unreadable": list(run.unreadable),
     }
 
@@ -125,10 +125,6 @@ def _head(run: Snapshot, life: Life, size: Screen) -> list[str]:
     return lines
 
 
-def _remark(life: Life, size: Screen) -> list[str]:
-    return wrap(visible(life.remark), size.width, REMARK_LINES) if life.remark else []
-
-
 def _stages(run: Snapshot, life: Life, size: Screen) -> list[str]:
     stages = run.stages
     current = next((n for n, stage in enumerate(stages) if stage.state != "done"), len(stages))
@@ -159,10 +155,14 @@ def _bar(stage: Stage, width: int, plain: bool) -> str:
 
 def _figures(run: Snapshot, life: Life) -> list[str]:
     speed = None if life.over else pace(run)
-    rows = [*_speed(speed), ("workers", _workers(run, life)), *_lost(run)]
-    rows.append(("weights", _weights(run)))
-    rows.append(("guard", _guard(run)))
-    rows.append(("left out", _left_out(run)))
+    rows = [
+        *_speed(speed),
+        ("workers", _workers(run, life)),
+        ("last lost", _lost(run)),
+        ("weights", _weights(run)),
+        ("guard", _guard(run)),
+        ("left out", _left_out(run)),
+    ]
     return [_row(label, text) for label, text in rows if text]
 
 
@@ -190,11 +190,11 @@ def _workers(run: Snapshot, life: Life) -> str:
     )
 
 
-def _lost(run: Snapshot) -> list[tuple[str, str]]:
+def _lost(run: Snapshot) -> str:
     """The last process that was lost, and whether somebody has its place."""
     losses = [event for event in run.events if event.get("event") == "lost"]
     if not losses:
-        return []
+        return ""
     last = losses[-1]
     moment, process = number(last.get("time")), str(last.get("process"))
     clock = time.strftime("%H:%M", time.localtime(moment)) if moment else ""
@@ -202,7 +202,7 @@ def _lost(run: Snapshot) -> list[tuple[str, str]]:
     back = any(e.get("event") == "started" and e.get("process") == process for e in later)
     state = "replaced" if back else "not replaced yet"
     reason = str(last.get("reason") or "").removeprefix(f"{process}, ")
-    return [("last lost", f"{clock} {process}, {state}: {reason}")]
+    return f"{clock} {process}, {state}: {reason}"
 
 
 def _weights(run: Snapshot) -> str:
@@ -269,13 +269,6 @@ def _wrapped(label: str, text: str, most: int, size: Screen) -> list[str]:
 
 def _row(label: str, text: str) -> str:
     return f"{label:<{LABEL}}{text}"
-
-
-def _joined(parts: Sequence[Sequence[str]], gap: bool) -> list[str]:
-    lines: list[str] = []
-    for part in parts:
-        lines += ["", *part] if gap and lines else part
-    return lines
 
 
 def _shown(line: str, size: Screen) -> str:

@@ -239,6 +239,14 @@ def test_torn_and_foreign_files_cost_only_what_they_held(run: RunDirectory) -> N
     assert "What next?" not in text
 
 
+def test_a_file_that_holds_something_else_is_not_readable(run: RunDirectory) -> None:
+    (run.path / "status.json").write_text("[1]")
+    (run.path / "prometheus_targets.json").write_text('{"labels": {}}')
+    (run.path / "config.yaml").write_text("only words")
+    expected = "not readable: status.json, config.yaml, prometheus_targets.json"
+    assert expected in shown(run.path, width=120)
+
+
 def test_the_data_keep_what_the_run_says_and_add_the_rest(run: RunDirectory) -> None:
     found = json.loads(json.dumps(data(run.path)))
     assert (found["state"], found["step"], found["weights_version"]) == ("training", 2, 3)

@@ -151,3 +151,8 @@ def test_data_and_a_screen_cannot_be_had_at_once(
 ) -> None:
     assert main(["status", str(run.path), "--watch", "--json"]) == 2
     assert "give one of them" in capsys.readouterr().err
+
+
+def test_one_look_does_not_wait_for_what_only_redrawing_needs() -> None:
+    code = "import sys, videothinker.status.watch; sys.exit('rich.console' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
