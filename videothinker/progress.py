@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TextIO
+
+from rich.cells import cell_len, set_cell_size
 
 TERMINAL_SECONDS = 0.1
 LOG_SECONDS = 10.0
@@ -57,7 +60,7 @@ class ProgressLine:
         self._said = now
         line = self._line(done, total, now - self._started, note)
         if self._terminal:
-            self._write("\r" + line.ljust(len(self._shown)))
+            self._write("\r" + set_cell_size(line, max(cell_len(line), cell_len(self._shown))))
         elif line != self._shown:
             self._write(line + "\n")
         self._shown = line
@@ -78,8 +81,10 @@ class ProgressLine:
             else:
                 parts.append(f"done in {duration(seconds)}")
         if note and done < total:
-            parts.append(note)
-        return ", ".join(parts)[:WIDTH]
+            parts.append(note if note.isprintable() else repr(note))  # a file's name may not act
+        line = ", ".join(parts)
+        room = shutil.get_terminal_size().columns - 1 if self._terminal else WIDTH
+        return set_cell_size(line, min(cell_len(line), room, WIDTH))
 
     def _write(self, text: str) -> None:
         self._stream.write(text)

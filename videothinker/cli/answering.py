@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from videothinker.cli.verb import SCORING, Outcome, argument, benchmark, budget, verb, wording
 from videothinker.errors import InputError
+from videothinker.terminal_text import text_table
 
 if TYPE_CHECKING:
     from cluster.verbs.evaluate import Evaluation
@@ -206,17 +207,21 @@ def _answer(where: str, line: str) -> tuple[str, str]:
 
 def _scores(result: dict[str, Any]) -> str:
     """Both scorings and every category, each beside what guessing would give."""
-    width = max(len(name) for name in ("reference", *result["by_category"]))
-    rows = [("reference", result), ("official", result["official"])]
-    rows += list(result["by_category"].items())
-    lines = [f"{'':<{width}} accuracy  95% interval      n      chance  majority"]
-    for name, entry in rows:
-        interval = f"[{entry['low']:.1%}, {entry['high']:.1%}]"
-        lines.append(
-            f"{name:<{width}} {_percent(entry['accuracy'])}    {interval:<16}  {entry['n']:<6}"
-            f" {_percent(entry['chance'])}  {_percent(entry['majority'])}"
-        )
-    return "\n".join(lines)
+    head = ["", "accuracy", "95% interval", "n", "chance", "majority"]
+    entries = [("reference", result), ("official", result["official"])]
+    entries += list(result["by_category"].items())
+    rows = [
+        [
+            name,
+            _percent(entry["accuracy"]),
+            _interval(entry),
+            str(entry["n"]),
+            _percent(entry["chance"]),
+            _percent(entry["majority"]),
+        ]
+        for name, entry in entries
+    ]
+    return text_table([head, *rows], right=[1, 3, 4, 5])
 
 
 def _left_out(kinds: Mapping[str, int]) -> list[str]:
@@ -225,35 +230,38 @@ def _left_out(kinds: Mapping[str, int]) -> list[str]:
 
 def _probes(result: dict[str, Any]) -> str:
     """What each probe found, and how that agrees with labels the questions had."""
-    lines = [f"{result['observational']} of {result['n']} questions passed a probe: observational"]
+    head = f"{result['observational']} of {result['n']} questions passed a probe: observational"
     compared = result["agreement"] or {}
-    for probe, found in result["passed"].items():
-        line = f"{probe:<9} passed by {found['passed']} of {found['asked']}"
-        lines.append(line + _agreement(compared.get(probe)))
+    rows = [
+        [probe, f"passed by {found['passed']} of {found['asked']}{_agreement(compared.get(probe))}"]
+        for probe, found in result["passed"].items()
+    ]
     if compared:
-        lines.append(f"{'any':<9} of them{_agreement(compared['any'])}")
-    return "\n".join(lines)
+        rows.append(["any", f"of them{_agreement(compared['any'])}"])
+    return f"{head}\n{text_table(rows)}" if rows else head
 
 
 def _agreement(found: dict[str, Any] | None) -> str:
     if found is None:
         return ""
     kappa = "-" if found["kappa"] is None else f"{found['kappa']:.2f}"
-    interval = f"[{found['low']:.1%}, {found['high']:.1%}]"
-    return f"; agrees with the log in {found['agree']:.1%} {interval}, kappa {kappa}"
+    return f"; agrees with the log in {found['agree']:.1%} {_interval(found)}, kappa {kappa}"
+
+
+def _interval(entry: Mapping[str, Any]) -> str:
+    return f"[{entry['low']:.1%}, {entry['high']:.1%}]"
 
 
 def _percent(share: float | None) -> str:
-    return "   -  " if share is None else f"{share:6.1%}"
+    return "-" if share is None else f"{share:.1%}"
 
 
 def _diagnosis(result: dict[str, Any]) -> str:
-    lines = []
-    for name in ("observational", "inferential", "overall", "format"):
-        entry = result[name]
-        mean = _percent(entry["mean"])
-        interval = f"[{entry['low']:.1%}, {entry['high']:.1%}]"
-        lines.append(f"{name:<14} {mean}  95% {interval:<16}  n={entry['n']}")
+    rows = [
+        [name, _percent(entry["mean"]), f"95% {_interval(entry)}", f"n={entry['n']}"]
+        for name in ("observational", "inferential", "overall", "format")
+        for entry in [result[name]]
+    ]
     gap = result["shortcut_gap"]
-    lines.append(f"{'shortcut gap':<14} {'   -' if gap is None else f'{gap:+6.1%}'}")
-    return "\n".join(lines)
+    rows.append(["shortcut gap", "-" if gap is None else f"{gap:+.1%}", "", ""])
+    return text_table(rows, right=[1])

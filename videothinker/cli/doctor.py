@@ -24,6 +24,7 @@ import psutil
 
 from videothinker.cli.ports import listeners, said
 from videothinker.packages import ROOT, foreign_owners
+from videothinker.terminal_text import text_table
 
 State = Literal["ok", "note", "wrong"]
 
@@ -88,12 +89,8 @@ def examine(deep: bool = False) -> list[Finding]:
 def table(findings: list[Finding]) -> str:
     """The findings for a person, and the remedies under them."""
     marks = {"ok": " ", "note": "~", "wrong": "!"}
-    names = max(len(finding.name) for finding in findings)
-    founds = min(44, max(len(finding.found) for finding in findings))
-    lines = []
-    for finding in findings:
-        line = f"{marks[finding.state]} {finding.name:<{names}}  {finding.found:<{founds}}"
-        lines.append(f"{line}  {finding.expected}".rstrip())
+    rows = [(f"{marks[one.state]} {one.name}", one.found, one.expected) for one in findings]
+    lines = [text_table([row if row[-1] else row[:-1] for row in rows])]
     for title, state in (("wrong", "wrong"), ("worth knowing", "note")):
         chosen = [finding for finding in findings if finding.state == state]
         if chosen:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from videothinker.errors import InputError
 from videothinker.evaluation.intervals import difference
 from videothinker.evaluation.scores import Scoring
+from videothinker.terminal_text import text_table
 
 TITLES = {
     "clevrer": "CLEVRER",
@@ -143,12 +144,11 @@ class Comparison:
             [f"{model} †", *(f"{figure:5.1f}" for figure in figures)]
             for model, figures in PUBLISHED.items()
         ]
-        parts = [_table([[head], measured, baselines, published])]
+        parts = [text_table([head], measured, baselines, published)]
         kinds = self._kinds()
         if kinds:
-            parts.append(
-                _table([[["CLEVRER by kind", "observational", "inferential", "gap"]], kinds])
-            )
+            head = ["CLEVRER by kind", "observational", "inferential", "gap"]
+            parts.append(text_table([head], kinds))
         notes = [textwrap.fill(note, 100, subsequent_indent="  ") for note in self.notes]
         return "\n\n".join([*parts, "\n".join(notes)])
 
@@ -356,18 +356,4 @@ def _cell(result: Result | None, scoring: Scoring) -> str:
 def _plus_minus(mean: float | None, low: float, high: float) -> str:
     return (
         "    -" if mean is None else f"{100 * mean:5.1f} ±{100 * max(mean - low, high - mean):.1f}"
-    )
-
-
-def _table(blocks: Sequence[Sequence[Sequence[str]]]) -> str:
-    """Blocks of rows with a rule between them; columns as wide as their widest cell."""
-    rows = [row for block in blocks for row in block]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rule = "\n" + "-" * (sum(widths) + 2 * (len(widths) - 1)) + "\n"
-    return rule.join(
-        "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in block
-        )
-        for block in blocks
     )

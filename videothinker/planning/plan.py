@@ -19,6 +19,7 @@ from videothinker.planning.disk import disk_need
 from videothinker.planning.layout import SEATED, Layout, Load, Machine
 from videothinker.planning.placement import LARGEST_GPU, cache_too_small, emptiest, needed, plan
 from videothinker.planning.speed import CONSTANTS
+from videothinker.terminal_text import text_table
 
 BAR = 40
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
@@ -112,12 +113,15 @@ def load_lines(load: Load) -> list[str]:
         head = f"{load.name:<18}{used} GB"
     else:
         head = f"{load.name:<18}{used} of {load.limit_gb:.4g} GB  {bar(load)}"
-    width = max((len(name) for name in load.parts), default=0)
-    return [head] + [
-        f"  {name:<{width}} {sum(parts.values()):6.1f}  "
-        + ", ".join(f"{part} {size:.1f}" for part, size in parts.items() if size >= 0.05)
+    rows = [
+        [
+            f"  {name}",
+            f"{sum(parts.values()):5.1f}",
+            ", ".join(f"{part} {size:.1f}" for part, size in parts.items() if size >= 0.05),
+        ]
         for name, parts in load.parts.items()
     ]
+    return [head, text_table(rows, right=[1])] if rows else [head]
 
 
 def bar(load: Load) -> str:

@@ -18,7 +18,7 @@ from videothinker.report.charts import percent
 from videothinker.report.results import NEEDS
 from videothinker.run.answers import NAME, read_answers
 from videothinker.status.snapshot import Snapshot, read_snapshot, records, whole
-from videothinker.terminal_text import clip, columns, visible
+from videothinker.terminal_text import clip, text_table, visible
 from videothinker.types import Question
 
 WIDTH = 120
@@ -159,17 +159,12 @@ def _told(asked: Asked, outcome: Outcome) -> str:
     by_reply: dict[str, list[str]] = {}
     for model in asked.said:
         by_reply.setdefault(_reply(asked, model, question), []).append(model)
-    names = {reply: visible(", ".join(models)) for reply, models in by_reply.items()}
-    width = max(map(columns, names.values()))
-    answers = [
-        f"  {name}{' ' * (width - columns(name))}  {visible(reply)}"
-        for reply, name in names.items()
-    ]
+    answers = text_table([[f"  {', '.join(models)}", reply] for reply, models in by_reply.items()])
     which = f"questions that {NEEDS[outcome.kind]}" if outcome.kind in NEEDS else "questions"
     lines = [
         f"The models' commonest difference, {outcome.share} of the {which}:",
         visible(f"{question.text} Right: {_solution(question)}"),
-        *answers,
+        *answers.split("\n"),
     ]
     return "\n".join(clip(line, WIDTH) for line in lines)
 

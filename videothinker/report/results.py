@@ -12,6 +12,7 @@ from videothinker.evaluation.intervals import difference
 from videothinker.report.charts import Bar, grouped_bars, percent
 from videothinker.report.training import chip
 from videothinker.status.snapshot import Snapshot, number, records
+from videothinker.terminal_text import text_table
 
 Model = Mapping[str, Any]
 
@@ -89,19 +90,13 @@ def spoken(model: Model) -> str:
 def results_table(models: Sequence[Model]) -> str:
     """Accuracy of each model with its 95% interval, aligned for a terminal."""
     columns = ("observational", "inferential", "overall", "format")
-    rows = [["model", *columns, "n"]]
+    head, rows = ["model", *columns, "n"], []
     for model in models:
         evaluation = model.get("evaluation") or {}
         cells = [_cell(evaluation.get(column)) for column in columns]
         count = (evaluation.get("overall") or {}).get("n", 0)
         rows.append([str(model["name"]), *cells, str(count)])
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        padded = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join([row[0].ljust(widths[0]), *padded]).rstrip())
-    lines.insert(1, "-" * max(map(len, lines)))
-    return "\n".join(lines)
+    return text_table([head], rows, right=range(1, len(head)))
 
 
 def _title(model: Model) -> str:

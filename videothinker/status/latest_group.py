@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ ACCURACIES = ("reward_soft_accuracy", "reward_strict_accuracy")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class RewardedText:
     """One completion and what it earned."""
 
     text: str
@@ -35,12 +35,8 @@ class LatestGroup:
     question: str
     answer: str
     category: str
-    right: Answer | None
-    wrong: Answer | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """For --json."""
-        return asdict(self)
+    right: RewardedText | None
+    wrong: RewardedText | None
 
 
 def latest_group(run: Snapshot) -> LatestGroup | None:
@@ -67,7 +63,7 @@ def _group(row: Mapping[str, Any], stage: str, step: int) -> LatestGroup:
     rewards = row["rewards"]
     scores = next((row[name] for name in ACCURACIES if row.get(name)), None)
     answers = [
-        Answer(text=str(text), reward=float(reward))
+        RewardedText(text=str(text), reward=float(reward))
         for text, reward in zip(row["completions"], rewards, strict=False)
     ]
     full = [score >= 1.0 for score in scores] if scores else [r == max(rewards) for r in rewards]

@@ -12,14 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
+
 from videothinker.progress import duration
-from videothinker.status.latest_group import Answer, LatestGroup
+from videothinker.status.latest_group import LatestGroup
 from videothinker.status.life import Life
 from videothinker.status.snapshot import Snapshot, Stage, number, whole
 from videothinker.status.speed import Speed, pace
-from videothinker.terminal_text import clip, columns, visible, wrap
+from videothinker.terminal_text import clip, text_table, visible, wrap
 
-ROLES = {"driver": "driver", "loader": "loader", "rollout": "rollout", "anchor": "scorer"}
+SCALED_AS = {"anchor": "scorer"}
 """Roles by the words that `videothinker scale` uses; others by their own."""
 CURVES = (
     ("reward", "reward", False),
@@ -50,19 +52,19 @@ class Screen:
 
 def screen(run: Snapshot, life: Life, group: LatestGroup | None, size: Screen) -> list[str]:
     """The lines of one screen; a short one leaves out what matters least."""
-    parts = [
+    parts = (
         _head(run, life, size),
-        _remark(life, size),
+        wrap(visible(life.remark), size.width, REMARK_LINES) if life.remark else [],
         _stages(run, life, size),
         _figures(run, life),
         _curves(run, size),
         _group(group, size),
-    ]
-    parts = [part for part in parts if part]
-    lines = _joined(parts, gap=True)
+    )
+    shown = [[_shown(line, size) for line in part] for part in parts]
+    lines = [line for part in shown if part for line in ("", *part)][1:]
     if size.height is not None and len(lines) > size.height:
-        lines = _joined(parts, gap=False)[: size.height]
-    return [_shown(line, size) for line in lines]
+        lines = [line for part in shown for line in part][: size.height]
+    return lines
 
 
 def as_dict(run: Snapshot, life: Life, group: LatestGroup | None) -> dict[str, Any]:
@@ -76,12 +78,12 @@ def as_dict(run: Snapshot, life: Life, group: LatestGroup | None) -> dict[str, A
         "remark": life.remark,
         "quiet_seconds": max(0.0, run.now - run.last_word),
         "stages": [asdict(stage) for stage in run.stages],
-        "pace": speed.as_dict() if speed else None,
+        "pace": asdict(speed) if speed else None,
         "workers": workers(run),
         "recent": {key: [number(line.get(key)) for line in recent] for _, key, _ in CURVES},
         "left_out": dict(Counter(str(entry.get("reason")) for entry in run.skipped)),
         "events": list(run.events[-20:]),
-        "group": group.as_dict() if group else None,
+        "group": asdict(group) if group else None,
         "unreadable": list(run.unreadable),
     }
 
@@ -117,14 +119,10 @@ def _head(run: Snapshot, life: Life, size: Screen) -> list[str]:
     clock = time.strftime("%H:%M:%S", time.localtime(run.now))
     room = size.width - len(clock) - 2
     title = clip(visible(f"{run.name}: {life.words}"), room)
-    lines = [title + " " * (size.width - columns(title) - len(clock)) + clock]
+    lines = [set_cell_size(title, room + 2) + clock]
     if run.unreadable:
         lines.append(f"not readable: {', '.join(run.unreadable)}")
     return lines
-
-
-def _remark(life: Life, size: Screen) -> list[str]:
-    return wrap(visible(life.remark), size.width, REMARK_LINES) if life.remark else []
 
 
 def _stages(run: Snapshot, life: Life, size: Screen) -> list[str]:
@@ -132,29 +130,39 @@ def _stages(run: Snapshot, life: Life, size: Screen) -> list[str]:
     current = next((n for n, stage in enumerate(stages) if stage.state != "done"), len(stages))
     first = max(0, min(current - 1, len(stages) - STAGES_SHOWN))
     shown = stages[first : first + STAGES_SHOWN]
-    name = min(LABEL, max((columns(visible(stage.name)) for stage in shown), default=0))
-    bar = max(8, min(60, size.width - name - 34))
-    lines = [_stage(stage, name, bar, life, size) for stage in shown]
+    names = [clip(visible(stage.name), LABEL) for stage in shown]
+    bar = max(8, min(60, size.width - max(map(cell_len, names), default=0) - 34))
+    words = {"current": "stopped here" if life.over else "now"}
+    rows = [
+        (
+            name,
+            _bar(stage, bar, size.plain),
+            f"{stage.done}/{stage.steps}",
+            words.get(stage.state, stage.state),
+        )
+        for name, stage in zip(names, shown, strict=True)
+    ]
+    lines = text_table(rows, right=[2]).splitlines()
     hidden = len(stages) - len(shown)
     return [*lines, f"and {hidden} more stages"] if hidden else lines
 
 
-def _stage(stage: Stage, name: int, bar: int, life: Life, size: Screen) -> str:
-    share = stage.done / stage.steps if stage.steps else 0.0
-    full, empty = ("#", "-") if size.plain else ("█", "░")
-    filled = int(share * bar)
-    state = {"current": "stopped here" if life.over else "now"}.get(stage.state, stage.state)
-    title = clip(visible(stage.name), name)
-    title += " " * (name - columns(title))
-    return f"{title}  {full * filled}{empty * (bar - filled)}  {stage.done}/{stage.steps}  {state}"
+def _bar(stage: Stage, width: int, plain: bool) -> str:
+    full, empty = ("#", "-") if plain else ("█", "░")
+    filled = int(width * stage.done / stage.steps) if stage.steps else 0
+    return full * filled + empty * (width - filled)
 
 
 def _figures(run: Snapshot, life: Life) -> list[str]:
     speed = None if life.over else pace(run)
-    rows = [*_speed(speed), ("workers", _workers(run, life)), *_lost(run)]
-    rows.append(("weights", _weights(run)))
-    rows.append(("guard", _guard(run)))
-    rows.append(("left out", _left_out(run)))
+    rows = [
+        *_speed(speed),
+        ("workers", _workers(run, life)),
+        ("last lost", _lost(run)),
+        ("weights", _weights(run)),
+        ("guard", _guard(run)),
+        ("left out", _left_out(run)),
+    ]
     return [_row(label, text) for label, text in rows if text]
 
 
@@ -175,18 +183,18 @@ def _workers(run: Snapshot, life: Life) -> str:
     if life.over:
         return ""
     return ", ".join(
-        f"{ROLES.get(role, role)} {counts['present']}"
+        f"{SCALED_AS.get(role, role)} {counts['present']}"
         + (f" ({counts['lost']} lost)" if counts["lost"] else "")
         for role, counts in workers(run).items()
         if role != "driver"
     )
 
 
-def _lost(run: Snapshot) -> list[tuple[str, str]]:
+def _lost(run: Snapshot) -> str:
     """The last process that was lost, and whether somebody has its place."""
     losses = [event for event in run.events if event.get("event") == "lost"]
     if not losses:
-        return []
+        return ""
     last = losses[-1]
     moment, process = number(last.get("time")), str(last.get("process"))
     clock = time.strftime("%H:%M", time.localtime(moment)) if moment else ""
@@ -194,7 +202,7 @@ def _lost(run: Snapshot) -> list[tuple[str, str]]:
     back = any(e.get("event") == "started" and e.get("process") == process for e in later)
     state = "replaced" if back else "not replaced yet"
     reason = str(last.get("reason") or "").removeprefix(f"{process}, ")
-    return [("last lost", f"{clock} {process}, {state}: {reason}")]
+    return f"{clock} {process}, {state}: {reason}"
 
 
 def _weights(run: Snapshot) -> str:
@@ -249,12 +257,9 @@ def _group(group: LatestGroup | None, size: Screen) -> list[str]:
     lines = _wrapped(f"step {group.step}", asked, ANSWER_LINES, size)
     for label, answer in (("right", group.right), ("wrong", group.wrong)):
         if answer is not None:
-            lines += _wrapped(f"{label} {answer.reward:+.2f}", _said(answer), ANSWER_LINES, size)
+            said = answer.text or "(nothing)"
+            lines += _wrapped(f"{label} {answer.reward:+.2f}", said, ANSWER_LINES, size)
     return lines
-
-
-def _said(answer: Answer) -> str:
-    return answer.text or "(nothing)"
 
 
 def _wrapped(label: str, text: str, most: int, size: Screen) -> list[str]:
@@ -264,13 +269,6 @@ def _wrapped(label: str, text: str, most: int, size: Screen) -> list[str]:
 
 def _row(label: str, text: str) -> str:
     return f"{label:<{LABEL}}{text}"
-
-
-def _joined(parts: Sequence[Sequence[str]], gap: bool) -> list[str]:
-    lines: list[str] = []
-    for part in parts:
-        lines += ["", *part] if gap and lines else part
-    return lines
 
 
 def _shown(line: str, size: Screen) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,19 +97,19 @@ def read_snapshot(run: Path, tail: int | None = None) -> Snapshot:
             " runs/quickstart"
         )
     bad: list[str] = []
-    status = _object(run / "status.json", bad)
+    status = _value(run / "status.json", dict, bad)
     metrics = read_objects(run / "metrics.jsonl", tail)
     events = read_objects(run / "events.jsonl", tail)
     return Snapshot(
         path=run,
         now=time.time(),
-        config=_yaml(run / "config.yaml", bad),
+        config=_value(run / "config.yaml", dict, bad),
         status=status,
-        summary=_object(run / "summary.json", bad),
+        summary=_value(run / "summary.json", dict, bad),
         metrics=once(metrics),
         events=events,
         skipped=read_objects(run / "skipped.jsonl"),
-        targets=records(_json(run / "prometheus_targets.json", bad)),
+        targets=records(_value(run / "prometheus_targets.json", list, bad)),
         last_word=_last_word(run, status, metrics, events),
         unreadable=tuple(bad),
     )
@@ -155,38 +155,23 @@ def records(value: object) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def _object(path: Path, bad: list[str]) -> dict[str, Any]:
-    value = _json(path, bad)
-    return value if isinstance(value, dict) else {}
-
-
-def _json(path: Path, bad: list[str]) -> Any:
+def _value(path: Path, kind: type[dict[str, Any] | list[Any]], bad: list[str]) -> Any:
+    """What a file holds; nothing where it is absent, or holds no such thing and so is bad."""
     if not path.is_file():
-        return None
-    value = _parsed(path.read_bytes())
-    if value is None:
-        bad.append(path.name)
-    return value
+        return kind()
+    parse = yaml.safe_load if path.suffix == ".yaml" else json.loads
+    value = _parsed(path.read_bytes(), parse)
+    if isinstance(value, kind):
+        return value
+    bad.append(path.name)
+    return kind()
 
 
-def _parsed(data: bytes) -> Any:
+def _parsed(data: bytes, parse: Callable[[bytes], Any] = json.loads) -> Any:
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
+        return parse(data)
+    except (ValueError, RecursionError, yaml.YAMLError):
         return None
-
-
-def _yaml(path: Path, bad: list[str]) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        value = yaml.safe_load(path.read_bytes())
-    except (yaml.YAMLError, ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        bad.append(path.name)
-        return {}
-    return value
 
 
 def _last_word(run: Path, status: Line, *grown: Sequence[Line]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from videothinker.status.snapshot import Snapshot, number
@@ -23,10 +23,6 @@ class Speed:
     tokens_per_second: float
     stage_seconds_left: float
     run_seconds_left: float
-
-    def as_dict(self) -> dict[str, float]:
-        """For --json."""
-        return asdict(self)
 
 
 def pace(run: Snapshot) -> Speed | None:

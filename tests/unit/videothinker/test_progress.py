@@ -87,3 +87,20 @@ def test_looking_again_at_nothing_done_does_not_turn_the_clock_back() -> None:
 )
 def test_durations_are_said_as_a_person_would(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+def test_a_terminal_narrower_than_the_line_is_not_overrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    stream, clock = Terminal(), Clock()
+    progress = ProgressLine("mini", stream, clock)
+    clock.now = 1.0
+    progress(1, 2, "a note far too long for this terminal")
+    assert stream.getvalue() == "\rmini: 1/2, 1.0/s, about 1 s left, a not"
+
+
+def test_the_name_of_a_file_does_not_act_on_the_terminal() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = ProgressLine("prepare", stream, clock)
+    clock.now = 20.0
+    progress(1, 2, "\x1b]0;owned\x07.mp4")
+    assert stream.getvalue().endswith("left, '\\x1b]0;owned\\x07.mp4'\n")

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from rich.cells import cell_len
 from validation_answers import answered_run, by_letters, question, reply
 
 from videothinker.report.outcomes import WIDTH, example
-from videothinker.terminal_text import columns
 
 QUESTIONS = [
     question("seen", "observational"),
@@ -31,7 +31,7 @@ def test_what_a_model_says_cannot_act_on_the_terminal_nor_fill_it(tmp_path: Path
     said["cdpo"]["i0"] = "\x1b[2J\n" + "long " * 400
     lines = example(answered_run(tmp_path, QUESTIONS, said)).splitlines()
     assert lines[-1].startswith("  cdpo  wrong: \u241b[2J long")
-    assert max(map(columns, lines)) <= WIDTH
+    assert max(map(cell_len, lines)) <= WIDTH
 
 
 def test_models_that_never_differ_give_no_example(tmp_path: Path) -> None:

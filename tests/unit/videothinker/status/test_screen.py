@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 
 from videothinker.run.directory import RunDirectory
 from videothinker.status.latest_group import latest_group
 from videothinker.status.life import life
 from videothinker.status.screen import Screen, as_dict, screen, spark
 from videothinker.status.snapshot import read_snapshot
-from videothinker.terminal_text import columns
 from videothinker.types import Completion, Question, RolloutGroup, ScoredGroup
 
 CONFIG = """\
@@ -124,15 +124,15 @@ def test_the_screen_fits_the_smallest_terminal_and_uses_a_larger_one(run: RunDir
     run.status(guard={"action": "lower", "step": 2, "cause": "cause " * 30})
     small = shown(run.path, width=80, height=24)
     assert len(small) <= 24
-    assert max(map(columns, small)) <= 80
+    assert max(map(cell_len, small)) <= 80
     large = shown(run.path, width=160, height=60)
-    assert 120 < max(map(columns, large)) <= 160
+    assert 120 < max(map(cell_len, large)) <= 160
 
 
 @pytest.mark.parametrize("width", [20, 41])
 def test_even_a_narrow_terminal_is_not_overrun(run: RunDirectory, width: int) -> None:
     lines = shown(run.path, width=width, height=10)
-    assert max(map(columns, lines)) <= width
+    assert max(map(cell_len, lines)) <= width
     assert len(lines) == 10
 
 
@@ -237,6 +237,14 @@ def test_torn_and_foreign_files_cost_only_what_they_held(run: RunDirectory) -> N
     assert "not readable: status.json, summary.json" in text
     assert "reward" in text
     assert "What next?" not in text
+
+
+def test_a_file_that_holds_something_else_is_not_readable(run: RunDirectory) -> None:
+    (run.path / "status.json").write_text("[1]")
+    (run.path / "prometheus_targets.json").write_text('{"labels": {}}')
+    (run.path / "config.yaml").write_text("only words")
+    expected = "not readable: status.json, config.yaml, prometheus_targets.json"
+    assert expected in shown(run.path, width=120)
 
 
 def test_the_data_keep_what_the_run_says_and_add_the_rest(run: RunDirectory) -> None:

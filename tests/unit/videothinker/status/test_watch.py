@@ -18,7 +18,10 @@ from cli_process import heed_ctrl_c
 
 from videothinker.cli.main import main
 from videothinker.run.directory import RunDirectory
-from videothinker.status.watch import END_OF_SCREEN, OTHER_SCREEN, OWN_SCREEN
+
+OTHER_SCREEN, OWN_SCREEN = "\x1b[?1049h", "\x1b[?1049l"
+"""The terminal's second screen, and back to what was there before."""
+HOME, CURSOR = "\x1b[H", "\x1b[?25h"
 
 
 @pytest.fixture
@@ -86,6 +89,7 @@ def terminal(run: RunDirectory) -> Iterator[Terminal]:
 def test_it_follows_the_run_and_ends_with_it(run: RunDirectory, terminal: Terminal) -> None:
     terminal.read_until("1/4  now")
     assert terminal.seen.startswith(OTHER_SCREEN)
+    assert "█░" in terminal.seen
     run.status(step=3)
     terminal.read_until("3/4  now")
     run.status(state="finished")
@@ -95,19 +99,22 @@ def test_it_follows_the_run_and_ends_with_it(run: RunDirectory, terminal: Termin
 
 
 def test_ctrl_c_gives_the_terminal_back_and_is_no_failure(terminal: Terminal) -> None:
-    terminal.read_until(END_OF_SCREEN)
+    terminal.read_until("1/4  now")
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.finish() == 0
     assert OWN_SCREEN in terminal.seen
+    assert CURSOR in terminal.seen
     assert terminal.process.stderr.read() == b""
 
 
 def test_the_screen_never_scrolls(run: RunDirectory, terminal: Terminal) -> None:
     run.status(state="x" * 5000)
     terminal.read_until("xxx")
-    frame = terminal.seen.rpartition("\x1b[H")[2].partition(END_OF_SCREEN)[0]
+    terminal.read_until(HOME)
+    frame = terminal.seen.rpartition(HOME)[0].rpartition(HOME)[2].partition("\x1b")[0]
+    assert "xxx" in frame
     assert frame.count("\n") < 24
-    assert all(len(line.replace("\x1b[K", "").strip()) <= 100 for line in frame.split("\n"))
+    assert all(len(line.strip("\r")) <= 100 for line in frame.split("\n"))
 
 
 def test_a_dumb_terminal_gets_one_look(run: RunDirectory) -> None:
@@ -144,3 +151,8 @@ def test_data_and_a_screen_cannot_be_had_at_once(
 ) -> None:
     assert main(["status", str(run.path), "--watch", "--json"]) == 2
     assert "give one of them" in capsys.readouterr().err
+
+
+def test_one_look_does_not_wait_for_what_only_redrawing_needs() -> None:
+    code = "import sys, videothinker.status.watch; sys.exit('rich.console' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
