@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from videothinker.report.stills import Pictures
 
-Row = Mapping[str, Any]
+KeptGroup = Mapping[str, Any]
 
 GROUPS_PER_STAGE = 2
 FILES_SEARCHED = 20
@@ -32,22 +32,22 @@ def groups_part(run: Path, stages: Sequence[str], pictures: Pictures) -> list[di
     ]
 
 
-def choose(rows: Sequence[Row]) -> list[Row]:
+def choose(rows: Sequence[KeptGroup]) -> list[KeptGroup]:
     """Up to two groups, latest first: one of each category, unequal rewards preferred.
 
     Equal rewards teach nothing, so such a group is shown only where there is no other.
     """
     ranked = sorted(rows, key=lambda row: len(set(row["rewards"])) < 2)
-    chosen: list[Row] = []
+    chosen: list[KeptGroup] = []
     for row in ranked:
         if row["category"] not in [other["category"] for other in chosen]:
             chosen.append(row)
     return chosen[:GROUPS_PER_STAGE]
 
 
-def _latest(run: Path, stage: str) -> list[Row]:
+def _latest(run: Path, stage: str) -> list[KeptGroup]:
     files = sorted((run / "rollouts").glob(f"{stage}-[0-9]*.parquet"), reverse=True)
-    rows: list[Row] = []
+    rows: list[KeptGroup] = []
     for file in files[:FILES_SEARCHED]:
         try:
             rows += pq.ParquetFile(file).read().to_pylist()
@@ -56,7 +56,7 @@ def _latest(run: Path, stage: str) -> list[Row]:
     return rows
 
 
-def _completions(row: Row) -> list[dict[str, object]]:
+def _completions(row: KeptGroup) -> list[dict[str, object]]:
     """One entry for each different text, best first; the same text says how often it came."""
     places: dict[tuple[str, float, float], list[int]] = {}
     for place, text in enumerate(row["completions"]):
@@ -76,12 +76,12 @@ def _completions(row: Row) -> list[dict[str, object]]:
     ]
 
 
-def _was_cut(row: Row, place: int) -> bool:
+def _was_cut(row: KeptGroup, place: int) -> bool:
     reasons = row.get("finish_reasons") or []
     return place < len(reasons) and reasons[place] == "length"
 
 
-def _anchor_gap(row: Row, place: int) -> float | None:
+def _anchor_gap(row: KeptGroup, place: int) -> float | None:
     """Mean log-probability under the policy minus that under the anchor."""
     anchor = row.get("anchor_logprobs")
     if not anchor or not anchor[place]:
