@@ -35,7 +35,7 @@ from videothinker.data.questions import read_questions, write_questions
 from videothinker.data.stream import QuestionStream
 from videothinker.model.policy import Policy
 from videothinker.report.charts import Series, line_chart
-from videothinker.study.figures import STYLE
+from videothinker.report.markup import element, standing_alone
 from videothinker.types import Question
 
 FRAMES = (8, 16, 32, 48, 64)
@@ -157,20 +157,15 @@ def straightness(points: Points) -> dict[str, float]:
 
 def picture(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Three panels, each a line through its points."""
-    width, height = len(TITLES) * (WIDTH + GAP) + GAP, HEIGHT + GAP
-    parts = [f'<rect class="paper" width="{width}" height="{height}"/>']
+    parts = []
     for place, (name, (x_label, y_label)) in enumerate(TITLES.items()):
         points = tuple((size, one["seconds"]) for size, one in found[name]["points"].items())
-        series = [Series(label=name, points=points, colour=1)]
+        series = [Series(label=name, points=points, colour=2)]
         chart = line_chart(series, x_label=x_label, y_label=y_label, width=WIDTH, height=HEIGHT)
-        at = f'<svg x="{GAP + place * (WIDTH + GAP)}" y="{GAP / 2}"'
-        at += f' width="{WIDTH}" height="{HEIGHT}"'
-        parts.append(chart.replace("<svg", at, 1))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}"'
-        f' role="img" aria-label="cost by frames, group size and questions">'
-        f"<style>{STYLE}</style>{''.join(parts)}</svg>\n"
-    )
+        x = GAP + place * (WIDTH + GAP)
+        parts.append(element("svg", chart, x=x, y=GAP / 2, width=WIDTH, height=HEIGHT))
+    width, height = len(TITLES) * (WIDTH + GAP) + GAP, HEIGHT + GAP
+    return standing_alone(width, height, parts, "cost by frames, group size and questions")
 
 
 def note(text: str) -> None:

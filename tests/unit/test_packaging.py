@@ -215,6 +215,8 @@ def test_the_wheel_holds_the_four_packages_and_nothing_else(tmp_path: Path) -> N
     assert {name.partition("/")[0] for name in names} == set(OWN)
     assert "videothinker/cpu_torch/sitecustomize.py" in names
     assert "videothinker/mini/shipped/model.safetensors" in names
+    report = (file.name for file in (ROOT / "videothinker" / "report").glob("*.[hc][ts]*"))
+    assert {f"videothinker/report/{name}" for name in report} <= set(names)
     packed = {name for name in names if name.endswith(".py")}
     written = {str(p.relative_to(ROOT)) for own in OWN for p in (ROOT / own).rglob("*.py")}
     assert packed == written

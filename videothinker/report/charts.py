@@ -1,21 +1,22 @@
-"""Charts as plain SVG text, coloured by the page's own CSS so that they follow light and dark.
+"""Charts as SVG, coloured by the page's own CSS so that they follow light and dark.
 
-Series colours are the custom properties --s0, --s1, ... of the page; nothing here knows a colour.
 Every chart is drawn at the width it will be shown at, so its letters stay readable on a phone.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 from statistics import fmean
 
-Place = Callable[[float, float], tuple[float, float]]
+from markupsafe import Markup
+
+from videothinker.report.markup import colour, drawing, element, text
+
+Projection = Callable[[float, float], tuple[float, float]]
 """From a value pair to a point of the drawing."""
 
-SERIES_COLOURS = 6
 LABELS_BESIDE_FROM = 600
 """Width from which a row's label has room beside it."""
 ROOM_FOR_PERCENT = 34
@@ -25,6 +26,7 @@ POINTS = 400
 """Of a line; a drawing has no room for more."""
 SMOOTH_FROM = 24
 """Points from which a curve also gets a moving mean; below, the raw line is readable itself."""
+QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,16 +41,11 @@ class Bar:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Dot:
-    """One estimate with its 95% interval, and what guessing would reach, as shares."""
+class Dot(Bar):
+    """A bar's estimate as a row of its own, with what guessing would reach."""
 
-    label: str
-    mean: float
-    low: float
-    high: float
     chance: float | None
     n: int
-    colour: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,11 +81,6 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f}%"
 
 
-def colour(index: int) -> str:
-    """The CSS value of a series colour; further series start again from the first."""
-    return f"var(--s{index % SERIES_COLOURS})"
-
-
 def ticks(low: float, high: float, count: int = 4) -> list[float]:
     """Round numbers, about `count` of them, whose first and last enclose the range."""
     if high <= low:
@@ -114,49 +106,64 @@ def tick_labels(values: Sequence[float]) -> list[str]:
 
 def grouped_bars(
     groups: Sequence[tuple[str, Sequence[Bar]]], width: int, height: int, summary: str
-) -> str:
+) -> Markup:
     """Bars from 0% to 100% with their intervals, one group a title."""
     left, right, top, bottom = 42, 4, 30, 26
-    inner, floor = width - left - right, height - bottom
+    floor = height - bottom
     scale = floor - top
-    parts = []
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        y = floor - share * scale
-        parts.append(
-            f'<line class="grid" x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        )
-        parts.append(_text(left - 6, y + 4, percent(share), "end"))
-    slot = inner / max(len(groups), 1)
+    shelves = [(floor - share * scale, percent(share)) for share in QUARTERS]
+    parts = _shelves(shelves, left, width - right)
+    slot = (width - left - right) / max(len(groups), 1)
     most = max((len(bars) for _, bars in groups), default=1)
     bar_width = min(56.0, slot * 0.84 / max(most, 1))
     for place, (title, bars) in enumerate(groups):
         centre = left + (place + 0.5) * slot
-        parts.append(_text(centre, height - 7, title, "middle", "group"))
+        parts.append(text(centre, height - 7, title, "middle", "group"))
         start = centre - bar_width * len(bars) / 2
         for index, bar in enumerate(bars):
             parts.append(_bar(bar, start + index * bar_width, bar_width, floor, scale))
-    return _svg(width, height, parts, summary)
+    return drawing(width, height, parts, summary)
 
 
-def _bar(bar: Bar, x: float, width: float, floor: float, scale: float) -> str:
+def _shelves(named: Iterable[tuple[float, str]], left: float, right: float) -> list[Markup]:
+    """A line across at each height, its name before it."""
+    parts = []
+    for y, name in named:
+        parts.append(element("line", class_="grid", x1=left, x2=right, y1=y, y2=y))
+        parts.append(text(left - 6, y + 4, name, "end"))
+    return parts
+
+
+def _bar(bar: Bar, x: float, width: float, floor: float, scale: float) -> Markup:
     middle, cap = x + width / 2, min(6.0, width / 5)
     y, low, high = (floor - share * scale for share in (bar.mean, bar.low, bar.high))
     whisker = (
         f"M{middle:.1f} {low:.1f}V{high:.1f}"
         f"M{middle - cap:.1f} {low:.1f}h{2 * cap:.1f}M{middle - cap:.1f} {high:.1f}h{2 * cap:.1f}"
     )
-    title = f"{bar.label}: {percent(bar.mean)} ({percent(bar.low)} to {percent(bar.high)})"
     shown = percent(bar.mean) if width >= ROOM_FOR_PERCENT else f"{100 * bar.mean:.0f}"
-    label = _text(middle, high - 6, shown, "middle", "value") if width >= 18 else ""
-    return (
-        f"<g><title>{escape(title)}</title>"
-        f'<rect x="{x + 1.5:.1f}" y="{y:.1f}" width="{width - 3:.1f}" '
-        f'height="{floor - y:.1f}" rx="2" style="fill:{colour(bar.colour)}"/>'
-        f'<path class="whisker" d="{whisker}"/>{label}</g>'
+    return element(
+        "g",
+        element("title", _told(bar)),
+        element(
+            "rect",
+            x=x + 1.5,
+            y=y,
+            width=width - 3,
+            height=floor - y,
+            rx=2,
+            style=f"fill:{colour(bar.colour)}",
+        ),
+        element("path", class_="whisker", d=whisker),
+        text(middle, high - 6, shown, "middle", "value") if width >= 18 else "",
     )
 
 
-def dot_rows(dots: Sequence[Dot], width: int, summary: str) -> str:
+def _told(bar: Bar) -> str:
+    return f"{bar.label}: {percent(bar.mean)} ({percent(bar.low)} to {percent(bar.high)})"
+
+
+def dot_rows(dots: Sequence[Dot], width: int, summary: str) -> Markup:
     """A row for each estimate from 0% to 100%: dot, interval, and a tick at chance.
 
     Labels stand beside their rows, or above them where the drawing is narrow.
@@ -168,31 +175,34 @@ def dot_rows(dots: Sequence[Dot], width: int, summary: str) -> str:
     scale = width - left - right
     height = top + step * len(dots) + 4
     parts = []
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+    for share in QUARTERS:
         x = left + share * scale
-        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{height - 2}"/>')
-        parts.append(_text(x, 12, percent(share), "middle" if share or beside else "start"))
+        parts.append(element("line", class_="grid", x1=x, x2=x, y1=top, y2=height - 2))
+        parts.append(text(x, 12, percent(share), "middle" if share or beside else "start"))
     for place, dot in enumerate(dots):
         y = top + (place + 0.5) * step + (0 if beside else 8)
         at = (left - 12, y + 4, "end") if beside else (left, y - 13, "start")
         parts.append(_dot(dot, at, left, scale, y))
-        parts.append(_text(width - right + 14, y + 4, percent(dot.mean), "start", "value"))
-        parts.append(_text(width - 2, y + 4, f"n {dot.n:,}", "end"))
-    return _svg(width, height, parts, summary)
+        parts.append(text(width - right + 14, y + 4, percent(dot.mean), "start", "value"))
+        parts.append(text(width - 2, y + 4, f"n {dot.n:,}", "end"))
+    return drawing(width, height, parts, summary)
 
 
-def _dot(dot: Dot, at: tuple[float, float, str], left: float, scale: float, y: float) -> str:
+def _dot(dot: Dot, at: tuple[float, float, str], left: float, scale: float, y: float) -> Markup:
     x, low, high = (left + share * scale for share in (dot.mean, dot.low, dot.high))
-    title = f"{dot.label}: {percent(dot.mean)} ({percent(dot.low)} to {percent(dot.high)})"
-    tick = ""
+    title, tick = _told(dot), ""
     if dot.chance is not None:
         title += f", chance {percent(dot.chance)}"
-        tick = f'<path class="chance" d="M{left + dot.chance * scale:.1f} {y - 7:.1f}v14"/>'
+        guessed = f"M{left + dot.chance * scale:.1f} {y - 7:.1f}v14"
+        tick = element("path", class_="chance", d=guessed)
     name = dot.label if len(dot.label) <= LONGEST_LABEL else dot.label[: LONGEST_LABEL - 1] + "…"
-    return (
-        f"<g><title>{escape(title)}</title>{_text(at[0], at[1], name, at[2], 'row')}{tick}"
-        f'<path class="whisker" d="M{low:.1f} {y:.1f}H{high:.1f}"/>'
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" style="fill:{colour(dot.colour)}"/></g>'
+    return element(
+        "g",
+        element("title", title),
+        text(at[0], at[1], name, at[2], "row"),
+        tick,
+        element("path", class_="whisker", d=f"M{low:.1f} {y:.1f}H{high:.1f}"),
+        element("circle", cx=x, cy=y, r=5, style=f"fill:{colour(dot.colour)}"),
     )
 
 
@@ -204,14 +214,14 @@ def line_chart(
     share: bool = False,
     width: int = 300,
     height: int = 200,
-) -> str:
+) -> Markup:
     """Lines over a common pair of axes; share fixes the range to 0% .. 100%."""
     drawn = [one for one in series if one.points]
     xs = [x for one in drawn for x, _ in one.points]
     ys = [y for one in drawn for _, y in one.points]
     if not xs:
-        return ""
-    y_ticks = [0.0, 0.25, 0.5, 0.75, 1.0] if share else ticks(min(ys), max(ys))
+        return Markup()
+    y_ticks = list(QUARTERS) if share else ticks(min(ys), max(ys))
     y_names = [percent(tick) for tick in y_ticks] if share else tick_labels(y_ticks)
     left, right, top, bottom = 14 + 6.2 * max(map(len, y_names)), 10, 22, 34
     x_low, x_high = min(xs), max(max(xs), min(xs) + 1)
@@ -223,39 +233,42 @@ def line_chart(
             height - bottom - top
         )
 
-    parts = [_text(4, 12, y_label, "start")]
-    for tick, name in zip(y_ticks, y_names, strict=True):
-        y = at(x_low, tick)[1]
-        parts.append(
-            f'<line class="grid" x1="{left:.1f}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        )
-        parts.append(_text(left - 6, y + 4, name, "end"))
+    heights = [at(x_low, tick)[1] for tick in y_ticks]
+    parts = [text(4, 12, y_label, "start")]
+    parts += _shelves(zip(heights, y_names, strict=True), left, width - right)
     for tick in _whole_ticks(x_low, x_high):
-        parts.append(_text(at(tick, y_ticks[0])[0], height - bottom + 15, f"{tick:,.0f}", "middle"))
-    parts.append(_text(width - right, height - 4, x_label, "end"))
-    for one in drawn:
-        parts.append(_line(one, at))
-    return _svg(width, height, parts, f"{y_label} by {x_label}")
+        parts.append(text(at(tick, y_ticks[0])[0], height - bottom + 15, f"{tick:,.0f}", "middle"))
+    parts.append(text(width - right, height - 4, x_label, "end"))
+    parts += [part for one in drawn for part in _line(one, at)]
+    return drawing(width, height, parts, f"{y_label} by {x_label}")
 
 
-def _line(series: Series, at: Place) -> str:
-    stroke = f"stroke:{colour(series.colour)}"
-    title = f"<title>{escape(series.label)}</title>"
-    points, line = thinned(series.points), '<polyline class="line'
+def _line(series: Series, at: Projection) -> list[Markup]:
+    """The raw line, and a smooth one over it where there are points enough; a dot for one."""
+    own, title = colour(series.colour), element("title", series.label)
+    points = thinned(series.points)
     if len(points) == 1:
         x, y = at(*points[0])
-        fill = f"fill:{colour(series.colour)}"
-        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" style="{fill}">{title}</circle>'
-    if len(points) < SMOOTH_FROM:
-        return f'{line}" points="{_path(points, at)}" style="{stroke}">{title}</polyline>'
+        return [element("circle", title, cx=x, cy=y, r=3, style=f"fill:{own}")]
     smooth = moving_mean(points, window=max(5, len(points) // 12))
-    return (
-        f'{line} raw" points="{_path(points, at)}" style="{stroke}"/>'
-        f'{line}" points="{_path(smooth, at)}" style="{stroke}">{title}</polyline>'
-    )
+    lines = [("line raw", points), ("line", smooth)]
+    if len(points) < SMOOTH_FROM:
+        lines = [("line", points)]
+    return [
+        element(
+            "polyline",
+            title if kind == "line" else "",
+            class_=kind,
+            points=" ".join(f"{x:.1f},{y:.1f}" for x, y in (at(*point) for point in places)),
+            style=f"stroke:{own}",
+        )
+        for kind, places in lines
+    ]
 
 
-def stacked_steps(slices: Sequence[Slice], marks: Sequence[Mark], width: int, height: int) -> str:
+def stacked_steps(
+    slices: Sequence[Slice], marks: Sequence[Mark], width: int, height: int
+) -> Markup:
     """A stack of seconds for each step, side by side, with signs above those that have some.
 
     Neighbours are drawn as their mean where there are more than fit. A few that are far longer than
@@ -268,13 +281,9 @@ def stacked_steps(slices: Sequence[Slice], marks: Sequence[Mark], width: int, he
     stacks = [[fmean(p) for p in zip(*(one.parts for one in few), strict=True)] for few in drawn]
     y_ticks = ticks(0.0, _usual(stacks))
     scale, each = (floor - top) / y_ticks[-1], inner / len(drawn)
-    parts = [_text(4, 12, "seconds", "start")]
-    for tick, name in zip(y_ticks, tick_labels(y_ticks), strict=True):
-        y = floor - tick * scale
-        parts.append(
-            f'<line class="grid" x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        )
-        parts.append(_text(left - 6, y + 4, name, "end"))
+    heights = [floor - tick * scale for tick in y_ticks]
+    parts = [text(4, 12, "seconds", "start")]
+    parts += _shelves(zip(heights, tick_labels(y_ticks), strict=True), left, width - right)
     for place, (few, stack) in enumerate(zip(drawn, stacks, strict=True)):
         title = few[0].label + (f" to {few[-1].label}" if len(few) > 1 else "")
         spot = (left + place * each, each, floor, floor - top)
@@ -282,11 +291,9 @@ def stacked_steps(slices: Sequence[Slice], marks: Sequence[Mark], width: int, he
     parts += _borders([few[0].group for few in drawn], left, each, floor)
     for mark in marks:
         x = left + (mark.place // together + 0.5) * each
-        parts.append(
-            f'<path class="sign {mark.kind}" d="M{x:.1f} {top - 6}l-4 -8h8z">'
-            f"<title>{escape(mark.label)}</title></path>"
-        )
-    return _svg(width, height, parts, "seconds of each step by phase")
+        shape, title = f"M{x:.1f} {top - 6}l-4 -8h8z", element("title", mark.label)
+        parts.append(element("path", title, class_=f"sign {mark.kind}", d=shape))
+    return drawing(width, height, parts, "seconds of each step by phase")
 
 
 def _usual(stacks: Sequence[Sequence[float]]) -> float:
@@ -297,21 +304,20 @@ def _usual(stacks: Sequence[Sequence[float]]) -> float:
 
 def _stack(
     stack: Sequence[float], title: str, spot: tuple[float, float, float, float], scale: float
-) -> str:
+) -> Markup:
     x, width, floor, room = spot
-    rects, done = "", 0.0
+    parts, done = [element("title", title)], 0.0
     for place, part in enumerate(stack):
         tall = min(part * scale, room - done)
         if tall > 0:
-            rects += (
-                f'<rect x="{x:.2f}" y="{floor - done - tall:.1f}" width="{width * 0.9:.2f}" '
-                f'height="{tall:.1f}" style="fill:var(--p{place})"/>'
-            )
+            size = {"y": floor - done - tall, "height": tall}
+            fine = {"x": f"{x:.2f}", "width": f"{width * 0.9:.2f}"}  # a step may be 3 wide
+            parts.append(element("rect", **size, **fine, style=f"fill:var(--p{place})"))
         done += max(0.0, tall)
-    return f"<g><title>{escape(title)}</title>{rects}</g>"
+    return element("g", *parts)
 
 
-def _borders(groups: Sequence[str], left: float, each: float, floor: float) -> list[str]:
+def _borders(groups: Sequence[str], left: float, each: float, floor: float) -> list[Markup]:
     """Below each run of equal groups its name, as far as there is room; a line between two."""
     parts, start = [], 0
     for place in range(1, len(groups) + 1):
@@ -319,9 +325,9 @@ def _borders(groups: Sequence[str], left: float, each: float, floor: float) -> l
             continue
         x, wide = left + start * each, (place - start) * each
         if start:
-            parts.append(f'<path class="border" d="M{x:.1f} {floor + 6:.1f}V20"/>')
+            parts.append(element("path", class_="border", d=f"M{x:.1f} {floor + 6:.1f}V20"))
         name = groups[start][: max(1, int(wide / 8))]
-        parts.append(_text(x + wide / 2, floor + 18, name, "middle", "group"))
+        parts.append(text(x + wide / 2, floor + 18, name, "middle", "group"))
         start = place
     return parts
 
@@ -346,19 +352,3 @@ def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 def _whole_ticks(low: float, high: float) -> list[float]:
     """Steps are whole numbers, and so are their ticks; only those inside the range are shown."""
     return [tick for tick in ticks(low, high) if tick == int(tick) and low <= tick <= high]
-
-
-def _path(points: Sequence[tuple[float, float]], at: Place) -> str:
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in (at(*point) for point in points))
-
-
-def _text(x: float, y: float, content: str, anchor: str, kind: str = "") -> str:
-    classes = f' class="{kind}"' if kind else ""
-    return f'<text{classes} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(content)}</text>'
-
-
-def _svg(width: int, height: int, parts: Sequence[str], summary: str) -> str:
-    return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(summary)}">'
-        f"{''.join(parts)}</svg>"
-    )

@@ -1,13 +1,8 @@
-"""One self-contained page about one model on one benchmark, from what `evaluate` left behind.
-
-Category names, questions, completions and reasons come from outside; all of it is escaped before it
-reaches the page.
-"""
+"""One self-contained page about one model on one benchmark, from what `evaluate` left behind."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +11,7 @@ from videothinker.evaluation import scores
 from videothinker.evaluation.compare import TITLES, Diagnosis, Result, Score, label, read_result
 from videothinker.files import atomic_write, read_lines
 from videothinker.report.charts import Dot, dot_rows
-from videothinker.report.style import page
-from videothinker.report.training import chip
+from videothinker.report.markup import colour, render
 from videothinker.types import Question
 
 SHOWN_ANSWERS = 3
@@ -25,22 +19,38 @@ SHOWN_ANSWERS = 3
 SHOWN_REASONS = 200
 MEASURED, GUESSED = 2, 1
 """Colours of a dot and of the tick at chance."""
+Paired = tuple[str, Score | None, Score | None]
+"""A category, and its scores by the reference and by the benchmark's own rule."""
 
 
 def write_evaluation_report(folder: Path) -> Path:
     """Writes FOLDER/report.html beside the result.json it is about, and returns its path."""
     result = read_result(folder)
-    name = f"{label(result.model)} on {TITLES[result.benchmark]}"
-    body = (
-        f'<div class="kicker">VideoThinker, evaluation of {escape(label(result.model))}</div>'
-        + _headline(result)
-        + _diagnosis_section(result)
-        + _category_section(result)
-        + _answers_section(result, read_lines(folder / "answers.jsonl"))
-        + _skipped_section(read_lines(folder / "skipped.jsonl"))
-        + _circumstances(result)
+    diagnosis, questions = result.diagnosis, _questions(result)
+    page = render(
+        "evaluation.html",
+        result=result,
+        model=label(result.model),
+        benchmark=TITLES[result.benchmark],
+        scorings=[("reference", result), ("official", result.official)],
+        verdict=verdict(result),
+        gap=_gap(diagnosis) if diagnosis else "",
+        by_kind=_charts(_scores_of(diagnosis, result)) if diagnosis else None,
+        by_category=_category_charts(result),
+        rows=_rows(result),
+        finer_rows=_paired(result.by_subcategory, result.official.by_subcategory),
+        questions_known=bool(questions),
+        answers=_answers(result, questions, read_lines(folder / "answers.jsonl")),
+        skipped=read_lines(folder / "skipped.jsonl"),
+        shown_reasons=SHOWN_REASONS,
+        circumstances=_circumstances(result).items(),
+        measured=colour(MEASURED),
+        guessed=colour(GUESSED),
+        percent=_percent,
+        points=_points,
+        interval=_interval,
     )
-    atomic_write(folder / "report.html", page(name, body))
+    atomic_write(folder / "report.html", page)
     return folder / "report.html"
 
 
@@ -63,33 +73,8 @@ def verdict(score: Score) -> str:
     return f"That is {', '.join(parts)}." if parts else ""
 
 
-def _headline(result: Result) -> str:
-    title = TITLES[result.benchmark]
-    if result.accuracy is None:
-        return f"<h1>No question of {title} was asked.</h1>"
-    scored = [("reference", result), ("official", result.official)]
-    figures = "; ".join(
-        f"{spoken} scoring {_percent(one.accuracy)} (95% interval {_interval(one)}, n {one.n:,})"
-        for spoken, one in scored
-        if one.accuracy is not None
-    )
-    manner = "directly, without thinking" if result.wording == "direct" else "after thinking"
-    lost = (
-        f" {result.unanswered:,} questions have no answer and count as wrong."
-        if result.unanswered
-        else ""
-    )
-    return (
-        f"<h1>{escape(label(result.model))} answers {_percent(result.accuracy)} of {title} right."
-        f"</h1><p>{escape(verdict(result))}</p>"
-        f'<p class="note">Answered {manner}: {figures}.{lost}</p>'
-    )
-
-
-def _diagnosis_section(result: Result) -> str:
-    diagnosis = result.diagnosis
-    if diagnosis is None:
-        return ""
+def _scores_of(diagnosis: Diagnosis, result: Result) -> dict[str, Score]:
+    """The diagnosis by kind, with what guessing reaches."""
     by_kind = {}
     for kind in scores.KINDS:
         one, category = getattr(diagnosis, kind), result.official.by_category.get(kind)
@@ -101,12 +86,7 @@ def _diagnosis_section(result: Result) -> str:
             chance=category.chance if category else None,
             majority=category.majority if category else None,
         )
-    return (
-        "<h2>Observational and inferential</h2>"
-        f'<p class="note">{_gap(diagnosis)} Observational questions are answered by the video '
-        "alone; inferential ones only by thinking the removal through. Right is a question whose "
-        f"correct letters are named, all of them and no other.</p>{_chart(by_kind)}"
-    )
+    return by_kind
 
 
 def _gap(diagnosis: Diagnosis) -> str:
@@ -117,34 +97,29 @@ def _gap(diagnosis: Diagnosis) -> str:
     return f"Shortcut gap: {points:+.1f} points (95% interval {low:+.1f} to {high:+.1f})."
 
 
-def _category_section(result: Result) -> str:
+def _category_charts(result: Result) -> dict[str, str] | None:
+    """Best first; None where there is but one, or the same is drawn above."""
     ranked = sorted(result.by_category.items(), key=lambda item: -(item[1].accuracy or 0.0))
     drawn_above = result.diagnosis and set(result.by_category) <= set(scores.KINDS)
-    chart = _chart(dict(ranked)) if len(ranked) > 1 and not drawn_above else ""
+    return _charts(dict(ranked)) if len(ranked) > 1 and not drawn_above else None
+
+
+def _rows(result: Result) -> list[Paired]:
     official = result.official
-    rows: list[tuple[str, Score | None, Score | None]] = [("all", result, official)]
+    rows: list[Paired] = [("all", result, official)]
     if official.per_option:
         rows.append(("all, option by option", None, official.per_option))
-    rows += _paired(result.by_category, official.by_category)
-    finer = _paired(result.by_subcategory, official.by_subcategory)
-    details = f"<details><summary>In finer categories</summary>{_table(finer)}</details>"
-    return (
-        f"<h2>By category</h2>{chart}{_table(rows)}{details if finer else ''}"
-        '<p class="note">Percent, with 95% intervals. Reference: the first answer, character for '
-        "character. Official: the benchmark's own rule. Chance: guessing blindly. Majority: always "
-        "the most common answer.</p>"
-    )
+    return rows + _paired(result.by_category, official.by_category)
 
 
-def _paired(
-    reference: Mapping[str, Score], official: Mapping[str, Score]
-) -> list[tuple[str, Score | None, Score | None]]:
+def _paired(reference: Mapping[str, Score], official: Mapping[str, Score]) -> list[Paired]:
     """Every category that either scoring has."""
     names = dict.fromkeys([*reference, *official])
     return [(_named(name), reference.get(name), official.get(name)) for name in names]
 
 
-def _chart(by_kind: Mapping[str, Score]) -> str:
+def _charts(by_kind: Mapping[str, Score]) -> dict[str, str]:
+    """For wide screens and for phones."""
     dots = [
         Dot(
             label=_named(name),
@@ -159,55 +134,22 @@ def _chart(by_kind: Mapping[str, Score]) -> str:
         if one.accuracy is not None
     ]
     summary = "Accuracy: " + "; ".join(f"{dot.label} {_percent(dot.mean)}" for dot in dots)
-    return (
-        f'<div class="legend">{chip("accuracy with 95% interval", MEASURED)}'
-        f"{chip('chance', GUESSED)}</div>"
-        f'<div class="wide">{dot_rows(dots, 980, summary)}</div>'
-        f'<div class="narrow">{dot_rows(dots, 358, summary)}</div>'
-    )
+    return {"wide": dot_rows(dots, 980, summary), "narrow": dot_rows(dots, 358, summary)}
 
 
-def _table(rows: Sequence[tuple[str, Score | None, Score | None]]) -> str:
-    lines = ""
-    for name, reference, other in rows:
-        known = reference or other
-        guesses = (known.chance, known.majority) if known else (None, None)
-        cells = [_cell(reference), _cell(other), *map(_points, guesses)]
-        cells.append(f"{known.n:,}" if known else "-")
-        lines += f"<tr><td>{escape(name)}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
-    titles = ("category", "reference", "official", "chance", "majority", "n")
-    head = "".join(f"<th>{title}</th>" for title in titles)
-    return (
-        f'<div class="scroll"><table class="scores"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{lines}</tbody></table></div>"
-    )
-
-
-def _cell(score: Score | None) -> str:
-    if score is None or score.accuracy is None:
-        return "-"
-    return f"{_points(score.accuracy)}<small>{_interval(score)}</small>"
-
-
-def _answers_section(result: Result, lines: Sequence[Mapping[str, Any]]) -> str:
+def _answers(
+    result: Result, questions: Mapping[str, Question], lines: Sequence[Mapping[str, Any]]
+) -> list[dict[str, object]]:
     """The first right and wrong answers of the file, so that nobody picked them."""
-    questions = _questions(result)
-    chosen: dict[bool | None, list[str]] = {}
+    chosen: dict[bool | None, list[dict[str, object]]] = {True: [], False: [], None: []}
     for line in lines:
         question = questions.get(line["id"])
         right = _is_right(result, question, line["completion"]) if question else None
-        cards = chosen.setdefault(right, [])
-        if len(cards) < SHOWN_ANSWERS:
-            cards.append(_card(str(line["id"]), str(line["completion"]), question, right))
-    cards = [card for right in (True, False, None) for card in chosen.get(right, [])]
-    if not cards:
-        return ""
-    note = (
-        "The first ones of answers.jsonl that the reference scoring calls right and wrong."
-        if questions
-        else "The first ones of answers.jsonl. Their file of questions is not readable from here."
-    )
-    return f'<h2>Some answers</h2><p class="note">{note}</p>{"".join(cards)}'
+        if len(chosen[right]) < SHOWN_ANSWERS:
+            completion = str(line["completion"])
+            shown = {"id": line["id"], "completion": completion, "right": right}
+            chosen[right].append({**shown, "question": question})
+    return [one for some in chosen.values() for one in some]
 
 
 def _questions(result: Result) -> dict[str, Question]:
@@ -227,43 +169,8 @@ def _is_right(result: Result, question: Question, completion: str) -> bool | Non
     return None if accuracy is None else bool(accuracy)
 
 
-def _card(name: str, completion: str, question: Question | None, right: bool | None) -> str:
-    kind, spoken = {True: (" good", "right"), False: (" bad", "wrong"), None: ("", "answer")}[right]
-    asked = ""
-    if question:
-        correct = question.answer.split(",")
-        options = "".join(
-            f'<li class="right">{escape(letter)}. {escape(text)} &#10003;</li>'
-            if letter in correct
-            else f"<li>{escape(letter)}. {escape(text)}</li>"
-            for letter, text in question.options
-        )
-        asked = f'<p class="question">{escape(question.text)}</p><ol class="options">{options}</ol>'
-    return (
-        f'<article class="group-card"><div class="kicker">{escape(name)}</div>{asked}'
-        f'<div class="completion{kind}"><header><b>{spoken}</b></header>'
-        f"<p>{escape(completion)}</p></div></article>"
-    )
-
-
-def _skipped_section(lines: Sequence[Mapping[str, Any]]) -> str:
-    if not lines:
-        return ""
-    rows = "".join(
-        f"<tr><td>{escape(str(line.get('question_id')))}</td>"
-        f"<td>{escape(str(line.get('reason')))}</td></tr>"
-        for line in lines[:SHOWN_REASONS]
-    )
-    more = len(lines) - SHOWN_REASONS
-    rest = f'<p class="note">{more:,} more are in skipped.jsonl.</p>' if more > 0 else ""
-    return (
-        f'<h2>Left out</h2><p class="note">{len(lines):,} questions could not be asked.</p>'
-        f'<table class="lineage"><tbody>{rows}</tbody></table>{rest}'
-    )
-
-
-def _circumstances(result: Result) -> str:
-    rows = {
+def _circumstances(result: Result) -> dict[str, str]:
+    return {
         "model": result.model,
         "digest": result.digest,
         "benchmark": result.benchmark,
@@ -272,11 +179,6 @@ def _circumstances(result: Result) -> str:
         "frames": f"at most {result.frames}",
         "video": ", ".join(f"{key} {value}" for key, value in result.video.items()),
     }
-    cells = "".join(
-        f"<tr><td>{key}</td><td><code>{escape(value)}</code></td></tr>"
-        for key, value in rows.items()
-    )
-    return f'<h2>How it was asked</h2><table class="lineage"><tbody>{cells}</tbody></table>'
 
 
 def _named(category: str) -> str:

@@ -1,7 +1,8 @@
-"""What a run's models answered to the validation questions, sorted by who was right.
+"""What a run's models answered to the same validation questions, sorted by who was right.
 
-An outcome is one way in which a question can come out: which models get it right, which do not.
-Examples are chosen by how common their outcome is, so that nobody picks them.
+How a question comes out, its outcome, is a pattern: which models get it right, which do not.
+Examples are chosen by how common their pattern is, so that nobody picks them. A page shows the
+patterns as a table and the examples with their clips, a terminal one example in words.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from videothinker.data.questions import read_questions
 from videothinker.errors import InputError
 from videothinker.method.rewards import STRICT_LAYOUT, answer_text, soft_accuracy
 from videothinker.report.charts import percent
-from videothinker.report.results import NEEDS
+from videothinker.report.results import KIND_TITLES, NEEDS
+from videothinker.report.stills import Pictures
 from videothinker.run.answers import NAME, read_answers
 from videothinker.status.snapshot import Snapshot, read_snapshot, records, whole
 from videothinker.terminal_text import clip, text_table, visible
@@ -27,10 +29,12 @@ WIDTH = 120
 KINDS_SHOWN = 2
 EXAMPLES = 3
 """Of each kind."""
+ROWS = 6
+"""Patterns of a kind that are listed one by one, besides those of which a clip is shown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
+class AnswerSheet:
     """The validation questions, and every model's sampled answer to them."""
 
     questions: tuple[Question, ...]
@@ -46,7 +50,7 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class Pattern:
     """The questions of one kind that came out alike."""
 
     kind: str
@@ -63,13 +67,84 @@ class Outcome:
         return len(set(self.right)) == 1
 
     @property
+    def count(self) -> int:
+        """Questions that came out like this."""
+        return len(self.questions)
+
+    @property
     def share(self) -> str:
         """How common this is, in words."""
-        count = len(self.questions)
-        return f"{count} of {self.of} ({percent(count / self.of)})"
+        return f"{self.count} of {self.of} ({percent(self.count / self.of)})"
 
 
-def read_asked(run: Snapshot) -> Asked | None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """An example on a page."""
+
+    pattern: Pattern
+    title: str
+    """Of its kind."""
+    stills: Sequence[str]
+    replies: Sequence[tuple[str, bool, str, str | None]]
+    """Of each model: its name, whether it is right, its thinking, and its answer, None where the
+    question was left out."""
+
+    @property
+    def question(self) -> Question:
+        """The first that came out like this."""
+        return self.pattern.questions[0]
+
+
+def answers_part(run: Snapshot, pictures: Pictures) -> dict[str, object] | None:
+    """How often which models were right, and a few clips with what each model said, for the page.
+
+    None where no answers are kept; only `unread`, a sentence, where their questions are gone.
+    """
+    try:
+        sheet = read_sheet(run)
+    except InputError as error:
+        return {"unread": f"Answers are kept, but {error}"}
+    if sheet is None:
+        return None
+    found = outcomes(sheet)
+    chosen = [one for ranked in found.values() for one in examples(ranked)]
+    return {
+        "unread": "",
+        "sheet": sheet,
+        "kinds": [(_kind(kind), *_listed(ranked, chosen)) for kind, ranked in found.items()],
+        "chosen": chosen,
+        "examples_of_a_kind": EXAMPLES,
+        "kinds_left_out": len({one.category for one in sheet.questions} - set(found)),
+        "shown": [_shown(sheet, one, pictures) for one in chosen],
+    }
+
+
+def _listed(
+    ranked: Sequence[Pattern], chosen: Sequence[Pattern]
+) -> tuple[list[Pattern], list[Pattern]]:
+    """Those that get a row of their own, and the rest."""
+    listed = [one for place, one in enumerate(ranked) if place < ROWS or one in chosen]
+    return listed, [one for one in ranked if one not in listed]
+
+
+def _shown(sheet: AnswerSheet, pattern: Pattern, pictures: Pictures) -> Shown:
+    question = pattern.questions[0]
+    replies = []
+    for model, said in sheet.said.items():
+        completion = said.get(question.id)
+        thinking, answer = ("", None) if completion is None else parts(completion)
+        replies.append((model, sheet.right(model, question), thinking, answer))
+    stills = pictures(question.video, question.start, question.end)
+    return Shown(pattern=pattern, title=_kind(pattern.kind), stills=stills, replies=replies)
+
+
+def _kind(kind: str) -> str:
+    """A kind of question as a title."""
+    words = KIND_TITLES.get(kind)
+    return f"{words.capitalize()} ({kind})" if words else kind or "All questions"
+
+
+def read_sheet(run: Snapshot) -> AnswerSheet | None:
     """What the models have answered so far; None where nothing is kept.
 
     InputError where answers are kept and their questions cannot be read.
@@ -85,21 +160,21 @@ def read_asked(run: Snapshot) -> Asked | None:
     questions = questions[: whole(data.get("validation_questions")) or None]
     answered = set().union(*said.values())
     usable = tuple(one for one in questions if one.answer and one.id in answered)
-    return Asked(questions=usable, said=said) if usable else None
+    return AnswerSheet(questions=usable, said=said) if usable else None
 
 
-def outcomes(asked: Asked) -> dict[str, list[Outcome]]:
+def outcomes(sheet: AnswerSheet) -> dict[str, list[Pattern]]:
     """By kind, the commonest first; equally common ones in the order of their first questions.
 
     Only some kinds: inferential, observational, then those with most questions.
     """
-    sizes = Counter(question.category for question in asked.questions)
+    sizes = Counter(question.category for question in sheet.questions)
     order = [*NEEDS, *(kind for kind, _ in sizes.most_common())]
     kinds = [kind for kind in dict.fromkeys(order) if kind in sizes][:KINDS_SHOWN]
-    return {kind: _outcomes(asked, kind, sizes[kind]) for kind in kinds}
+    return {kind: _patterns(sheet, kind, sizes[kind]) for kind in kinds}
 
 
-def examples(ranked: Sequence[Outcome]) -> list[Outcome]:
+def examples(ranked: Sequence[Pattern]) -> list[Pattern]:
     """Up to EXAMPLES of one kind, the commonest first: one on which the models agree, the others
     such on which they do not, each the commonest of its sort; where a sort has too few, the next
     commonest of the other.
@@ -119,17 +194,17 @@ def parts(completion: str) -> tuple[str, str]:
     return match.group(1).strip(), answer_text(completion)
 
 
-def _outcomes(asked: Asked, kind: str, of: int) -> list[Outcome]:
+def _patterns(sheet: AnswerSheet, kind: str, of: int) -> list[Pattern]:
     found: dict[tuple[bool, ...], list[Question]] = {}
-    for question in asked.questions:
+    for question in sheet.questions:
         if question.category == kind:
-            right = tuple(asked.right(model, question) for model in asked.said)
+            right = tuple(sheet.right(model, question) for model in sheet.said)
             found.setdefault(right, []).append(question)
     made = [
-        Outcome(kind=kind, of=of, right=right, questions=tuple(questions))
+        Pattern(kind=kind, of=of, right=right, questions=tuple(questions))
         for right, questions in found.items()
     ]
-    return sorted(made, key=lambda outcome: -len(outcome.questions))
+    return sorted(made, key=lambda pattern: -pattern.count)
 
 
 def _completions(folder: Path) -> dict[str, str]:
@@ -142,37 +217,37 @@ def _completions(folder: Path) -> dict[str, str]:
 
 
 def example(run: Path) -> str:
-    """The first question of the commonest outcome on which the models differ, inferential where
-    there are such; empty where no answers are kept, or no models differ.
+    """For a terminal: the first question of the commonest outcome on which the models differ,
+    inferential where there are such; empty where no answers are kept, or no models differ.
     """
     try:
-        asked = read_asked(read_snapshot(run))
+        sheet = read_sheet(read_snapshot(run))
     except InputError:  # an example is no result: what ends with it has not failed without it
         return ""
-    ranked = next(iter(outcomes(asked).values())) if asked else []
-    outcome = next((one for one in ranked if not one.agreed), None)
-    return "" if asked is None or outcome is None else _told(asked, outcome)
+    ranked = next(iter(outcomes(sheet).values())) if sheet else []
+    pattern = next((one for one in ranked if not one.agreed), None)
+    return "" if sheet is None or pattern is None else _told(sheet, pattern)
 
 
-def _told(asked: Asked, outcome: Outcome) -> str:
-    question = outcome.questions[0]
+def _told(sheet: AnswerSheet, pattern: Pattern) -> str:
+    question = pattern.questions[0]
     by_reply: dict[str, list[str]] = {}
-    for model in asked.said:
-        by_reply.setdefault(_reply(asked, model, question), []).append(model)
+    for model in sheet.said:
+        by_reply.setdefault(_reply(sheet, model, question), []).append(model)
     answers = text_table([[f"  {', '.join(models)}", reply] for reply, models in by_reply.items()])
-    which = f"questions that {NEEDS[outcome.kind]}" if outcome.kind in NEEDS else "questions"
+    which = f"questions that {NEEDS[pattern.kind]}" if pattern.kind in NEEDS else "questions"
     lines = [
-        f"The models' commonest difference, {outcome.share} of the {which}:",
+        f"The models' commonest difference, {pattern.share} of the {which}:",
         visible(f"{question.text} Right: {_solution(question)}"),
         *answers.split("\n"),
     ]
     return "\n".join(clip(line, WIDTH) for line in lines)
 
 
-def _reply(asked: Asked, model: str, question: Question) -> str:
+def _reply(sheet: AnswerSheet, model: str, question: Question) -> str:
     """What a model said, after whether that is right."""
-    thinking, answer = parts(asked.said[model].get(question.id, ""))
-    verdict = "right" if asked.right(model, question) else "wrong"
+    thinking, answer = parts(sheet.said[model].get(question.id, ""))
+    verdict = "right" if sheet.right(model, question) else "wrong"
     return f"{verdict}, {answer}: {thinking}" if thinking else f"{verdict}: {answer or '-'}"
 
 

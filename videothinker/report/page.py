@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +16,21 @@ from pydantic import ValidationError
 
 from videothinker.config.settings import DataConfig, VideoConfig
 from videothinker.files import atomic_write
-from videothinker.report.answers import answers_section
-from videothinker.report.groups import Pictures, groups_section
+from videothinker.report.groups import groups_part
+from videothinker.report.markup import render
+from videothinker.report.outcomes import answers_part
 from videothinker.report.results import (
     claim,
     evaluated,
     lead,
-    results_section,
+    results_part,
     results_table,
+    spoken,
     verdict,
 )
-from videothinker.report.stills import Stills
-from videothinker.report.style import page
-from videothinker.report.timeline import mishaps_section, timeline_section
-from videothinker.report.training import training_section
+from videothinker.report.stills import Pictures, Stills
+from videothinker.report.timeline import mishaps_part, timeline_part
+from videothinker.report.training import training_part
 from videothinker.status.life import Life, life
 from videothinker.status.snapshot import Line, Snapshot, number, read_snapshot, records
 
@@ -46,36 +46,39 @@ def write_report(run: Path) -> Path:
     names = dict.fromkeys(["base", *made, *stages])
     colours = {name: place for place, name in enumerate(names)}
     with _pictures(snapshot.config) as pictures:
-        answers = answers_section(snapshot, pictures, colours)
-        groups = groups_section(snapshot.path, stages[::-1], pictures)
-    body = (
-        _head(snapshot, models)
-        + results_section(models, colours)
-        + answers
-        + groups
-        + training_section(snapshot.metrics, colours)
-        + timeline_section(snapshot)
-        + mishaps_section(snapshot)
-        + _lineage_section(snapshot)
+        answers = answers_part(snapshot, pictures)
+        groups = groups_part(snapshot.path, stages[::-1], pictures)
+    page = render(
+        "page.html",
+        title=snapshot.name,
+        colours=colours,
+        spoken=spoken,
+        head=_head(snapshot, models),
+        results=results_part(models, colours),
+        answers=answers,
+        groups=groups,
+        training=training_part(snapshot.metrics, colours),
+        timeline=timeline_part(snapshot),
+        mishaps=mishaps_part(snapshot),
+        origins=_origins(snapshot.summary),
+        configuration=_configuration(snapshot),
     )
     target = snapshot.path / "report.html"
-    atomic_write(target, page(snapshot.name, body))
+    atomic_write(target, page)
     return target
 
 
-def _head(run: Snapshot, models: list[Mapping[str, Any]]) -> str:
+def _head(run: Snapshot, models: list[Mapping[str, Any]]) -> dict[str, str]:
     """What a reader sees first: what happened, and whether it has ended."""
     state = life(run)
-    headline = claim(models) or _so_far(run, state)
     written = f"page written {_moment(run.now)}"
-    kicker = f"VideoThinker, run {run.name}: {state.words}{_progress(run, state)}; {written}"
-    paragraph, doubt = lead(run, models), verdict(models)
-    return (
-        f'<div class="kicker">{escape(kicker)}</div><h1>{escape(headline)}</h1>'
-        + (f'<p class="lead">{escape(paragraph)}</p>' if paragraph else "")
-        + (f'<p class="note">{escape(doubt)}</p>' if doubt else "")
-        + (f'<p class="alert">{escape(state.remark)}</p>' if state.remark else "")
-    )
+    return {
+        "kicker": f"VideoThinker, run {run.name}: {state.words}{_progress(run, state)}; {written}",
+        "headline": claim(models) or _so_far(run, state),
+        "lead": lead(run, models),
+        "doubt": verdict(models),
+        "remark": state.remark,
+    }
 
 
 def _progress(run: Snapshot, state: Life) -> str:
@@ -106,16 +109,15 @@ def _pictures(config: Line) -> Iterator[Pictures]:
         data = DataConfig.model_validate(config.get("data"))
         video = VideoConfig.model_validate(config.get("video") or {})
     except ValidationError:
-        yield lambda _: []
+        yield lambda *_: []
         return
     with closing(Stills(data, video)) as stills:
         yield stills.of
 
 
-def _lineage_section(run: Snapshot) -> str:
-    summary = run.summary
-    rows = [("started", _moment(summary.get("started")))]
-    rows += [("finished", _moment(summary.get("finished")))]
+def _origins(summary: Line) -> list[tuple[str, str]]:
+    """Times, models and stages by what they came from."""
+    rows = [(name, _moment(summary.get(name))) for name in ("started", "finished")]
     for model in records(summary.get("models")):
         rows.append((f"model {model.get('name')}", _identity(model)))
     for stage in records(summary.get("stages")):
@@ -123,21 +125,12 @@ def _lineage_section(run: Snapshot) -> str:
         rows.append((f"stage {stage.get('name')}", f"{stage.get('steps')} steps, {kl or 'no KL'}"))
         if stage.get("anchor"):
             rows.append((f"anchor of {stage.get('name')}", _identity(stage["anchor"])))
-    cells = "".join(
-        f"<tr><td>{escape(str(key))}</td><td><code>{escape(value)}</code></td></tr>"
-        for key, value in rows
-        if value
-    )
-    return (
-        '<h2>Where it comes from</h2><p class="note">Models and data by path and content.</p>'
-        f'<table class="lineage"><tbody>{cells}</tbody></table>{_configuration(run)}'
-    )
+    return [(name, value) for name, value in rows if value]
 
 
 def _configuration(run: Snapshot) -> str:
     file = run.path / "config.yaml"
-    text = file.read_text(errors="replace") if file.is_file() else ""
-    return f"<details><summary>Full configuration</summary><pre>{escape(text)}</pre></details>"
+    return file.read_text(errors="replace") if file.is_file() else ""
 
 
 def _identity(artifact: Mapping[str, Any]) -> str:

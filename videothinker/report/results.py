@@ -5,18 +5,17 @@ chart and a table.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from videothinker.evaluation.intervals import difference
 from videothinker.report.charts import Bar, grouped_bars, percent
-from videothinker.report.training import chip
 from videothinker.status.snapshot import Snapshot, number, records
 from videothinker.terminal_text import text_table
 
 Model = Mapping[str, Any]
 
 KINDS = ("observational", "inferential", "overall")
+SHOWN = (*KINDS, "format")
 CONTROL = "grpo"
 """Name of a stage that trains without a divergence term, for comparison."""
 SPOKEN = {"base": "base model", "bias": "bias model", "cdpo": "CDPO", "grpo": "GRPO"}
@@ -50,7 +49,8 @@ def claim(models: Sequence[Model]) -> str:
     moves = [move for kind in NEEDS if (move := _move(first, final, kind))]
     if not moves:
         return f"{_title(final)} was evaluated on no observational or inferential question."
-    moves[0] = moves[0].replace("right before,", f"right before {spoken(final)} training,")
+    training = f"right before {spoken(final['name'])} training,"
+    moves[0] = moves[0].replace("right before,", training)
     return " ".join(moves)
 
 
@@ -82,9 +82,9 @@ def verdict(models: Sequence[Model]) -> str:
     return f"How sure that is: {'; '.join(told)}. Another training run may come out differently."
 
 
-def spoken(model: Model) -> str:
+def spoken(name: str) -> str:
     """A model's name as a sentence uses it."""
-    return SPOKEN.get(model["name"], str(model["name"]))
+    return SPOKEN.get(name, str(name))
 
 
 def results_table(models: Sequence[Model]) -> str:
@@ -100,7 +100,7 @@ def results_table(models: Sequence[Model]) -> str:
 
 
 def _title(model: Model) -> str:
-    name = spoken(model)
+    name = spoken(model["name"])
     return name[0].upper() + name[1:]
 
 
@@ -164,33 +164,28 @@ def _cell(estimate: Mapping[str, Any] | None) -> str:
     return f"{mean:.1f} [{low:.1f}, {high:.1f}]"
 
 
-def results_section(models: Sequence[Model], colours: Mapping[str, int]) -> str:
-    """Accuracy of every model by kind of question, with its interval."""
+def results_part(models: Sequence[Model], colours: Mapping[str, int]) -> dict[str, object] | None:
+    """Accuracy of every model by kind of question, with its interval; None before there is one."""
     if not models:
-        return ""
-    kinds = (*NEEDS, "overall")
-    counts = [(kind, (models[-1]["evaluation"].get(kind) or {}).get("n", 0)) for kind in kinds]
+        return None
+    sizes = {kind: (models[-1]["evaluation"].get(kind) or {}).get("n", 0) for kind in KINDS}
     groups = [
         (
             KIND_TITLES[kind],
             [bar for model in models if (bar := _bar(model, kind, colours[model["name"]]))],
         )
-        for kind, count in counts
-        if count
+        for kind in (*NEEDS, "overall")
+        if sizes[kind]
     ]
     summary = "Accuracy by kind of question and model: " + results_table(models)
-    legend = "".join(chip(spoken(model), colours[model["name"]]) for model in models)
-    sizes = dict(counts)
-    return (
-        f'<div class="legend">{legend}</div>'
-        f'<div class="wide">{grouped_bars(groups, 980, 330, summary)}</div>'
-        f'<div class="narrow">{grouped_bars(groups, 358, 270, summary)}</div>'
-        f'<p class="note">Only looking ("observational", {sizes["observational"]} questions): the '
-        f'video shows the answer. Thinking ("inferential", {sizes["inferential"]} questions): what '
-        "is asked is not in the video and has to be thought through. Bars are shares of questions "
-        "answered with exactly the correct letters, with 95% Wilson intervals.</p>"
-        f"{_html_table(models)}"
-    )
+    return {
+        "models": [model["name"] for model in models],
+        "wide": grouped_bars(groups, 980, 330, summary),
+        "narrow": grouped_bars(groups, 358, 270, summary),
+        "sizes": sizes,
+        "columns": SHOWN,
+        "rows": [_row(model) for model in models],
+    }
 
 
 def _bar(model: Model, kind: str, index: int) -> Bar | None:
@@ -198,7 +193,7 @@ def _bar(model: Model, kind: str, index: int) -> Bar | None:
     if estimate.get("mean") is None:
         return None
     return Bar(
-        label=f"{spoken(model)}, {kind}",
+        label=f"{spoken(model['name'])}, {kind}",
         mean=estimate["mean"],
         low=estimate["low"],
         high=estimate["high"],
@@ -206,24 +201,13 @@ def _bar(model: Model, kind: str, index: int) -> Bar | None:
     )
 
 
-def _html_table(models: Sequence[Model]) -> str:
-    columns = (*KINDS, "format")
-    head = "".join(f"<th>{column}</th>" for column in ("model", *columns, "gap"))
-    rows = ""
-    for model in models:
-        evaluation = model["evaluation"]
-        cells = "".join(f"<td>{_html_cell(evaluation.get(column))}</td>" for column in columns)
-        gap = number(evaluation.get("shortcut_gap"))
-        shown = "-" if gap is None else f"{100 * gap:+.1f}"
-        rows += f"<tr><td>{escape(spoken(model))}</td>{cells}<td>{shown}</td></tr>"
-    return (
-        '<div class="scroll"><table class="results">'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-        '<p class="note">Percent. Gap: observational minus inferential, the shortcut gap.</p>'
-    )
-
-
-def _html_cell(estimate: Mapping[str, Any] | None) -> str:
-    mean, _, interval = _cell(estimate).partition(" ")
-    bounds = interval.strip("[]").replace(", ", " to ")
-    return f"{mean}<small>{bounds}</small>" if bounds else mean
+def _row(model: Model) -> dict[str, object]:
+    """A model's means and intervals in percent, and its shortcut gap."""
+    evaluation = model["evaluation"]
+    cells = [_cell(evaluation.get(column)).partition(" ") for column in SHOWN]
+    gap = number(evaluation.get("shortcut_gap"))
+    return {
+        "name": model["name"],
+        "cells": [(mean, bounds.strip("[]").replace(", ", " to ")) for mean, _, bounds in cells],
+        "gap": "-" if gap is None else f"{100 * gap:+.1f}",
+    }

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
-import struct
 import tempfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +15,9 @@ from videothinker.config.settings import DataConfig, VideoConfig
 from videothinker.errors import InputError, VideoThinkerError
 from videothinker.video.clips import ClipStore
 from videothinker.video.files import path_of
+
+Pictures = Callable[[str, float | None, float | None], list[str]]
+"""Stills of a video from a start to an end, as data: URIs; none where it cannot be read."""
 
 WIDTH = 200
 """Stills are thinned to whole fractions of their size, down to about this width."""
@@ -40,11 +40,11 @@ class Stills:
         self._own = tempfile.TemporaryDirectory(prefix="videothinker-stills-")
         self._clips = self._store(data, video)
 
-    def of(self, asked: Mapping[str, Any]) -> list[str]:
+    def of(self, video: str, start: float | None, end: float | None) -> list[str]:
         """JPEG data: URIs of the frames that the model saw of a question's video."""
         try:
-            path = path_of(self._videos, asked["video"])  # it may lead out: somebody has written it
-            frames = self._clips.get(path, asked.get("start"), asked.get("end")).frames
+            path = path_of(self._videos, video)  # it may lead out: somebody has written it
+            frames = self._clips.get(path, start, end).frames
         except VideoThinkerError:
             return []
         pixels = frames.transpose(0, 2, 3, 1)
@@ -72,23 +72,3 @@ def _uri(frame: np.ndarray) -> str:
     file = io.BytesIO()
     Image.fromarray(frame).save(file, "JPEG", quality=QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
-
-
-def png(pixels: np.ndarray) -> bytes:
-    """[height, width, 3] uint8 as a PNG file.
-
-    Each row is stored as its difference from the row above, which halves the size of a video frame.
-    """
-    height, width, _ = pixels.shape
-    rows = pixels.reshape(height, width * 3)
-    above = np.vstack([np.zeros((1, width * 3), np.uint8), rows[:-1]])
-    filtered = np.hstack([np.full((height, 1), 2, np.uint8), rows - above])
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    data = zlib.compress(filtered.tobytes(), 9)
-    chunks = ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, content) for kind, content in chunks)
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    checksum = zlib.crc32(kind + content)
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)

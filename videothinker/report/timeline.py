@@ -1,7 +1,4 @@
-"""The report's part about time and mishaps: each step's phases, who was lost, what was left out.
-
-Reasons come from outside; all of it is escaped before it reaches the page.
-"""
+"""The report's part about time and mishaps: each step's phases, who was lost, what was left out."""
 
 from __future__ import annotations
 
@@ -10,13 +7,10 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from statistics import fmean
-from typing import Any
 
 from videothinker.progress import duration
 from videothinker.report.charts import Mark, Slice, stacked_steps
-from videothinker.report.training import chip
 from videothinker.status.snapshot import Line, Snapshot, number
 from videothinker.status.speed import step_seconds
 
@@ -43,33 +37,38 @@ class Happening:
     """lost: seconds until its replacement had started."""
 
 
-def timeline_section(run: Snapshot) -> str:
-    """Seconds of each step by phase over the whole run, with what happened to its processes."""
+def timeline_part(run: Snapshot) -> dict[str, object] | None:
+    """Seconds of each step by phase over the whole run, with what happened to its processes; None
+    where no step has a time.
+    """
     lines = [line for line in run.metrics if step_seconds(line)]
     if not lines:
-        return ""
+        return None
     ends = _ends(lines)
     marks = _marks(happenings(run.events, ends), lines, ends)
     slices = [Slice(label=_label(line), group=line["stage"], parts=_parts(line)) for line in lines]
-    drawn = "".join(
-        f'<div class="{kind}">{stacked_steps(slices, marks, width, height)}</div>'
-        for kind, width, height in (("wide", 980, 270), ("narrow", 358, 240))
-    )
-    legend = "".join(chip(phase, place, "p") for place, phase in enumerate(PHASES))
     kinds = dict.fromkeys(mark.kind for mark in marks)
-    signs = "".join(f'<span class="sign {kind}">{TELLING[kind]}</span>' for kind in kinds)
-    return (
-        "<h2>Where the time went</h2>"
-        '<p class="note">Seconds of each step, in the order of the run. Samples are waited for '
-        "while questions are prepared, answered and scored.</p>"
-        f'<div class="legend">{legend}{signs}</div>{drawn}{_stages(lines)}'
-    )
+    return {
+        "phases": PHASES,
+        "signs": [(kind, TELLING[kind]) for kind in kinds],
+        "wide": stacked_steps(slices, marks, 980, 270),
+        "narrow": stacked_steps(slices, marks, 358, 240),
+        "stages": _stages(lines),
+    }
 
 
-def mishaps_section(run: Snapshot) -> str:
+def mishaps_part(run: Snapshot) -> dict[str, object]:
     """Processes that were lost, and samples that were left out, each with its reason."""
     losses = [event for event in happenings(run.events, ()) if event.kind == "lost"]
-    return f"<h2>What went wrong</h2>{_losses(losses, run.metrics)}{_left_out(run.skipped)}"
+    roles = Counter(loss.process.rpartition("-")[0] for loss in losses)
+    ends = _ends(run.metrics)
+    return {
+        "roles": ", ".join(f"{count} {role}" for role, count in roles.most_common()),
+        "losses": [_loss(loss, run.metrics, ends) for loss in losses[:LISTED]],
+        "more_losses_than": LISTED if len(losses) > LISTED else 0,
+        "left_out": len(run.skipped),
+        "reasons": _reasons(run.skipped),
+    }
 
 
 def happenings(events: Sequence[Line], ends: Sequence[float]) -> list[Happening]:
@@ -166,22 +165,23 @@ def _parts(line: Line) -> tuple[float, ...]:
     return (*known, max(0.0, step_seconds(line) - sum(known)))
 
 
-def _stages(lines: Sequence[Line]) -> str:
-    """The means of each stage in words."""
-    rows = ""
+def _stages(lines: Sequence[Line]) -> list[dict[str, object]]:
+    """The means of each stage, and in words what they consist of."""
+    found = []
     for stage in dict.fromkeys(line["stage"] for line in lines):
         own = [line for line in lines if line["stage"] == stage]
-        total = fmean(step_seconds(line) for line in own)
         means = [fmean(parts) for parts in zip(*map(_parts, own), strict=True)]
         inside = [fmean(_phase(line, name) for line in own) for name in INSIDE]
-        told = "; meanwhile elsewhere ".join(
-            filter(None, [_told(PHASES, means), _told(INSIDE, inside)])
+        told = filter(None, [_told(PHASES, means), _told(INSIDE, inside)])
+        found.append(
+            {
+                "name": stage,
+                "seconds": f"{fmean(step_seconds(line) for line in own):.3g}",
+                "steps": len(own),
+                "told": "; meanwhile elsewhere ".join(told),
+            }
         )
-        rows += (
-            f"<li><b>{escape(stage)}</b> {total:.3g} s a step, {len(own)} steps"
-            f'<span class="note">{told}</span></li>'
-        )
-    return f'<ul class="phases">{rows}</ul>'
+    return found
 
 
 def _told(names: Sequence[str], seconds: Sequence[float]) -> str:
@@ -190,52 +190,26 @@ def _told(names: Sequence[str], seconds: Sequence[float]) -> str:
     return ", ".join(f"{name} {took:.2g} s" for name, took in pairs if took >= NOTICED_SECONDS)
 
 
-def _losses(losses: Sequence[Happening], lines: Sequence[Line]) -> str:
-    if not losses:
-        return '<p class="note">No process was lost.</p>'
-    roles = Counter(loss.process.rpartition("-")[0] for loss in losses)
-    told = ", ".join(f"{count} {role}" for role, count in roles.most_common())
-    ends = _ends(lines)
-    rows = "".join(_loss(loss, lines, ends) for loss in losses[:LISTED])
-    more = f", the first {LISTED} below" if len(losses) > LISTED else ""
-    return (
-        f'<p class="note">Processes that were lost: {escape(told)}{more}. What they were doing was '
-        "done again by others.</p>"
-        '<div class="scroll"><table class="list losses"><thead><tr><th>during</th><th>process</th>'
-        f"<th>why</th><th>back after</th></tr></thead><tbody>{rows}</tbody></table></div>"
-    )
-
-
-def _loss(loss: Happening, lines: Sequence[Line], ends: Sequence[float]) -> str:
+def _loss(loss: Happening, lines: Sequence[Line], ends: Sequence[float]) -> tuple[str, ...]:
+    """During what, who, why, and how long it took until there was another."""
     place = _place(loss.time, lines, ends)
     during = "the start" if place is None else _label(lines[place])
     back = "-" if loss.back_after is None else duration(loss.back_after)
-    cells = (during, loss.process, loss.reason, back)
-    return "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+    return during, loss.process, loss.reason, back
 
 
-def _left_out(skipped: Sequence[Line]) -> str:
-    if not skipped:
-        return '<p class="note">No sample was left out.</p>'
+def _reasons(skipped: Sequence[Line]) -> list[tuple[str, ...]]:
+    """How many samples of each sort of reason were left out, and the first of them."""
     kinds: dict[str, list[Line]] = {}
     for entry in skipped:
         kinds.setdefault(_sort_of(str(entry.get("reason"))), []).append(entry)
     ordered = sorted(kinds.values(), key=len, reverse=True)
-    rows = "".join(_reason(entries) for entries in ordered[:LISTED])
-    return (
-        f'<p class="note">Samples that were left out: {len(skipped):,}, all of them in '
-        "skipped.jsonl.</p>"
-        '<div class="scroll"><table class="list"><thead><tr><th>samples</th><th>why, the first '
-        f"of them</th><th>question</th></tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    return [
+        (f"{len(entries):,}", str(entries[0].get("reason")), str(entries[0].get("question_id")))
+        for entries in ordered[:LISTED]
+    ]
 
 
 def _sort_of(reason: str) -> str:
     """A reason without the path and the numbers that tell it from others of its sort."""
     return re.sub(r"\S*/\S*|\d[\d.,]*", "*", reason)
-
-
-def _reason(entries: Sequence[Mapping[str, Any]]) -> str:
-    first = entries[0]
-    cells = (f"{len(entries):,}", str(first.get("reason")), str(first.get("question_id")))
-    return "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
-from videothinker.report.charts import Series, colour, line_chart
+from videothinker.report.charts import Series, line_chart
 from videothinker.status.snapshot import number
 
 Metrics = Sequence[Mapping[str, Any]]
@@ -70,44 +69,33 @@ MORE_CURVES = (
 )
 
 
-def training_section(metrics: Metrics, colours: Mapping[str, int]) -> str:
-    """Curves by stage."""
+def training_part(metrics: Metrics, colours: Mapping[str, int]) -> dict[str, object] | None:
+    """Curves by stage; None before the first step."""
     if not metrics:
-        return ""
+        return None
     stages = list(dict.fromkeys(str(line.get("stage")) for line in metrics))
-    legend = "".join(chip(stage, colours.get(stage, 0)) for stage in stages)
-    main = "".join(_figure(curve, metrics, stages, colours) for curve in MAIN_CURVES)
-    more = "".join(_figure(curve, metrics, stages, colours) for curve in MORE_CURVES)
-    rest = f'<details><summary>More curves</summary><div class="charts">{more}</div></details>'
-    return (
-        "<h2>Training</h2>"
-        f'<div class="legend">{legend}</div>'
-        f'<div class="charts">{main}</div>{rest if more else ""}'
-    )
-
-
-def chip(label: str, index: int, prefix: str = "s") -> str:
-    """A coloured square and the name it stands for."""
-    value = colour(index) if prefix == "s" else f"var(--{prefix}{index})"
-    return f'<span class="chip"><i style="--c:{value}"></i>{escape(label)}</span>'
+    drawn = [
+        [figure for curve in curves if (figure := _figure(curve, metrics, stages, colours))]
+        for curves in (MAIN_CURVES, MORE_CURVES)
+    ]
+    return {"stages": stages, "main": drawn[0], "more": drawn[1]}
 
 
 def _figure(
     curve: Curve, metrics: Metrics, stages: Sequence[str], colours: Mapping[str, int]
-) -> str:
+) -> dict[str, object] | None:
     series = [
         Series(label=stage, points=_points(curve.key, metrics, stage), colour=colours.get(stage, 0))
         for stage in stages
     ]
     drawn = [one for one in series if one.points]
     if not drawn:
-        return ""
-    chart = line_chart(drawn, x_label="step", y_label=curve.unit, share=curve.share)
-    ends = "".join(chip(_ends(one, curve.share), one.colour) for one in drawn)
-    return (
-        f"<figure><figcaption>{escape(curve.title)}<span>{escape(curve.note)}</span></figcaption>"
-        f'{chart}<div class="latest">{ends}</div></figure>'
-    )
+        return None
+    return {
+        "curve": curve,
+        "chart": line_chart(drawn, x_label="step", y_label=curve.unit, share=curve.share),
+        "ends": [(_ends(one, curve.share), one.colour) for one in drawn],
+    }
 
 
 def _points(key: str, metrics: Metrics, stage: str) -> tuple[tuple[float, float], ...]:

@@ -23,7 +23,7 @@ from videothinker.config.settings import (
 )
 from videothinker.errors import InputError
 from videothinker.files import atomic_write
-from videothinker.report.charts import SERIES_COLOURS
+from videothinker.report.markup import SERIES_COLOURS
 
 BASE = "base"
 """The arm that every study has: the models that the others start from."""

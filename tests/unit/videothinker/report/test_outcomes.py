@@ -6,7 +6,7 @@ import pytest
 from validation_answers import answered_run, by_letters, keep, question, reply
 
 from videothinker.errors import InputError
-from videothinker.report.outcomes import Asked, Outcome, examples, outcomes, parts, read_asked
+from videothinker.report.outcomes import AnswerSheet, Pattern, examples, outcomes, parts, read_sheet
 from videothinker.status.snapshot import read_snapshot
 from videothinker.types import Question
 
@@ -17,19 +17,21 @@ def run_of(folder: Path, letters: dict[str, str], questions: list[Question] = KI
     return answered_run(folder, questions, by_letters(questions, letters))
 
 
-def asked_of(folder: Path, letters: dict[str, str], questions: list[Question] = KIND) -> Asked:
-    asked = read_asked(read_snapshot(run_of(folder, letters, questions)))
-    assert asked is not None
-    return asked
+def sheet_of(
+    folder: Path, letters: dict[str, str], questions: list[Question] = KIND
+) -> AnswerSheet:
+    sheet = read_sheet(read_snapshot(run_of(folder, letters, questions)))
+    assert sheet is not None
+    return sheet
 
 
-def first_questions(chosen: list[Outcome]) -> list[str]:
+def first_questions(chosen: list[Pattern]) -> list[str]:
     return [one.questions[0].id for one in chosen]
 
 
 def test_questions_that_came_out_alike_are_counted_commonest_first(tmp_path: Path) -> None:
-    asked = asked_of(tmp_path, {"base": "ABBABABB", "cdpo": "AABAAAAB"})
-    (ranked,) = outcomes(asked).values()
+    sheet = sheet_of(tmp_path, {"base": "ABBABABB", "cdpo": "AABAAAAB"})
+    (ranked,) = outcomes(sheet).values()
     assert [(one.right, one.share) for one in ranked] == [
         ((True, True), "3 of 8 (38%)"),
         ((False, True), "3 of 8 (38%)"),
@@ -38,52 +40,52 @@ def test_questions_that_came_out_alike_are_counted_commonest_first(tmp_path: Pat
 
 
 def test_models_come_in_the_order_they_were_made(tmp_path: Path) -> None:
-    asked = asked_of(tmp_path, {"base": "A" * 8, "zero": "B" * 8, "first": "C" * 8})
-    assert list(asked.said) == ["base", "zero", "first"]
+    sheet = sheet_of(tmp_path, {"base": "A" * 8, "zero": "B" * 8, "first": "C" * 8})
+    assert list(sheet.said) == ["base", "zero", "first"]
 
 
 def test_an_unanswered_question_counts_as_wrong_as_it_does_in_the_table(tmp_path: Path) -> None:
-    asked = asked_of(tmp_path, {"base": "-AAAAAAA", "cdpo": "AAAAAAAA"})
-    assert not asked.right("base", KIND[0])
-    assert asked.right("cdpo", KIND[0])
+    sheet = sheet_of(tmp_path, {"base": "-AAAAAAA", "cdpo": "AAAAAAAA"})
+    assert not sheet.right("base", KIND[0])
+    assert sheet.right("cdpo", KIND[0])
 
 
 def test_a_question_that_nobody_answered_is_no_example(tmp_path: Path) -> None:
-    asked = asked_of(tmp_path, {"base": "-AAAAAAA", "cdpo": "-AAAAAAA"})
-    assert asked.questions == tuple(KIND[1:])
+    sheet = sheet_of(tmp_path, {"base": "-AAAAAAA", "cdpo": "-AAAAAAA"})
+    assert sheet.questions == tuple(KIND[1:])
 
 
 def test_only_exactly_the_correct_letters_are_right(tmp_path: Path) -> None:
     several = [question("several", "inferential", answer="A,C")]
-    asked = asked_of(tmp_path, {"base": "A"}, several)
-    assert not asked.right("base", several[0])
+    sheet = sheet_of(tmp_path, {"base": "A"}, several)
+    assert not sheet.right("base", several[0])
 
 
 def test_a_question_without_a_right_answer_counts_as_little_as_in_the_table(tmp_path: Path) -> None:
     questions = [question("none", "", answer=""), *KIND]
-    asked = asked_of(tmp_path, {"base": "AAAAAAAAA"}, questions)
-    assert asked.questions == tuple(KIND)
+    sheet = sheet_of(tmp_path, {"base": "AAAAAAAAA"}, questions)
+    assert sheet.questions == tuple(KIND)
 
 
 def test_only_as_many_questions_count_as_the_models_were_asked(tmp_path: Path) -> None:
     run = run_of(tmp_path, {"base": "A" * 8})
     config = run / "config.yaml"
     config.write_text(config.read_text().replace("questions: 100", "questions: 3"))
-    asked = read_asked(read_snapshot(run))
-    assert asked is not None
-    assert asked.questions == tuple(KIND[:3])
+    sheet = read_sheet(read_snapshot(run))
+    assert sheet is not None
+    assert sheet.questions == tuple(KIND[:3])
 
 
 def test_one_example_is_agreed_on_and_two_are_not_each_the_first_of_the_commonest(
     tmp_path: Path,
 ) -> None:
     letters = {"base": "BBBAAAAB", "grpo": "BBBBBBAA", "cdpo": "BBBABBAA"}
-    (ranked,) = outcomes(asked_of(tmp_path, letters)).values()
+    (ranked,) = outcomes(sheet_of(tmp_path, letters)).values()
     assert first_questions(examples(ranked)) == ["i0", "i4", "i3"]
 
 
 def test_where_models_only_agree_both_ways_of_agreeing_are_shown(tmp_path: Path) -> None:
-    (ranked,) = outcomes(asked_of(tmp_path, {"base": "AABAABBA"})).values()
+    (ranked,) = outcomes(sheet_of(tmp_path, {"base": "AABAABBA"})).values()
     assert first_questions(examples(ranked)) == ["i0", "i2"]
 
 
@@ -92,7 +94,7 @@ def test_kinds_that_a_run_is_about_come_first_then_those_with_most_questions(
 ) -> None:
     kinds = ["art", "music", "music", "observational"]
     questions = [question(f"q{place}", kind) for place, kind in enumerate(kinds)]
-    found = outcomes(asked_of(tmp_path, {"base": "AAAA"}, questions))
+    found = outcomes(sheet_of(tmp_path, {"base": "AAAA"}, questions))
     assert list(found) == ["observational", "music"]
 
 
@@ -103,19 +105,19 @@ def test_a_completion_is_taken_apart_only_where_it_has_the_asked_layout() -> Non
 
 def test_a_run_without_answers_has_nothing_to_show(tmp_path: Path) -> None:
     run = answered_run(tmp_path, KIND, {})
-    assert read_asked(read_snapshot(run)) is None
+    assert read_sheet(read_snapshot(run)) is None
 
 
 def test_a_damaged_file_costs_only_its_own_model(tmp_path: Path) -> None:
     run = run_of(tmp_path, {"base": "A" * 8, "cdpo": "B" * 8})
     keep(run, "cdpo", {}).write_bytes(b"PAR1")
-    asked = read_asked(read_snapshot(run))
-    assert asked is not None
-    assert list(asked.said) == ["base"]
+    sheet = read_sheet(read_snapshot(run))
+    assert sheet is not None
+    assert list(sheet.said) == ["base"]
 
 
 def test_answers_whose_questions_are_gone_say_which_file_it_was(tmp_path: Path) -> None:
     run = run_of(tmp_path, {"base": "A" * 8})
     (tmp_path / "questions.parquet").unlink()
     with pytest.raises(InputError, match=r"questions\.parquet: no such file"):
-        read_asked(read_snapshot(run))
+        read_sheet(read_snapshot(run))

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from videothinker.report.timeline import happenings, mishaps_section, timeline_section
+from videothinker.report.page import write_report
+from videothinker.report.timeline import happenings, timeline_part
 from videothinker.run.directory import RunDirectory
 from videothinker.status.snapshot import read_snapshot
 
@@ -56,8 +57,12 @@ def run(tmp_path: Path) -> RunDirectory:
     return run
 
 
+def page_of(run: RunDirectory) -> str:
+    return " ".join(write_report(run.path).read_text().split())
+
+
 def test_the_phases_of_a_step_add_up_to_it(run: RunDirectory) -> None:
-    text = timeline_section(read_snapshot(run.path))
+    text = page_of(run)
     assert "</b> 5 s a step, 2 steps" in text
     assert (
         "waiting for samples 3 s, learning 1 s, weights to the engines 0.5 s, the rest 0.5 s"
@@ -70,7 +75,7 @@ def test_a_loss_is_marked_on_the_step_in_which_it_happened(run: RunDirectory) ->
     run.event({"event": "started", "process": "rollout-0"})
     run.event({"event": "lost", "process": "rollout-0", "reason": HOSTILE})
     run.record({"stage": "cdpo", "step": 3, "seconds": {"total": 60.0}})
-    text = timeline_section(read_snapshot(run.path))
+    text = page_of(run)
     assert text.count('class="sign lost" d=') == 2  # for wide screens and for phones
     assert "<title>cdpo, step 3: rollout-0 lost: &lt;script&gt;" in text
     assert "<script" not in text
@@ -81,7 +86,7 @@ def test_what_went_wrong_is_listed_with_its_reasons(run: RunDirectory) -> None:
     for number in (1, 2):
         run.skip("cdpo", 1, f"q{number}", f"/data/video_{number}.mp4: no frame could be decoded")
     run.skip("cdpo", 2, HOSTILE, HOSTILE)
-    text = mishaps_section(read_snapshot(run.path))
+    text = page_of(run)
     assert "lost: 1 rollout" in text
     assert "left out: 3" in text
     assert "<td>2</td><td>/data/video_1.mp4: no frame could be decoded</td><td>q1</td>" in text
@@ -89,7 +94,7 @@ def test_what_went_wrong_is_listed_with_its_reasons(run: RunDirectory) -> None:
 
 
 def test_where_nothing_went_wrong_the_page_says_so(run: RunDirectory) -> None:
-    text = mishaps_section(read_snapshot(run.path))
+    text = page_of(run)
     assert "No process was lost." in text
     assert "No sample was left out." in text
 
@@ -97,4 +102,4 @@ def test_where_nothing_went_wrong_the_page_says_so(run: RunDirectory) -> None:
 def test_a_run_without_times_has_no_timeline(tmp_path: Path) -> None:
     run = RunDirectory.create(tmp_path / "run", "name: trial\n")
     run.record({"stage": "cdpo", "step": 1, "seconds": None})
-    assert timeline_section(read_snapshot(run.path)) == ""
+    assert timeline_part(read_snapshot(run.path)) is None

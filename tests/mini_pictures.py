@@ -1,6 +1,6 @@
 """Example clips of mini CLEVRER as pictures for the documentation.
 
-python -m videothinker.mini.pictures docs/pictures
+python tests/mini_pictures.py docs/pictures
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from videothinker.files import disk_errors
 from videothinker.mini.physics import simulate
 from videothinker.mini.render import paint
 from videothinker.mini.settings import World
 from videothinker.mini.world import Scene, make_scene
-from videothinker.report.stills import png
 
 SEED = 11
 _HARD = World(
@@ -57,7 +57,7 @@ def write_pictures(folder: Path) -> None:
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, scenes in examples().items():
-            (folder / f"{name}.png").write_bytes(png(strip(scenes)))
+            Image.fromarray(strip(scenes)).save(folder / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from mini_pictures import examples, strip, without, write_pictures
 
-from videothinker.mini.pictures import examples, strip, without, write_pictures
-
-DOCS = Path(__file__).parents[4] / "docs" / "pictures"
+DOCS = Path(__file__).parents[2] / "docs" / "pictures"
 
 
 def pixels(path: Path) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from validation_answers import answered_run, by_letters, question, reply
 
-from videothinker.report import answers
+from videothinker.report import outcomes
 from videothinker.report.page import write_report
 
 TITLE = "The same questions, put to every model"
@@ -58,7 +58,7 @@ def test_every_outcome_is_counted_and_names_its_clip(tmp_path: Path) -> None:
 def test_rarer_outcomes_are_counted_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "ROWS", 1)
+    monkeypatch.setattr(outcomes, "ROWS", 1)
     letters = {"base": "AABBA", "grpo": "AABBA", "x": "AAABA", "y": "AABBB", "cdpo": "ABBBA"}
     page = words(page_of(write(tmp_path, letters)))
     assert "1 of 4 in 1 rarer way" in page
@@ -109,7 +109,7 @@ def test_what_models_and_questions_say_stays_text(tmp_path: Path) -> None:
     page = page_of(answered_run(tmp_path, questions, said))
     assert "<script" not in page
     places = ("kind", "kicker", "video", "question", "answer")
-    assert page.count("&lt;script&gt;alert(&#x27;&amp;&#x27;)") == len(places)
+    assert page.count("&lt;script&gt;alert(&#39;&amp;&#39;)") == len(places)
 
 
 def test_kinds_that_are_left_out_are_counted(tmp_path: Path) -> None:
