@@ -20,7 +20,8 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from videothinker.data.clevrer.rules import Label
-from videothinker.evaluation.scores import KINDS, wilson
+from videothinker.evaluation.intervals import wilson
+from videothinker.evaluation.scores import KINDS
 from videothinker.method.rewards import soft_accuracy
 from videothinker.types import Question
 
