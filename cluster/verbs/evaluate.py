@@ -65,7 +65,7 @@ class Evaluation:
             "digest": model_digest(self.model),
             "benchmark": self.benchmark,
             "data": str(self.data),
-            "questions": digest_of(questions),
+            "questions": hashlib.sha256(repr(questions).encode()).hexdigest(),
             "wording": self.resolved_wording(),
             "video": video.model_dump(),
             "frames": video.max_frames,
@@ -184,8 +184,3 @@ def check_videos(questions: list[Question], videos: Path) -> None:
             f"{missing[0]}; --videos names the folder that this path starts from"
         )
     check_distinct(videos, questions)
-
-
-def digest_of(questions: list[Question]) -> str:
-    """Address of the questions by content, wherever their file lies."""
-    return hashlib.sha256(repr(questions).encode()).hexdigest()

@@ -16,14 +16,6 @@ from videothinker.evaluation import shortcuts
 from videothinker.evaluation.shortcuts import PROBES, Probe
 from videothinker.files import atomic_write
 from videothinker.types import Question
-from videothinker.video.views import View
-
-VIEWS: dict[Probe, View] = {
-    "blind": "blind",
-    "frame": "frame",
-    "shuffled": "shuffled",
-    "clause": "video",
-}
 
 
 def run(this: Evaluation, probes: Sequence[Probe] = PROBES) -> dict[str, Any]:
@@ -35,7 +27,7 @@ def run(this: Evaluation, probes: Sequence[Probe] = PROBES) -> dict[str, Any]:
         probe: Pass(
             questions=[turn for question in some for turn in shortcuts.rotations(question)],
             answers=Answers(this.out / "probes" / probe, identity),
-            view=VIEWS[probe],
+            view="video" if probe == "clause" else probe,
             name=probe,
         )
         for probe, some in worded.items()

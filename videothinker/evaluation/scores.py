@@ -84,12 +84,16 @@ def diagnose(questions: Sequence[Question], completions: Sequence[str]) -> dict[
     where one of the two kinds is missing.
     """
     _check_lengths(questions, completions)
-    pairs = [(q, c) for q, c in zip(questions, completions, strict=True) if q.answer]
+    marked = [
+        (question.category, soft_accuracy(completion, question.answer) == 1.0)
+        for question, completion in zip(questions, completions, strict=True)
+        if question.answer
+    ]
     result: dict[str, Any] = {
-        kind: counted([_names_the_set(c, q) for q, c in pairs if q.category == kind], "mean")
+        kind: counted([right for category, right in marked if category == kind], "mean")
         for kind in KINDS
     }
-    result["overall"] = counted([_names_the_set(c, q) for q, c in pairs], "mean")
+    result["overall"] = counted([right for _, right in marked], "mean")
     result["format"] = counted([format_reward(c) == 1.0 for c in completions], "mean")
     means = [result[kind]["mean"] for kind in KINDS]
     result["shortcut_gap"] = None if None in means else means[0] - means[1]
@@ -103,10 +107,6 @@ def _grouped(
     for question, right in marked:
         groups[key(question)].append((question, right))
     return dict(sorted(groups.items()))
-
-
-def _names_the_set(completion: str, question: Question) -> bool:
-    return soft_accuracy(completion, question.answer) == 1.0
 
 
 def _check_lengths(questions: Sequence[Question], completions: Sequence[str]) -> None:

@@ -26,21 +26,6 @@ REFERENCE_FIELDS = frozenset({"problem", "options", "solution", "video"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Files:
-    """How the two kinds of a benchmark's file are told apart and read."""
-
-    reference: Reader
-    release: Reader
-    release_fields: frozenset[str]
-    signature: str
-    """A field that only this benchmark's reference file has, so that another's is not mistaken."""
-    stems: tuple[str, ...] = ()
-    """The JSON files of a release that is a folder, in order, without .json."""
-    open: Callable[[Path], list[FileRecord]] = in_file
-    """One file's records, with what its name or its nesting says of each."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Benchmark:
     """What is particular to one."""
 
@@ -50,71 +35,69 @@ class Benchmark:
     """Whether a completion is right officially; docs/benchmarks.md has source and deviations."""
     mean_of_tasks: bool = False
     """Its own figure is a mean over tasks, however many questions each has."""
-    files: Files | None
-    """None: questions as `videothinker prepare` writes them."""
+    reference: Reader | None = None
+    release: Reader | None = None
+    """None: its questions are read as `videothinker prepare` writes them."""
+    release_fields: frozenset[str] = frozenset()
+    signature: str = ""
+    """A field that only this benchmark's reference file has, so that another's is not mistaken."""
+    stems: tuple[str, ...] = ()
+    """The JSON files of a release that is a folder, in order, without .json."""
+    open: Callable[[Path], list[FileRecord]] = in_file
+    """One file's records, with what its name or its nesting says of each."""
 
 
 BY_NAME: dict[str, Benchmark] = {
-    "clevrer": Benchmark(title="CLEVRER", rule=clevrer.rule, files=None),
+    "clevrer": Benchmark(title="CLEVRER", rule=clevrer.rule),
     "mmvu": Benchmark(
         title="MMVU",
         rule=mmvu.rule,
-        files=Files(
-            reference=mmvu.reference,
-            release=mmvu.release,
-            release_fields=frozenset({"question", "choices", "answer", "question_type", "video"}),
-            signature="data_source",
-        ),
+        reference=mmvu.reference,
+        release=mmvu.release,
+        release_fields=frozenset({"question", "choices", "answer", "question_type", "video"}),
+        signature="data_source",
     ),
     "video-holmes": Benchmark(
         title="V-Holmes",
         rule=video_holmes.rule,
-        files=Files(
-            reference=video_holmes.reference,
-            release=video_holmes.release,
-            release_fields=frozenset(
-                {"video ID", "Question ID", "Question Type", "Question", "Options", "Answer"}
-            ),
-            signature="question_type",
+        reference=video_holmes.reference,
+        release=video_holmes.release,
+        release_fields=frozenset(
+            {"video ID", "Question ID", "Question Type", "Question", "Options", "Answer"}
         ),
+        signature="question_type",
     ),
     "mvbench": Benchmark(
         title="MVBench",
         rule=mvbench.rule,
         mean_of_tasks=True,
-        files=Files(
-            reference=mvbench.reference,
-            release=mvbench.release,
-            release_fields=frozenset({"question", "candidates", "answer", "video"}),
-            signature="ori_video",
-            stems=tuple(mvbench.STEMS),
-            open=mvbench.opened,
-        ),
+        reference=mvbench.reference,
+        release=mvbench.release,
+        release_fields=frozenset({"question", "candidates", "answer", "video"}),
+        signature="ori_video",
+        stems=tuple(mvbench.STEMS),
+        open=mvbench.opened,
     ),
     "tempcompass": Benchmark(
         title="TempCompass",
         rule=tempcompass.rule,
         mean_of_tasks=True,
-        files=Files(
-            reference=tempcompass.reference,
-            release=tempcompass.release,
-            release_fields=frozenset({"question", "answer", "video_id", "dim"}),
-            signature="dim",
-            stems=tempcompass.TASKS,
-            open=tempcompass.opened,
-        ),
+        reference=tempcompass.reference,
+        release=tempcompass.release,
+        release_fields=frozenset({"question", "answer", "video_id", "dim"}),
+        signature="dim",
+        stems=tempcompass.TASKS,
+        open=tempcompass.opened,
     ),
     "videomme": Benchmark(
         title="VideoMME",
         rule=videomme.rule,
-        files=Files(
-            reference=videomme.reference,
-            release=videomme.release,
-            release_fields=frozenset(
-                {"question", "options", "answer", "videoID", "duration", "task_type"}
-            ),
-            signature="videoID",
+        reference=videomme.reference,
+        release=videomme.release,
+        release_fields=frozenset(
+            {"question", "options", "answer", "videoID", "duration", "task_type"}
         ),
+        signature="videoID",
     ),
 }
 """In the order of the paper's table, which has counterfactual questions of CLEVRER, multiple-choice

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from videothinker.errors import InputError
-from videothinker.evaluation.benchmarks import BY_NAME, REFERENCE_FIELDS, Files, named
+from videothinker.evaluation.benchmarks import BY_NAME, REFERENCE_FIELDS, Benchmark, named
 from videothinker.evaluation.benchmarks.clevrer import prepared
 from videothinker.evaluation.benchmarks.records import LAYOUTS, FileRecord
 from videothinker.types import Question
@@ -26,18 +26,18 @@ class Loaded:
 
 
 def load(benchmark: str, path: Path | str) -> list[Question]:
-    """The questions of a benchmark's file, or of its folder of files."""
+    """The questions of a benchmark's file, or of its folder of kind."""
     return read(benchmark, path).questions
 
 
 def read(benchmark: str, path: Path | str) -> Loaded:
     """The same, with the kind of file, told by its content, and what was left out of it."""
-    path, files = Path(path), named(benchmark).files
-    if files is None:
+    path, kind = Path(path), named(benchmark)
+    if kind.reference is None or kind.release is None:
         return Loaded(questions=prepared(path), layout="prepared", left_out={})
-    records = _in_folder(benchmark, files, path) if path.is_dir() else files.open(path)
-    layout = _layout(benchmark, files, records[0])
-    reader = files.reference if layout == "reference" else files.release
+    records = _in_folder(benchmark, kind, path) if path.is_dir() else kind.open(path)
+    layout = _layout(benchmark, kind, records[0])
+    reader = kind.reference if layout == "reference" else kind.release
     questions: list[Question] = []
     left_out: Counter[str] = Counter()
     known: dict[str, FileRecord] = {}
@@ -56,47 +56,42 @@ def read(benchmark: str, path: Path | str) -> Loaded:
     return Loaded(questions=questions, layout=layout, left_out=dict(left_out))
 
 
-def _in_folder(benchmark: str, files: Files, folder: Path) -> list[FileRecord]:
+def _in_folder(benchmark: str, kind: Benchmark, folder: Path) -> list[FileRecord]:
     """The records of a release that is a folder: MVBench's 20 files, TempCompass's four."""
-    if not files.stems:
+    if not kind.stems:
         raise InputError(f"{folder}: a folder; {benchmark} is one file. Give that file.")
-    paths = [folder / f"{stem}.json" for stem in files.stems]
+    paths = [folder / f"{stem}.json" for stem in kind.stems]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
         raise InputError(
             f"{folder}: {len(missing)} of the {len(paths)} files of {benchmark} are not there, the "
             f"first is {missing[0]}. Give the folder that holds them."
         )
-    return [record for path in paths for record in files.open(path)]
+    return [record for path in paths for record in kind.open(path)]
 
 
-def _layout(benchmark: str, files: Files, first: FileRecord) -> str:
+def _layout(benchmark: str, kind: Benchmark, first: FileRecord) -> str:
     """The kind of file whose fields the first record has, all or most of them."""
     if "solution" in first.fields:  # only the reference's files have it
-        _refuse_other_benchmark(benchmark, files, first)
+        others = [] if kind.signature in first.fields else BY_NAME.items()
+        for other, its in others:
+            if its.signature and its.signature in first.fields:
+                raise InputError(
+                    f"{first.where}: {its.signature}: this field belongs to {other}, not to "
+                    f"{benchmark}. Give the benchmark as {other}, or another file."
+                )
         return "reference"
-    kinds = {"reference": REFERENCE_FIELDS, "official": files.release_fields}
+    layouts = {"reference": REFERENCE_FIELDS, "official": kind.release_fields}
     share = {
-        name: len(fields & first.fields.keys()) / len(fields) for name, fields in kinds.items()
+        name: len(fields & first.fields.keys()) / len(fields) for name, fields in layouts.items()
     }
     best = max(share, key=lambda name: share[name])
     if share[best] <= 0.5 or share["reference"] == share["official"]:
         expected = "; or ".join(
-            f"{', '.join(sorted(fields))} ({name})" for name, fields in kinds.items()
+            f"{', '.join(sorted(fields))} ({name})" for name, fields in layouts.items()
         )
         raise InputError(
             f"{first.where}: the kind of file cannot be told from the fields "
             f"{', '.join(first.fields) or '(none)'}. A {benchmark} file has: {expected}. {LAYOUTS}"
         )
     return best
-
-
-def _refuse_other_benchmark(benchmark: str, files: Files, first: FileRecord) -> None:
-    if files.signature in first.fields:
-        return
-    for other, kind in BY_NAME.items():
-        if kind.files and kind.files.signature in first.fields:
-            raise InputError(
-                f"{first.where}: {kind.files.signature}: this field belongs to {other}, not to "
-                f"{benchmark}. Give the benchmark as {other}, or another file."
-            )

@@ -120,7 +120,6 @@ def _number(record: FileRecord) -> int:
 
 
 def _named_task(record: FileRecord) -> str:
-    """The MVBench task that a record names itself."""
     task = record.text("task_type")
     if task not in TASKS:
         raise record.problem("task_type", f"{task!r} is not one of MVBench's 20 tasks.")

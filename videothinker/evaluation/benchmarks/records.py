@@ -63,14 +63,18 @@ class FileRecord:
 
 def parse(path: Path) -> Any:
     """What a file holds; a list for JSON Lines and Parquet."""
-    if path.suffix == ".parquet":
-        return _parquet(path)
     try:
+        if path.suffix == ".parquet":
+            with path.open("rb") as file:
+                return pq.read_table(file).to_pylist()
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: byte {error.start} is not UTF-8. Save it as UTF-8.") from error
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}. Give the benchmark's file.") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise InputError(f"{path}: {error.strerror}. Give the benchmark's file.") from error
+        found = _short(str(error))
+        raise InputError(f"{path}: not a Parquet file ({found}). Fetch it again.") from error
     if not text.strip():
         raise InputError(f"{path}: the file is empty. Fetch it again.")
     if path.suffix != ".jsonl":
@@ -113,20 +117,6 @@ def _json(text: str, path: Path, first_line: int) -> Any:
         ) from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: {unusual(error)}. Fetch it again.") from error
-
-
-def _parquet(path: Path) -> list[dict[str, Any]]:
-    try:
-        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-    except OSError as error:
-        raise InputError(
-            f"{path}: {error.strerror or _short(str(error))}. Fetch it again."
-        ) from error
-    except pa.ArrowInvalid as error:
-        raise InputError(
-            f"{path}: not a Parquet file ({_short(str(error))}). Fetch it again."
-        ) from error
-    return rows
 
 
 def _kind(value: object) -> str:

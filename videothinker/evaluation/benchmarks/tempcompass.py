@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from string import ascii_uppercase
-from typing import Any
 
 from videothinker.errors import InputError
 from videothinker.evaluation.benchmarks.choices import (
@@ -107,12 +106,9 @@ def _letter(record: FileRecord, found: Sequence[str]) -> str:
 
 def opened(path: Path) -> list[FileRecord]:
     """One file's records; the release nests them: {video: {dimension: [{question, answer}]}}."""
-    entries = parse(path)
-    return _flat(path, entries) if isinstance(entries, dict) else listed(path, entries)
-
-
-def _flat(path: Path, entries: Mapping[str, Any]) -> list[FileRecord]:
-    found: list[FileRecord] = []
+    entries, found = parse(path), list[FileRecord]()
+    if not isinstance(entries, dict):
+        return listed(path, entries)
     for video, dimensions in entries.items():
         if not isinstance(dimensions, dict):
             raise InputError(f"{path}: {video}: not an object of lists by dimension.")
