@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from videothinker.evaluation.scores import wilson
+from videothinker.evaluation.intervals import wilson
 
 
 def estimate(correct: int, n: int) -> dict[str, Any]:

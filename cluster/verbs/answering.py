@@ -21,7 +21,7 @@ from videothinker.config.settings import (
     RolloutConfig,
     VideoConfig,
 )
-from videothinker.model.checkpoint import Budget
+from videothinker.model.checkpoint import Budget, read_budget
 from videothinker.types import Failure, Question
 from videothinker.video.views import View
 
@@ -35,8 +35,8 @@ class Answered:
     """What became of one question."""
 
     question: Question
-    completion: str
-    failure: str | None
+    completion: str = ""
+    failure: str | None = None
     """Why there is no completion."""
 
 
@@ -75,10 +75,9 @@ class Answerer:
         for reply in self._background.iterate(asking.replies(questions, seeds)):
             question, outcome = reply.question, reply.outcome
             if isinstance(outcome, Failure):
-                yield Answered(question=question, completion="", failure=outcome.reason)
+                yield Answered(question=question, failure=outcome.reason)
             else:
-                text = outcome.completions[0].text
-                yield Answered(question=question, completion=text, failure=None)
+                yield Answered(question=question, completion=outcome.completions[0].text)
 
 
 @contextmanager
@@ -91,6 +90,13 @@ def answering(model: Path, videos: Path, budget: Budget, workers: int = 1) -> It
         loader = crew.loader(model, data, budget)
         rollouts = crew.rollouts(model, budget.dtype, rollout, budget.max_tokens, workers)
         yield Answerer(crew.background, loader, rollouts, batch_size(budget.video), workers)
+
+
+def budget_for(model: Path, named: str | None) -> Budget:
+    """What the model was trained to see, under the frame budget of a name if one is given."""
+    own = read_budget(model)
+    video = own.video if named is None else VideoConfig.model_validate(named)
+    return own.model_copy(update={"video": video})
 
 
 def batch_size(video: VideoConfig) -> int:

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cluster.verbs.answering import answering
-from videothinker.config.settings import VideoConfig
+from cluster.verbs.answering import answering, budget_for
 from videothinker.errors import InputError, VideoThinkerError
 from videothinker.method.prompts import Wording, asked
 from videothinker.method.rewards import answer_text
-from videothinker.model.checkpoint import read_budget, require_safe
+from videothinker.model.checkpoint import require_safe
 from videothinker.progress import ProgressLine
 from videothinker.types import Question
 
@@ -35,10 +34,7 @@ def run(
     require_safe(model)
     if not video.exists():
         raise InputError(f"{video}: no such file; --video names a video")
-    own = read_budget(model)
-    if budget is not None:
-        own = own.model_copy(update={"video": VideoConfig.model_validate(budget)})
-    file = video.resolve()
+    seen, file = budget_for(model, budget), video.resolve()
     question = Question(
         id="ask",
         video=file.name,
@@ -47,7 +43,7 @@ def run(
         answer="",
     )
     started = time.monotonic()
-    with ProgressLine("ask") as progress, answering(model, file.parent, own) as answerer:
+    with ProgressLine("ask") as progress, answering(model, file.parent, seen) as answerer:
         progress(0, 1, "loading the model, then thinking")
         [reply] = answerer.answer([question], lambda question: asked(question, wording))
         progress(1, 1)

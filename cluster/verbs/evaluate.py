@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster.verbs.answering import answering
-from videothinker.config.settings import VideoConfig
+from cluster.verbs.answering import Answered, answering, budget_for
 from videothinker.errors import InputError
 from videothinker.evaluation import scores
+from videothinker.evaluation.benchmarks.loading import Loaded
 from videothinker.files import atomic_write, disk_errors, read_lines
 from videothinker.method.prompts import Wording, asked
-from videothinker.model.checkpoint import Budget, model_digest, read_budget, require_safe
+from videothinker.model.checkpoint import Budget, model_digest, require_safe
 from videothinker.progress import ProgressLine
 from videothinker.report.evaluation import write_evaluation_report
 from videothinker.types import Question
 from videothinker.video.files import check_distinct, find
+from videothinker.video.views import View
 
 MISSING_ALLOWED = 0.1
 """Share of the videos that may be absent; above it the folder is the wrong one."""
@@ -46,10 +48,14 @@ class Evaluation:
 
     def resolved_budget(self) -> Budget:
         """The budget that is really used."""
-        own = read_budget(self.model)
-        if self.budget is None:
-            return own
-        return own.model_copy(update={"video": VideoConfig.model_validate(self.budget)})
+        return budget_for(self.model, self.budget)
+
+    def loaded(self) -> Loaded:
+        """The questions; refused before an engine is started where something is not as it must."""
+        loaded = scores.read(self.benchmark, self.data)
+        check_videos(loaded.questions, self.videos)
+        require_safe(self.model)
+        return loaded
 
     def identity(self, questions: list[Question]) -> dict[str, Any]:
         """What answers depend on, and where it lay."""
@@ -59,33 +65,39 @@ class Evaluation:
             "digest": model_digest(self.model),
             "benchmark": self.benchmark,
             "data": str(self.data),
-            "questions": digest_of(questions),
+            "questions": hashlib.sha256(repr(questions).encode()).hexdigest(),
             "wording": self.resolved_wording(),
             "video": video.model_dump(),
             "frames": video.max_frames,
         }
 
+    def answer(self, verb: str, passes: Sequence[Pass]) -> None:
+        """Asks what is not answered yet; a model is loaded only if there is something to ask."""
+        done, total = 0, sum(len(one.waiting()) for one in passes)
+        if not total:
+            return
+        wording, budget = self.resolved_wording(), self.resolved_budget()
+        with (
+            ProgressLine(verb) as progress,
+            answering(self.model, self.videos, budget, self.workers) as model,
+        ):
+            progress(done, total)
+            for one in passes:
+                replies = model.answer(
+                    one.waiting(), lambda q: asked(q, wording, self.benchmark), one.view
+                )
+                for reply in replies:
+                    one.answers.add(reply)
+                    done += 1
+                    progress(done, total, one.name)
+
 
 def run(this: Evaluation) -> dict[str, Any]:
     """Answer what is not answered yet, then score everything; safe to interrupt and repeat."""
-    loaded = scores.read(this.benchmark, this.data)
-    questions = loaded.questions
-    check_videos(questions, this.videos)
-    require_safe(this.model)
-    budget, wording = this.resolved_budget(), this.resolved_wording()
-    identity = this.identity(questions)
+    loaded = this.loaded()
+    questions, identity = loaded.questions, this.identity(loaded.questions)
     answers = Answers(this.out, identity)
-    waiting = [question for question in questions if question.id not in answers.known]
-    if waiting:
-        with (
-            ProgressLine("evaluate") as progress,
-            answering(this.model, this.videos, budget, this.workers) as model,
-        ):
-            progress(0, len(waiting))
-            replies = model.answer(waiting, lambda q: asked(q, wording, this.benchmark))
-            for done, reply in enumerate(replies, start=1):
-                answers.add(reply.question, reply.completion, reply.failure)
-                progress(done, len(waiting))
+    this.answer("evaluate", [Pass(questions=questions, answers=answers)])
     identity |= {"layout": loaded.layout, "left_out": dict(loaded.left_out)}
     result = identity | results(this.benchmark, questions, answers.known)
     atomic_write(this.out / "result.json", json.dumps(result, indent=2) + "\n")
@@ -124,17 +136,30 @@ class Answers:
         atomic_write(self._file, "".join(json.dumps(line) + "\n" for line in kept))
         self._skipped.unlink(missing_ok=True)  # what is in it is tried again
 
-    def add(self, question: Question, completion: str, failure: str | None) -> None:
+    def add(self, one: Answered) -> None:
         """Keep an answer, or the reason why there is none."""
-        if failure is not None:
-            self._append(self._skipped, {"question_id": question.id, "reason": failure})
-            return
-        self.known[question.id] = completion
-        self._append(self._file, {"id": question.id, "completion": completion})
-
-    def _append(self, path: Path, entry: dict[str, str]) -> None:
+        path, line = self._file, {"id": one.question.id, "completion": one.completion}
+        if one.failure is None:
+            self.known[one.question.id] = one.completion
+        else:
+            path, line = self._skipped, {"question_id": one.question.id, "reason": one.failure}
         with disk_errors(path), path.open("a") as file:
-            file.write(json.dumps(entry) + "\n")
+            file.write(json.dumps(line) + "\n")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pass:
+    """Questions asked in one way, and where their answers are kept."""
+
+    questions: Sequence[Question]
+    answers: Answers
+    view: View = "video"
+    name: str = ""
+    """What the line of progress says of it."""
+
+    def waiting(self) -> list[Question]:
+        """What is not answered yet."""
+        return [question for question in self.questions if question.id not in self.answers.known]
 
 
 def refuse_mixture(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
@@ -159,8 +184,3 @@ def check_videos(questions: list[Question], videos: Path) -> None:
             f"{missing[0]}; --videos names the folder that this path starts from"
         )
     check_distinct(videos, questions)
-
-
-def digest_of(questions: list[Question]) -> str:
-    """Address of the questions by content, wherever their file lies."""
-    return hashlib.sha256(repr(questions).encode()).hexdigest()

@@ -12,25 +12,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
+from pydantic_core import PydanticKnownError
 
 from videothinker.errors import InputError
+from videothinker.evaluation.benchmarks import BY_NAME
 from videothinker.evaluation.intervals import difference
 from videothinker.evaluation.scores import Scoring
 from videothinker.terminal_text import text_table
 
-TITLES = {
-    "clevrer": "CLEVRER",
-    "mmvu": "MMVU",
-    "video-holmes": "V-Holmes",
-    "mvbench": "MVBench",
-    "tempcompass": "TempCompass",
-    "videomme": "VideoMME",
-}
-"""The columns, in the paper's order: counterfactual questions of CLEVRER, multiple-choice questions
-of MMVU, Video-MME without subtitles."""
+TITLES = {name: benchmark.title for name, benchmark in BY_NAME.items()}
+"""The columns, in the paper's order."""
 PUBLISHED = {
     "Qwen2.5-VL-3B CoT": (44.7, 52.8, 32.5, 49.6, 30.0, 52.0),
     "VideoRFT-3B": (59.3, 55.1, 33.0, 59.5, 61.0, 45.4),
@@ -39,21 +33,24 @@ PUBLISHED = {
 }
 """Percent, in the order of TITLES."""
 
-BenchmarkName = Literal["clevrer", "mmvu", "video-holmes", "mvbench", "tempcompass", "videomme"]
 DIRECT = "direct"
 """The wording that asks for an answer without thinking."""
 BASELINES = (("chance", "chance"), ("majority", "most common answer"))
 """(key of a score, what it is called): what needs no model at all."""
 
 
-class Record(BaseModel):
-    """A part of result.json; keys that only others read are passed over."""
+def _known(benchmark: str) -> str:
+    if benchmark not in BY_NAME:
+        expected = ", ".join(map(repr, BY_NAME))
+        raise PydanticKnownError("literal_error", {"expected": expected})
+    return benchmark
 
-    model_config = ConfigDict(frozen=True)
 
+class Score(BaseModel, frozen=True):
+    """A share of questions answered right, with its 95% interval.
 
-class Score(Record):
-    """A share of questions answered right, with its 95% interval."""
+    Part of result.json, as all classes here; keys that only others read are passed over.
+    """
 
     accuracy: float | None
     low: float
@@ -63,7 +60,7 @@ class Score(Record):
     majority: float | None
 
 
-class Scores(Score):
+class Scores(Score, frozen=True):
     """The same by category, and where there are any, by finer ones and over single options."""
 
     by_category: dict[str, Score]
@@ -71,8 +68,8 @@ class Scores(Score):
     per_option: Score | None = None
 
 
-class Estimate(Record):
-    """A share with its 95% interval."""
+class KindShare(BaseModel, frozen=True):
+    """The share of one kind of question that was answered right, with its 95% interval."""
 
     mean: float | None
     low: float
@@ -80,11 +77,11 @@ class Estimate(Record):
     n: int
 
 
-class Diagnosis(Record):
+class Diagnosis(BaseModel, frozen=True):
     """What needs no thinking against what does."""
 
-    observational: Estimate
-    inferential: Estimate
+    observational: KindShare
+    inferential: KindShare
 
     def gap(self) -> tuple[float, float, float] | None:
         """Observational minus inferential accuracy with a 95% interval."""
@@ -93,12 +90,12 @@ class Diagnosis(Record):
         return difference(self.inferential.model_dump(), self.observational.model_dump())
 
 
-class Result(Scores):
+class Result(Scores, frozen=True):
     """OUT/result.json of `videothinker evaluate`; its own scores are those of the reference."""
 
     model: str
     digest: str
-    benchmark: BenchmarkName
+    benchmark: Annotated[str, AfterValidator(_known)]
     data: str
     questions: str = ""
     """Address of the questions by content."""
@@ -115,7 +112,7 @@ class Result(Scores):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
+class ModelRow:
     """One model, asked in one way."""
 
     model: str
@@ -126,7 +123,7 @@ class Row:
 class Comparison:
     """Measured rows, in the order given, and what to know when reading them."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ModelRow, ...]
     notes: tuple[str, ...]
     scoring: Scoring
 
@@ -270,7 +267,7 @@ def _clashing(labels: Mapping[str, str]) -> list[str]:
     return [digest for digest, name in labels.items() if counts[name] > 1]
 
 
-def _rows(results: Sequence[Result]) -> tuple[Row, ...]:
+def _rows(results: Sequence[Result]) -> tuple[ModelRow, ...]:
     """One row for a model, direct answers apart; one for each wording where they overlap.
 
     Benchmarks differ in their usual wording, so a row may hold several.
@@ -289,11 +286,11 @@ def _rows(results: Sequence[Result]) -> tuple[Row, ...]:
             held: dict[str, Result] = {
                 one.benchmark: one for one in group if wording in ("", one.wording)
             }
-            rows.append(Row(model=names[digest] + suffix, results=held))
+            rows.append(ModelRow(model=names[digest] + suffix, results=held))
     return tuple(rows)
 
 
-def _notes(rows: Sequence[Row], scoring: Scoring) -> list[str]:
+def _notes(rows: Sequence[ModelRow], scoring: Scoring) -> list[str]:
     """What differs between the cells of one column, then what the marks mean."""
     notes: list[str] = []
     wordings: dict[str, list[str]] = {}

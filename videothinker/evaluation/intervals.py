@@ -33,18 +33,19 @@ def wilson(correct: float, n: float) -> tuple[float, float]:
     return low, high
 
 
+def counted(right: Sequence[bool], name: str = "accuracy") -> dict[str, Any]:
+    """A share, under the name it is to have, with its interval; None where nothing was counted."""
+    correct, n = sum(right), len(right)
+    low, high = wilson(correct, n)
+    return {name: correct / n if n else None, "low": low, "high": high, "n": n}
+
+
 def share(marked: Marked) -> dict[str, Any]:
     """Accuracy over all questions alike, its interval and its baselines."""
-    correct, n = sum(right for _, right in marked), len(marked)
-    low, high = wilson(correct, n)
-    questions = [question for question, _ in marked]
-    return {
-        "accuracy": correct / n if n else None,
-        "low": low,
-        "high": high,
-        "n": n,
-        "chance": chance([questions]),
-        "majority": majority([questions]),
+    questions = [[question for question, _ in marked]]
+    return counted([right for _, right in marked]) | {
+        "chance": chance(questions),
+        "majority": majority(questions),
     }
 
 
@@ -78,14 +79,8 @@ def mean_of_shares(groups: Mapping[str, Marked]) -> dict[str, Any]:
 
 def per_option(judged: Sequence[tuple[bool, bool]]) -> dict[str, Any]:
     """Accuracy over options; each is (is a correct answer, was judged right)."""
-    correct, n = sum(right for _, right in judged), len(judged)
-    low, high = wilson(correct, n)
-    positive = sum(is_correct for is_correct, _ in judged)
-    return {
-        "accuracy": correct / n if n else None,
-        "low": low,
-        "high": high,
-        "n": n,
+    n, positive = len(judged), sum(is_correct for is_correct, _ in judged)
+    return counted([right for _, right in judged]) | {
         "chance": 0.5 if n else None,
         "majority": max(positive, n - positive) / n if n else None,
     }

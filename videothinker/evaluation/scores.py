@@ -6,39 +6,26 @@ rules are in `benchmarks/`, their sources and deviations in docs/benchmarks.md.
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from videothinker.errors import InputError
-from videothinker.evaluation.benchmarks.loading import Loaded
-from videothinker.evaluation.benchmarks.loading import read as read_file
-from videothinker.evaluation.intervals import mean_of_shares, per_option, share, wilson
-from videothinker.evaluation.rules import OFFICIAL, equals_solution, named_set
+from videothinker.evaluation.benchmarks import BY_NAME, named
+from videothinker.evaluation.benchmarks.clevrer import judged
+from videothinker.evaluation.benchmarks.loading import load, read
+from videothinker.evaluation.intervals import counted, mean_of_shares, per_option, share
+from videothinker.evaluation.rules import equals_solution
 from videothinker.method.rewards import format_reward, soft_accuracy
 from videothinker.types import Question
 
-__all__ = ["BENCHMARKS", "KINDS", "Loaded", "diagnose", "load", "read", "score", "wilson"]
+__all__ = ["BENCHMARKS", "KINDS", "diagnose", "load", "read", "score"]
 
 Scoring = Literal["reference", "official"]
 
-BENCHMARKS = ("clevrer", "mmvu", "video-holmes", "mvbench", "tempcompass", "videomme")
+BENCHMARKS = tuple(BY_NAME)
+"""Their names; everything else about them stands in the table."""
 KINDS = ("observational", "inferential")
-MEAN_OF_TASKS = ("mvbench", "tempcompass")
-"""Benchmarks whose own figure is a mean over tasks, however many questions each has."""
-
-
-def load(benchmark: str, path: Path | str) -> list[Question]:
-    """The questions of a benchmark's file, or of its folder of files."""
-    return read(benchmark, path).questions
-
-
-def read(benchmark: str, path: Path | str) -> Loaded:
-    """The same, with the kind of file it was and what was left out of it."""
-    _check(benchmark)
-    return read_file(benchmark, Path(path))
 
 
 def score(
@@ -59,8 +46,8 @@ def score(
     Every accuracy has low and high (95%), n, chance and majority beside it. Where a category is
     written "a/b", by_category holds the a and by_subcategory the a/b.
     """
-    _check(benchmark)
-    rules = {"reference": equals_solution, "official": OFFICIAL[benchmark]}
+    kind = named(benchmark)
+    rules = {"reference": equals_solution, "official": kind.rule}
     if scoring not in rules:
         raise InputError(f"scoring: {scoring!r} is neither 'reference' nor 'official'.")
     _check_lengths(questions, completions)
@@ -71,7 +58,7 @@ def score(
     ]
     marked = [(question, rules[scoring](completion, question)) for question, completion in pairs]
     groups = _grouped(marked, lambda question: question.category.split("/")[0])
-    by_task = scoring == "official" and benchmark in MEAN_OF_TASKS
+    by_task = scoring == "official" and kind.mean_of_tasks
     result: dict[str, Any] = {"benchmark": benchmark, "scoring": scoring}
     result |= mean_of_shares(groups) if by_task else share(marked)
     result["by_category"] = {name: share(group) for name, group in groups.items()}
@@ -83,7 +70,7 @@ def score(
     if benchmark == "clevrer":
         result["without_correct_option"] = sum(not question.answer for question in questions)
         if scoring == "official":
-            result["per_option"] = per_option([j for pair in pairs for j in _judged(*pair)])
+            result["per_option"] = per_option([one for q, c in pairs for one in judged(c, q)])
     return result
 
 
@@ -97,13 +84,17 @@ def diagnose(questions: Sequence[Question], completions: Sequence[str]) -> dict[
     where one of the two kinds is missing.
     """
     _check_lengths(questions, completions)
-    pairs = [(q, c) for q, c in zip(questions, completions, strict=True) if q.answer]
+    marked = [
+        (question.category, soft_accuracy(completion, question.answer) == 1.0)
+        for question, completion in zip(questions, completions, strict=True)
+        if question.answer
+    ]
     result: dict[str, Any] = {
-        kind: _estimate([_names_the_set(c, q) for q, c in pairs if q.category == kind])
+        kind: counted([right for category, right in marked if category == kind], "mean")
         for kind in KINDS
     }
-    result["overall"] = _estimate([_names_the_set(c, q) for q, c in pairs])
-    result["format"] = _estimate([format_reward(completion) == 1.0 for completion in completions])
+    result["overall"] = counted([right for _, right in marked], "mean")
+    result["format"] = counted([format_reward(c) == 1.0 for c in completions], "mean")
     means = [result[kind]["mean"] for kind in KINDS]
     result["shortcut_gap"] = None if None in means else means[0] - means[1]
     return result
@@ -116,34 +107,6 @@ def _grouped(
     for question, right in marked:
         groups[key(question)].append((question, right))
     return dict(sorted(groups.items()))
-
-
-def _judged(question: Question, completion: str) -> list[tuple[bool, bool]]:
-    """For every option: it is correct; it was judged right (none is in an unreadable answer)."""
-    named, correct = named_set(completion, question), set(question.answer.split(","))
-    return [
-        (letter in correct, named is not None and (letter in named) == (letter in correct))
-        for letter, _ in question.options
-    ]
-
-
-def _names_the_set(completion: str, question: Question) -> bool:
-    return soft_accuracy(completion, question.answer) == 1.0
-
-
-def _estimate(right: Sequence[bool]) -> dict[str, Any]:
-    low, high = wilson(sum(right), len(right))
-    mean = sum(right) / len(right) if right else None
-    return {"mean": mean, "low": low, "high": high, "n": len(right)}
-
-
-def _check(benchmark: str) -> None:
-    if benchmark not in BENCHMARKS:
-        near = difflib.get_close_matches(benchmark, BENCHMARKS, n=1, cutoff=0.0)[0]
-        raise InputError(
-            f"benchmark: {benchmark!r} is not known. Did you mean {near!r}? "
-            f"Known: {', '.join(BENCHMARKS)}."
-        )
 
 
 def _check_lengths(questions: Sequence[Question], completions: Sequence[str]) -> None:

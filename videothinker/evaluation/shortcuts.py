@@ -20,7 +20,8 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from videothinker.data.clevrer.rules import Label
-from videothinker.evaluation.scores import KINDS, wilson
+from videothinker.evaluation.intervals import wilson
+from videothinker.evaluation.scores import KINDS
 from videothinker.method.rewards import soft_accuracy
 from videothinker.types import Question
 
@@ -63,11 +64,9 @@ def label(
 
     A question that a probe was not asked about, such as one without a clause, has not passed it.
     """
+    labels: dict[bool, Label] = {True: "observational", False: "inferential"}
     return [
-        replace(
-            question,
-            category=_label(any(passed.get(question.id, False) for passed in found.values())),
-        )
+        replace(question, category=labels[any(p.get(question.id, False) for p in found.values())])
         for question in questions
     ]
 
@@ -109,7 +108,3 @@ def _compare(
     ) / (n * n)
     kappa = None if by_chance == 1 else (same / n - by_chance) / (1 - by_chance)
     return {"agree": same / n, "low": low, "high": high, "n": n, "kappa": kappa, "table": table}
-
-
-def _label(passed: bool) -> Label:
-    return "observational" if passed else "inferential"

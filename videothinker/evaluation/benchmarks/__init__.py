@@ -1,1 +1,115 @@
-"""Readers of six benchmarks' files."""
+"""The six benchmarks, listed here alone; each has a file with its reader and its rule."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from videothinker.errors import InputError
+from videothinker.evaluation.benchmarks import (
+    clevrer,
+    mmvu,
+    mvbench,
+    tempcompass,
+    video_holmes,
+    videomme,
+)
+from videothinker.evaluation.benchmarks.records import FileRecord, in_file
+from videothinker.types import Question
+
+Reader = Callable[[Sequence[FileRecord]], Iterator[Question | str]]
+"""Records -> for each its question, or the kind it is of if it has no options: "open-ended"."""
+REFERENCE_FIELDS = frozenset({"problem", "options", "solution", "video"})
+"""What all of the reference's files have."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Benchmark:
+    """What is particular to one."""
+
+    title: str
+    """Of its column in the paper's table."""
+    rule: Callable[[str, Question], bool]
+    """Whether a completion is right officially; docs/benchmarks.md has source and deviations."""
+    mean_of_tasks: bool = False
+    """Its own figure is a mean over tasks, however many questions each has."""
+    reference: Reader | None = None
+    release: Reader | None = None
+    """None: its questions are read as `videothinker prepare` writes them."""
+    release_fields: frozenset[str] = frozenset()
+    signature: str = ""
+    """A field that only this benchmark's reference file has, so that another's is not mistaken."""
+    stems: tuple[str, ...] = ()
+    """The JSON files of a release that is a folder, in order, without .json."""
+    open: Callable[[Path], list[FileRecord]] = in_file
+    """One file's records, with what its name or its nesting says of each."""
+
+
+BY_NAME: dict[str, Benchmark] = {
+    "clevrer": Benchmark(title="CLEVRER", rule=clevrer.rule),
+    "mmvu": Benchmark(
+        title="MMVU",
+        rule=mmvu.rule,
+        reference=mmvu.reference,
+        release=mmvu.release,
+        release_fields=frozenset({"question", "choices", "answer", "question_type", "video"}),
+        signature="data_source",
+    ),
+    "video-holmes": Benchmark(
+        title="V-Holmes",
+        rule=video_holmes.rule,
+        reference=video_holmes.reference,
+        release=video_holmes.release,
+        release_fields=frozenset(
+            {"video ID", "Question ID", "Question Type", "Question", "Options", "Answer"}
+        ),
+        signature="question_type",
+    ),
+    "mvbench": Benchmark(
+        title="MVBench",
+        rule=mvbench.rule,
+        mean_of_tasks=True,
+        reference=mvbench.reference,
+        release=mvbench.release,
+        release_fields=frozenset({"question", "candidates", "answer", "video"}),
+        signature="ori_video",
+        stems=tuple(mvbench.STEMS),
+        open=mvbench.opened,
+    ),
+    "tempcompass": Benchmark(
+        title="TempCompass",
+        rule=tempcompass.rule,
+        mean_of_tasks=True,
+        reference=tempcompass.reference,
+        release=tempcompass.release,
+        release_fields=frozenset({"question", "answer", "video_id", "dim"}),
+        signature="dim",
+        stems=tempcompass.TASKS,
+        open=tempcompass.opened,
+    ),
+    "videomme": Benchmark(
+        title="VideoMME",
+        rule=videomme.rule,
+        reference=videomme.reference,
+        release=videomme.release,
+        release_fields=frozenset(
+            {"question", "options", "answer", "videoID", "duration", "task_type"}
+        ),
+        signature="videoID",
+    ),
+}
+"""In the order of the paper's table, which has counterfactual questions of CLEVRER, multiple-choice
+questions of MMVU, and Video-MME without subtitles."""
+
+
+def named(benchmark: str) -> Benchmark:
+    """The benchmark of this name; an unknown one is answered with the nearest."""
+    if benchmark not in BY_NAME:
+        near = difflib.get_close_matches(benchmark, BY_NAME, n=1, cutoff=0.0)[0]
+        raise InputError(
+            f"benchmark: {benchmark!r} is not known. Did you mean {near!r}? "
+            f"Known: {', '.join(BY_NAME)}."
+        )
+    return BY_NAME[benchmark]

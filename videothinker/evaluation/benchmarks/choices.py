@@ -1,4 +1,4 @@
-"""Options and their correct letter, however a file writes them."""
+"""Options and their correct letter, however a file writes them, and a record as a question."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import re
 from string import ascii_uppercase
 from typing import Any
 
-from videothinker.evaluation.benchmarks.records import Record
+from videothinker.evaluation.benchmarks.records import FileRecord
+from videothinker.types import Question
 
 Options = tuple[tuple[str, str], ...]
 
@@ -16,7 +17,38 @@ LETTERED = re.compile(r"\s*\(?([A-Z])\s*[.:)]\s?(.*)", re.DOTALL)
 SOLUTION = re.compile(r"\s*(?:<answer>)?\s*([A-Z])\s*(?:</answer>)?\s*")
 
 
-def read_options(record: Record, name: str, *, lettered: bool) -> Options:
+def as_question(
+    record: FileRecord,
+    category: str = "",
+    *,
+    text: str = "problem",
+    identity: str = "problem_id",
+    lettered: bool = True,
+) -> Question | str:
+    """The question of a record of the reference's files, or why it is left out.
+
+    Its files are one list of records, a little different each time: problem_id, data_type and
+    problem_type are not in every one. Fields that are not named here are ignored.
+    """
+    kind = record.fields.get("problem_type", "multiple choice")
+    if kind != "multiple choice":
+        return str(kind)
+    options = read_options(record, "options", lettered=lettered)
+    correct = letter_of(record, "solution", options)
+    written_id = record.fields.get(identity)
+    check_agreement(record, "answer", options, correct)
+    return Question(
+        id=str(record.number if written_id is None else written_id),
+        video=record.text("video").lstrip("/"),
+        text=record.text(text),
+        options=options,
+        answer=correct,
+        category=category,
+        **record.clip(),
+    )
+
+
+def read_options(record: FileRecord, name: str, *, lettered: bool) -> Options:
     """(letter, text) in the order of the file; equal texts and single options are kept.
 
     lettered: whether a list's texts bring their letters along. Texts keep their stray spaces,
@@ -33,7 +65,7 @@ def read_options(record: Record, name: str, *, lettered: bool) -> Options:
     )
 
 
-def letter_of(record: Record, name: str, options: Options) -> str:
+def letter_of(record: FileRecord, name: str, options: Options) -> str:
     """The correct letter, bare or inside <answer>; it must be one of the options'."""
     written = record.text(name)
     match = SOLUTION.fullmatch(written)
@@ -49,7 +81,7 @@ def letter_of(record: Record, name: str, options: Options) -> str:
     return match[1]
 
 
-def check_agreement(record: Record, name: str, options: Options, correct: str) -> None:
+def check_agreement(record: FileRecord, name: str, options: Options, correct: str) -> None:
     """Refuse a record whose answer in words names another option than its solution.
 
     Spaces at the ends do not matter, and of options with equal texts each counts.
@@ -73,7 +105,7 @@ def letters_of_text(text: str, options: Options) -> list[str]:
 
 
 def _option(
-    record: Record, name: str, expected: str, text: object, lettered: bool
+    record: FileRecord, name: str, expected: str, text: object, lettered: bool
 ) -> tuple[str, str]:
     if isinstance(text, dict):
         text = str(text)
@@ -93,7 +125,7 @@ def _option(
     return expected, match[2]
 
 
-def _literal(record: Record, name: str, value: Any) -> Any:
+def _literal(record: FileRecord, name: str, value: Any) -> Any:
     """A list or dictionary that was written as a Python text."""
     if not isinstance(value, str):
         return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ LAYOUTS = "docs/benchmarks.md lists the layouts that are read."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Record:
+class FileRecord:
     """One entry of a file."""
 
     where: str
@@ -45,8 +45,14 @@ class Record:
             raise self.problem(name, f"{_short(value)} is not a text. Give it as a JSON string.")
         return value
 
-    def seconds(self, name: str) -> float | None:
-        """A field that holds a time, if it is there."""
+    def clip(self) -> dict[str, float | None]:
+        """The part of the video to watch."""
+        start, end = self._seconds("start"), self._seconds("end")
+        if start is not None and end is not None and start >= end:
+            raise self.problem("end", f"{end} s is not after the start at {start} s.")
+        return {"start": start, "end": end}
+
+    def _seconds(self, name: str) -> float | None:
         value = self.fields.get(name)
         if value is None:
             return None
@@ -57,14 +63,18 @@ class Record:
 
 def parse(path: Path) -> Any:
     """What a file holds; a list for JSON Lines and Parquet."""
-    if path.suffix == ".parquet":
-        return _parquet(path)
     try:
+        if path.suffix == ".parquet":
+            with path.open("rb") as file:
+                return pq.read_table(file).to_pylist()
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: byte {error.start} is not UTF-8. Save it as UTF-8.") from error
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}. Give the benchmark's file.") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise InputError(f"{path}: {error.strerror}. Give the benchmark's file.") from error
+        found = _short(str(error))
+        raise InputError(f"{path}: not a Parquet file ({found}). Fetch it again.") from error
     if not text.strip():
         raise InputError(f"{path}: the file is empty. Fetch it again.")
     if path.suffix != ".jsonl":
@@ -73,21 +83,24 @@ def parse(path: Path) -> Any:
     return [_json(line, path, number) for number, line in lines if line.strip()]
 
 
-def records(path: Path, entries: object, extra: Mapping[str, Any] | None = None) -> list[Record]:
-    """The records of a list of objects; extra fields are added to those that lack them."""
+def in_file(path: Path, extra: Mapping[str, Any] = {}) -> list[FileRecord]:
+    """The records of a file that is a list of objects."""
+    return listed(path, parse(path), extra)
+
+
+def listed(path: Path, entries: object, extra: Mapping[str, Any] = {}) -> list[FileRecord]:
+    """A list of objects as records; extra fields are added to those that lack them."""
     if not isinstance(entries, list):
         raise InputError(f"{path}: {_kind(entries)} where a list of records belongs. {LAYOUTS}")
     if not entries:
         raise InputError(f"{path}: the list of records is empty. Fetch the file again.")
-    return list(_numbered(path, entries, extra or {}))
-
-
-def _numbered(path: Path, entries: Iterable[Any], extra: Mapping[str, Any]) -> Iterable[Record]:
+    found = []
     for number, entry in enumerate(entries, start=1):
         where = f"{path}: record {number}"
         if not isinstance(entry, dict):
             raise InputError(f"{where}: {_kind(entry)} where an object belongs. {LAYOUTS}")
-        yield Record(where=where, number=number, fields={**extra, **entry})
+        found.append(FileRecord(where=where, number=number, fields={**extra, **entry}))
+    return found
 
 
 def _json(text: str, path: Path, first_line: int) -> Any:
@@ -104,20 +117,6 @@ def _json(text: str, path: Path, first_line: int) -> Any:
         ) from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: {unusual(error)}. Fetch it again.") from error
-
-
-def _parquet(path: Path) -> list[dict[str, Any]]:
-    try:
-        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-    except OSError as error:
-        raise InputError(
-            f"{path}: {error.strerror or _short(str(error))}. Fetch it again."
-        ) from error
-    except pa.ArrowInvalid as error:
-        raise InputError(
-            f"{path}: not a Parquet file ({_short(str(error))}). Fetch it again."
-        ) from error
-    return rows
 
 
 def _kind(value: object) -> str:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+import videothinker.evaluation
 from videothinker.data.questions import write_questions
 from videothinker.errors import InputError
-from videothinker.evaluation.scores import BENCHMARKS, Scoring, diagnose, load, score, wilson
+from videothinker.evaluation.intervals import wilson
+from videothinker.evaluation.scores import BENCHMARKS, Scoring, diagnose, load, score
 from videothinker.types import Question
 
 
@@ -156,6 +158,13 @@ def test_clevrers_own_scoring_also_counts_the_options_one_by_one() -> None:
     result = score("clevrer", questions, [says("A"), says("the ball")], "official")["per_option"]
     assert (result["accuracy"], result["n"]) == (3 / 8, 8)
     assert (result["chance"], result["majority"]) == (0.5, 0.5)
+
+
+def test_a_user_s_script_finds_load_and_score_in_the_package(tmp_path: Path) -> None:
+    write_questions(tmp_path / "questions.parquet", [question("A"), question("B")])
+    questions = videothinker.evaluation.load("clevrer", tmp_path / "questions.parquet")
+    result = videothinker.evaluation.score("clevrer", questions, ["A", "A"], scoring="official")
+    assert result["accuracy"] == 0.5
 
 
 def test_the_command_line_scores_without_torch() -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from videothinker.evaluation.rules import OFFICIAL, equals_solution
+from videothinker.evaluation.benchmarks import BY_NAME
+from videothinker.evaluation.rules import equals_solution
 from videothinker.method.prompts import asked, messages, training_text
 from videothinker.types import Question
 
@@ -74,11 +75,11 @@ def test_the_direct_wording_asks_for_no_thinking_and_for_several_letters_in_clev
         assert ("letters of all correct options" in text) is several
 
 
-@pytest.mark.parametrize("benchmark", OFFICIAL)
+@pytest.mark.parametrize("benchmark", BY_NAME)
 def test_an_answer_as_the_direct_wording_asks_for_counts_in_both_scorings(benchmark: str) -> None:
     answer = "<answer>A</answer>"
     assert equals_solution(answer, QUESTION)
-    assert OFFICIAL[benchmark](answer, QUESTION)
+    assert BY_NAME[benchmark].rule(answer, QUESTION)
 
 
 def test_messages_are_one_user_turn_with_the_video_before_the_text() -> None:

@@ -117,9 +117,10 @@ def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
         load("mmvu", tmp_path / "x.json")
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"gone\.json: No such file"):
-        load("mmvu", tmp_path / "gone.json")
+@pytest.mark.parametrize("name", ["gone.json", "gone.jsonl", "gone.parquet"])
+def test_a_file_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=f"{name}: No such file"):
+        load("mmvu", tmp_path / name)
 
 
 def test_a_folder_is_refused_where_a_benchmark_is_one_file(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from videothinker.errors import InputError
-from videothinker.evaluation.benchmarks.categories import MVBENCH_TASKS, file_stem
+from videothinker.evaluation.benchmarks.mvbench import STEMS, TASKS
 from videothinker.evaluation.scores import load
 
 Save = Callable[..., Path]
@@ -32,7 +32,7 @@ def row(number: int = 1, folder: str = "ssv2_video", **changed: Any) -> dict[str
 
 
 def whole() -> list[dict[str, Any]]:
-    folders = list(MVBENCH_TASKS.values())
+    folders = list(TASKS.values())
     return [row(number + 1, folders[number // 200]) for number in range(4000)]
 
 
@@ -44,7 +44,7 @@ def release(save: Save, **changed: Any) -> Path:
         "answer": "Closing it",
         **changed,
     }
-    paths = [save([entry], f"json/{file_stem(task)}.json") for task in MVBENCH_TASKS]
+    paths = [save([entry], f"json/{stem}.json") for stem in STEMS]
     return paths[0].parent
 
 

@@ -1,0 +1,101 @@
+"""Which questions are asked, and what is kept of the answers; no model."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.verbs import evaluate
+from cluster.verbs.answering import Answered
+from cluster.verbs.evaluate import Answers, Evaluation, Pass
+from videothinker.errors import InputError
+from videothinker.files import read_lines
+from videothinker.types import Question
+
+IDENTITY = {"digest": "d", "benchmark": "mmvu", "questions": "q", "wording": "direct", "video": {}}
+
+
+def question(name: str) -> Question:
+    return Question(id=name, video="v", text="?", options=(("A", "a"),), answer="A")
+
+
+QUESTIONS = [question(name) for name in ("one", "two", "three")]
+
+
+def evaluation(out: Path) -> Evaluation:
+    return Evaluation(model=out, benchmark="mmvu", data=out, videos=out, out=out)
+
+
+class Model:
+    """Answers "A", except to what it cannot; remembers what it was asked, and how."""
+
+    def __init__(self, cannot: str) -> None:
+        self.cannot = cannot
+        self.asked: list[tuple[str, str]] = []
+
+    def answering(self, *_: object) -> AbstractContextManager["Model"]:
+        @contextmanager
+        def running() -> Iterator[Model]:
+            yield self
+
+        return running()
+
+    def answer(self, questions: Sequence[Question], _: object, view: str) -> Iterator[Answered]:
+        for one in questions:
+            self.asked.append((one.id, view))
+            failure = "no video" if one.id == self.cannot else None
+            yield Answered(question=one, completion="A", failure=failure)
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> Model:
+    model = Model(cannot="two")
+    monkeypatch.setattr(evaluate, "answering", model.answering)
+    return model
+
+
+def test_answers_are_kept_and_what_had_none_is_asked_again(model: Model, tmp_path: Path) -> None:
+    for _ in range(2):
+        answers = Answers(tmp_path, IDENTITY)
+        evaluation(tmp_path).answer("evaluate", [Pass(questions=QUESTIONS, answers=answers)])
+        assert answers.known == {"one": "A", "three": "A"}
+        assert read_lines(tmp_path / "skipped.jsonl") == [
+            {"question_id": "two", "reason": "no video"}
+        ]
+    assert [name for name, _ in model.asked] == ["one", "two", "three", "two"]
+
+
+def test_every_pass_is_asked_under_its_own_view(model: Model, tmp_path: Path) -> None:
+    blind = Pass(questions=QUESTIONS[:1], answers=Answers(tmp_path / "a", IDENTITY), view="blind")
+    whole = Pass(questions=QUESTIONS[:1], answers=Answers(tmp_path / "b", IDENTITY))
+    evaluation(tmp_path).answer("probe", [blind, whole])
+    assert model.asked == [("one", "blind"), ("one", "video")]
+
+
+def test_where_everything_is_answered_no_model_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answers = Answers(tmp_path, IDENTITY)
+    answers.add(Answered(question=QUESTIONS[0], completion="B"))
+    monkeypatch.setattr(evaluate, "answering", lambda *_: pytest.fail("a model was loaded"))
+    evaluation(tmp_path).answer("evaluate", [Pass(questions=QUESTIONS[:1], answers=answers)])
+    assert answers.known == {"one": "B"}
+
+
+def test_an_answer_that_was_torn_off_is_lost_alone(tmp_path: Path) -> None:
+    Answers(tmp_path, IDENTITY).add(Answered(question=QUESTIONS[0], completion="A"))
+    with (tmp_path / "answers.jsonl").open("a") as file:
+        file.write('{"id": "two", "comp')
+    answers = Answers(tmp_path, IDENTITY)
+    answers.add(Answered(question=QUESTIONS[2], completion="A"))
+    assert [line["id"] for line in read_lines(tmp_path / "answers.jsonl")] == ["one", "three"]
+
+
+@pytest.mark.parametrize("key", IDENTITY)
+def test_answers_given_under_other_circumstances_are_refused(tmp_path: Path, key: str) -> None:
+    Answers(tmp_path, IDENTITY)
+    other: dict[str, Any] = IDENTITY | {key: "another"}
+    with pytest.raises(InputError, match=f"another {key} .* give a new --out folder"):
+        Answers(tmp_path, other)
