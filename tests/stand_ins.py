@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -28,6 +29,7 @@ from cluster.workers.process import Process
 from videothinker.config.loading import to_yaml
 from videothinker.config.settings import RunConfig
 from videothinker.data.questions import write_questions
+from videothinker.mini import SHIPPED_BASE
 from videothinker.run.directory import RunDirectory
 from videothinker.types import (
     AnchorScores,
@@ -242,6 +244,7 @@ class Stage:
         model = config.model.path
         model.mkdir(parents=True, exist_ok=True)
         (model / "model.safetensors").touch()
+        shutil.copy(SHIPPED_BASE / "config.json", model)
         write_questions(config.stages[0].questions, questions(1_000))
         self.config = config
         self.notices: list[Notice] = []

@@ -12,6 +12,8 @@ from cluster.loop.ledger import Ledger
 from cluster.workers.fleet import Fleet
 from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.data.stream import QuestionStream
+from videothinker.model.shape import shape_of
+from videothinker.planning.memory import answered_together
 from videothinker.progress import ProgressLine
 from videothinker.types import Completion, Failure, Question
 
@@ -29,11 +31,12 @@ def sample_replay(
     asked = list(questions_of(stage, stream))
     place = [config.seed, config.stages.index(stage), 0]
     seeds = np.random.default_rng(place).integers(2**31, size=len(asked)).tolist()
+    room = answered_together(config, shape_of(config.model.path))
     asking = Asking(
         loader=fleet.loader,
         rollouts=fleet.rollouts,
         samples=stage.replay,
-        together=config.rollout.prompts_together or TOGETHER,
+        together=config.rollout.prompts_together or min(TOGETHER, room),
         temperatures=[config.sampling.temperature],
     )
     ledger.asked(len(asked))

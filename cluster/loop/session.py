@@ -17,7 +17,7 @@ from cluster.loop.step import StepClock, UsualStep, step_metrics
 from cluster.loop.supply import Supply
 from cluster.workers.fleet import Fleet
 from learner.rank import Assignment
-from videothinker.config.settings import ANSWERED_TOGETHER, RunConfig, StageConfig
+from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.data.questions import read_questions
 from videothinker.data.stream import QuestionStream, select
 from videothinker.errors import DivergenceError, Stopped
@@ -25,6 +25,8 @@ from videothinker.evaluation.scores import diagnose
 from videothinker.files import plain, read_lines
 from videothinker.method.guard import StageGuard, stop_message
 from videothinker.model.checkpoint import budget_of
+from videothinker.model.shape import shape_of
+from videothinker.planning.memory import answered_together
 from videothinker.process.metrics import GUARD_LOWERED, REWARD_LOST
 from videothinker.progress import ProgressLine
 from videothinker.report.page import write_report
@@ -235,7 +237,7 @@ class Session:
             loader=self.fleet.loader,
             rollouts=self.fleet.rollouts,
             samples=1,
-            together=ANSWERED_TOGETHER,
+            together=answered_together(self.config, shape_of(self.config.model.path)),
             temperatures=list(names),
         )
         replies = asking.replies(questions, range(len(questions)))

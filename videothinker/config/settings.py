@@ -10,8 +10,6 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-ANSWERED_TOGETHER = 64
-"""Questions of an evaluation that an engine answers side by side: what it keeps busy with."""
 RIGHTNESS = ("soft_accuracy", "strict_accuracy")
 """Those that are for the answer; the others are for its form."""
 

@@ -50,6 +50,7 @@ PROCESS_GB = {"cuda": 3.0, "cpu": 0.8}
 CLIPS_GB = 0.27
 """Clips that a loader keeps in memory: data/clips.py."""
 LEAST_STORE_GB = 0.25
+ANSWERED_TOGETHER, ANSWERING_GB = 64, 0.5
 STORE_SHARE = 0.3
 """Of a machine's memory, at most, for Ray's object store: as Ray has it."""
 
@@ -209,10 +210,26 @@ def anchored_stages(config: RunConfig) -> list[StageConfig]:
 
 
 def prompts_gb(config: RunConfig, shape: ModelShape, load: Workload) -> float:
-    """Prompts that exist at one time: this step's, those sampled ahead, those prefetched."""
+    """Prompts that exist at one time: in training this step's, those sampled ahead and those
+    prefetched; in an evaluation a unit for each engine and one that is prepared meanwhile.
+    """
     ahead = config.rollout.max_staleness + 2
-    prompts = max(stage.prompts_per_step for stage in config.stages) * ahead
-    return prompts * load.patches * shape.pixels_per_patch * 4 / GB
+    trained = max(stage.prompts_per_step for stage in config.stages) * ahead
+    answered = (config.rollout.workers + 1) * answered_together(config, shape)
+    return max(trained, answered) * prompt_gb(shape, load)
+
+
+def prompt_gb(shape: ModelShape, load: Workload) -> float:
+    """One prompt in the object store: its patches, in float32."""
+    return load.patches * shape.pixels_per_patch * 4 / GB
+
+
+def answered_together(config: RunConfig, shape: ModelShape) -> int:
+    """Questions of an evaluation that an engine answers side by side: enough to keep it busy, while
+    the prompts of all engines, and those prepared meanwhile, fit into ANSWERING_GB.
+    """
+    room = ANSWERING_GB / prompt_gb(shape, largest(config, shape)) / (config.rollout.workers + 1)
+    return min(ANSWERED_TOGETHER, max(1, int(room)))
 
 
 def store_gb(config: RunConfig, shape: ModelShape) -> float:

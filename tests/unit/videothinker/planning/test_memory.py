@@ -14,16 +14,23 @@ from videothinker.planning.memory import (
     TOKENS_AT_ONCE,
     activations,
     anchor_parts,
+    answered_together,
     engine_parts,
     host_parts,
     largest,
     learner_parts,
     learner_phases,
+    prompts_gb,
     store_gb,
 )
 
 CONFIGS = Path(__file__).parents[4] / "configs"
 SHAPE: ModelShape = KNOWN["Qwen2.5-VL-3B-Instruct"]
+
+
+PROMPT_GB = 4096 * 1176 * 4 / 1e9
+ANSWERED = 2 * 12
+"""Prompts of an evaluation that fit into half a GB, for one engine and as many again."""
 
 
 def config(*overrides: str, name: str = "cdpo_2xa6000") -> RunConfig:
@@ -128,12 +135,22 @@ def test_the_host_holds_what_is_offloaded_and_two_copies_of_what_is_published() 
     parts = host_parts(config(), SHAPE, ranks=1, engines=1, anchors=1, first=True, publishes=True)
     assert parts["optimizer"] == pytest.approx(3.754622976 * 18)
     assert parts["published"] == pytest.approx(2 * 7.509245952)
-    assert parts["prompts"] == pytest.approx(2 * 2 * 4096 * 1176 * 4 / 1e9)
+    assert parts["prompts"] == pytest.approx(ANSWERED * PROMPT_GB)
 
 
 def test_a_store_has_twice_the_room_of_two_versions_and_the_prompts() -> None:
-    prompts = 2 * 2 * 4096 * 1176 * 4 / 1e9
+    prompts = ANSWERED * PROMPT_GB
     assert store_gb(config(), SHAPE) == pytest.approx(2 * (2 * 7.509245952 + prompts))
+
+
+def test_many_prompts_a_step_take_more_room_than_an_evaluation() -> None:
+    many = config("stages.0.prompts_per_step=64", "stages.1.prompts_per_step=64")
+    assert prompts_gb(many, SHAPE, largest(many, SHAPE)) == pytest.approx(128 * PROMPT_GB)
+
+
+def test_an_evaluation_asks_fewer_questions_at_a_time_where_prompts_are_large() -> None:
+    assert answered_together(config(), SHAPE) == ANSWERED // 2
+    assert answered_together(config(name="quickstart"), SHAPE) == 64
 
 
 def test_a_machine_without_ranks_holds_the_object_stores_copy_only() -> None:
