@@ -32,7 +32,7 @@ from videothinker.report.stills import Pictures, Stills
 from videothinker.report.timeline import mishaps_part, timeline_part
 from videothinker.report.training import training_part
 from videothinker.status.life import Life, life
-from videothinker.status.snapshot import Line, Snapshot, number, read_snapshot, records
+from videothinker.status.snapshot import Fields, Snapshot, number, read_snapshot, records
 
 __all__ = ["results_table", "write_report"]
 
@@ -103,7 +103,7 @@ def _so_far(run: Snapshot, state: Life) -> str:
 
 
 @contextmanager
-def _pictures(config: Line) -> Iterator[Pictures]:
+def _pictures(config: Fields) -> Iterator[Pictures]:
     """Of the run's videos; none for a run of another version, whose page must not fail."""
     try:
         data = DataConfig.model_validate(config.get("data"))
@@ -115,7 +115,7 @@ def _pictures(config: Line) -> Iterator[Pictures]:
         yield stills.of
 
 
-def _origins(summary: Line) -> list[tuple[str, str]]:
+def _origins(summary: Fields) -> list[tuple[str, str]]:
     """Times, models and stages by what they came from."""
     rows = [(name, _moment(summary.get(name))) for name in ("started", "finished")]
     for model in records(summary.get("models")):

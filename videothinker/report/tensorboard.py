@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from videothinker.files import disk_errors
-from videothinker.status.snapshot import Line, number, read_snapshot
+from videothinker.status.snapshot import Fields, number, read_snapshot
 
 FOLDER = "tensorboard"
 PLACES = ("step", "time")
@@ -34,7 +34,7 @@ def write_events(run: Path) -> Path:
     return target
 
 
-def scalars(line: Line) -> dict[str, float]:
+def scalars(line: Fields) -> dict[str, float]:
     """The finite numbers of one step; seconds by phase as seconds/PHASE."""
     seconds = line.get("seconds")
     phases = seconds.items() if isinstance(seconds, dict) else ()

@@ -11,7 +11,7 @@ from statistics import fmean
 
 from videothinker.progress import duration
 from videothinker.report.charts import Mark, Slice, stacked_steps
-from videothinker.status.snapshot import Line, Snapshot, number
+from videothinker.status.snapshot import Fields, Snapshot, number
 from videothinker.status.speed import step_seconds
 
 PHASES = ("waiting for samples", "learning", "weights to the engines", "the rest")
@@ -71,7 +71,7 @@ def mishaps_part(run: Snapshot) -> dict[str, object]:
     }
 
 
-def happenings(events: Sequence[Line], ends: Sequence[float]) -> list[Happening]:
+def happenings(events: Sequence[Fields], ends: Sequence[float]) -> list[Happening]:
     """Losses, scalings and resumptions, in order; a first start and a replacement are neither.
 
     `ends`: when steps ended. Whoever starts before the first step that a driver makes was always to
@@ -96,7 +96,7 @@ def happenings(events: Sequence[Line], ends: Sequence[float]) -> list[Happening]
     return found
 
 
-def _kind(event: Line, present: bool, missing: bool) -> str | None:
+def _kind(event: Fields, present: bool, missing: bool) -> str | None:
     """A process that starts though nobody missed it was started by another driver."""
     said = str(event.get("event"))
     if said == "started":
@@ -105,7 +105,7 @@ def _kind(event: Line, present: bool, missing: bool) -> str | None:
 
 
 def _happening(
-    kind: str, moment: float, process: str, event: Line, later: Sequence[Line]
+    kind: str, moment: float, process: str, event: Fields, later: Sequence[Fields]
 ) -> Happening:
     starts = (
         number(other.get("time"))
@@ -122,7 +122,9 @@ def _happening(
     )
 
 
-def _marks(found: Sequence[Happening], lines: Sequence[Line], ends: Sequence[float]) -> list[Mark]:
+def _marks(
+    found: Sequence[Happening], lines: Sequence[Fields], ends: Sequence[float]
+) -> list[Mark]:
     """One mark for each step and kind; what came before the first step has none."""
     together: dict[tuple[int, str], list[str]] = {}
     for one in found:
@@ -136,36 +138,36 @@ def _marks(found: Sequence[Happening], lines: Sequence[Line], ends: Sequence[flo
     ]
 
 
-def _place(moment: float, lines: Sequence[Line], ends: Sequence[float]) -> int | None:
+def _place(moment: float, lines: Sequence[Fields], ends: Sequence[float]) -> int | None:
     """The step during which something happened, or the last one, if that was already done."""
     if not ends or moment < ends[0] - step_seconds(lines[0]):
         return None
     return min(bisect_left(ends, moment), len(lines) - 1)
 
 
-def _ends(lines: Sequence[Line]) -> list[float]:
+def _ends(lines: Sequence[Fields]) -> list[float]:
     """When each step ended; nothing where a line does not say, as those of older versions."""
     ends = [number(line.get("time")) for line in lines]
     known = [end for end in ends if end is not None]
     return known if len(known) == len(ends) else []
 
 
-def _label(line: Line) -> str:
+def _label(line: Fields) -> str:
     return f"{line['stage']}, step {line['step']}"
 
 
-def _phase(line: Line, name: str) -> float:
+def _phase(line: Fields, name: str) -> float:
     seconds = line.get("seconds")
     return (number(seconds.get(name)) if isinstance(seconds, Mapping) else None) or 0.0
 
 
-def _parts(line: Line) -> tuple[float, ...]:
+def _parts(line: Fields) -> tuple[float, ...]:
     """Seconds of each of PHASES."""
     known = [_phase(line, name) for name in ("wait", "learn", "sync")]
     return (*known, max(0.0, step_seconds(line) - sum(known)))
 
 
-def _stages(lines: Sequence[Line]) -> list[dict[str, object]]:
+def _stages(lines: Sequence[Fields]) -> list[dict[str, object]]:
     """The means of each stage, and in words what they consist of."""
     found = []
     for stage in dict.fromkeys(line["stage"] for line in lines):
@@ -190,7 +192,7 @@ def _told(names: Sequence[str], seconds: Sequence[float]) -> str:
     return ", ".join(f"{name} {took:.2g} s" for name, took in pairs if took >= NOTICED_SECONDS)
 
 
-def _loss(loss: Happening, lines: Sequence[Line], ends: Sequence[float]) -> tuple[str, ...]:
+def _loss(loss: Happening, lines: Sequence[Fields], ends: Sequence[float]) -> tuple[str, ...]:
     """During what, who, why, and how long it took until there was another."""
     place = _place(loss.time, lines, ends)
     during = "the start" if place is None else _label(lines[place])
@@ -198,9 +200,9 @@ def _loss(loss: Happening, lines: Sequence[Line], ends: Sequence[float]) -> tupl
     return during, loss.process, loss.reason, back
 
 
-def _reasons(skipped: Sequence[Line]) -> list[tuple[str, ...]]:
+def _reasons(skipped: Sequence[Fields]) -> list[tuple[str, ...]]:
     """How many samples of each sort of reason were left out, and the first of them."""
-    kinds: dict[str, list[Line]] = {}
+    kinds: dict[str, list[Fields]] = {}
     for entry in skipped:
         kinds.setdefault(_sort_of(str(entry.get("reason"))), []).append(entry)
     ordered = sorted(kinds.values(), key=len, reverse=True)

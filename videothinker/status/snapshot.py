@@ -18,7 +18,8 @@ import yaml
 
 from videothinker.errors import InputError
 
-Line = Mapping[str, Any]
+Fields = Mapping[str, Any]
+"""What a file, or a line of one, says by name; everything in it may be of any type."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,14 +41,14 @@ class Snapshot:
     path: Path
     now: float
     """Unix seconds of the reading."""
-    config: Line
-    status: Line
-    summary: Line
-    metrics: Sequence[Line]
+    config: Fields
+    status: Fields
+    summary: Fields
+    metrics: Sequence[Fields]
     """One line a step, in order; each has a `stage` (text) and a `step` (number)."""
-    events: Sequence[Line]
-    skipped: Sequence[Line]
-    targets: Sequence[Line]
+    events: Sequence[Fields]
+    skipped: Sequence[Fields]
+    targets: Sequence[Fields]
     """Processes that serve metrics, as RUN/prometheus_targets.json lists them."""
     last_word: float
     """Unix seconds of the newest sign of its driver."""
@@ -70,7 +71,7 @@ class Snapshot:
         current = str(self.status.get("stage"))
         return [self._stage(one, finished, current) for one in records(self.config.get("stages"))]
 
-    def _stage(self, one: Line, finished: set[str], current: str) -> Stage:
+    def _stage(self, one: Fields, finished: set[str], current: str) -> Stage:
         name, steps = str(one.get("name")), whole(one.get("steps"))
         if name in finished:
             done, state = steps, "done"
@@ -174,7 +175,7 @@ def _parsed(data: bytes, parse: Callable[[bytes], Any] = json.loads) -> Any:
         return None
 
 
-def _last_word(run: Path, status: Line, *grown: Sequence[Line]) -> float:
+def _last_word(run: Path, status: Fields, *grown: Sequence[Fields]) -> float:
     """When the driver last wrote something, as it says itself: a copy of the folder says the same.
 
     A run that has not said anything yet is as old as its configuration.
