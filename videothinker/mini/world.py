@@ -36,7 +36,7 @@ LETTERS = string.ascii_uppercase[:OPTIONS]
 
 Kind = Literal["deflected", "straight", "inferential"]
 """deflected and straight are observational: the mover is grazed on its way, or it is not."""
-Role = Literal["mover", "post", "aside", "target", "other"]
+SceneRole = Literal["mover", "post", "aside", "target", "other"]
 """The post grazes the mover, aside is what it hits then, target what it hits otherwise."""
 Pair = tuple[int, int]
 """A collision that an option names: the thing that moves, and what it hits."""
@@ -52,7 +52,7 @@ class Scene:
     world: World
     kind: Kind
     things: tuple[Thing, ...]
-    roles: tuple[Role, ...]
+    roles: tuple[SceneRole, ...]
     """What part each thing plays in the video."""
     course: Course
     removed: int
@@ -113,7 +113,7 @@ Cell = tuple[int, int]
 
 def _cells(
     rng: np.random.Generator, kind: Kind, objects: int
-) -> tuple[list[tuple[Role, Cell]], int]:
+) -> tuple[list[tuple[SceneRole, Cell]], int]:
     """Where everything stands, for a mover that goes right, and towards which side the post is."""
     deflected = kind != "straight"
     struck = range(2, COLUMNS - 1)
@@ -123,7 +123,7 @@ def _cells(
     bend = int(rng.integers(1, struck[-1]))
     beyond = [c for c in struck if c > bend]
     target = int(rng.choice(beyond if deflected else struck))
-    cells: list[tuple[Role, Cell]] = [("mover", (lane, 0)), ("target", (lane, target))]
+    cells: list[tuple[SceneRole, Cell]] = [("mover", (lane, 0)), ("target", (lane, target))]
     free = [(n, c) for n in range(LANES) for c in range(COLUMNS) if n != lane]
     if deflected:
         cells += [("post", (lane, bend)), ("aside", (beside, int(rng.choice(beyond))))]
@@ -133,14 +133,14 @@ def _cells(
     return cells, lane - beside
 
 
-def _things(rng: np.random.Generator, kind: Kind, objects: int) -> list[tuple[Role, Thing]]:
+def _things(rng: np.random.Generator, kind: Kind, objects: int) -> list[tuple[SceneRole, Thing]]:
     """A scene's things, in random order; each of its own colour."""
     cells, side = _cells(rng, kind, objects)
     colours = [COLOURS[i] for i in rng.permutation(len(COLOURS))]
     if kind == "straight":
         colours = [*colours[:2], *colours[4:], *colours[2:4]]
     flip = bool(rng.integers(2))
-    made: list[tuple[Role, Thing]] = []
+    made: list[tuple[SceneRole, Thing]] = []
     for (role, cell), colour in zip(cells, colours, strict=False):
         offset = int(rng.integers(-1, 2)) if role == "other" else 0
         thing = Thing(
@@ -180,7 +180,7 @@ def ask(
     index: int,
     kind: Kind,
     things: tuple[Thing, ...],
-    roles: tuple[Role, ...],
+    roles: tuple[SceneRole, ...],
     world: World = DEFAULT,
 ) -> Scene:
     """A question of this kind about these things; a video can take several.
