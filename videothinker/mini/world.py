@@ -107,13 +107,13 @@ class Scene:
         )
 
 
-Cell = tuple[int, int]
+GridCell = tuple[int, int]
 """Lane and column."""
 
 
 def _cells(
     rng: np.random.Generator, kind: Kind, objects: int
-) -> tuple[list[tuple[SceneRole, Cell]], int]:
+) -> tuple[list[tuple[SceneRole, GridCell]], int]:
     """Where everything stands, for a mover that goes right, and towards which side the post is."""
     deflected = kind != "straight"
     struck = range(2, COLUMNS - 1)
@@ -123,7 +123,7 @@ def _cells(
     bend = int(rng.integers(1, struck[-1]))
     beyond = [c for c in struck if c > bend]
     target = int(rng.choice(beyond if deflected else struck))
-    cells: list[tuple[SceneRole, Cell]] = [("mover", (lane, 0)), ("target", (lane, target))]
+    cells: list[tuple[SceneRole, GridCell]] = [("mover", (lane, 0)), ("target", (lane, target))]
     free = [(n, c) for n in range(LANES) for c in range(COLUMNS) if n != lane]
     if deflected:
         cells += [("post", (lane, bend)), ("aside", (beside, int(rng.choice(beyond))))]
