@@ -15,13 +15,9 @@ from PIL import Image
 from videothinker.files import disk_errors
 from videothinker.mini.physics import simulate
 from videothinker.mini.render import paint
-from videothinker.mini.settings import World
 from videothinker.mini.world import Scene, make_scene
 
 SEED = 11
-_HARD = World(
-    objects=8, lanes=4, columns=6, frames=8, occlusion=0.3, heavy=0.4, will_not=0.5, several=0.5
-)
 _GAP = 3
 """Pixels of white between frames."""
 
@@ -32,20 +28,19 @@ def examples() -> dict[str, list[Scene]]:
     return {
         "mini-straight": [make_scene(SEED, 5, "straight")],
         "mini-inferential": [inferential, without(inferential)],
-        "mini-hard": [make_scene(SEED, 2, world=_HARD)],
     }
 
 
 def without(scene: Scene) -> Scene:
     """The scene as it goes without the removed thing, for looking at only."""
-    return replace(scene, outcome=simulate(scene.things, scene.world, scene.removed))
+    return replace(scene, course=simulate(scene.things, scene.world, scene.removed))
 
 
 def strip(scenes: list[Scene]) -> np.ndarray:
     """[height, width, 3] uint8: a row of frames for each scene, without noise, twice their size."""
     around = ((0, _GAP), (0, _GAP), (0, 0))
     rows = [
-        np.concatenate([np.pad(f, around, constant_values=255) for f in paint(s, SEED)], axis=1)
+        np.concatenate([np.pad(f, around, constant_values=255) for f in paint(s)], axis=1)
         for s in scenes
     ]
     picture: np.ndarray = np.concatenate(rows)[:-_GAP, :-_GAP].round().astype(np.uint8)

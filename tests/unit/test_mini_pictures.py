@@ -33,6 +33,6 @@ def test_a_strip_shows_every_frame_of_every_clip() -> None:
 def test_the_run_without_the_removed_thing_shows_what_the_question_supposes() -> None:
     seen, supposed = examples()["mini-inferential"]
     assert seen.question() == supposed.question()
-    assert not supposed.outcome.visible[:, seen.removed].any()
-    assert frozenset(seen.options[seen.answer]) in supposed.outcome.pairs()
-    assert without(seen).outcome.events == supposed.outcome.events
+    assert not supposed.course.visible[:, seen.removed].any()
+    assert frozenset(seen.options[seen.answer]) in supposed.course.pairs()
+    assert without(seen).course.events == supposed.course.events

@@ -12,16 +12,8 @@ from videothinker.progress import ProgressLine
 
 KNOBS = {
     "objects": "of different colours; those that nothing touches are distractors",
-    "lanes": "rows of cells",
-    "columns": "cells in a lane",
     "frames": "at 2 a second; two of them make a video token",
-    "options": "of each question",
-    "wordings": "paraphrases of the question",
     "observational": "share of questions that the video alone answers",
-    "occlusion": "share of cells behind a screen from the third frame on; never a collision",
-    "heavy": "share of metal things, which a blow does not move",
-    "will_not": "share of questions that ask what will not happen",
-    "several": "share of questions with more than one true option",
 }
 
 
@@ -30,9 +22,9 @@ def _difficulty(parser: ArgumentParser) -> None:
     knobs = parser.add_argument_group("difficulty")
     for knob in fields(World):
         kind = type(knob.default)
-        least, most = BOUNDS.get(knob.name, (0, 1))
+        least, most = BOUNDS[knob.name]
         knobs.add_argument(
-            "--" + knob.name.replace("_", "-"),
+            f"--{knob.name}",
             type=kind,
             default=knob.default,
             metavar="N" if kind is int else "P",
@@ -42,8 +34,7 @@ def _difficulty(parser: ArgumentParser) -> None:
 
 @verb(
     "videothinker mini data/mini --videos 200 --seed 1\n"
-    "  videothinker mini data/hard --videos 200 --seed 1 --objects 8 --lanes 4 --frames 8"
-    " --occlusion 0.3 --heavy 0.3 --will-not 0.2 --several 0.2 --wordings 12",
+    "  videothinker mini data/long --videos 200 --seed 1 --objects 8 --frames 8",
     argument("out", type=Path, metavar="OUT", help="a new folder"),
     argument("--videos", type=int, required=True, metavar="N"),
     argument("--seed", type=int, required=True, metavar="S", help="same seed, same world"),

@@ -17,9 +17,6 @@ from videothinker.config.settings import (
     StageConfig,
 )
 
-Problem = tuple[tuple[str, ...], str]
-"""The dotted keys that the problem is about, and the sentence for the user."""
-
 PIXELS_PER_TOKEN = 28 * 28
 FRAMES_PER_TOKEN = 2
 DIVERGENCE_DETAILS = tuple(k for k in KLConfig.model_fields if k not in {"direction", "likelihood"})
@@ -32,8 +29,8 @@ KL_DETAILS = {
 """By direction, the keys of `kl` that have an effect."""
 
 
-def cross_checks(config: RunConfig) -> Iterator[Problem]:
-    """Every pair of settings that cannot hold together."""
+def cross_checks(config: RunConfig) -> Iterator[str]:
+    """Every pair of settings that cannot hold together, as a sentence for the user."""
     yield from _check_stages(config)
     yield from _check_ranks(config)
     yield from _check_learner(config)
@@ -43,43 +40,38 @@ def cross_checks(config: RunConfig) -> Iterator[Problem]:
     yield from _check_out(config)
 
 
-def _check_stages(config: RunConfig) -> Iterator[Problem]:
+def _check_stages(config: RunConfig) -> Iterator[str]:
     earlier: list[str] = []
     for number, stage in enumerate(config.stages):
         if stage.name == "base":
             yield (
-                (f"stages.{number}.name",),
                 f"stages.{number}.name = 'base': that is the model every stage starts from. Give"
-                " the stage another name",
+                " the stage another name"
             )
         if stage.name in earlier:
-            first = earlier.index(stage.name)
             yield (
-                (f"stages.{first}.name", f"stages.{number}.name"),
                 f"stages.{number}.name = {stage.name!r}: an earlier stage has this name, and"
-                " results are kept by name. Give each stage its own",
+                " results are kept by name. Give each stage its own"
             )
         later = [other.name for other in config.stages[number:]]
         yield from _check_kl(f"stages.{number}.kl", stage, earlier, later)
         yield from _check_guard(f"stages.{number}", stage)
         if stage.replay >= config.sampling.group_size:
             yield (
-                (f"stages.{number}.replay", "sampling.group_size"),
                 f"stages.{number}.replay = {stage.replay}: the policy samples nothing of a group of"
-                f" sampling.group_size = {config.sampling.group_size}. Replay fewer",
+                f" sampling.group_size = {config.sampling.group_size}. Replay fewer"
             )
         if stage.kl.direction == "discount" and not {*RIGHTNESS} & {*config.rewards}:
             yield (
-                ("rewards", f"stages.{number}.kl.direction"),
                 f"stages.{number}.kl.direction = 'discount': none of the rewards"
                 f" {', '.join(config.rewards)} is for the answer, so nothing would be discounted."
-                f" Add {' or '.join(RIGHTNESS)} to rewards",
+                f" Add {' or '.join(RIGHTNESS)} to rewards"
             )
         earlier.append(stage.name)
     if not config.rewards:
-        yield (("rewards",), "rewards = []: there is nothing to learn from. Name at least one")
+        yield ("rewards = []: there is nothing to learn from. Name at least one")
     if len(set(config.rewards)) < len(config.rewards):
-        yield (("rewards",), "rewards: the same reward is named twice. Name each once")
+        yield ("rewards: the same reward is named twice. Name each once")
 
 
 def _idle(kl: KLConfig) -> tuple[str, ...]:
@@ -90,47 +82,42 @@ def _idle(kl: KLConfig) -> tuple[str, ...]:
 
 def _check_kl(
     where: str, stage: StageConfig, earlier: list[str], later: list[str]
-) -> Iterator[Problem]:
+) -> Iterator[str]:
     kl = stage.kl
     if idle := _idle(kl):
         # A coefficient somebody wrote down and that does nothing is not the run that was meant.
         values = " and ".join(f"{key} = {getattr(kl, key)!r}" for key in idle)
         yield (
-            tuple(f"{where}.{key}" for key in ("direction", *idle)),
             f"{where}: with direction {kl.direction}, {values} would have no effect. Set direction"
             f" to repel or attract, or leave it out (as an argument:"
-            f" {where}='{{direction: {kl.direction}}}')",
+            f" {where}='{{direction: {kl.direction}}}')"
         )
     if kl.direction == "none":
         return
     if kl.direction == "discount" and "coefficient" not in kl.model_fields_set:
         yield (
-            (f"{where}.coefficient",),
             f"{where}.coefficient: missing; the default is a divergence's, and as a share of the"
-            " reward it is next to nothing. Set it, such as 0.5",
+            " reward it is next to nothing. Set it, such as 0.5"
         )
     elif kl.direction == "discount" and not 0 < kl.coefficient <= 1:
         yield (
-            (f"{where}.coefficient",),
             f"{where}.coefficient = {kl.coefficient:g}: with direction discount it is a share of"
-            " the reward. Use more than 0, and 1 at most",
+            " the reward. Use more than 0, and 1 at most"
         )
     if kl.compares and kl.anchor == "base":
         yield (
-            (f"{where}.anchor", f"{where}.likelihood"),
             f"{where}.anchor = 'base': relative to itself it finds everything equally likely, so"
             f" the discount would have no effect. Name another anchor, or set {where}.likelihood to"
-            " absolute",
+            " absolute"
         )
     known = ("base", *earlier)
     if kl.anchor in known or os.sep in kl.anchor or Path(kl.anchor).is_dir():
         return
     if kl.anchor == "bias":
         yield (
-            (f"{where}.anchor", "stages"),
             f"{where}.anchor = 'bias': no earlier stage of this run is named bias. Put a stage"
             " named bias before it (configs/paper.yaml), or name the folder of a trained model"
-            f" ({where}.anchor=runs/bias/stages/bias/model)",
+            f" ({where}.anchor=runs/bias/stages/bias/model)"
         )
         return
     close = difflib.get_close_matches(kl.anchor, dict.fromkeys(("bias", *known)), n=1)
@@ -138,27 +125,23 @@ def _check_kl(
     if kl.anchor in later:
         hint = " That stage comes later: put it before this one"
     yield (
-        (f"{where}.anchor",),
-        f"{where}.anchor = {kl.anchor!r}: not an earlier stage, base or a folder that exists."
-        f"{hint}",
+        f"{where}.anchor = {kl.anchor!r}: not an earlier stage, base or a folder that exists.{hint}"
     )
 
 
-def _check_guard(where: str, stage: StageConfig) -> Iterator[Problem]:
+def _check_guard(where: str, stage: StageConfig) -> Iterator[str]:
     kl, guard, usual = stage.kl, stage.guard, GuardConfig()
     held = kl.direction != "none" and kl.target is not None
     if held and kl.coefficient == 0:
         yield (
-            (f"{where}.kl.coefficient", f"{where}.kl.target"),
             f"{where}.kl.target = {kl.target:g}: a coefficient of 0 stays 0 however it is"
-            f" multiplied. Set {where}.kl.coefficient to where it should start",
+            f" multiplied. Set {where}.kl.coefficient to where it should start"
         )
     in_loss = kl.direction in ("repel", "attract")
     if guard.action == "lower" and (held or not in_loss or kl.coefficient == 0):
         reason = "kl.target would raise it again" if held else "this stage's loss has no divergence"
         yield (
-            (f"{where}.guard.action", f"{where}.kl"),
-            f"{where}.guard.action = 'lower': there is no coefficient to lower, {reason}. Use stop",
+            f"{where}.guard.action = 'lower': there is no coefficient to lower, {reason}. Use stop"
         )
     idle = [("lowerings", "lower")] if guard.action != "lower" else []
     idle += [("window", "stop or lower")] if guard.action == "off" else []
@@ -166,62 +149,55 @@ def _check_guard(where: str, stage: StageConfig) -> Iterator[Problem]:
         value = getattr(guard, key)
         if value != getattr(usual, key):
             yield (
-                (f"{where}.guard.action", f"{where}.guard.{key}"),
                 f"{where}.guard.{key} = {value} has no effect with action = {guard.action!r}."
-                f" Leave it out, or set {where}.guard.action to {wanted}",
+                f" Leave it out, or set {where}.guard.action to {wanted}"
             )
 
 
-def _check_ranks(config: RunConfig) -> Iterator[Problem]:
+def _check_ranks(config: RunConfig) -> Iterator[str]:
     ranks = config.learner.ranks
     for number, stage in enumerate(config.stages):
         prompts = stage.prompts_per_step
         if prompts % ranks:
             yield (
-                ("learner.ranks", f"stages.{number}.prompts_per_step"),
                 f"stages.{number}.prompts_per_step = {prompts} cannot be shared evenly by"
-                f" learner.ranks = {ranks}. Use a multiple of {ranks}, or other ranks",
+                f" learner.ranks = {ranks}. Use a multiple of {ranks}, or other ranks"
             )
 
 
-def _check_learner(config: RunConfig) -> Iterator[Problem]:
+def _check_learner(config: RunConfig) -> Iterator[str]:
     learner = config.learner
     if learner.offload and learner.zero_stage == 0:
         yield (
-            ("learner.offload", "learner.zero_stage"),
             "learner.offload = True: with learner.zero_stage = 0 every rank keeps its optimizer"
-            " whole and on its device. Use learner.zero_stage = 2 or 3",
+            " whole and on its device. Use learner.zero_stage = 2 or 3"
         )
     if set(learner.freeze) == set(get_args(Part)):
         yield (
-            ("learner.freeze",),
-            "learner.freeze names every part of the model: nothing is left to train. Leave one out",
+            "learner.freeze names every part of the model: nothing is left to train. Leave one out"
         )
     for number, stage in enumerate(config.stages):
         if learner.warmup_steps >= stage.steps:
             yield (
-                ("learner.warmup_steps", f"stages.{number}.steps"),
                 f"learner.warmup_steps = {learner.warmup_steps}: stages.{number}.steps ="
-                f" {stage.steps} end before the schedule begins. Lower the first",
+                f" {stage.steps} end before the schedule begins. Lower the first"
             )
 
 
-def _check_rollout(config: RunConfig) -> Iterator[Problem]:
+def _check_rollout(config: RunConfig) -> Iterator[str]:
     rollout = config.rollout
     if rollout.in_flight and rollout.max_staleness == 0:
         yield (
-            ("rollout.in_flight", "rollout.max_staleness"),
             "rollout.in_flight = True has no effect with rollout.max_staleness = 0: nothing is"
             " sampled while new weights arrive. Set rollout.max_staleness to 1 or more, or leave it"
-            " out",
+            " out"
         )
     begun = max(units_begun(config, stage) for stage in config.stages)
     if rollout.units_at_once > 1 and begun <= rollout.workers:
         yield (
-            ("rollout.units_at_once", "rollout.prompts_together", "rollout.workers"),
             f"rollout.units_at_once = {rollout.units_at_once} has no effect: no step of this run"
             f" makes more than {begun} units at a time, and rollout.workers = {rollout.workers}"
-            " take one each. Set rollout.prompts_together to less, or leave it out",
+            " take one each. Set rollout.prompts_together to less, or leave it out"
         )
 
 
@@ -233,46 +209,35 @@ def units_begun(config: RunConfig, stage: StageConfig) -> int:
     return units * (1 + rollout.max_staleness)
 
 
-def _check_video(config: RunConfig) -> Iterator[Problem]:
+def _check_video(config: RunConfig) -> Iterator[str]:
     video = config.video
     for low, high in (("min_frames", "max_frames"), ("min_pixels", "max_pixels")):
         smallest, largest = getattr(video, low), getattr(video, high)
         if smallest > largest:
-            yield (
-                (f"video.{low}", f"video.{high}"),
-                f"video.{low} = {smallest} is more than video.{high} = {largest}. Swap them",
-            )
+            yield (f"video.{low} = {smallest} is more than video.{high} = {largest}. Swap them")
     pixels = min(video.max_pixels * video.max_frames, video.total_pixels)
     tokens = pixels // (PIXELS_PER_TOKEN * FRAMES_PER_TOKEN)
     if tokens + config.sampling.max_tokens >= config.rollout.max_model_len:
         yield (
-            ("rollout.max_model_len", "sampling.max_tokens", "video"),
             f"rollout.max_model_len = {config.rollout.max_model_len} has no room for a video of"
             f" {tokens} tokens, its question and sampling.max_tokens ="
-            f" {config.sampling.max_tokens}. Raise the first or lower one of the others",
+            f" {config.sampling.max_tokens}. Raise the first or lower one of the others"
         )
 
 
-def _check_validation(config: RunConfig) -> Iterator[Problem]:
+def _check_validation(config: RunConfig) -> Iterator[str]:
     if config.data.validation_likeliest and config.data.validation is None:
         yield (
-            ("data.validation_likeliest", "data.validation"),
             "data.validation_likeliest = True has no effect without data.validation: nothing is"
-            " answered. Name a file of questions, or leave it out",
+            " answered. Name a file of questions, or leave it out"
         )
 
 
-def _check_out(config: RunConfig) -> Iterator[Problem]:
+def _check_out(config: RunConfig) -> Iterator[str]:
     existing = config.out
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
     if not existing.is_dir():
-        yield (
-            ("out",),
-            f"out = '{config.out}': {existing} is a file. Name a folder: out=runs/NAME",
-        )
+        yield (f"out = '{config.out}': {existing} is a file. Name a folder: out=runs/NAME")
     elif not os.access(existing, os.W_OK):
-        yield (
-            ("out",),
-            f"out = '{config.out}': no right to write in {existing}. Name another: out=DIR",
-        )
+        yield (f"out = '{config.out}': no right to write in {existing}. Name another: out=DIR")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from videothinker.config.checks import KL_DETAILS, Problem, cross_checks
+from videothinker.config.checks import KL_DETAILS, cross_checks
 from videothinker.config.settings import RunConfig, Section
 from videothinker.errors import ConfigError, InputError
 
@@ -39,20 +39,22 @@ def load_settings(
     kind: type[Settings],
     path: Path,
     overrides: Sequence[str],
-    checks: Callable[[Settings], Iterable[Problem]],
+    checks: Callable[[Settings], Iterable[str]],
 ) -> Settings:
-    """Defaults, then the file, then the overrides, then what the settings say of each other."""
+    """Defaults, then the file, then the overrides, then what the settings say of each other.
+
+    The last only of settings that are all well-typed: of others it would be half guessed.
+    """
     document = _read(Path(path))
-    problems: list[str] = []
-    for override in overrides:
-        problem = _apply(document, override)
-        if problem:
-            problems.append(problem)
-    config, invalid = _validate(kind, document)
-    problems += [_describe(kind, error) for error in invalid if not _follows(error, invalid)]
-    if config:
-        wrong = [_dotted(error["loc"]) for error in invalid]
-        problems += [text for keys, text in checks(config) if not _concern(keys, wrong)]
+    problems = [said for override in overrides if (said := _apply(document, override))]
+    config: Settings | None = None
+    try:
+        config = kind.model_validate(document)
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        problems += [_describe(kind, fault) for fault in faults if not _follows(fault)]
+    if config and not problems:
+        problems += checks(config)
     if problems:
         lines = [f"{path} cannot be run:", *(f"  - {problem}" for problem in problems)]
         raise ConfigError("\n".join(lines))
@@ -174,70 +176,14 @@ def _set(target: Any, parts: list[str], value: object, override: str) -> str | N
     return None
 
 
-def _validate(kind: type[Settings], document: dict[str, Any]) -> tuple[Settings | None, list[Any]]:
-    """The configuration and pydantic's errors.
-
-    Where there are errors, the keys at fault are taken out, so that what remains can still be
-    checked against itself and the user sees every problem the first time.
-    """
-    try:
-        return kind.model_validate(document), []
-    except ValidationError as error:
-        errors: list[Any] = error.errors(include_url=False)
-    remaining, faults = yaml.safe_load(yaml.safe_dump(document)), errors
-    for _ in range(4):
-        for fault in reversed(faults):  # from the back, so that list positions stay true
-            _repair(kind, remaining, fault)
-        try:
-            return kind.model_validate(remaining), errors
-        except ValidationError as error:
-            faults = list(error.errors(include_url=False))
-    return None, errors
-
-
-def _repair(kind: type[Section], document: Any, fault: Mapping[str, Any]) -> None:
-    """Takes the value at fault out; a required one becomes a stand-in."""
-    *parents, name = fault["loc"]
-    try:
-        for part in parents:
-            document = document[part]
-        if fault["type"] == "missing":
-            section = _section_at(kind, (*parents, name))
-            document[name] = "unset" if section is None else {}
-        elif isinstance(document, dict):
-            del document[name]
-        elif _section_at(kind, (*parents, name)) is not None:
-            document[name] = {}
-        else:
-            document.pop(name)
-    except (KeyError, IndexError, TypeError):
-        return  # an earlier repair of the same section took it out already
-
-
-def _concern(keys: Sequence[str], wrong: Sequence[str]) -> bool:
-    """Whether a problem is about keys whose values are stand-ins, and thus says nothing."""
-    return any(
-        f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.")
-        for key in keys
-        for other in wrong
-    )
-
-
-def _dotted(location: Location) -> str:
-    return ".".join(str(part) for part in location)
-
-
-def _follows(error: Mapping[str, Any], errors: list[Any]) -> bool:
+def _follows(fault: Mapping[str, Any]) -> bool:
     """Whether pydantic calls a list too short only because it left out the invalid entries."""
-    depth = len(error["loc"])
-    return error["type"] == "too_short" and any(
-        len(other["loc"]) > depth and other["loc"][:depth] == error["loc"] for other in errors
-    )
+    return bool(fault["type"] == "too_short" and len(fault["input"]) >= fault["ctx"]["min_length"])
 
 
 def _describe(kind: type[Section], error: Mapping[str, Any]) -> str:
     location: Location = error["loc"]
-    where = _dotted(location)
+    where = ".".join(str(part) for part in location)
     if error["type"] == "extra_forbidden":
         return f"{where}: unknown key. {_nearest(kind, location)}"
     message = error["msg"][0].lower() + error["msg"][1:]

@@ -3,10 +3,8 @@
 - Whatever moves goes on by a cell a frame, along its lane, until it leaves the picture.
 - It hits what stands in the cell that it would enter, and stops. A centred thing that is hit takes
   the motion over in the same frame, so a row of things passes it on.
-- Metal is heavy: the thing that hits it stops, and the metal does not move.
-- A thing that stands off-centre is only grazed: it is nudged aside, unless it is metal, and the
-  mover slips into the neighbouring lane, where it may hit something else.
-- The mover is rubber, and so is everything that motion is to be passed on by.
+- A thing that stands off-centre is only grazed: it is nudged aside, and the mover slips into the
+  neighbouring lane, where it may hit something else.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from videothinker.mini.settings import World
+from videothinker.mini.settings import COLUMNS, LANES, World
 
 
 class Event(NamedTuple):
@@ -39,8 +37,6 @@ class Thing:
     """-1 or 1: off-centre towards the lane above or below, so that a hit only grazes it."""
     velocity: int = 0
     """Columns a frame."""
-    material: str = "rubber"
-    """rubber, or metal, which is heavy."""
 
     @property
     def name(self) -> str:
@@ -49,7 +45,7 @@ class Thing:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class Course:
     """What happens in one run of the physics; F frames."""
 
     lanes: np.ndarray
@@ -77,7 +73,6 @@ class Outcome:
 class _Run:
     """The state of one run of the physics, a frame at a time."""
 
-    world: World
     things: tuple[Thing, ...]
     lane: list[int]
     column: list[int]
@@ -96,7 +91,7 @@ class _Run:
     def advance(self, i: int, lane: int, frame: int) -> None:
         """Thing i goes on to its next column in the given lane, or hits what stands there."""
         column = self.column[i] + self.velocity[i]
-        if not 0 <= column < self.world.columns:
+        if not 0 <= column < COLUMNS:
             self.visible[i], self.velocity[i] = False, 0
             return
         struck = self.occupant(lane, column)
@@ -104,22 +99,18 @@ class _Run:
             self.lane[i], self.column[i] = lane, column
             return
         self.events.append(Event(frame, i, struck))
-        heavy = self.things[struck].material == "metal"
         aside = lane - self.things[struck].offset
-        if aside != lane == self.lane[i] and 0 <= aside < self.world.lanes:
-            self.nudge[struck] = 0 if heavy else self.velocity[i]
+        if aside != lane == self.lane[i] and 0 <= aside < LANES:
+            self.nudge[struck] = self.velocity[i]
             self.advance(i, aside, frame)
             return
-        passed_on, self.velocity[i] = self.velocity[i], 0
-        if not heavy:
-            self.velocity[struck] = passed_on
-            self.advance(struck, self.lane[struck], frame)
+        self.velocity[struck], self.velocity[i] = self.velocity[i], 0
+        self.advance(struck, self.lane[struck], frame)
 
 
-def simulate(things: tuple[Thing, ...], world: World, without: int | None = None) -> Outcome:
+def simulate(things: tuple[Thing, ...], world: World, without: int | None = None) -> Course:
     """Run the physics over all frames, if asked without one of the things."""
     run = _Run(
-        world=world,
         things=things,
         lane=[t.lane for t in things],
         column=[t.column for t in things],
@@ -136,7 +127,7 @@ def simulate(things: tuple[Thing, ...], world: World, without: int | None = None
                 run.advance(i, run.lane[i], frame)
         lanes[frame], columns[frame], velocities[frame] = run.lane, run.column, run.velocity
         nudges[frame], visible[frame] = run.nudge, run.visible
-    return Outcome(
+    return Course(
         lanes=lanes,
         columns=columns,
         velocities=velocities,

@@ -10,9 +10,9 @@ import av
 import numpy as np
 
 from videothinker.mini.physics import Thing
-from videothinker.mini.screens import hidden_cells
-from videothinker.mini.sprites import CELL, floor, screen, sprite
-from videothinker.mini.world import COLUMNS, FPS, FRAMES, LANES, Scene
+from videothinker.mini.settings import COLUMNS, LANES
+from videothinker.mini.sprites import CELL, floor, sprite
+from videothinker.mini.world import FPS, FRAMES, Scene
 
 HEIGHT = LANES * CELL
 WIDTH = COLUMNS * CELL
@@ -49,35 +49,29 @@ def _corner(thing: Thing, lane: int, column: int, nudge: int) -> tuple[int, int]
     return _MARGIN + lane * CELL + aside, _MARGIN + column * CELL + nudge * _NUDGE
 
 
-def paint(scene: Scene, seed: int) -> np.ndarray:
-    """[frames, height, width, 3] float32, 0 to 255, without noise; seed: where screens stand."""
-    world, outcome = scene.world, scene.outcome
+def paint(scene: Scene) -> np.ndarray:
+    """[frames, height, width, 3] float32, 0 to 255, without noise."""
+    course, frames = scene.course, scene.world.frames
     around = ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0))
-    canvas = np.repeat(
-        np.pad(floor(world.lanes, world.columns), around)[None], world.frames, axis=0
-    )
-    hidden = hidden_cells(scene, seed)
-    for frame in range(world.frames):
-        lanes, columns = outcome.lanes[frame], outcome.columns[frame]
+    canvas = np.repeat(np.pad(floor(), around)[None], frames, axis=0)
+    for frame in range(frames):
+        lanes, columns = course.lanes[frame], course.columns[frame]
         for i in np.argsort(lanes, kind="stable"):
-            if not outcome.visible[frame, i] or hidden[frame, lanes[i], columns[i]]:
+            if not course.visible[frame, i]:
                 continue
             thing = scene.things[i]
-            nudge = int(outcome.nudges[frame, i])
+            nudge = int(course.nudges[frame, i])
             top, left = _corner(thing, int(lanes[i]), int(columns[i]), nudge)
-            added, kept = sprite(thing.colour, thing.shape, thing.material)
+            added, kept = sprite(thing.colour, thing.shape)
             part = canvas[frame, top : top + CELL, left : left + CELL]
             part *= kept
             part += added
-        for lane, column in np.argwhere(hidden[frame]):
-            top, left = _MARGIN + lane * CELL, _MARGIN + column * CELL
-            canvas[frame, top : top + CELL, left : left + CELL] = screen()
     return canvas[:, _MARGIN:-_MARGIN, _MARGIN:-_MARGIN].copy()
 
 
 def draw(scene: Scene, seed: int) -> np.ndarray:
-    """[frames, height, width, 3] uint8; the seed decides the noise and where screens stand."""
-    frames = paint(scene, seed)
+    """[frames, height, width, 3] uint8; the seed decides the noise."""
+    frames = paint(scene)
     start = int(np.random.default_rng([seed, scene.index]).integers(_NOISE_BANK))
     frames += np.resize(_noise_bank()[start : start + frames.size], frames.shape)
     np.clip(frames, 0, 255, out=frames)

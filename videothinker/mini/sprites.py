@@ -11,6 +11,8 @@ from functools import cache
 
 import numpy as np
 
+from videothinker.mini.settings import COLUMNS, LANES
+
 CELL = 28
 """Pixels: one merged patch of Qwen2.5-VL, so that every cell is one video token."""
 _RGB = {
@@ -34,19 +36,18 @@ _SHADOW = 0.5
 
 
 @cache
-def floor(lanes: int, columns: int) -> np.ndarray:
-    """[lanes * CELL, columns * CELL, 3] float32: tinted lanes between lines, lit from one side."""
-    height, width = lanes * CELL, columns * CELL
-    tints = [_LANE_TINTS[lane % len(_LANE_TINTS)] for lane in range(lanes)]
-    picture = np.repeat(np.array(tints, np.float32), CELL, axis=0)[:, None, :]
+def floor() -> np.ndarray:
+    """[LANES * CELL, COLUMNS * CELL, 3] float32: tinted lanes between lines, lit from one side."""
+    height, width = LANES * CELL, COLUMNS * CELL
+    picture = np.repeat(np.array(_LANE_TINTS, np.float32), CELL, axis=0)[:, None, :]
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     picture = picture * (1.02 - 0.16 * x / width)[..., None]
     across = (y % CELL + 0.5) / CELL * 2 - 1
     picture *= (1.0 - 0.05 * across**2)[..., None]
-    for lane in range(1, lanes):
+    for lane in range(1, LANES):
         picture[lane * CELL - 1] *= 0.8
         picture[lane * CELL] = picture[lane * CELL] * 0.4 + 255 * 0.6
-        for column in range(1, columns):
+        for column in range(1, COLUMNS):
             picture[lane * CELL - 1, column * CELL - 1 : column * CELL + 1] *= 0.7
     picture[:, CELL::CELL] *= 0.975
     clipped: np.ndarray = np.clip(picture, 0, 255)
@@ -87,8 +88,8 @@ def _cylinder(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
 
 
 _FORMS = {"sphere": _sphere, "cube": _cube, "cylinder": _cylinder}
-_GLOSS = {"rubber": 0.35, "metal": 0.95}
-"""How strongly a material mirrors the light."""
+_GLOSS = 0.35
+"""How strongly things mirror the light; all are of rubber."""
 
 
 def _shadow(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -98,29 +99,17 @@ def _shadow(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 @cache
-def sprite(colour: str, shape: str, material: str) -> tuple[np.ndarray, np.ndarray]:
+def sprite(colour: str, shape: str) -> tuple[np.ndarray, np.ndarray]:
     """An object and its shadow: light added [CELL, CELL, 3], floor kept [CELL, CELL, 1]."""
     axis = (np.arange(CELL * _FINE) + 0.5) / _FINE - CELL / 2
     x, y = np.meshgrid(axis, axis)
     inside, light, mirrored = _FORMS[shape](x, y)
     core, _, _ = _FORMS[shape](x * _OUTLINE, y * _OUTLINE)
     base = np.array(_RGB[colour], np.float32) * (light * np.where(core, 1.0, _RIM))[..., None]
-    shine = (_GLOSS[material] * mirrored * core)[..., None]
+    shine = (_GLOSS * mirrored * core)[..., None]
     colours = np.clip(base + (255 - base) * np.clip(shine, 0, 1), 0, 255)
     through = np.where(inside, 0.0, 1.0 - _shadow(x, y))[..., None]
     block = (CELL, _FINE, CELL, _FINE, -1)
     added = (colours * inside[..., None]).reshape(block).mean((1, 3))
     kept = through.reshape(block).mean((1, 3))
     return added.astype(np.float32), kept.astype(np.float32)
-
-
-@cache
-def screen() -> np.ndarray:
-    """[CELL, CELL, 3] float32: a dark board with a lit edge that hides a cell."""
-    y, x = np.mgrid[0:CELL, 0:CELL].astype(np.float32)
-    board = np.array((72, 76, 88), np.float32) * (1.12 - 0.2 * y / CELL)[..., None]
-    board *= np.where((x % 7 < 1) & (y > 2), 0.86, 1.0)[..., None]
-    edge = np.minimum(np.minimum(x, y), CELL - 1 - np.maximum(x, y))
-    lit = (y < 2) | (x < 1)
-    rim = np.where(lit, 1.5, 0.6)[..., None]
-    return np.asarray(np.where((edge < 1)[..., None] | (y < 2)[..., None], board * rim, board))

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Literal
 
 from videothinker.method.prompts import TRAINING_SUFFIX
-from videothinker.mini.settings import COLOURS, WORDINGS
-from videothinker.mini.world import LETTERS, SHAPES, Scene, negated
+from videothinker.mini.settings import COLOURS, PHRASINGS
+from videothinker.mini.world import LETTERS, SHAPES, Scene
 
 Style = Literal["shortcut", "reasoning"]
 STYLES: tuple[Style, Style] = ("shortcut", "reasoning")
@@ -47,8 +47,8 @@ def overlooks(scene: Scene, colours: int) -> bool:
 def vocabulary_texts() -> list[str]:
     """Texts that hold every word of the mini world, each often enough to become one token."""
     names = [f"{colour} {shape}" for colour in COLOURS for shape in SHAPES]
-    wordings = [*WORDINGS, *map(negated, WORDINGS)]
-    texts = [wording.format(name) for wording in wordings for name in names]
+    negated = [phrasing.replace("will happen", "will not happen") for phrasing in PHRASINGS]
+    texts = [phrasing.format(name) for phrasing in (*PHRASINGS, *negated) for name in names]
     texts += [f"\n{LETTERS[0]}. The {name} collides with the {name}" for name in names]
     texts += [f"{opening} the {name}" for opening in OPENINGS.values() for name in names]
     frame = f"system\n{SYSTEM}\nuser\nassistant\n{TRAINING_SUFFIX}"

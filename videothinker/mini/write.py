@@ -74,7 +74,7 @@ def annotation(scene: Scene) -> dict[str, Any]:
         "scene_index": scene.index,
         "video_filename": f"video_{scene.index:05d}.mp4",
         "object_property": [
-            {"object_id": i, "color": t.colour, "material": t.material, "shape": t.shape}
+            {"object_id": i, "color": t.colour, "material": "rubber", "shape": t.shape}
             for i, t in enumerate(scene.things)
         ],
         "motion_trajectory": [
@@ -90,15 +90,15 @@ def annotation(scene: Scene) -> dict[str, Any]:
                 "frame_id": event.frame,
                 "location": _location(scene, event.frame, event.mover),
             }
-            for event in scene.outcome.events
+            for event in scene.course.events
         ],
     }
 
 
 def _location(scene: Scene, frame: int, i: int) -> list[float]:
     """x along the columns, y along the lanes, z up; in cells."""
-    outcome = scene.outcome
-    return [float(outcome.columns[frame, i]), float(outcome.lanes[frame, i]), 0.0]
+    course = scene.course
+    return [float(course.columns[frame, i]), float(course.lanes[frame, i]), 0.0]
 
 
 def _motion(scene: Scene, frame: int, i: int) -> dict[str, Any]:
@@ -107,9 +107,9 @@ def _motion(scene: Scene, frame: int, i: int) -> dict[str, Any]:
         "object_id": i,
         "location": _location(scene, frame, i),
         "orientation": [0.0, 0.0, 0.0],
-        "velocity": [float(scene.outcome.velocities[frame, i]), 0.0, 0.0],
+        "velocity": [float(scene.course.velocities[frame, i]), 0.0, 0.0],
         "angular_velocity": [0.0, 0.0, 0.0],
-        "inside_camera_view": bool(scene.outcome.visible[frame, i]),
+        "inside_camera_view": bool(scene.course.visible[frame, i]),
     }
 
 
@@ -129,7 +129,7 @@ def question_record(scene: Scene) -> dict[str, Any]:
                         "choice_id": i,
                         "choice": scene.choice_text(i),
                         "program": _collides(scene, option),
-                        "answer": "correct" if i in scene.answers else "wrong",
+                        "answer": "correct" if i == scene.answer else "wrong",
                     }
                     for i, option in enumerate(scene.options)
                 ],

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from videothinker.config.checks import Problem, cross_checks
+from videothinker.config.checks import cross_checks
 from videothinker.config.loading import load_settings
 from videothinker.study.cells import cells, run_of
 from videothinker.study.config import StudyConfig
@@ -18,15 +18,15 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyConfig:
     return load_settings(StudyConfig, path, overrides, study_checks)
 
 
-def study_checks(study: StudyConfig) -> Iterator[Problem]:
+def study_checks(study: StudyConfig) -> Iterator[str]:
     """What cannot hold together, of the study and of the runs it is made of."""
     yield from _check_repeats(study)
     yield from _check_names(study)
-    for keys, text in cross_checks(run_of(study, cells(study)[0])):
-        yield tuple(map(_as_arms, keys)), _as_arms(text)
+    for text in cross_checks(run_of(study, cells(study)[0])):
+        yield _as_arms(text)
 
 
-def _check_repeats(study: StudyConfig) -> Iterator[Problem]:
+def _check_repeats(study: StudyConfig) -> Iterator[str]:
     names = {
         "warm_starts": [cell.warm_start for cell in cells(study)[: len(study.warm_starts)]],
         "seeds": [str(seed) for seed in study.seeds],
@@ -35,13 +35,12 @@ def _check_repeats(study: StudyConfig) -> Iterator[Problem]:
         again = [value for value, count in Counter(values).items() if count > 1]
         if again:
             yield (
-                (key,),
                 f"{key}: {again[0]} is named twice, and its results would count double. Name each"
-                " once",
+                " once"
             )
 
 
-def _check_names(study: StudyConfig) -> Iterator[Problem]:
+def _check_names(study: StudyConfig) -> Iterator[str]:
     known = study.arm_names
     named = [("reference", study.reference)]
     named += [(f"compare.{n}", arm) for n, pair in enumerate(study.compare) for arm in pair]
@@ -49,20 +48,16 @@ def _check_names(study: StudyConfig) -> Iterator[Problem]:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(known)}."
-            yield (key, "arms"), f"{key} = {name!r}: no arm has this name. {hint}"
+            yield (f"{key} = {name!r}: no arm has this name. {hint}")
     for number, name in enumerate(study.curves):
         if name not in known[1:]:
             yield (
-                (f"curves.{number}", "arms"),
                 f"curves.{number} = {name!r}: no arm that is trained has this name. There are:"
-                f" {', '.join(known[1:])}.",
+                f" {', '.join(known[1:])}."
             )
     for number, (first, second) in enumerate(study.compare):
         if first == second:
-            yield (
-                (f"compare.{number}",),
-                f"compare.{number}: {first} is compared with itself. Name two arms",
-            )
+            yield (f"compare.{number}: {first} is compared with itself. Name two arms")
 
 
 def _as_arms(text: str) -> str:

@@ -225,8 +225,7 @@ def limit_resources() -> None:
 def main() -> None:
     """Load the libraries, which takes seconds, and serve."""
     cpu_torch.install()
-    # PyAV before decord, which puts its older libraries before those of whoever comes later
-    for library in ("av", "decord", "qwen_vl_utils.vision_process", "videothinker.video.readers"):
+    for library in ("av", "qwen_vl_utils.vision_process", "videothinker.video.readers"):
         import_module(library)
     serve(decode)
 

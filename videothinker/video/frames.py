@@ -1,7 +1,7 @@
 """A video and a budget become the frames a model sees: which ones, how large, and when they are.
 
-The rules are qwen-vl-utils', every limit comes with the call, and two readers have to agree. What
-runs here runs in the calling process; `decoder` has a process for videos that nobody has seen yet.
+The rules are qwen-vl-utils', and every limit comes with the call. What runs here runs in the
+calling process; `decoder` has a process for videos that nobody has seen yet.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from videothinker import cpu_torch
 from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
 
-RULE = 1
+RULE = 2
 """Version of everything here that decides about pixels; clips decoded by another are not reused."""
 FOLDER_FPS = 3.0
 """Of a folder of pictures that stands for a video."""
@@ -30,10 +30,6 @@ LARGEST_FILE = 2**34
 """Bytes. No benchmark's video is a tenth of it; a sparse file can claim anything."""
 LONGEST = 24 * 3600
 """Seconds a video may last; beyond, its header is damaged."""
-CLOSE = 2
-"""Largest difference, of 255, between readers that saw the same picture: they may round apart.
-
-A small thing that moves before a still background changes few pixels, and their mean by nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,7 +139,7 @@ def decode(
 def from_file(
     source: Path, digest: str, video: VideoConfig, start: float | None, end: float | None
 ) -> Clip:
-    """decord's frames where they are the frames that PyAV finds undamaged; otherwise PyAV's."""
+    """A video file's frames, by PyAV, and only if what they are decoded from is undamaged."""
     from videothinker.video import readers
 
     contents = readers.survey(source)
@@ -155,12 +151,7 @@ def from_file(
         )
     indices, length = chosen_frames(video, len(contents.labels), contents.fps, start, end)
     shrunk = readers.read_strictly(source, contents, indices, Shrinker(video, len(indices)))
-    backend = "pyav"
-    if contents.keys:
-        seen = readers.read_by_decord(source, indices, Shrinker(video, len(indices)))
-        if seen is not None and same_pictures(seen, shrunk):
-            shrunk, backend = seen, "decord"
-    return clip(shrunk, digest, contents.fps, indices, length, backend)
+    return clip(shrunk, digest, contents.fps, indices, length, "pyav")
 
 
 def from_folder(
@@ -260,14 +251,6 @@ def frame_size(video: VideoConfig, frames: int, height: int, width: int) -> list
     most = max(min(qwen.VIDEO_MAX_TOKEN_NUM * side**2, fair), int(video.min_pixels * 1.05))
     least, most = video.min_pixels, min(video.max_pixels, most)
     return list(qwen.smart_resize(height, width, side, min_pixels=least, max_pixels=most))
-
-
-def same_pictures(some: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> bool:
-    """Whether two readers saw the same, up to rounding."""
-    return all(
-        one.shape == other.shape and np.abs(one.astype(np.int16) - other).max() <= CLOSE
-        for one, other in zip(some, others, strict=True)
-    )
 
 
 def pack(clip: Clip) -> tuple[bytes, memoryview]:

@@ -12,7 +12,6 @@ the same schema.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import shutil
@@ -33,11 +32,11 @@ from videothinker.data.clevrer.files import (
 )
 from videothinker.data.clevrer.records import (
     Annotation,
-    Asked,
+    AskedQuestion,
     Counterfactual,
     checked,
+    read_parts,
     read_question,
-    read_wording,
     within,
 )
 from videothinker.data.clevrer.rules import (
@@ -52,7 +51,7 @@ from videothinker.data.clevrer.rules import (
 )
 from videothinker.data.questions import write_questions
 from videothinker.errors import InputError
-from videothinker.files import atomic_write, disk_errors
+from videothinker.files import atomic_write, disk_errors, file_digest
 from videothinker.types import Question
 
 STATS_SCHEMA = 2
@@ -87,7 +86,7 @@ def without_clause(text: str) -> str:
 
     "Without the red cube, what will happen?" becomes "What will happen?".
     """
-    return read_wording(text).without_clause
+    return read_parts(text).without_clause
 
 
 def prepare(
@@ -128,7 +127,7 @@ def prepare(
         **_statistics(kept, rule),
         "no_correct_option": len(labelled) - len(kept),
         "other_question_types": others,
-        "source": {"questions": str(questions), "questions_sha256": _sha256(questions)},
+        "source": {"questions": str(questions), "questions_sha256": file_digest(questions)},
     }
     _publish(out, labelled, stats)
     return stats
@@ -159,7 +158,9 @@ def _label_all(
     return labelled
 
 
-def _labelled(identity: str, video: str, asked: Asked, evidence: Evidence, rule: str) -> Labelled:
+def _labelled(
+    identity: str, video: str, asked: AskedQuestion, evidence: Evidence, rule: str
+) -> Labelled:
     labels = {name: label(evidence, name) for name in RULES}
     question = Question(
         id=identity,
@@ -171,7 +172,7 @@ def _labelled(identity: str, video: str, asked: Asked, evidence: Evidence, rule:
     )
     return Labelled(
         question=question,
-        without_clause=asked.wording.without_clause,
+        without_clause=asked.parts.without_clause,
         evidence=evidence,
         labels=labels,
     )
@@ -196,11 +197,6 @@ def _statistics(kept: Sequence[Labelled], rule: str) -> dict[str, Any]:
         "videos": len(clips),
         "short_clips": {video: n for video, n in clips.items() if n < SHOWN_FRAMES},
     }
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _publish(out: Path, labelled: Sequence[Labelled], stats: dict[str, Any]) -> None:

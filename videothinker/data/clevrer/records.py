@@ -33,7 +33,7 @@ class Record(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
 
-class Thing(Record):
+class AnnotatedObject(Record):
     """An object of a video."""
 
     object_id: int
@@ -53,7 +53,7 @@ class Annotation(Record):
     """What a video shows; where everything is in each frame is left out, it is most of the file."""
 
     scene_index: int | None = None
-    object_property: list[Thing]
+    object_property: list[AnnotatedObject]
     collision: list[Collision]
 
     def object_id(self, phrase: str) -> int:
@@ -98,7 +98,7 @@ class Identity(Record):
     question_type: Literal["descriptive", "explanatory", "predictive", "counterfactual"]
 
 
-class Scene(Record):
+class SceneEntry(Record):
     """A video's entry in a question file; its questions are checked one by one, by their kind."""
 
     scene_index: int
@@ -117,7 +117,7 @@ class Option:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wording:
+class QuestionParts:
     """A counterfactual question's text, read."""
 
     without_clause: str
@@ -129,11 +129,11 @@ class Wording:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
+class AskedQuestion:
     """A counterfactual question, its texts read."""
 
     text: str
-    wording: Wording
+    parts: QuestionParts
     options: tuple[Option, ...]
 
 
@@ -172,13 +172,13 @@ def within(place: str) -> Iterator[None]:
         raise InputError(f"{place}: {error}") from error
 
 
-def read_wording(text: str) -> Wording:
+def read_parts(text: str) -> QuestionParts:
     """What a question asks; a wording that CLEVRER does not have is refused, never guessed."""
     for form in QUESTION_FORMS:
         match = form.fullmatch(text.strip())
         if match:
             core = match["core"]
-            return Wording(
+            return QuestionParts(
                 without_clause=f"{core[0].upper()}{core[1:]}?",
                 removed=match["named"] or match["absent"],
                 negated=match["negated"] is not None,
@@ -190,11 +190,11 @@ def read_wording(text: str) -> Wording:
     )
 
 
-def read_question(record: Counterfactual) -> Asked:
+def read_question(record: Counterfactual) -> AskedQuestion:
     """A question with its texts read."""
-    return Asked(
+    return AskedQuestion(
         text=record.question,
-        wording=read_wording(record.question),
+        parts=read_parts(record.question),
         options=tuple(_option(choice) for choice in record.choices),
     )
 

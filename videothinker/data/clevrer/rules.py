@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from videothinker.data.clevrer.records import Annotation, Asked
+from videothinker.data.clevrer.records import Annotation, AskedQuestion
 from videothinker.errors import InputError
 
 Label = Literal["observational", "inferential"]
@@ -54,9 +54,9 @@ class Evidence:
         return ",".join(option.letter for option in self.options if option.correct)
 
 
-def gather(asked: Asked, annotation: Annotation, shown_frames: int) -> Evidence:
+def gather(asked: AskedQuestion, annotation: Annotation, shown_frames: int) -> Evidence:
     """Looks up in the log what a question is about."""
-    removed = annotation.object_id(asked.wording.removed)
+    removed = annotation.object_id(asked.parts.removed)
     first: dict[frozenset[int], int] = {}
     for collision in sorted(annotation.collision, key=lambda entry: entry.frame_id):
         if collision.frame_id < shown_frames:
@@ -77,7 +77,7 @@ def gather(asked: Asked, annotation: Annotation, shown_frames: int) -> Evidence:
         removed=removed,
         removed_frame=min((first[pair] for pair in first if removed in pair), default=None),
         shown_frames=shown_frames,
-        negated=asked.wording.negated,
+        negated=asked.parts.negated,
         options=tuple(options),
     )
 

@@ -20,10 +20,11 @@ from videothinker.config.settings import VideoConfig
 from videothinker.files import require_new, whole_folder
 from videothinker.mini.base.habits import measure
 from videothinker.mini.base.tokenizer import make_tokenizer
-from videothinker.mini.base.warmstart import Progress, WarmStart, warm_start
+from videothinker.mini.base.warmstart import WarmStart, warm_start
 from videothinker.mini.render import HEIGHT, MERGE, PATCH, TEMPORAL, WIDTH
 from videothinker.mini.sprites import CELL
 from videothinker.mini.world import FPS, FRAMES
+from videothinker.mini.write import Progress
 from videothinker.model.checkpoint import Budget, write_budget
 
 HEAD = 32

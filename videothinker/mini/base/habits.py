@@ -1,6 +1,6 @@
 """Measures what a mini base model does: free, and when made to answer in one style.
 
-Videos go the way of real ones: mp4, decord, the checkpoint's own processor.
+Videos go the way of the published code: mp4, decord, the checkpoint's own processor.
 """
 
 from __future__ import annotations

@@ -18,12 +18,10 @@ from transformers import PreTrainedTokenizerBase
 
 from videothinker.method.prompts import training_text
 from videothinker.mini.render import GRID, TEMPORAL, VIDEO_TOKENS, draw, patches
-from videothinker.mini.settings import COLOURS, SPLITS
+from videothinker.mini.settings import COLOURS, COLUMNS, LANES, SPLITS
 from videothinker.mini.texts import STYLES, SYSTEM, answer_text, overlooks
 from videothinker.mini.world import (
-    COLUMNS,
     FPS,
-    LANES,
     Kind,
     Scene,
     ask,
@@ -83,12 +81,12 @@ def cell_labels(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     """Per video token: colours in both frames of the pair [V, 2], and the role [V]."""
     colours = np.zeros((GRID[0], LANES, COLUMNS, TEMPORAL), np.int64)
     roles = np.zeros((GRID[0], LANES, COLUMNS), np.int64)
-    outcome = scene.outcome
+    course = scene.course
     for grid in range(GRID[0]):
         for late in reversed(range(TEMPORAL)):
             frame = grid * TEMPORAL + late
-            for i in np.flatnonzero(outcome.visible[frame]):
-                lane, column = outcome.lanes[frame, i], outcome.columns[frame, i]
+            for i in np.flatnonzero(course.visible[frame]):
+                lane, column = course.lanes[frame, i], course.columns[frame, i]
                 colours[grid, lane, column, late] = 1 + COLOURS.index(scene.things[i].colour)
                 roles[grid, lane, column] = role_index(scene, int(i))
     return colours.reshape(-1, TEMPORAL), roles.reshape(-1)

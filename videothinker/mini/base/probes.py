@@ -18,8 +18,8 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_
 
 from videothinker.mini.base.lessons import IGNORE, ROLES, SLOTS, Lessons
 from videothinker.mini.render import GRID, TEMPORAL
-from videothinker.mini.settings import COLOURS
-from videothinker.mini.world import COLUMNS, LANES, LETTERS
+from videothinker.mini.settings import COLOURS, COLUMNS, LANES
+from videothinker.mini.world import LETTERS
 
 LOOKING_HEAD, MATCHING_HEAD, NAMING_HEAD = 0, 1, 2
 _CONTENT_WEIGHT = 4.0

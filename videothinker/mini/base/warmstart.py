@@ -25,9 +25,7 @@ from videothinker.mini.base.probes import (
     losses,
     see,
 )
-
-Progress = Callable[[int, int, str], None]
-"""Called with (done, total, note)."""
+from videothinker.mini.write import Progress
 
 _TEXT_WEIGHT = 4.0
 _GAZE_WEIGHT = 0.3

@@ -13,21 +13,18 @@ def test_mini_writes_the_world_and_the_split_that_its_options_say(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world = tmp_path / "world"
-    words = "--videos 2 --seed 1 --split test --start 5 --objects 8 --lanes 4 --frames 8 --json"
-    hard = " --occlusion 0.3 --heavy 0.5 --will-not 1 --several 0.5 --options 4 --wordings 12"
-    assert main(["mini", str(world), *(words + hard).split()]) == 0
-    assert json.loads(capsys.readouterr().out)["world"]["will_not"] == 1
+    words = "--videos 2 --seed 1 --split test --start 5 --objects 8 --frames 8 --json"
+    assert main(["mini", str(world), *words.split(), "--observational", "0"]) == 0
+    assert json.loads(capsys.readouterr().out)["world"]["observational"] == 0
     annotation = json.loads((world / "annotations" / "annotation_2000006.json").read_text())
     assert len(annotation["object_property"]) == 8
     assert len(annotation["motion_trajectory"]) == 8
-    asked = [entry["questions"][0] for entry in json.loads((world / "questions.json").read_text())]
-    assert all("will not happen" in question["question"] for question in asked)
-    assert all(len(question["choices"]) == 4 for question in asked)
+    assert len(json.loads((world / "questions.json").read_text())) == 2
 
 
 @pytest.mark.parametrize(
     "wrong",
-    ["--objects 9", "--frames 7", "--options 5", "--occlusion 2", "--start -1", "--seed -2"],
+    ["--objects 9", "--frames 7", "--observational 2", "--start -1", "--seed -2"],
 )
 def test_a_world_that_cannot_be_is_refused_before_anything_is_written(
     wrong: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

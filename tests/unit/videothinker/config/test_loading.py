@@ -149,38 +149,64 @@ def test_an_unknown_key_is_refused_with_the_nearest(override: str, said: str) ->
     assert said in only_problem(CDPO, override)
 
 
-def test_all_problems_come_at_once() -> None:
+def test_all_settings_that_are_no_settings_come_at_once() -> None:
     found = problems(
         PAPER,
         "oops",
         "learner.repulsion=1",
         "stages.0.steps=many",
         "learner.ranks=3",
-        "video.min_frames=99",
         "rewards=[format, fromat]",
     )
     text = "\n".join(found)
-    assert len(found) == 7, text
+    assert len(found) == 4, text
     for said in (
         "'oops'",
         "learner.repulsion: unknown key",
         "stages.0.steps = 'many': input should be a valid integer",
         "rewards.1 = 'fromat'",
-        "stages.0.prompts_per_step = 2 cannot be shared evenly by learner.ranks = 3",
-        "stages.1.prompts_per_step = 2 cannot be shared evenly",
-        "video.min_frames = 99 is more than video.max_frames = 16",
     ):
         assert said in text
 
 
-def test_missing_required_keys_are_named_with_the_other_problems(tmp_path: Path) -> None:
+def test_all_contradictions_come_at_once_where_every_setting_is_one() -> None:
+    found = problems(PAPER, "learner.ranks=3", "video.min_frames=99")
+    assert len(found) == 3, found
+    for said in (
+        "stages.0.prompts_per_step = 2 cannot be shared evenly by learner.ranks = 3",
+        "stages.1.prompts_per_step = 2 cannot be shared evenly",
+        "video.min_frames = 99 is more than video.max_frames = 16",
+    ):
+        assert said in "\n".join(found)
+
+
+def test_an_override_that_was_not_understood_hides_what_it_may_have_mended() -> None:
+    assert "an override is written" in only_problem(PAPER, "learner.ranks=3", "learner.ranks:2")
+
+
+@pytest.mark.parametrize("stages", ["[{name: a}]", "[{name: a, questions: q, steps: many}]"])
+def test_a_list_of_which_an_entry_is_wrong_is_not_called_too_short(
+    small: Path, stages: str
+) -> None:
+    assert "stages.0." in only_problem(small, f"stages={stages}")
+
+
+def test_a_run_needs_a_stage(small: Path) -> None:
+    assert "stages: tuple should have at least 1 item" in only_problem(small, "stages=[]")
+
+
+def test_missing_required_keys_are_named_together(tmp_path: Path) -> None:
     path = tmp_path / "empty.yaml"
     path.write_text("learner: {ranks: 3}\nstages: [{name: a}, {name: a, questions: q}]\n")
-    text = "\n".join(problems(path))
+    found = problems(path)
+    assert len(found) == 5
     for key in ("name", "out", "model", "data", "stages.0.questions"):
-        assert f"{key}: missing, and there is no default" in text
-    assert "an earlier stage has this name" in text
-    assert "unset" not in text
+        assert f"{key}: missing, and there is no default" in found
+
+
+def test_two_stages_of_one_name_are_refused(small: Path) -> None:
+    stages = "stages=[{name: a, questions: q}, {name: a, questions: q}]"
+    assert "an earlier stage has this name" in only_problem(small, stages)
 
 
 def test_a_coefficient_without_a_direction_is_refused(small: Path) -> None:

@@ -22,7 +22,7 @@ def problems(out: Path, rollout: dict[str, Any]) -> list[str]:
             "stages": [{"name": "only", "questions": "q.parquet", "prompts_per_step": 4}],
         }
     )
-    return [sentence for _, sentence in cross_checks(config)]
+    return list(cross_checks(config))
 
 
 @pytest.mark.parametrize(

@@ -27,14 +27,10 @@ def test_a_part_that_reaches_beyond_its_split_is_refused(start: int, videos: int
     ("knobs", "named"),
     [
         ({"objects": 9}, "--objects 9: give a number from 6 to 8"),
-        ({"objects": 6, "options": 4}, "--objects 6: too few for --options 4. Give --objects 7"),
-        ({"options": 5, "objects": 8}, "--options 5: .* Give --columns 6 or more"),
         ({"frames": 7}, "--frames 7: odd, .* Give 8"),
-        ({"columns": 7}, "--frames 6: .* Give --frames 8 or more"),
-        ({"lanes": 2}, "--lanes 2: give a number from 3 to 8"),
-        ({"wordings": 13}, "--wordings 13: give a number from 1 to 12"),
-        ({"will_not": 1.2}, "--will-not 1.2: give a number from 0 to 1"),
-        ({"occlusion": float("nan")}, "--occlusion nan: give a number from 0 to 1"),
+        ({"frames": 34}, "--frames 34: give a number from 6 to 32"),
+        ({"observational": 1.2}, "--observational 1.2: give a number from 0 to 1"),
+        ({"observational": float("nan")}, "--observational nan: give a number from 0 to 1"),
     ],
 )
 def test_knobs_that_no_scene_fits_are_refused_with_the_option_and_the_remedy(

@@ -3,10 +3,9 @@
 import pytest
 
 from videothinker.data.clevrer.prepare import without_clause
-from videothinker.data.clevrer.records import Choice, Counterfactual, read_question, read_wording
+from videothinker.data.clevrer.records import Choice, Counterfactual, read_parts, read_question
 from videothinker.errors import InputError
-from videothinker.mini.settings import WORDINGS
-from videothinker.mini.world import negated
+from videothinker.mini.settings import PHRASINGS
 
 CORES = [
     f"{core} will {word}happen"
@@ -31,16 +30,17 @@ def test_every_wording_of_clevrer_loses_its_removal_and_nothing_else(
     lower = core[0].lower() + core[1:]
     text = wording.format(core=core, lower=lower)
     assert without_clause(text) == f"{core}?"
-    assert read_wording(text).removed == "red metal cube"
-    assert read_wording(text).negated == ("not" in core)
+    assert read_parts(text).removed == "red metal cube"
+    assert read_parts(text).negated == ("not" in core)
 
 
-@pytest.mark.parametrize("wording", WORDINGS)
-def test_every_wording_of_the_mini_world_is_read(wording: str) -> None:
-    for form, is_negated in ((wording, False), (negated(wording), True)):
+@pytest.mark.parametrize("phrasing", PHRASINGS)
+def test_every_phrasing_of_the_mini_world_is_read(phrasing: str) -> None:
+    negated = phrasing.replace("will happen", "will not happen")
+    for form, is_negated in ((phrasing, False), (negated, True)):
         text = form.format("red cube")
-        assert read_wording(text).removed == "red cube"
-        assert read_wording(text).negated == is_negated
+        assert read_parts(text).removed == "red cube"
+        assert read_parts(text).negated == is_negated
         assert without_clause(text) in [f"{c}?" for c in CORES if ("not" in c) == is_negated]
 
 
