@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from videothinker.errors import InputError
-from videothinker.files import _cut_torn_line, atomic_write, disk_errors, plain, read_lines
+from videothinker.files import atomic_write, cut_torn_line, disk_errors, plain, read_lines
 from videothinker.run.rollouts import (
     FOLDER,
     TEXT_COLUMNS,
@@ -77,7 +77,7 @@ class RunDirectory:
             )
         run = cls(path)
         for name in ("metrics.jsonl", "skipped.jsonl", "events.jsonl"):
-            _cut_torn_line(path / name)
+            cut_torn_line(path / name)
         wish, status = path / WISH, path / "status.json"
         if wish.is_file() and json.loads(wish.read_text()).get("stop"):
             wish.unlink()  # it was meant for the driver before
