@@ -20,14 +20,14 @@ from videothinker.mini import SHIPPED_BASE
 from videothinker.mini.base.build import build_base
 from videothinker.mini.settings import Split
 from videothinker.mini.write import write_world
-from videothinker.packages import ROOT
 from videothinker.progress import ProgressLine, duration
 from videothinker.report.outcomes import example
 from videothinker.report.page import results_table
 from videothinker.run.directory import RunDirectory
 from videothinker.run.lock import driving, finished_summary, require_same
 
-CONFIG = ROOT / "configs" / "quickstart.yaml"
+CONFIG = Path(__file__).with_suffix(".yaml").resolve()
+"""In a checkout configs/quickstart.yaml, to which a link leads; in a wheel a file beside this."""
 VIDEOS: dict[Split, int] = {"train": 1000, "validation": 300}
 SHARES = {"world": 0.05, "base": 0.35, "train": 0.6}
 """Share of the whole that each part takes where the base model is trained; only the estimate of the

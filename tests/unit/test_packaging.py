@@ -200,17 +200,23 @@ def test_a_benchmark_that_fails_writes_no_results(tmp_path: Path) -> None:
     assert not (tmp_path / "results.json").exists()
 
 
-@pytest.mark.integration
-def test_the_wheel_holds_the_four_packages_and_nothing_else(tmp_path: Path) -> None:
-    source = tmp_path / "source"
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
     ignored = shutil.ignore_patterns(
         ".git", ".venv", "runs", "models", "data", "__pycache__", "*.egg-info"
     )
-    shutil.copytree(ROOT, source, ignore=ignored)
+    shutil.copytree(ROOT, source, symlinks=True, ignore=ignored)
     shutil.copytree(ROOT / "videothinker" / "data", source / "videothinker" / "data")
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*command, "--wheel-dir", tmp_path, source], check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
+    subprocess.run([*command, "--wheel-dir", folder, source], check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.mark.integration
+def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel: Path) -> None:
     names = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
     assert {name.partition("/")[0] for name in names} == set(OWN)
     assert "videothinker/cpu_torch/sitecustomize.py" in names
@@ -220,3 +226,27 @@ def test_the_wheel_holds_the_four_packages_and_nothing_else(tmp_path: Path) -> N
     packed = {name for name in names if name.endswith(".py")}
     written = {str(p.relative_to(ROOT)) for own in OWN for p in (ROOT / own).rglob("*.py")}
     assert packed == written
+
+
+@pytest.mark.integration
+def test_a_quickstart_of_the_wheel_has_its_configuration_anywhere(
+    wheel: Path, tmp_path: Path
+) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path / "packages")
+    code = """
+from pathlib import Path
+from videothinker import cpu_torch
+cpu_torch.install()
+from cluster.verbs.quickstart import CONFIG, quickstart_config
+print(CONFIG, quickstart_config(Path("here"), seed=7).model.path)"""
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "packages")},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    configuration = tmp_path / "packages/cluster/verbs/quickstart.yaml"
+    assert told == [str(configuration), str(tmp_path / "here/inputs/base")]
+    assert configuration.read_text() == (ROOT / "configs/quickstart.yaml").read_text()
