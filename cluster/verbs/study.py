@@ -18,14 +18,14 @@ import numpy as np
 from transformers.utils.logging import disable_progress_bar
 
 from cluster.verbs.quickstart import make_world
-from cluster.verbs.side_by_side import Job, run_jobs
+from cluster.verbs.side_by_side import Command, run_all
 from videothinker.config.loading import load_config, to_yaml
 from videothinker.data.questions import read_questions, write_questions
 from videothinker.errors import VideoThinkerError
 from videothinker.files import atomic_write
 from videothinker.mini.settings import Split
 from videothinker.progress import ProgressLine
-from videothinker.run.answers import NAME
+from videothinker.run.answers import ANSWERS
 from videothinker.run.lock import finished_summary, locked
 from videothinker.study.cells import Cell, balanced, cells, inputs, run_of
 from videothinker.study.config import BASE, StudyConfig, require_same_study
@@ -72,8 +72,8 @@ def make_inputs(study: StudyConfig) -> None:
 def make_bases(study: StudyConfig) -> None:
     """The base models that are made here, as many side by side as cells are."""
     seeds = {f"base{seed}": seed for seed in study.warm_starts if isinstance(seed, int)}
-    jobs = [
-        Job(
+    commands = [
+        Command(
             name=name,
             arguments=(
                 *("-m", "videothinker", "warm-start"),
@@ -84,11 +84,11 @@ def make_bases(study: StudyConfig) -> None:
         for name, seed in seeds.items()
         if not (inputs(study) / name).is_dir()
     ]
-    if not jobs:
+    if not commands:
         return
     with ProgressLine("base models") as progress:
-        progress(0, len(jobs))
-        failures = run_jobs(jobs, study.jobs, lambda ended: progress(ended, len(jobs)))
+        progress(0, len(commands))
+        failures = run_all(commands, study.jobs, lambda ended: progress(ended, len(commands)))
     for name, why in failures.items():
         raise VideoThinkerError(f"base model {name}: {why}")
 
@@ -99,24 +99,24 @@ def run_cells(study: StudyConfig) -> dict[str, str]:
         extend(study, cell)
     waiting = [cell for cell in cells(study) if finished_summary(cell.run) is None]
     before, total = trained(waiting), len(waiting) * len(study.arms)
-    jobs = []
+    commands = []
     for cell in waiting:
         config = cell.folder / "config.yaml"
         atomic_write(config, to_yaml(run_of(study, cell)))
         arguments = ("-m", "videothinker", "train", str(config))
-        jobs.append(Job(name=cell.name, arguments=arguments, log=cell.folder / "log"))
-    if not jobs:
+        commands.append(Command(name=cell.name, arguments=arguments, log=cell.folder / "log"))
+    if not commands:
         return {}
     with ProgressLine("stages") as progress:
 
         def look(ended: int) -> None:
             # measured arms or not, nothing is done before the last process has ended
-            done = trained(waiting) - (ended < len(jobs) and trained(waiting) == total)
-            note = f"{len(jobs) - ended} of {len(jobs)} cells left"
+            done = trained(waiting) - (ended < len(commands) and trained(waiting) == total)
+            note = f"{len(commands) - ended} of {len(commands)} cells left"
             progress(done - before, total - before, note)
 
         progress(0, total - before)
-        return run_jobs(jobs, study.jobs, look)
+        return run_all(commands, study.jobs, look)
 
 
 def extend(study: StudyConfig, cell: Cell) -> None:
@@ -173,7 +173,7 @@ def measure_cell(study: StudyConfig, cell: Cell, exam: Exam) -> dict[str, dict[s
     arms = {
         arm: measure(stages / arm, exam)
         for arm in study.arm_names
-        if (stages / arm / NAME).is_file()
+        if (stages / arm / ANSWERS).is_file()
     }
     some: list[Question] = list(exam.questions[: study.divergence_questions])
     for arm, values in divergences(run_of(study, cell), list(arms), some).items():

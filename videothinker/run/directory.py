@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from videothinker.errors import InputError
 from videothinker.files import atomic_write, cut_torn_line, disk_errors, plain, read_lines
 from videothinker.run.rollouts import (
-    FOLDER,
+    ROLLOUTS,
     TEXT_COLUMNS,
     rollout_steps,
     rollout_table,
@@ -26,7 +26,7 @@ from videothinker.run.rollouts import (
 )
 from videothinker.types import ScoredGroup
 
-LOCK = "driver.lock"
+DRIVER_LOCK = "driver.lock"
 """Name of the file whose lock the driver of a run holds (`videothinker/run/lock.py`)."""
 WISH = "control.json"
 """Name of the file that asks the driver for something (`videothinker/run/wishes.py`)."""
@@ -45,7 +45,7 @@ class RunDirectory:
         """A new run; never on top of an older one, whose results would then be a mixture."""
         path = Path(path)
         cls.require_empty(path)
-        for folder in (path, path / FOLDER, path / "stages"):
+        for folder in (path, path / ROLLOUTS, path / "stages"):
             with disk_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True)
         run = cls(path)
@@ -55,7 +55,7 @@ class RunDirectory:
     @staticmethod
     def require_empty(path: Path) -> None:
         """InputError where a folder holds something; what a start leaves that was cut short may."""
-        mine = {LOCK, FOLDER, "stages"}
+        mine = {DRIVER_LOCK, ROLLOUTS, "stages"}
         if path.exists() and (not path.is_dir() or {file.name for file in path.iterdir()} - mine):
             raise InputError(
                 f"{path}: already exists, is not empty, and not a run of this configuration."

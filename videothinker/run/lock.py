@@ -23,7 +23,7 @@ from videothinker.config.loading import first_difference, load_config, to_yaml
 from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
 from videothinker.files import disk_errors
-from videothinker.run.directory import LOCK, RunDirectory
+from videothinker.run.directory import DRIVER_LOCK, RunDirectory
 
 ENDED = ("finished", "failed", "interrupted", "stopped")
 """States that a driver writes when it leaves."""
@@ -93,7 +93,7 @@ def locked(path: Path) -> Iterator[None]:
     """A run's folder, made if missing, that nobody else drives inside the block."""
     with disk_errors(path):
         path.mkdir(parents=True, exist_ok=True)
-        file = (path / LOCK).open("a+")
+        file = (path / DRIVER_LOCK).open("a+")
     with file:
         deadline = time.monotonic() + GLANCE_SECONDS
         while (taken := _try(file, fcntl.LOCK_EX)) is False:
@@ -115,7 +115,7 @@ def locked(path: Path) -> Iterator[None]:
 def holder(path: Path) -> str:
     """Who drives a run, or drove it last, for a person."""
     try:
-        found = json.loads((path / LOCK).read_text())
+        found = json.loads((path / DRIVER_LOCK).read_text())
         since = time.strftime("%H:%M:%S", time.localtime(found["since"]))
         job = f", Ray job {found['job']}," if found["job"] else ""
         return f"process {found['pid']} on {found['host']}{job} since {since}"
@@ -151,7 +151,7 @@ def _try(file: TextIO, kind: int) -> bool | None:
 def driven(run: Path) -> bool | None:
     """Whether a driver holds the run's lock; None where there is none, or no locks at all."""
     try:
-        with (run / LOCK).open() as file:
+        with (run / DRIVER_LOCK).open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

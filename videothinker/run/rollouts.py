@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from videothinker.errors import InputError
 from videothinker.types import ScoredGroup
 
-FOLDER = "rollouts"
+ROLLOUTS = "rollouts"
 SCHEMA_VERSION = "2"
 TEXT_COLUMNS = (
     *("stage", "prompt_id", "video", "text", "answer", "category", "worker"),
@@ -29,12 +29,12 @@ are nearly all different takes as long as all the rest of the writing, and makes
 
 def rollouts_file(run: Path, stage: str, step: int) -> Path:
     """Where the groups of a step are; within the run, whatever a stage is called."""
-    return run / FOLDER / f"{Path(stage).name}-{step:06d}.parquet"
+    return run / ROLLOUTS / f"{Path(stage).name}-{step:06d}.parquet"
 
 
 def rollout_steps(run: Path, stage: str) -> list[int]:
     """The steps of a stage that have a file, in order."""
-    parts = [file.stem.rpartition("-") for file in (run / FOLDER).glob("*.parquet")]
+    parts = [file.stem.rpartition("-") for file in (run / ROLLOUTS).glob("*.parquet")]
     return sorted(int(step) for of, _, step in parts if of == stage and step.isdecimal())
 
 
