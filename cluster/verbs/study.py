@@ -14,7 +14,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from transformers.utils.logging import disable_progress_bar
 
 from cluster.verbs.quickstart import make_world
@@ -143,42 +142,33 @@ def analyse(study: StudyConfig, failures: Mapping[str, str]) -> dict[str, Any]:
     """Every figure, from the files that the cells left behind."""
     disable_progress_bar()  # transformers' own would cut through ours
     exam = read_exam(inputs(study) / study.split)
-    measured = []
+    every, measured = cells(study), []
     with ProgressLine("measure cells") as progress:
-        every = cells(study)
         progress(0, len(every))
         for done, cell in enumerate(every, start=1):
-            arms = measure_cell(study, cell, exam)
-            trained = [arm for arm in study.arms if arm.name in arms]
-            measured.append(
-                Measured(
-                    cell=cell,
-                    arms=arms,
-                    learning={a.name: learning(cell.run, a.name, a.replay) for a in trained},
-                    pull={
-                        a.name: pull(cell.run, a.name, cell.base, a.kl)
-                        for a in trained
-                        if not a.replay
-                    },
-                    failure=failures.get(cell.name),
-                )
-            )
+            measured.append(measure_cell(study, cell, exam, failures.get(cell.name)))
             progress(done, len(every))
     return results(study, exam, measured)
 
 
-def measure_cell(study: StudyConfig, cell: Cell, exam: Exam) -> dict[str, dict[str, np.ndarray]]:
-    """By arm and metric, for the arms that have answered."""
+def measure_cell(study: StudyConfig, cell: Cell, exam: Exam, failure: str | None) -> Measured:
+    """What the files of a cell say of the arms that have answered."""
     stages = cell.run / "stages"
-    arms = {
-        arm: measure(stages / arm, exam)
-        for arm in study.arm_names
-        if (stages / arm / ANSWERS).is_file()
-    }
+    answered = [name for name in study.arm_names if (stages / name / ANSWERS).is_file()]
+    values = {name: measure(stages / name, exam) for name in answered}
     some: list[Question] = list(exam.questions[: study.divergence_questions])
-    for arm, values in divergences(run_of(study, cell), list(arms), some).items():
-        arms[arm]["divergence"] = values
-    return arms
+    for name, far in divergences(run_of(study, cell), answered, some).items():
+        values[name]["divergence"] = far
+    arms = [arm for arm in study.arms if arm.name in answered]
+    return Measured(
+        cell=cell,
+        arms=values,
+        learning={arm.name: learning(cell.run, arm.name, arm.replay) for arm in arms},
+        pull={
+            arm.name: pull(cell.run, arm.name, cell.base, arm.kl) for arm in arms if not arm.replay
+        },
+        failure=failure,
+    )
 
 
 def write(folder: Path, found: dict[str, Any]) -> None:
