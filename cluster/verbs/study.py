@@ -21,7 +21,7 @@ from cluster.verbs.side_by_side import Command, run_all
 from videothinker.config.loading import load_config, to_yaml
 from videothinker.data.questions import read_questions, write_questions
 from videothinker.errors import VideoThinkerError
-from videothinker.files import atomic_write
+from videothinker.files import atomic_write, read_json
 from videothinker.mini.settings import Split
 from videothinker.progress import ProgressLine
 from videothinker.run.answers import ANSWERS
@@ -130,12 +130,9 @@ def extend(study: StudyConfig, cell: Cell) -> None:
 
 def trained(some: Sequence[Cell]) -> int:
     """Arms of these cells that are trained and have answered."""
-    done = 0
-    for cell in some:
-        file = cell.run / "summary.json"
-        summary: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-        done += sum(model["name"] != BASE for model in summary.get("models", []))
-    return done
+    summaries = [read_json(cell.run / "summary.json") for cell in some]
+    models = [model for summary in summaries for model in summary.get("models", [])]
+    return sum(model["name"] != BASE for model in models)
 
 
 def analyse(study: StudyConfig, failures: Mapping[str, str]) -> dict[str, Any]:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from videothinker.errors import InputError
-from videothinker.run.rollouts import read_groups, rollout_steps
-
 from videothinker.report.stills import Pictures
+from videothinker.run.rollouts import read_groups, rollout_steps
 
 KeptGroup = Mapping[str, Any]
 

@@ -49,7 +49,7 @@ class Answer:
 
 
 def answer_of(question: str, drawing: Drawing, completion: Completion) -> Answer:
-    """What is kept of a completion."""
+    """What is kept of a completion: not the weights that it was sampled with."""
     return Answer(
         id=question,
         drawing=drawing,

@@ -16,7 +16,14 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from videothinker.errors import InputError
-from videothinker.files import atomic_write, cut_torn_line, disk_errors, plain, read_lines
+from videothinker.files import (
+    atomic_write,
+    cut_torn_line,
+    disk_errors,
+    plain,
+    read_json,
+    read_lines,
+)
 from videothinker.run.rollouts import (
     ROLLOUTS,
     TEXT_COLUMNS,
@@ -78,11 +85,9 @@ class RunDirectory:
         run = cls(path)
         for name in ("metrics.jsonl", "skipped.jsonl", "events.jsonl"):
             cut_torn_line(path / name)
-        wish, status = path / WISH, path / "status.json"
-        if wish.is_file() and json.loads(wish.read_text()).get("stop"):
-            wish.unlink()  # it was meant for the driver before
-        if status.is_file():
-            run._status = json.loads(status.read_text())
+        if read_json(path / WISH).get("stop"):
+            (path / WISH).unlink()  # it was meant for the driver before
+        run._status = read_json(path / "status.json")
         return run
 
     @property

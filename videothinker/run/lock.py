@@ -22,7 +22,7 @@ from typing import Any, TextIO
 from videothinker.config.loading import first_difference, load_config, to_yaml
 from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
-from videothinker.files import disk_errors
+from videothinker.files import disk_errors, read_json
 from videothinker.run.directory import DRIVER_LOCK, RunDirectory
 
 ENDED = ("finished", "failed", "interrupted", "stopped")
@@ -74,15 +74,13 @@ def require_same(config: RunConfig, path: Path) -> None:
 
 def finished_summary(path: Path) -> dict[str, Any] | None:
     """The summary of a run that came to its end."""
-    file = path / "summary.json"
-    summary: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+    summary = read_json(path / "summary.json")
     return summary if "finished" in summary else None
 
 
 def where_it_stopped(path: Path) -> str:
-    """For a person."""
-    file = path / "status.json"
-    status = json.loads(file.read_text()) if file.is_file() else {}
+    """The end of a sentence that begins with a run's name: how far its last driver came."""
+    status = read_json(path / "status.json")
     if "stage" not in status:
         return "which had not begun to train"
     return f"which was {status['state']} at step {status['step']} of stage {status['stage']}"

@@ -41,7 +41,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Within the study."""
+        """As in results.json, and of its folder."""
         return self.folder.name
 
     @property
@@ -72,7 +72,7 @@ def _base(study: StudyConfig, warm_start: str | int | Path) -> tuple[str, Path]:
 
 
 def inputs(study: StudyConfig) -> Path:
-    """What all cells share."""
+    """Folder of what is made once, for all cells."""
     return study.out / "inputs"
 
 

@@ -99,7 +99,7 @@ def _forces(logprobs: np.ndarray, anchor: Sequence[float] | None, kl: KLConfig) 
 
 
 def mean_pull(some: Iterable[Pull | None]) -> dict[str, float] | None:
-    """Over the groups of all cells."""
+    """Of the groups of all cells; None where nothing can be said of any."""
     known = [one for one in some if one is not None]
     if not known:
         return None
