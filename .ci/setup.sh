@@ -8,6 +8,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly LOCK=constraints-cpu.txt VENV=.venv LOG=.venv/setup.log STAMP=.venv/setup.stamp
+readonly MEND=videothinker/cpu_torch/sitecustomize.py
 readonly TORCH_INDEX=https://download.pytorch.org/whl/cpu
 readonly NEEDED_GB=7
 # Without compiling, which is over half of the work: Python compiles a module when first imported.
@@ -138,6 +139,15 @@ install_checkout() {
     rm -rf build ./*.egg-info
 }
 
+# For scripts that do not know of us, which import transformers or torchvision. A copy, so that Python
+# starts without a complaint where the checkout has moved or gone.
+install_mend() {
+    local packages
+    packages=$("$VENV/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    cp "$MEND" "$packages/videothinker_cpu_torch.py"
+    echo "import videothinker_cpu_torch" >"$packages/videothinker_cpu_torch.pth"
+}
+
 verify() {
     local expected found
     expected=$(for name in $LEFT_OUT; do echo "requires $name, which is not installed."; done | sort)
@@ -164,7 +174,7 @@ fi
 # Three lines: where the environment is (its scripts hold absolute paths), the lock, the project.
 place=$PWD
 lock_hash=$(sha256sum <"$LOCK")
-project_hash=$(cat pyproject.toml .ci/setup.sh | sha256sum)
+project_hash=$(cat pyproject.toml .ci/setup.sh "$MEND" | sha256sum)
 { read -r done_place && read -r done_lock && read -r done_project; } 2>/dev/null <"$STAMP" || true
 usable() {
     [ "${done_place:-}" = "$place" ] && "$VENV/bin/python" -c '' 2>/dev/null || return 1
@@ -191,6 +201,7 @@ else
 fi
 mkdir -p "$VENV/tmp"
 install_checkout
+install_mend
 verify
 rm -rf "$VENV/tmp"
 printf '%s\n' "$place" "$lock_hash" "$project_hash" >"$STAMP.partial"

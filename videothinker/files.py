@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -69,6 +70,12 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; an empty one where there is no file."""
+    content: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return content
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The objects of a JSON-lines file; none if it does not exist, and a torn last line ignored."""
     if not path.is_file():
@@ -77,7 +84,8 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in whole.splitlines() if line.strip()]
 
 
-def _cut_torn_line(path: Path) -> None:
+def cut_torn_line(path: Path) -> None:
+    """Takes away the half line that a process left which was killed while it wrote."""
     if not path.is_file():
         return
     data = path.read_bytes()
@@ -99,16 +107,32 @@ def require_new(out: Path) -> None:
 
 
 @contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
-    """A folder to write into that becomes OUT when all went well, and vanishes otherwise."""
-    require_new(out)
+def partial_folder(out: Path) -> Iterator[Path]:
+    """A new folder beside OUT, on the same disk, that is gone after the block."""
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.{uuid4().hex[:8]}.partial")
     try:
         partial.mkdir()
         yield partial
-        if out.exists():
-            out.rmdir()
-        partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def whole_folder(out: Path, *, replace: bool = False) -> Iterator[Path]:
+    """A folder to write into that becomes OUT when all went well, and vanishes otherwise.
+
+    `replace`: whatever OUT held goes, and first what a writer left that was killed. For folders
+    that have one writer at a time: of two, the second would sweep up the first one's work.
+    """
+    if replace:
+        for abandoned in out.parent.glob(f".{escape(out.name)}.????????.partial"):
+            shutil.rmtree(abandoned)
+    else:
+        require_new(out)
+    with partial_folder(out) as partial:
+        yield partial
+        with partial_folder(out) as old:
+            if replace and out.exists():
+                out.rename(old)  # removing it takes longer, and would leave half of it in a crash
+            partial.rename(out)

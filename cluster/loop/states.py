@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.workers.learner import Learner
-from videothinker.files import file_digest
+from videothinker.files import file_digest, whole_folder
 
 logger = logging.getLogger(__name__)
 
@@ -28,12 +28,9 @@ def save_state(learner: Learner, stage: Path, step: int, keep: int) -> None:
     for abandoned in states.glob(".step_*.partial"):
         shutil.rmtree(abandoned)
     folder = states / f"step_{step:06d}"
-    partial = states / f".{folder.name}.partial"
-    partial.mkdir(parents=True)
-    learner.save_state(partial)
-    _conclude(partial, step)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    with whole_folder(folder, replace=True) as partial:
+        learner.save_state(partial)
+        _conclude(partial, step)
     # what lies beyond this step was passed over when the run resumed
     beyond = [state for state in _states(stage) if state > folder]
     for old in [*beyond, *[state for state in _states(stage) if state <= folder][:-keep]]:

@@ -20,14 +20,14 @@ from videothinker.mini import SHIPPED_BASE
 from videothinker.mini.base.build import build_base
 from videothinker.mini.settings import Split
 from videothinker.mini.write import write_world
-from videothinker.packages import ROOT
 from videothinker.progress import ProgressLine, duration
 from videothinker.report.outcomes import example
 from videothinker.report.page import results_table
 from videothinker.run.directory import RunDirectory
 from videothinker.run.lock import driving, finished_summary, require_same
 
-CONFIG = ROOT / "configs" / "quickstart.yaml"
+CONFIG = Path(__file__).with_suffix(".yaml").resolve()
+"""In a checkout configs/quickstart.yaml, to which a link leads; in a wheel a file beside this."""
 VIDEOS: dict[Split, int] = {"train": 1000, "validation": 300}
 SHARES = {"world": 0.05, "base": 0.35, "train": 0.6}
 """Share of the whole that each part takes where the base model is trained; only the estimate of the
@@ -87,16 +87,14 @@ def make_world(folder: Path, videos: int, seed: int, split: Split) -> None:
     if (folder / "questions.parquet").is_file():
         return
     raw, shared = folder.with_name(f"{folder.name}-raw"), folder.parent / "videos"
-    partial = folder.with_name(f".{folder.name}.partial")
-    for leftover in (raw, partial, folder):
-        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.rmtree(raw, ignore_errors=True)  # of a call that was cut short
     with ProgressLine(f"{folder.name} videos") as progress:
         write_world(raw, videos, seed, progress=progress, split=split)
-    prepare(raw / "questions.json", raw / "annotations", raw / "videos", partial)
-    shared.mkdir(exist_ok=True)
-    for video in (raw / "videos").iterdir():
-        video.replace(shared / video.name)
-    partial.rename(folder)
+    with whole_folder(folder, replace=True) as partial:
+        prepare(raw / "questions.json", raw / "annotations", raw / "videos", partial)
+        shared.mkdir(exist_ok=True)
+        for video in (raw / "videos").iterdir():
+            video.replace(shared / video.name)
 
 
 def make_base(base: Path, seed: int, directory: RunDirectory, retrain: bool) -> None:
@@ -104,7 +102,7 @@ def make_base(base: Path, seed: int, directory: RunDirectory, retrain: bool) -> 
     if base.is_dir():
         return
     if not retrain:
-        with whole_folder(base) as partial:
+        with whole_folder(base, replace=True) as partial:
             shutil.copytree(SHIPPED_BASE, partial, dirs_exist_ok=True)
         return
     directory.status(state="building the base model")

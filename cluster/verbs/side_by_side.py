@@ -15,11 +15,11 @@ from videothinker.process.orphan import end_with_parent
 
 LOOK_SECONDS = 1.0
 END_SECONDS = 60.0
-"""What a job is given to stop its own processes when we are interrupted."""
+"""What a command is given to stop its own processes when we are interrupted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class Command:
     """Arguments for this Python, and the file that takes what they print."""
 
     name: str
@@ -29,18 +29,20 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Running:
-    """A job under way."""
+    """A command under way."""
 
-    job: Job
+    command: Command
     process: subprocess.Popen[bytes]
 
 
-def run_jobs(jobs: Sequence[Job], at_once: int, look: Callable[[int], None]) -> dict[str, str]:
+def run_all(
+    commands: Sequence[Command], at_once: int, look: Callable[[int], None]
+) -> dict[str, str]:
     """Run them all, whatever becomes of some; returns by name the reason why one failed.
 
-    `look` is called again and again with the number of jobs that have ended.
+    `look` is called again and again with the number of those that have ended.
     """
-    left, running = list(jobs), list[Running]()
+    left, running = list(commands), list[Running]()
     failures: dict[str, str] = {}
     try:
         while left or running:
@@ -50,19 +52,19 @@ def run_jobs(jobs: Sequence[Job], at_once: int, look: Callable[[int], None]) -> 
             for one in [one for one in running if one.process.poll() is not None]:
                 running.remove(one)
                 if one.process.returncode:
-                    failures[one.job.name] = reason(one)
-            look(len(jobs) - len(left) - len(running))
+                    failures[one.command.name] = reason(one)
+            look(len(commands) - len(left) - len(running))
     finally:
         end(running)
     return failures
 
 
-def start(job: Job) -> Running:
+def start(command: Command) -> Running:
     """In a session of its own, so that Ctrl-C reaches us alone; it ends when we end, however."""
-    job.log.parent.mkdir(parents=True, exist_ok=True)
-    with job.log.open("ab") as log:
+    command.log.parent.mkdir(parents=True, exist_ok=True)
+    with command.log.open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, *job.arguments],
+            [sys.executable, *command.arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -70,7 +72,7 @@ def start(job: Job) -> Running:
             preexec_fn=end_with_parent,
             env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
         )
-    return Running(job=job, process=process)
+    return Running(command=command, process=process)
 
 
 def end(running: Sequence[Running]) -> None:
@@ -85,7 +87,7 @@ def end(running: Sequence[Running]) -> None:
 
 
 def reason(one: Running) -> str:
-    """Why a job failed, in a line."""
-    lines = one.job.log.read_text(errors="replace").split("\n")
+    """Why a command failed, in a line."""
+    lines = one.command.log.read_text(errors="replace").split("\n")
     said = [line.strip() for line in lines if line.strip()] or ["it said nothing"]
-    return f"{said[-1]} (exit code {one.process.returncode}; all of it in {one.job.log})"
+    return f"{said[-1]} (exit code {one.process.returncode}; all of it in {one.command.log})"

@@ -14,18 +14,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from transformers.utils.logging import disable_progress_bar
 
 from cluster.verbs.quickstart import make_world
-from cluster.verbs.side_by_side import Job, run_jobs
+from cluster.verbs.side_by_side import Command, run_all
 from videothinker.config.loading import load_config, to_yaml
 from videothinker.data.questions import read_questions, write_questions
 from videothinker.errors import VideoThinkerError
-from videothinker.files import atomic_write
+from videothinker.files import atomic_write, read_json
 from videothinker.mini.settings import Split
 from videothinker.progress import ProgressLine
-from videothinker.run.answers import NAME
+from videothinker.run.answers import ANSWERS
 from videothinker.run.lock import finished_summary, locked
 from videothinker.study.cells import Cell, balanced, cells, inputs, run_of
 from videothinker.study.config import BASE, StudyConfig, require_same_study
@@ -72,8 +71,8 @@ def make_inputs(study: StudyConfig) -> None:
 def make_bases(study: StudyConfig) -> None:
     """The base models that are made here, as many side by side as cells are."""
     seeds = {f"base{seed}": seed for seed in study.warm_starts if isinstance(seed, int)}
-    jobs = [
-        Job(
+    commands = [
+        Command(
             name=name,
             arguments=(
                 *("-m", "videothinker", "warm-start"),
@@ -84,11 +83,11 @@ def make_bases(study: StudyConfig) -> None:
         for name, seed in seeds.items()
         if not (inputs(study) / name).is_dir()
     ]
-    if not jobs:
+    if not commands:
         return
     with ProgressLine("base models") as progress:
-        progress(0, len(jobs))
-        failures = run_jobs(jobs, study.jobs, lambda ended: progress(ended, len(jobs)))
+        progress(0, len(commands))
+        failures = run_all(commands, study.jobs, lambda ended: progress(ended, len(commands)))
     for name, why in failures.items():
         raise VideoThinkerError(f"base model {name}: {why}")
 
@@ -99,24 +98,24 @@ def run_cells(study: StudyConfig) -> dict[str, str]:
         extend(study, cell)
     waiting = [cell for cell in cells(study) if finished_summary(cell.run) is None]
     before, total = trained(waiting), len(waiting) * len(study.arms)
-    jobs = []
+    commands = []
     for cell in waiting:
         config = cell.folder / "config.yaml"
         atomic_write(config, to_yaml(run_of(study, cell)))
         arguments = ("-m", "videothinker", "train", str(config))
-        jobs.append(Job(name=cell.name, arguments=arguments, log=cell.folder / "log"))
-    if not jobs:
+        commands.append(Command(name=cell.name, arguments=arguments, log=cell.folder / "log"))
+    if not commands:
         return {}
     with ProgressLine("stages") as progress:
 
         def look(ended: int) -> None:
             # measured arms or not, nothing is done before the last process has ended
-            done = trained(waiting) - (ended < len(jobs) and trained(waiting) == total)
-            note = f"{len(jobs) - ended} of {len(jobs)} cells left"
+            done = trained(waiting) - (ended < len(commands) and trained(waiting) == total)
+            note = f"{len(commands) - ended} of {len(commands)} cells left"
             progress(done - before, total - before, note)
 
         progress(0, total - before)
-        return run_jobs(jobs, study.jobs, look)
+        return run_all(commands, study.jobs, look)
 
 
 def extend(study: StudyConfig, cell: Cell) -> None:
@@ -131,54 +130,42 @@ def extend(study: StudyConfig, cell: Cell) -> None:
 
 def trained(some: Sequence[Cell]) -> int:
     """Arms of these cells that are trained and have answered."""
-    done = 0
-    for cell in some:
-        file = cell.run / "summary.json"
-        summary: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-        done += sum(model["name"] != BASE for model in summary.get("models", []))
-    return done
+    summaries = [read_json(cell.run / "summary.json") for cell in some]
+    models = [model for summary in summaries for model in summary.get("models", [])]
+    return sum(model["name"] != BASE for model in models)
 
 
 def analyse(study: StudyConfig, failures: Mapping[str, str]) -> dict[str, Any]:
     """Every figure, from the files that the cells left behind."""
     disable_progress_bar()  # transformers' own would cut through ours
     exam = read_exam(inputs(study) / study.split)
-    measured = []
+    every, measured = cells(study), []
     with ProgressLine("measure cells") as progress:
-        every = cells(study)
         progress(0, len(every))
         for done, cell in enumerate(every, start=1):
-            arms = measure_cell(study, cell, exam)
-            trained = [arm for arm in study.arms if arm.name in arms]
-            measured.append(
-                Measured(
-                    cell=cell,
-                    arms=arms,
-                    learning={a.name: learning(cell.run, a.name, a.replay) for a in trained},
-                    pull={
-                        a.name: pull(cell.run, a.name, cell.base, a.kl)
-                        for a in trained
-                        if not a.replay
-                    },
-                    failure=failures.get(cell.name),
-                )
-            )
+            measured.append(measure_cell(study, cell, exam, failures.get(cell.name)))
             progress(done, len(every))
     return results(study, exam, measured)
 
 
-def measure_cell(study: StudyConfig, cell: Cell, exam: Exam) -> dict[str, dict[str, np.ndarray]]:
-    """By arm and metric, for the arms that have answered."""
+def measure_cell(study: StudyConfig, cell: Cell, exam: Exam, failure: str | None) -> Measured:
+    """What the files of a cell say of the arms that have answered."""
     stages = cell.run / "stages"
-    arms = {
-        arm: measure(stages / arm, exam)
-        for arm in study.arm_names
-        if (stages / arm / NAME).is_file()
-    }
+    answered = [name for name in study.arm_names if (stages / name / ANSWERS).is_file()]
+    values = {name: measure(stages / name, exam) for name in answered}
     some: list[Question] = list(exam.questions[: study.divergence_questions])
-    for arm, values in divergences(run_of(study, cell), list(arms), some).items():
-        arms[arm]["divergence"] = values
-    return arms
+    for name, far in divergences(run_of(study, cell), answered, some).items():
+        values[name]["divergence"] = far
+    arms = [arm for arm in study.arms if arm.name in answered]
+    return Measured(
+        cell=cell,
+        arms=values,
+        learning={arm.name: learning(cell.run, arm.name, arm.replay) for arm in arms},
+        pull={
+            arm.name: pull(cell.run, arm.name, cell.base, arm.kl) for arm in arms if not arm.replay
+        },
+        failure=failure,
+    )
 
 
 def write(folder: Path, found: dict[str, Any]) -> None:

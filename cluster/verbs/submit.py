@@ -31,15 +31,15 @@ INTERRUPTED = 130
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
-    """One that the server took."""
+class Submission:
+    """A job that the server took."""
 
     id: str
     address: str
     run: Path
 
     def commands(self) -> dict[str, str]:
-        """What can be done with it."""
+        """What can be done with it, by what it is for."""
         server = f"--address {self.address}"
         return {
             "logs": f"ray job logs --follow {self.id} {server}",
@@ -49,14 +49,14 @@ class Job:
         }
 
     def text(self) -> str:
-        """For a person."""
+        """What `videothinker submit` prints."""
         lines = [f"{what:<8}{command}" for what, command in self.commands().items()]
         return "\n".join(
             [f"submitted as {self.id}; after a stop or a crash, submit it again", *lines]
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """What `videothinker submit --json` prints."""
         return {
             "job": self.id,
             "address": self.address,
@@ -65,7 +65,7 @@ class Job:
         }
 
 
-def submit(config: RunConfig, source: Path, address: str) -> Job:
+def submit(config: RunConfig, source: Path, address: str) -> Submission:
     """Upload our packages and the configuration, and let the server train."""
     require_job_server(address)
     with staged(config, source) as (folder, name), being_taken(address):
@@ -77,7 +77,7 @@ def submit(config: RunConfig, source: Path, address: str) -> Job:
             },
             metadata={"name": config.name, "run": str(config.out)},
         )
-    return Job(id=id, address=address, run=config.out)
+    return Submission(id=id, address=address, run=config.out)
 
 
 @contextmanager
@@ -120,7 +120,7 @@ def portable(config: RunConfig) -> str:
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 
-def follow(job: Job) -> dict[str, Any]:
+def follow(job: Submission) -> dict[str, Any]:
     """Show what a job says until it ends; its end as text, result and exit code."""
     sys.stderr.write(f"{job.text()}\n")
     client = _client(job.address)

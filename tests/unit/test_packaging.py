@@ -5,7 +5,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
+import venv
 import zipfile
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +21,7 @@ from videothinker.cli.doctor import foreign_owners, normal, read_lock
 ROOT = Path(__file__).parents[2]
 OWN = ("videothinker", "actors", "learner", "cluster")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+MEND = "videothinker/cpu_torch/sitecustomize.py"
 LOCK = read_lock(ROOT / "constraints-cpu.txt")
 
 
@@ -127,8 +130,8 @@ def setup_with(path: Path, checkout: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     folder = tmp_path / "checkout"
-    (folder / ".ci").mkdir(parents=True)
-    for name in (".ci/setup.sh", "constraints-cpu.txt", "pyproject.toml"):
+    for name in (".ci/setup.sh", "constraints-cpu.txt", "pyproject.toml", MEND):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     return folder
 
@@ -172,6 +175,60 @@ def test_a_failed_install_leaves_no_stamp(checkout: Path) -> None:
     assert not (checkout / ".venv" / "setup.stamp").exists()
 
 
+@pytest.fixture
+def mended(tmp_path: Path) -> Path:
+    """The Python of an environment that setup put the mend in, beside what is installed here."""
+    environment = tmp_path / "environment"
+    venv.create(environment, with_pip=False)
+    script = 'eval "$(sed -n "/^install_mend()/,/^}/p" .ci/setup.sh)"; install_mend'
+    variables = {"PATH": os.environ["PATH"], "VENV": str(environment), "MEND": MEND}
+    subprocess.run(["bash", "-euc", script], cwd=ROOT, env=variables, check=True)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "neighbours.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return environment / "bin" / "python"
+
+
+def bare(python: Path, folder: Path, code: str) -> subprocess.CompletedProcess[str]:
+    """A user's own script, in a folder of hers and without anything of ours in its environment."""
+    command = [python, "-W", "ignore", "-c", code]
+    return subprocess.run(
+        command, cwd=folder, env={"HOME": str(folder)}, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.integration
+def test_a_script_that_does_not_know_of_us_opens_a_checkpoint(mended: Path, tmp_path: Path) -> None:
+    code = """
+from transformers import Qwen2_5_VLForConditionalGeneration
+import torchvision.ops
+from videothinker import cpu_torch
+cpu_torch.install()  # a second time
+print(Qwen2_5_VLForConditionalGeneration.from_pretrained(PLACE).num_parameters() > 0)"""
+    place = ROOT / "videothinker/mini/shipped"
+    code = f"import sys; sys.path.append({str(ROOT)!r}); PLACE = {str(place)!r}{code}"
+    finished = bare(mended, tmp_path, code)
+    assert finished.stdout == "True\n", finished.stderr
+
+
+def test_the_mend_imports_nothing_until_torchvision_does(mended: Path, tmp_path: Path) -> None:
+    code = """
+import sys
+assert sys.meta_path[0].__class__.__name__ == "DeclareOperators", sys.meta_path
+print(*{"torch", "typing", "importlib.abc", "videothinker"} & set(sys.modules))
+import importlib.util
+importlib.util.find_spec("torchvision")
+print(*{"torch", "torchvision"} & set(sys.modules))"""
+    finished = bare(mended, tmp_path, code)
+    assert (finished.stdout, finished.stderr) == ("\n\n", "")
+
+
+def test_the_mend_is_silent_where_there_is_no_torch(mended: Path, tmp_path: Path) -> None:
+    (packages,) = mended.parents[1].glob("lib/python*/site-packages")
+    (packages / "neighbours.pth").unlink()
+    finished = bare(mended, tmp_path, "import torchvision")
+    assert finished.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'torchvision'"
+
+
 def run_benchmarks(folder: Path, **scripts: str) -> subprocess.CompletedProcess[str]:
     """What `make bench` runs, on benchmarks of our own."""
     shutil.copy(ROOT / "tests/benchmarks/run.py", folder)
@@ -200,23 +257,53 @@ def test_a_benchmark_that_fails_writes_no_results(tmp_path: Path) -> None:
     assert not (tmp_path / "results.json").exists()
 
 
-@pytest.mark.integration
-def test_the_wheel_holds_the_four_packages_and_nothing_else(tmp_path: Path) -> None:
-    source = tmp_path / "source"
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
     ignored = shutil.ignore_patterns(
         ".git", ".venv", "runs", "models", "data", "__pycache__", "*.egg-info"
     )
-    shutil.copytree(ROOT, source, ignore=ignored)
+    shutil.copytree(ROOT, source, symlinks=True, ignore=ignored)
     shutil.copytree(ROOT / "videothinker" / "data", source / "videothinker" / "data")
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*command, "--wheel-dir", tmp_path, source], check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
+    subprocess.run([*command, "--wheel-dir", folder, source], check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.mark.integration
+def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel: Path) -> None:
     names = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
     assert {name.partition("/")[0] for name in names} == set(OWN)
-    assert "videothinker/cpu_torch/sitecustomize.py" in names
+    assert MEND in names
     assert "videothinker/mini/shipped/model.safetensors" in names
     report = (file.name for file in (ROOT / "videothinker" / "report").glob("*.[hc][ts]*"))
     assert {f"videothinker/report/{name}" for name in report} <= set(names)
     packed = {name for name in names if name.endswith(".py")}
     written = {str(p.relative_to(ROOT)) for own in OWN for p in (ROOT / own).rglob("*.py")}
     assert packed == written
+
+
+@pytest.mark.integration
+def test_a_quickstart_of_the_wheel_has_its_configuration_anywhere(
+    wheel: Path, tmp_path: Path
+) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path / "packages")
+    code = """
+from pathlib import Path
+from videothinker import cpu_torch
+cpu_torch.install()
+from cluster.verbs.quickstart import CONFIG, quickstart_config
+print(CONFIG, quickstart_config(Path("here"), seed=7).model.path)"""
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "packages")},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    configuration = tmp_path / "packages/cluster/verbs/quickstart.yaml"
+    assert told == [str(configuration), str(tmp_path / "here/inputs/base")]
+    assert configuration.read_text() == (ROOT / "configs/quickstart.yaml").read_text()

@@ -1,7 +1,6 @@
 """Makes the CPU stack importable, here and in every process started from here."""
 
 import os
-import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -13,5 +12,4 @@ def install() -> None:
     inherited = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
     if FOLDER not in inherited:
         os.environ["PYTHONPATH"] = os.pathsep.join([FOLDER, *inherited])
-    if not hasattr(sys.modules.get("sitecustomize"), "DeclareOperators"):
-        import_module("videothinker.cpu_torch.sitecustomize")
+    import_module("videothinker.cpu_torch.sitecustomize")

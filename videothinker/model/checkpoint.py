@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from videothinker.config.settings import DType, Positive, RunConfig, Section, VideoConfig
 from videothinker.errors import InputError
-from videothinker.files import atomic_write
+from videothinker.files import atomic_write, read_json, whole_folder
 from videothinker.model.card import CARD, LINEAGE, ModelLineage, describe, license_in
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -72,20 +72,17 @@ def save_model(
     Sampling is written out as trained, at `temperature`; `lineage` becomes lineage.json and a model
     card.
     """
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     # a card and a lineage of `like` would be wrong here
     left_out = shutil.ignore_patterns(*REPLACED, *NOT_HANDED_ON, CARD, LINEAGE)
-    shutil.copytree(like, partial, ignore=left_out)
-    model.save_pretrained(partial)
-    _rewrite(partial / "config.json", with_cache(_read(partial / "config.json")))
-    base = _read(like / "config.json") | _read(like / GENERATION)
-    _rewrite(partial / GENERATION, generation_settings(base, temperature))
-    write_budget(partial, budget)
-    if lineage is not None:
-        describe(partial, lineage, license_in(like))
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    with whole_folder(folder, replace=True) as partial:
+        shutil.copytree(like, partial, ignore=left_out, dirs_exist_ok=True)
+        model.save_pretrained(partial)
+        _rewrite(partial / "config.json", with_cache(read_json(partial / "config.json")))
+        base = read_json(like / "config.json") | read_json(like / GENERATION)
+        _rewrite(partial / GENERATION, generation_settings(base, temperature))
+        write_budget(partial, budget)
+        if lineage is not None:
+            describe(partial, lineage, license_in(like))
 
 
 def generation_settings(base: Mapping[str, Any], temperature: float) -> dict[str, Any]:
@@ -127,11 +124,6 @@ def model_digest(folder: Path) -> str:
             while chunk := opened.read(1 << 24):
                 content.update(chunk)
     return content.hexdigest()
-
-
-def _read(file: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-    return content
 
 
 def _rewrite(file: Path, content: Mapping[str, Any]) -> None:

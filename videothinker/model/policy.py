@@ -37,7 +37,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def load_model(path: Path, dtype: str) -> Any:
-    """Qwen2.5-VL from a folder."""
+    """Qwen2.5-VL from a folder, which runs no code; its attention can be replaced (`Policy`)."""
     require_safe(path)
     cpu_torch.install()
     from transformers import Qwen2_5_VLForConditionalGeneration

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from videothinker.errors import InputError
 from videothinker.report.stills import Pictures
+from videothinker.run.rollouts import read_groups, rollout_steps
 
 KeptGroup = Mapping[str, Any]
 
 GROUPS_PER_STAGE = 2
-FILES_SEARCHED = 20
-"""Of each stage's latest files, so that a report of a long run stays quick."""
+STEPS_SEARCHED = 20
+"""Of each stage's latest, so that a report of a long run stays quick."""
 
 
 def groups_part(run: Path, stages: Sequence[str], pictures: Pictures) -> list[dict[str, object]]:
@@ -46,13 +46,10 @@ def choose(rows: Sequence[KeptGroup]) -> list[KeptGroup]:
 
 
 def _latest(run: Path, stage: str) -> list[KeptGroup]:
-    files = sorted((run / "rollouts").glob(f"{stage}-[0-9]*.parquet"), reverse=True)
     rows: list[KeptGroup] = []
-    for file in files[:FILES_SEARCHED]:
-        try:
-            rows += pq.ParquetFile(file).read().to_pylist()
-        except (OSError, pa.ArrowInvalid):
-            continue  # the picture of a run is not lost over one unreadable file
+    for step in rollout_steps(run, stage)[: -STEPS_SEARCHED - 1 : -1]:
+        with suppress(InputError):  # the picture of a run is not lost over one unreadable file
+            rows += read_groups(run, stage, step)
     return rows
 
 

@@ -18,7 +18,7 @@ from videothinker.method.rewards import STRICT_LAYOUT, answer_text, soft_accurac
 from videothinker.report.charts import percent
 from videothinker.report.results import KIND_TITLES, NEEDS
 from videothinker.report.stills import Pictures
-from videothinker.run.answers import NAME, read_answers
+from videothinker.run.answers import ANSWERS, read_answers
 from videothinker.status.snapshot import Snapshot, read_snapshot, records, whole
 from videothinker.terminal_text import clip, text_table, visible
 from videothinker.types import Question
@@ -150,7 +150,7 @@ def read_sheet(run: Snapshot) -> AnswerSheet | None:
     InputError where answers are kept and their questions cannot be read.
     """
     stages = ["base", *(str(one.get("name")) for one in records(run.config.get("stages")))]
-    kept = {file.parent.name: file.parent for file in (run.path / "stages").glob(f"*/{NAME}")}
+    kept = {file.parent.name: file.parent for file in (run.path / "stages").glob(f"*/{ANSWERS}")}
     said = {name: _completions(kept[name]) for name in stages if name in kept}
     said = {name: completions for name, completions in said.items() if completions}
     data = run.config.get("data")

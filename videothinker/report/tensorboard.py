@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from videothinker.files import disk_errors
+from videothinker.files import disk_errors, whole_folder
 from videothinker.status.snapshot import Fields, number, read_snapshot
 
 FOLDER = "tensorboard"
@@ -19,18 +18,13 @@ def write_events(run: Path) -> Path:
     from tensorboardX import SummaryWriter  # brings torch where there is one, so not at the top
 
     target = snapshot.path / FOLDER
-    partial = snapshot.path / f".{FOLDER}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    with disk_errors(target):
-        partial.mkdir()
+    with disk_errors(target), whole_folder(target, replace=True) as partial:
         for stage in dict.fromkeys(line["stage"] for line in snapshot.metrics):
             with SummaryWriter(str(partial / Path(stage).name)) as writer:
                 for line in (line for line in snapshot.metrics if line["stage"] == stage):
                     step, moment = int(line["step"]), number(line.get("time"))
                     for name, value in scalars(line).items():
                         writer.add_scalar(name, value, step, moment)
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
     return target
 
 

@@ -20,7 +20,7 @@ from videothinker.errors import InputError
 from videothinker.files import atomic_write
 from videothinker.types import Completion
 
-NAME = "validation.parquet"
+ANSWERS = "validation.parquet"
 Drawing = Literal["sampled", "likeliest"]
 SCHEMA = pa.schema(
     [
@@ -49,7 +49,7 @@ class Answer:
 
 
 def answer_of(question: str, drawing: Drawing, completion: Completion) -> Answer:
-    """What is kept of a completion."""
+    """What is kept of a completion: not the weights that it was sampled with."""
     return Answer(
         id=question,
         drawing=drawing,
@@ -64,13 +64,13 @@ def write_answers(folder: Path, answers: Sequence[Answer]) -> Path:
     rows = [{name: getattr(answer, name) for name in SCHEMA.names} for answer in answers]
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer)
-    atomic_write(folder / NAME, buffer.getvalue())
-    return folder / NAME
+    atomic_write(folder / ANSWERS, buffer.getvalue())
+    return folder / ANSWERS
 
 
 def read_answers(folder: Path, drawing: Drawing) -> dict[str, Answer]:
     """The answers of one kind by their question's id."""
-    path = folder / NAME
+    path = folder / ANSWERS
     try:
         table = pq.read_table(path, filters=[("drawing", "=", drawing)])
         table = table.select(SCHEMA.names).cast(SCHEMA)

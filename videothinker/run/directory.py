@@ -16,18 +16,31 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from videothinker.errors import InputError
-from videothinker.files import _cut_torn_line, atomic_write, disk_errors, plain, read_lines
-from videothinker.run.rollouts import TEXT_COLUMNS, rollout_table
+from videothinker.files import (
+    atomic_write,
+    cut_torn_line,
+    disk_errors,
+    plain,
+    read_json,
+    read_lines,
+)
+from videothinker.run.rollouts import (
+    ROLLOUTS,
+    TEXT_COLUMNS,
+    rollout_steps,
+    rollout_table,
+    rollouts_file,
+)
 from videothinker.types import ScoredGroup
 
-LOCK = "driver.lock"
+DRIVER_LOCK = "driver.lock"
 """Name of the file whose lock the driver of a run holds (`videothinker/run/lock.py`)."""
 WISH = "control.json"
 """Name of the file that asks the driver for something (`videothinker/run/wishes.py`)."""
 
 
 class RunDirectory:
-    """One run on disk, laid out as INTERFACE promises; any thread of one process may write."""
+    """One run on disk; any thread of one process may write. README.md lists its files."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -39,7 +52,7 @@ class RunDirectory:
         """A new run; never on top of an older one, whose results would then be a mixture."""
         path = Path(path)
         cls.require_empty(path)
-        for folder in (path, path / "rollouts", path / "stages"):
+        for folder in (path, path / ROLLOUTS, path / "stages"):
             with disk_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True)
         run = cls(path)
@@ -49,7 +62,7 @@ class RunDirectory:
     @staticmethod
     def require_empty(path: Path) -> None:
         """InputError where a folder holds something; what a start leaves that was cut short may."""
-        mine = {LOCK, "rollouts", "stages"}
+        mine = {DRIVER_LOCK, ROLLOUTS, "stages"}
         if path.exists() and (not path.is_dir() or {file.name for file in path.iterdir()} - mine):
             raise InputError(
                 f"{path}: already exists, is not empty, and not a run of this configuration."
@@ -71,12 +84,10 @@ class RunDirectory:
             )
         run = cls(path)
         for name in ("metrics.jsonl", "skipped.jsonl", "events.jsonl"):
-            _cut_torn_line(path / name)
-        wish, status = path / WISH, path / "status.json"
-        if wish.is_file() and json.loads(wish.read_text()).get("stop"):
-            wish.unlink()  # it was meant for the driver before
-        if status.is_file():
-            run._status = json.loads(status.read_text())
+            cut_torn_line(path / name)
+        if read_json(path / WISH).get("stop"):
+            (path / WISH).unlink()  # it was meant for the driver before
+        run._status = read_json(path / "status.json")
         return run
 
     @property
@@ -110,7 +121,7 @@ class RunDirectory:
         The file is named by stage and step, so a step that is replayed after a crash replaces what
         it wrote before instead of adding to it.
         """
-        path = self.path / "rollouts" / f"{stage}-{step:06d}.parquet"
+        path = rollouts_file(self.path, stage, step)
         buffer = io.BytesIO()
         table = rollout_table(stage, step, groups)
         pq.write_table(table, buffer, use_dictionary=list(TEXT_COLUMNS))
@@ -125,10 +136,9 @@ class RunDirectory:
                 kept = [e for e in entries if e["stage"] != stage or e["step"] <= step]
                 if len(kept) < len(entries):
                     atomic_write(self.path / name, "".join(json.dumps(e) + "\n" for e in kept))
-        for file in (self.path / "rollouts").glob("*.parquet"):
-            of, _, number = file.stem.rpartition("-")
-            if of == stage and int(number) > step:
-                file.unlink()
+        for later in rollout_steps(self.path, stage):
+            if later > step:
+                rollouts_file(self.path, stage, later).unlink(missing_ok=True)
 
     def stage(self, name: str) -> Path:
         """The folder of one stage's model and state; made if missing."""

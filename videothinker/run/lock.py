@@ -22,8 +22,8 @@ from typing import Any, TextIO
 from videothinker.config.loading import first_difference, load_config, to_yaml
 from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
-from videothinker.files import disk_errors
-from videothinker.run.directory import LOCK, RunDirectory
+from videothinker.files import disk_errors, read_json
+from videothinker.run.directory import DRIVER_LOCK, RunDirectory
 
 ENDED = ("finished", "failed", "interrupted", "stopped")
 """States that a driver writes when it leaves."""
@@ -74,15 +74,13 @@ def require_same(config: RunConfig, path: Path) -> None:
 
 def finished_summary(path: Path) -> dict[str, Any] | None:
     """The summary of a run that came to its end."""
-    file = path / "summary.json"
-    summary: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+    summary = read_json(path / "summary.json")
     return summary if "finished" in summary else None
 
 
 def where_it_stopped(path: Path) -> str:
-    """For a person."""
-    file = path / "status.json"
-    status = json.loads(file.read_text()) if file.is_file() else {}
+    """The end of a sentence that begins with a run's name: how far its last driver came."""
+    status = read_json(path / "status.json")
     if "stage" not in status:
         return "which had not begun to train"
     return f"which was {status['state']} at step {status['step']} of stage {status['stage']}"
@@ -93,7 +91,7 @@ def locked(path: Path) -> Iterator[None]:
     """A run's folder, made if missing, that nobody else drives inside the block."""
     with disk_errors(path):
         path.mkdir(parents=True, exist_ok=True)
-        file = (path / LOCK).open("a+")
+        file = (path / DRIVER_LOCK).open("a+")
     with file:
         deadline = time.monotonic() + GLANCE_SECONDS
         while (taken := _try(file, fcntl.LOCK_EX)) is False:
@@ -115,7 +113,7 @@ def locked(path: Path) -> Iterator[None]:
 def holder(path: Path) -> str:
     """Who drives a run, or drove it last, for a person."""
     try:
-        found = json.loads((path / LOCK).read_text())
+        found = json.loads((path / DRIVER_LOCK).read_text())
         since = time.strftime("%H:%M:%S", time.localtime(found["since"]))
         job = f", Ray job {found['job']}," if found["job"] else ""
         return f"process {found['pid']} on {found['host']}{job} since {since}"
@@ -151,7 +149,7 @@ def _try(file: TextIO, kind: int) -> bool | None:
 def driven(run: Path) -> bool | None:
     """Whether a driver holds the run's lock; None where there is none, or no locks at all."""
     try:
-        with (run / LOCK).open() as file:
+        with (run / DRIVER_LOCK).open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

@@ -1,15 +1,22 @@
-"""Rollouts on disk: every group of a step as a row of a Parquet file, typed and versioned."""
+"""Rollouts on disk: every group of a step as a row of a Parquet file, typed and versioned.
+
+RUN/rollouts/STAGE-STEP.parquet, the step with six digits
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from videothinker.errors import InputError
 from videothinker.types import ScoredGroup
 
+ROLLOUTS = "rollouts"
 SCHEMA_VERSION = "2"
 TEXT_COLUMNS = (
     *("stage", "prompt_id", "video", "text", "answer", "category", "worker"),
@@ -18,6 +25,36 @@ TEXT_COLUMNS = (
 )
 """As Parquet names them. Only these repeat themselves enough for a dictionary: one of numbers that
 are nearly all different takes as long as all the rest of the writing, and makes the file larger."""
+
+
+def rollouts_file(run: Path, stage: str, step: int) -> Path:
+    """Where the groups of a step are; within the run, whatever a stage is called."""
+    return run / ROLLOUTS / f"{Path(stage).name}-{step:06d}.parquet"
+
+
+def rollout_steps(run: Path, stage: str) -> list[int]:
+    """The steps of a stage that have a file, in order."""
+    parts = [file.stem.rpartition("-") for file in (run / ROLLOUTS).glob("*.parquet")]
+    return sorted(int(step) for of, _, step in parts if of == stage and step.isdecimal())
+
+
+def read_groups(
+    run: Path, stage: str, step: int, columns: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    """A step's groups, with those of the columns that there are; none where there is no file.
+
+    InputError where it cannot be read: copied in part, or damaged.
+    """
+    file = rollouts_file(run, stage, step)
+    if not file.is_file():
+        return []
+    wanted = None if columns is None else list(columns)
+    try:
+        rows: list[dict[str, Any]] = pq.ParquetFile(file).read(wanted).to_pylist()
+    except (OSError, ValueError, pa.ArrowException) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{file}: these rollouts cannot be read ({reason})") from error
+    return rows
 
 
 def rollout_table(stage: str, step: int, groups: Sequence[ScoredGroup]) -> pa.Table:

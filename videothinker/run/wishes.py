@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from videothinker.errors import InputError, VideoThinkerError
-from videothinker.files import atomic_write, read_lines
+from videothinker.files import atomic_write, read_json, read_lines
 from videothinker.run.directory import WISH
 from videothinker.run.lock import ENDED, driven
 
@@ -24,11 +24,7 @@ ANSWER_SECONDS = 30.0
 
 def read_wish(run: Path) -> dict[str, Any] | None:
     """The latest wish: an "id", and "rollouts" and "scorers", None where not asked, or "stop"."""
-    file = run / WISH
-    if not file.is_file():
-        return None
-    wish: dict[str, Any] = json.loads(file.read_text())
-    return wish
+    return read_json(run / WISH) or None
 
 
 def scale(run: Path, rollouts: int | None, scorers: int | None) -> dict[str, Any]:
@@ -124,5 +120,4 @@ def _pace(run: Path) -> str:
 
 
 def _status(run: Path) -> dict[str, Any]:
-    status: dict[str, Any] = json.loads((run / "status.json").read_text())
-    return status
+    return read_json(run / "status.json")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from videothinker.errors import InputError
+from videothinker.run.rollouts import read_groups
 from videothinker.status.snapshot import Snapshot
 
 STEPS_SEARCHED = 3
@@ -43,20 +41,18 @@ def latest_group(run: Snapshot) -> LatestGroup | None:
     """Of the newest step whose file can be read; one with both kinds of answers if it has one."""
     for line in list(run.metrics)[: -STEPS_SEARCHED - 1 : -1]:
         stage, step = line["stage"], int(line["step"])
-        file = run.path / "rollouts" / f"{Path(stage).name}-{step:06d}.parquet"
-        groups = [_group(row, stage, step) for row in _rows(file)]
+        groups = [_group(row, stage, step) for row in _rows(run, stage, step)]
         if groups:
             return next((group for group in groups if group.right and group.wrong), groups[0])
     return None
 
 
-def _rows(file: Path) -> list[dict[str, Any]]:
+def _rows(run: Snapshot, stage: str, step: int) -> list[dict[str, Any]]:
     try:
-        names = pq.read_schema(file).names
-        rows = pq.read_table(file, columns=[n for n in names if n in TEXTS + ACCURACIES])
-        return [row for row in rows.to_pylist() if row.get("completions") and row.get("rewards")]
-    except (OSError, pa.ArrowException):
-        return []  # being written, or damaged
+        rows = read_groups(run.path, stage, step, TEXTS + ACCURACIES)
+    except InputError:
+        return []  # copied in part, or damaged
+    return [row for row in rows if row.get("completions") and row.get("rewards")]
 
 
 def _group(row: Mapping[str, Any], stage: str, step: int) -> LatestGroup:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,11 +21,10 @@ from videothinker.config.settings import (
     RunConfig,
     StageConfig,
 )
+from videothinker.study.config import Arm, StudyConfig
 from videothinker.types import Question
 
-if TYPE_CHECKING:
-    from videothinker.study.config import Arm, StudyConfig
-
+KINDS = ("observational", "inferential")
 QUESTIONS = {"all": "questions", "bias": "bias", "balanced": "balanced"}
 """The file of each mix of questions."""
 
@@ -43,7 +41,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Within the study."""
+        """As in results.json, and of its folder."""
         return self.folder.name
 
     @property
@@ -74,7 +72,7 @@ def _base(study: StudyConfig, warm_start: str | int | Path) -> tuple[str, Path]:
 
 
 def inputs(study: StudyConfig) -> Path:
-    """What all cells share."""
+    """Folder of what is made once, for all cells."""
     return study.out / "inputs"
 
 
@@ -117,8 +115,7 @@ def _stage(train: Path, arm: Arm) -> StageConfig:
 
 def balanced(questions: Sequence[Question], seed: int = 0) -> list[Question]:
     """As many observational as inferential questions, as many as there are, in the given order."""
-    kinds = ("observational", "inferential")
-    places = [[i for i, q in enumerate(questions) if q.category == kind] for kind in kinds]
+    places = [[i for i, q in enumerate(questions) if q.category == kind] for kind in KINDS]
     fewest = min(map(len, places))
     rng = np.random.default_rng(seed)
     kept = np.sort(np.concatenate([rng.permutation(some)[:fewest] for some in places]))

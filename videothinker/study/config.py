@@ -23,7 +23,6 @@ from videothinker.config.settings import (
 )
 from videothinker.errors import InputError
 from videothinker.files import atomic_write
-from videothinker.report.markup import SERIES_COLOURS
 
 BASE = "base"
 """The arm that every study has: the models that the others start from."""
@@ -32,6 +31,8 @@ NO_MODEL_DEPENDS_ON = (
     *("divergence_questions", "reference", "compare", "curves"),
 )
 """Settings that may change between two calls for one study."""
+MOST_CURVES = 6
+"""As many as a chart has colours."""
 Mix = Literal["all", "bias", "balanced"]
 
 
@@ -83,8 +84,8 @@ class StudyConfig(Section):
     """The arm that every other one is compared with."""
     compare: tuple[tuple[str, str], ...] = ()
     """Further pairs of arms: the first minus the second."""
-    curves: tuple[str, ...] = Field(default=(), max_length=SERIES_COLOURS)
-    """Arms whose training is drawn in learning.svg; none is the reference and the first others."""
+    curves: tuple[str, ...] = Field(default=(), max_length=MOST_CURVES)
+    """Arms whose training is drawn in learning.svg; where none is named, see `drawn`."""
 
     @property
     def arm_names(self) -> tuple[str, ...]:
@@ -96,6 +97,12 @@ class StudyConfig(Section):
         """Every comparison: each arm with the reference, then those asked for."""
         against = [(name, self.reference) for name in self.arm_names if name != self.reference]
         return tuple(dict.fromkeys([*against, *self.compare]))
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """`curves`, or the reference and the first other arms that are trained."""
+        others = [arm.name for arm in self.arms if arm.name != self.reference]
+        return self.curves or (self.reference, *others)[:MOST_CURVES]
 
 
 def require_same_study(study: StudyConfig) -> None:

@@ -109,10 +109,5 @@ def curves(results: Mapping[str, Any]) -> str:
     return standing_alone(width, ABOVE + CHART_HEIGHT + BELOW, parts, ", ".join(SERIES.values()))
 
 
-def first_arms(names: Sequence[str], reference: str) -> tuple[str, ...]:
-    """The arms that are drawn where a study names none: the reference first, as many as colours."""
-    return (reference, *(name for name in names if name != reference))[:SERIES_COLOURS]
-
-
 def _points(values: Sequence[float | None]) -> tuple[tuple[float, float], ...]:
     return tuple((step, value) for step, value in enumerate(values, start=1) if value is not None)

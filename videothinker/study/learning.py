@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from videothinker.method.rewards import soft_accuracy
+from videothinker.run.rollouts import read_groups, rollout_steps
 
 SERIES = {
     "right": "right answers to inferential questions in training",
@@ -27,15 +27,14 @@ Learning = Mapping[int, Mapping[str, np.ndarray]]
 def learning(run: Path, arm: str, replayed: int) -> Learning:
     """From the rollouts of a run's stage, whose groups end with the completions replayed."""
     found: dict[int, dict[str, np.ndarray]] = {}
-    columns = ["category", "completions", "answer"]
-    for file in (run / "rollouts").glob(f"{arm}-[0-9]*.parquet"):
+    for step in rollout_steps(run, arm):
         groups = [
             np.array([soft_accuracy(text, row["answer"]) == 1 for text in row["completions"]])
-            for row in pq.read_table(file, columns=columns).to_pylist()
+            for row in read_groups(run, arm, step, ("category", "completions", "answer"))
             if row["category"] == "inferential"
         ]
         own = [group[: len(group) - replayed] for group in groups]
-        found[int(file.stem.removeprefix(f"{arm}-"))] = {
+        found[step] = {
             "right": np.array([group.mean() for group in own]),
             "answered": np.array([group.any() for group in groups], float),
         }

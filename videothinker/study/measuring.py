@@ -13,18 +13,13 @@ from videothinker.data.questions import read_questions
 from videothinker.method.rewards import soft_accuracy
 from videothinker.mini.texts import style_of
 from videothinker.run.answers import Answer, read_answers
+from videothinker.study.cells import KINDS
 from videothinker.types import Question
 
 METRICS = (
-    "observational",
-    "inferential",
-    "overall",
-    "reasoning_wording",
-    "cosmetic",
-    "divergence",
-    "likeliest_observational",
-    "likeliest_inferential",
-    "likeliest_overall",
+    *("observational", "inferential", "overall"),
+    *("reasoning_wording", "cosmetic", "divergence"),
+    *("likeliest_observational", "likeliest_inferential", "likeliest_overall"),
     "words",
 )
 """cosmetic: of the inferential questions, those answered in reasoning wording with what the video
@@ -90,12 +85,6 @@ def _texts(answers: Mapping[str, Answer], exam: Exam) -> list[str]:
 
 
 def _accuracies(texts: Sequence[str], exam: Exam) -> dict[str, np.ndarray]:
-    right = np.array(
-        [
-            soft_accuracy(text, question.answer) == 1.0
-            for question, text in zip(exam.questions, texts, strict=True)
-        ],
-        float,
-    )
-    kinds = ("observational", "inferential")
-    return {kind: np.where(exam.kind(kind), right, np.nan) for kind in kinds} | {"overall": right}
+    asked = zip(exam.questions, texts, strict=True)
+    right = np.array([soft_accuracy(text, q.answer) == 1.0 for q, text in asked], float)
+    return {kind: np.where(exam.kind(kind), right, np.nan) for kind in KINDS} | {"overall": right}

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
 from videothinker.config.settings import KLConfig
 from videothinker.mini.texts import OPENINGS, style_of
+from videothinker.run.rollouts import read_groups
 
 SIGN = {"repel": 1.0, "attract": -1.0}
 FIRST_STEPS = 10
@@ -31,6 +31,7 @@ PULLS = ("observational", "inferential", "all", "divergence", "choice", "elsewhe
 """observational, inferential, all: the slope by the advantages, over the groups of such questions.
 divergence: the slope by the divergence. choice, elsewhere: the size of the divergence's force on
 the token where the wordings part, and the sum of its sizes on all others, divided by T."""
+COLUMNS = ("category", "completions", "logprobs", "advantages", "anchor_logprobs")
 Pull = Mapping[str, np.ndarray]
 """Of one arm of one cell: by name, its groups' values."""
 
@@ -43,8 +44,7 @@ def pull(run: Path, arm: str, base: Path, kl: KLConfig) -> Pull | None:
     place = parting(base)
     found: dict[str, list[float]] = {name: [] for name in PULLS}
     for step in range(1, FIRST_STEPS + 1):
-        file = run / "rollouts" / f"{arm}-{step:06}.parquet"
-        for row in pq.read_table(file).to_pylist() if file.is_file() else ():
+        for row in read_groups(run, arm, step, COLUMNS):
             for name, value in group_pull(row, place, kl).items():
                 found[name].append(value)
     return {name: np.array(values) for name, values in found.items()}
@@ -99,7 +99,7 @@ def _forces(logprobs: np.ndarray, anchor: Sequence[float] | None, kl: KLConfig) 
 
 
 def mean_pull(some: Iterable[Pull | None]) -> dict[str, float] | None:
-    """Over the groups of all cells."""
+    """Of the groups of all cells; None where nothing can be said of any."""
     known = [one for one in some if one is not None]
     if not known:
         return None

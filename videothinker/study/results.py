@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from videothinker.study.cells import Cell
+from videothinker.study.cells import KINDS, Cell
 from videothinker.study.config import StudyConfig
-from videothinker.study.figures import first_arms
 from videothinker.study.learning import Learning, by_step
 from videothinker.study.measuring import METRICS, Exam
 from videothinker.study.pull import Pull, mean_pull
@@ -43,7 +42,7 @@ class Measured:
 
 def results(study: StudyConfig, exam: Exam, measured: Sequence[Measured]) -> dict[str, Any]:
     """What results.json holds, without what a later run of the same models would have otherwise."""
-    kinds = {kind: int(exam.kind(kind).sum()) for kind in ("observational", "inferential")}
+    kinds = {kind: int(exam.kind(kind).sum()) for kind in KINDS}
     return {
         "name": study.name,
         "split": study.split,
@@ -54,13 +53,9 @@ def results(study: StudyConfig, exam: Exam, measured: Sequence[Measured]) -> dic
         "reference": study.reference,
         "arms": {arm: found for arm in study.arm_names if (found := _arm(arm, measured))},
         "paired": _paired(study, measured),
-        "learning": {
-            arm.name: by_step(one.learning[arm.name] for one in measured if arm.name in one.arms)
-            for arm in study.arms
-            if any(arm.name in one.arms for one in measured)
-        },
+        "learning": _learning(study, measured),
         "pull": _pulls(study, measured),
-        "drawn": list(study.curves or first_arms(study.arm_names[1:], study.reference)),
+        "drawn": list(study.drawn),
         "cells": {one.cell.name: _cell(one) for one in measured},
         "missing": _missing(study, measured),
     }
@@ -70,6 +65,15 @@ def digest_of(study: StudyConfig) -> str:
     """Of every setting that can change a figure."""
     settings = study.model_dump_json(exclude={"out", "results", "jobs"})
     return hashlib.sha256(settings.encode()).hexdigest()
+
+
+def _learning(study: StudyConfig, measured: Sequence[Measured]) -> dict[str, Any]:
+    """Of the arms that a cell has trained."""
+    return {
+        arm.name: by_step(some)
+        for arm in study.arms
+        if (some := [one.learning[arm.name] for one in measured if arm.name in one.learning])
+    }
 
 
 def _pulls(study: StudyConfig, measured: Sequence[Measured]) -> dict[str, dict[str, float]]:

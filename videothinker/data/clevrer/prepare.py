@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -51,7 +49,7 @@ from videothinker.data.clevrer.rules import (
 )
 from videothinker.data.questions import write_questions
 from videothinker.errors import InputError
-from videothinker.files import atomic_write, disk_errors, file_digest
+from videothinker.files import atomic_write, disk_errors, file_digest, partial_folder
 from videothinker.types import Question
 
 STATS_SCHEMA = 2
@@ -205,21 +203,15 @@ def _publish(out: Path, labelled: Sequence[Labelled], stats: dict[str, Any]) -> 
     Into an existing folder they move one by one, stats.json last, and its old one goes first: a
     folder with stats.json is complete.
     """
-    with disk_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
-        try:
-            partial.chmod(0o755)  # mkdtemp makes it private; the result is an ordinary folder
-            _write(partial, labelled)
-            atomic_write(partial / "stats.json", json.dumps(stats, indent=2) + "\n")
-            if not out.exists():
-                partial.rename(out)
-                return
-            (out / "stats.json").unlink(missing_ok=True)
-            for file in sorted(partial.iterdir(), key=lambda path: path.name == "stats.json"):
-                file.replace(out / file.name)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    with disk_errors(out), partial_folder(out) as partial:
+        _write(partial, labelled)
+        atomic_write(partial / "stats.json", json.dumps(stats, indent=2) + "\n")
+        if not out.exists():
+            partial.rename(out)
+            return
+        (out / "stats.json").unlink(missing_ok=True)
+        for file in sorted(partial.iterdir(), key=lambda path: path.name == "stats.json"):
+            file.replace(out / file.name)
 
 
 def _write(folder: Path, labelled: Sequence[Labelled]) -> None:

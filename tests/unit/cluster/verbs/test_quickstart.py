@@ -10,6 +10,7 @@ from videothinker.config.loading import to_yaml
 from videothinker.data.questions import write_questions
 from videothinker.run.directory import RunDirectory
 
+ROOT = Path(__file__).parents[4]
 QUESTIONS = [question("i0", "inferential"), question("i1", "inferential")]
 
 
@@ -21,6 +22,10 @@ def finished(out: Path) -> Path:
     write_questions(config.data.validation, QUESTIONS)
     run.summary({"finished": 1.0, "models": [model("base", 80, 30), model("cdpo", 90, 60)]})
     return run.path
+
+
+def test_its_configuration_is_the_one_of_configs() -> None:
+    assert quickstart.CONFIG == ROOT / "configs/quickstart.yaml"
 
 
 def test_a_quickstart_ends_with_its_table_an_example_and_where_the_page_is(tmp_path: Path) -> None:

@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 from cli_process import MARK, heed_ctrl_c, living
 
-from cluster.verbs.side_by_side import Job, run_jobs
+from cluster.verbs.side_by_side import Command, run_all
 
 
-def job(folder: Path, name: str, code: str) -> Job:
-    return Job(name=name, arguments=("-c", code), log=folder / name / "log")
+def job(folder: Path, name: str, code: str) -> Command:
+    return Command(name=name, arguments=("-c", code), log=folder / name / "log")
 
 
 def test_a_job_that_fails_is_reported_with_its_last_words_and_the_others_are_finished(
     tmp_path: Path,
 ) -> None:
     ended: list[int] = []
-    failures = run_jobs(
+    failures = run_all(
         [
             job(tmp_path, "bad", "print('first'); raise SystemExit('no room\\n')"),
             job(tmp_path, "good", "print('fine')"),
@@ -46,7 +46,7 @@ def test_no_more_run_at_once_than_asked_for(tmp_path: Path) -> None:
         "import time; start = time.time(); time.sleep(0.3);"
         f" open({str(file)!r}, 'a').write(f'{{start}} {{time.time()}}\\n')"
     )
-    run_jobs([job(tmp_path, str(n), code) for n in range(4)], 2, lambda ended: None)
+    run_all([job(tmp_path, str(n), code) for n in range(4)], 2, lambda ended: None)
     spans = [tuple(map(float, line.split())) for line in file.read_text().splitlines()]
     assert len(spans) == 4
     for start, _ in spans:
@@ -58,10 +58,10 @@ def started(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     mark = f"side-by-side-{os.getpid()}-{folder.name}"
     code = (
         "from pathlib import Path\n"
-        "from cluster.verbs.side_by_side import Job, run_jobs\n"
+        "from cluster.verbs.side_by_side import Command, run_all\n"
         f"folder = Path({str(folder)!r})\n"
         "sleep = 'import time; print(1, flush=True); time.sleep(60)'\n"
-        "run_jobs([Job(name='x', arguments=('-c', sleep), log=folder / 'log')], 1, print)\n"
+        "run_all([Command(name='x', arguments=('-c', sleep), log=folder / 'log')], 1, print)\n"
     )
     root = Path(__file__).parents[4]
     process = subprocess.Popen(

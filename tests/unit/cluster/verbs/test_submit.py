@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from ray.job_submission import JobStatus
 
-from cluster.verbs.submit import Job, being_taken, exit_code, portable, staged
+from cluster.verbs.submit import Submission, being_taken, exit_code, portable, staged
 from videothinker.cli.main import main
 from videothinker.config.loading import first_difference, load_config
 from videothinker.config.settings import DEFAULT_CACHE, RunConfig
@@ -74,7 +74,7 @@ def test_a_jobs_end_is_the_commands(status: JobStatus, driver: int | None, code:
 
 
 def test_the_next_commands_are_ones_that_exist() -> None:
-    job = Job(id="raysubmit_1", address="http://127.0.0.1:8265", run=Path("/runs/cdpo"))
+    job = Submission(id="raysubmit_1", address="http://127.0.0.1:8265", run=Path("/runs/cdpo"))
     from videothinker.cli import main
 
     for command in (job.commands()["status"], job.commands()["stop"]):

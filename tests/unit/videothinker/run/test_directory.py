@@ -1,6 +1,5 @@
 """A run's directory: whole files, whole lines, and clear words when the disk will not have them."""
 
-import errno
 import json
 import time
 from pathlib import Path
@@ -11,8 +10,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from videothinker.errors import InputError, VideoThinkerError
-from videothinker.files import atomic_write, read_lines
+from videothinker.errors import InputError
+from videothinker.files import read_lines
 from videothinker.run.directory import RunDirectory
 from videothinker.types import Completion, Question, RolloutGroup, ScoredGroup
 
@@ -171,37 +170,6 @@ def test_summary_is_json_without_nan_or_paths(run: RunDirectory) -> None:
     run.summary({"path": Path("/x"), "seconds": float("inf"), "values": np.arange(2)})
     summary = json.loads((run.path / "summary.json").read_text())
     assert summary == {"path": "/x", "seconds": None, "values": [0, 1]}
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    atomic_write(tmp_path / "file", "old")
-
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("videothinker.files.os.fsync", full)
-    with pytest.raises(VideoThinkerError, match=r"no space left.*Free some"):
-        atomic_write(tmp_path / "file", "new")
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
-    assert (tmp_path / "file").read_text() == "old"
-
-
-def test_a_folder_that_refuses_writing_is_an_input_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refused(_: int) -> None:
-        raise OSError(errno.EROFS, "Read-only file system")
-
-    monkeypatch.setattr("videothinker.files.os.fsync", refused)
-    with pytest.raises(InputError, match="Choose a folder you may write to"):
-        atomic_write(tmp_path / "file", "new")
-
-
-def test_bytes_and_missing_folders_are_written_too(tmp_path: Path) -> None:
-    atomic_write(tmp_path / "a" / "b" / "file", b"\x00\xff")
-    assert (tmp_path / "a" / "b" / "file").read_bytes() == b"\x00\xff"
 
 
 def test_a_stage_forgets_its_own_rollouts_and_no_namesakes(tmp_path: Path) -> None:

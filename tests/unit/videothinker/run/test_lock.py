@@ -15,7 +15,7 @@ import pytest
 from videothinker.config.loading import first_difference
 from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
-from videothinker.run.directory import LOCK, RunDirectory
+from videothinker.run.directory import DRIVER_LOCK, RunDirectory
 from videothinker.run.lock import driven, driving
 
 Make = Callable[..., RunConfig]
@@ -115,7 +115,7 @@ def test_a_folder_of_something_else_is_refused_and_left_as_it_is(make: Make) -> 
 
 def test_a_start_that_was_cut_short_is_begun_again(make: Make) -> None:
     (make().out / "rollouts").mkdir(parents=True)
-    (make().out / LOCK).touch()
+    (make().out / DRIVER_LOCK).touch()
     assert begun(make()).path.is_dir()
 
 

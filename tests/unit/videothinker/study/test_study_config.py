@@ -14,9 +14,11 @@ from videothinker.cli.main import main
 from videothinker.config.loading import load_config, to_yaml
 from videothinker.config.settings import KLConfig
 from videothinker.errors import ConfigError, InputError
+from videothinker.report.charts import colour
 from videothinker.study.cells import cells, run_of
 from videothinker.study.checks import load_study
-from videothinker.study.config import require_same_study
+from videothinker.study.config import MOST_CURVES, require_same_study
+from videothinker.study.figures import DRAWN
 
 SHIPPED = Path(__file__).parents[4] / "configs" / "study.yaml"
 
@@ -108,6 +110,14 @@ def test_every_arm_is_compared_with_the_reference_and_nothing_twice(file: Path) 
 def test_a_mistake_is_named_with_its_key_and_a_remedy(file: Path, override: str, said: str) -> None:
     overrides = re.split(r" (?=arms)", override)
     assert said in only_problem(file, *overrides)
+
+
+def test_the_reference_and_as_many_others_as_there_are_colours_are_drawn() -> None:
+    study = load_study(SHIPPED)
+    others = [name for name in study.arm_names[1:] if name != study.reference]
+    assert study.model_copy(update={"curves": ()}).drawn == (study.reference, *others[:5])
+    assert study.model_copy(update={"curves": ("bias",)}).drawn == ("bias",)
+    assert len({colour(number) for number in range(50)}) == len(DRAWN) == MOST_CURVES
 
 
 def test_a_base_that_is_not_there_is_refused(
