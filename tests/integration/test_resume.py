@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from videothinker.config.loading import to_yaml
 from videothinker.config.settings import RunConfig
 from videothinker.files import read_lines
+from videothinker.mini import SHIPPED_BASE
 
 TIMED = ("seconds", "time")
 """What of a step's line no two runs share."""
@@ -25,14 +26,14 @@ TOLERANCE = 1e-6
 
 
 @pytest.fixture(scope="module")
-def settings(run_config: RunConfig, taught_base: Path) -> RunConfig:
+def settings(run_config: RunConfig) -> RunConfig:
     """Two steps of stage 1, five of stage 2, which replays; a state every second step."""
     bias, cdpo = run_config.stages
     stages = (
         bias.model_copy(update={"steps": 2}),
         cdpo.model_copy(update={"steps": 5, "replay": 2}),
     )
-    model = run_config.model.model_copy(update={"path": taught_base})
+    model = run_config.model.model_copy(update={"path": SHIPPED_BASE})
     data = run_config.data.model_copy(update={"validation": None})
     return run_config.model_copy(update={"stages": stages, "model": model, "data": data})
 
