@@ -11,7 +11,7 @@ from soak import Verdict, soak, soak_config
 from videothinker.config.settings import VideoConfig
 from videothinker.mini import SHIPPED_BASE
 
-STEPS = 32
+STEPS = 24
 KILLS = {"rollout": 1, "scorer": 1, "learner": 1, "driver": 1}
 
 
