@@ -18,6 +18,10 @@ from videothinker.video.frames import Clip, read_clip
 # takes longer than what it then does.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# Where vLLM keeps what it knows of a model's class: an engine that a test gives empty caches would
+# import all of vLLM once more to find that out.
+CACHES = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+os.environ.setdefault("VLLM_CACHE_ROOT", str(CACHES / "vllm"))
 # Before anything imports torch: two processes with a thread per core each are slower than one.
 os.environ["OMP_NUM_THREADS"] = "1"
 cpu_torch.install()
