@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 UNIT_BUDGET ?= 120
 export PYTHON
+# the environment is installed uncompiled: modules are compiled when first imported, and kept
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup quickstart test check lint unit soak bench study

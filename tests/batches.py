@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import builders
 import numpy as np
 import torch
+from builders import completion
 from torch import Tensor
 
 from videothinker.method.objective import group_advantages, policy_loss
-from videothinker.types import Completion, Prompt, RolloutGroup, ScoredGroup
+from videothinker.types import Prompt, ScoredGroup
 
 Batch = list[tuple[ScoredGroup, Prompt]]
 
@@ -62,27 +64,16 @@ def group(
     finished: tuple[str, ...] = ("stop", "stop", "length"),
     advantages: np.ndarray | None = None,
 ) -> ScoredGroup:
-    completions = tuple(
-        Completion(
-            token_ids=generator.integers(5, 90, size=length),
-            logprobs=np.full(length, -4.0, np.float32),
-            weights_versions=np.zeros(length, np.int32),
-            text="",
-            finish_reason=reason,  # type: ignore[arg-type]
-        )
+    completions = [
+        completion("", generator.integers(5, 90, size=length), logprobs=-4.0, finish_reason=reason)
         for length, reason in zip(lengths, finished, strict=True)
-    )
+    ]
     rewards = generator.random(len(lengths), dtype=np.float32)
     if advantages is None:
         advantages = group_advantages(torch.from_numpy(rewards)[None])[0].numpy()
     return ScoredGroup(
-        group=RolloutGroup(
-            question=prompt.question,
-            completions=completions,
-            weights_version=0,
-            worker="none",
-            seconds=0.0,
-            prompt_tokens=len(prompt.token_ids),
+        group=builders.group(
+            *completions, about=prompt.question, prompt_tokens=len(prompt.token_ids)
         ),
         rewards={"made_up": rewards},
         advantages=advantages,

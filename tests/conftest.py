@@ -3,40 +3,34 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
+from mini_worlds import MINI_VIDEO, prepared_world
 
 from videothinker import cpu_torch
 from videothinker.config.settings import VideoConfig
 from videothinker.types import Question
 from videothinker.video.frames import Clip, read_clip
 
+# Or each of the hundreds of processes that tests start compiles torch and vLLM for itself, which
+# takes longer than what it then does.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+# Where vLLM keeps what it knows of a model's class: an engine that a test gives empty caches would
+# import all of vLLM once more to find that out.
+CACHES = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+os.environ.setdefault("VLLM_CACHE_ROOT", str(CACHES / "vllm"))
 # Before anything imports torch: two processes with a thread per core each are slower than one.
 os.environ["OMP_NUM_THREADS"] = "1"
 cpu_torch.install()
-
-MINI_VIDEO = VideoConfig(
-    fps=2.0,
-    min_frames=6,
-    max_frames=6,
-    min_pixels=84 * 140,
-    max_pixels=84 * 140,
-    total_pixels=6 * 84 * 140,
-)
 
 
 @pytest.fixture(scope="session")
 def mini_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 mini CLEVRER videos (`raw/videos`), prepared (`questions.parquet`, `bias.parquet`)."""
-    from videothinker.data.clevrer.prepare import prepare
-    from videothinker.mini.write import write_world
-
-    world = tmp_path_factory.mktemp("world")
-    raw = world / "raw"
-    write_world(raw, videos=24, seed=7)
-    prepare(raw / "questions.json", raw / "annotations", raw / "videos", world)
-    return world
+    return prepared_world(tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from attack import GONE_SECONDS, Attack, Blow, Fault, SoakError, drawn_plan, follow_up
+from mini_worlds import MINI_VIDEO, prepared_world
 from same_training import asked_order, largest_difference, missing, trained_order, untimed
 
 from videothinker import cpu_torch
@@ -43,6 +44,7 @@ from videothinker.config.settings import (
     VideoConfig,
 )
 from videothinker.files import read_lines
+from videothinker.mini import SHIPPED_BASE
 from videothinker.progress import ProgressLine
 
 STAGE = "cdpo"
@@ -209,28 +211,10 @@ SCALES = (1, 3, 1, 4, 2)
 
 
 def prepared(out: Path, steps: int) -> RunConfig:
-    """A world of 24 videos and a base taught just enough that rewards differ."""
-    from videothinker.data.clevrer.prepare import prepare
-    from videothinker.mini.base.build import build_base
-    from videothinker.mini.base.warmstart import WarmStart
-    from videothinker.mini.write import write_world
-
-    world, base, raw = out / "world", out / "base", out / "world" / "raw"
-    write_world(raw, videos=24, seed=7)
-    prepare(raw / "questions.json", raw / "annotations", raw / "videos", world)
-    with ProgressLine("base") as progress:
-        build_base(base, seed=0, settings=WarmStart(looking_steps=0, steps=60), progress=progress)
-    cells = 84 * 140  # so that a cell of the mini world is one visual token
-    video = VideoConfig(
-        fps=2.0,
-        min_frames=6,
-        max_frames=6,
-        min_pixels=cells,
-        max_pixels=cells,
-        total_pixels=6 * cells,
-    )
+    """A world of 24 videos and the shipped base."""
+    world = prepared_world(out / "world")
     return soak_config(
-        base, world, out / "clips", video, steps=steps, prompts_per_step=4, workers=2
+        SHIPPED_BASE, world, out / "clips", MINI_VIDEO, steps=steps, prompts_per_step=4, workers=2
     )
 
 

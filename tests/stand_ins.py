@@ -14,7 +14,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import builders
 import numpy as np
+from builders import completion
 
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
@@ -33,7 +35,6 @@ from videothinker.mini import SHIPPED_BASE
 from videothinker.run.directory import RunDirectory
 from videothinker.types import (
     AnchorScores,
-    Completion,
     LearnerReport,
     Question,
     RolloutGroup,
@@ -189,24 +190,16 @@ PLACES = itertools.cycle(range(0, len(TOKENS) - 200, 197))
 def group(question: Question, version: int, samples: int, worker: str) -> RolloutGroup:
     """Completions of the paper's length, in memory of their own."""
     parts = [(next(PLACES), next(LENGTHS)) for _ in range(samples)]
-    completions = tuple(
-        Completion(
-            token_ids=TOKENS[start : start + length].copy(),
-            logprobs=LOGPROBS[start : start + length].copy(),
-            weights_versions=np.full(length, version, np.int32),
-            text=TEXTS[place % 2],
-            finish_reason="stop",
+    completions = [
+        completion(
+            TEXTS[place % 2],
+            TOKENS[start : start + length].copy(),
+            logprobs=LOGPROBS[start : start + length],
+            version=version,
         )
         for place, (start, length) in enumerate(parts)
-    )
-    return RolloutGroup(
-        question=question,
-        completions=completions,
-        weights_version=version,
-        worker=worker,
-        seconds=0.0,
-        prompt_tokens=PROMPT_TOKENS,
-    )
+    ]
+    return builders.group(*completions, about=question, worker=worker, prompt_tokens=PROMPT_TOKENS)
 
 
 def questions(count: int) -> list[Question]:

@@ -23,8 +23,6 @@ from videothinker.config.settings import (
     StageConfig,
     VideoConfig,
 )
-from videothinker.mini.base.build import build_base
-from videothinker.mini.base.warmstart import WarmStart
 from videothinker.run.directory import RunDirectory
 
 
@@ -33,9 +31,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "integration" in item.path.parts:
             item.add_marker(pytest.mark.integration)
-
-
-TAUGHT = WarmStart(looking_steps=0, steps=60)
 
 
 @pytest.fixture(scope="module")
@@ -76,14 +71,6 @@ def run_config(
             ),
         ),
     )
-
-
-@pytest.fixture(scope="session")
-def taught_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Taught just enough of the layout that rewards differ; most of a minute."""
-    base = tmp_path_factory.mktemp("taught") / "model"
-    build_base(base, seed=0, settings=TAUGHT)
-    return base
 
 
 @pytest.fixture(scope="module")

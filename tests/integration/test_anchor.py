@@ -11,13 +11,13 @@ from batches import uneven
 from actors.anchor import AnchorScorer
 from videothinker.config.settings import VideoConfig
 from videothinker.method.prompts import training_text
+from videothinker.mini import SHIPPED_BASE
 from videothinker.model.processing import ClipSource, PromptBuilder
 from videothinker.types import Question
 
 
 def test_the_scorer_says_what_the_initial_model_says_beside_the_anchor(
     mini_base: Path,
-    taught_base: Path,
     mini_world: Path,
     mini_video: VideoConfig,
     mini_questions: list[Question],
@@ -27,7 +27,7 @@ def test_the_scorer_says_what_the_initial_model_says_beside_the_anchor(
     prompts = [builder.build(question, training_text(question)) for question in mini_questions[:2]]
     (scored, prompt), *_ = uneven(prompts)
     both, base = AnchorScorer("float32", 1.0, "cpu"), AnchorScorer("float32", 1.0, "cpu")
-    both.load(taught_base, initial=mini_base)
+    both.load(SHIPPED_BASE, initial=mini_base)
     base.load(mini_base)
     said, expected = both.logprobs(scored.group, prompt), base.logprobs(scored.group, prompt)
     assert said.initial_logprobs is not None

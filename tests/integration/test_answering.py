@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +11,59 @@ import pytest
 from cli_process import Command
 
 from videothinker.config.settings import VideoConfig
-from videothinker.data.questions import read_questions
+from videothinker.data.questions import read_questions, write_questions
 from videothinker.files import read_lines
+from videothinker.mini import SHIPPED_BASE
 from videothinker.model.checkpoint import Budget, write_budget
 from videothinker.types import Question
 
+LIMIT = 300.0
+"""Two engines start side by side."""
+
 
 @pytest.fixture(scope="module")
-def model(taught_base: Path, mini_video: VideoConfig) -> Path:
-    """A model that says what it was trained to see."""
+def model(mini_video: VideoConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped base, with room for what these commands ask."""
+    folder = Path(shutil.copytree(SHIPPED_BASE, tmp_path_factory.mktemp("base") / "model"))
     budget = Budget(dtype="float32", video=mini_video, max_tokens=24, max_model_len=640)
-    write_budget(taught_base, budget)
-    return taught_base
+    write_budget(folder, budget)
+    return folder
 
 
 @pytest.fixture(scope="module")
 def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("caches")
+
+
+@pytest.fixture(scope="module")
+def questions(mini_questions: list[Question]) -> list[Question]:
+    """Of both kinds."""
+    return mini_questions[:12]
+
+
+@pytest.fixture(scope="module")
+def at_once(
+    model: Path,
+    mini_world: Path,
+    questions: list[Question],
+    caches: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Command, Command, Path]:
+    """ask and probe, side by side; and the folder of the probe's results."""
+    videos, out = mini_world / "raw" / "videos", tmp_path_factory.mktemp("probe") / "out"
+    first, asked = questions[0], tmp_path_factory.mktemp("asked") / "questions.parquet"
+    write_questions(asked, questions)
+    options = [word for _, text in first.options for word in ("--option", text)]
+    ask = Command(
+        *("ask", "--model", model, "--video", videos / first.video, first.text, *options, "--json"),
+        cache=caches,
+    )
+    probe = Command(
+        *("probe", "--model", model, "--benchmark", "clevrer", "--data", asked),
+        *("--videos", videos, "--out", out, "--json"),
+        cache=caches,
+    )
+    return ask, probe, out
 
 
 def subject(number: int) -> str:
@@ -49,72 +86,64 @@ def record(number: int, question: Question) -> dict[str, Any]:
     }
 
 
-def finish(*arguments: str | Path, cache: Path) -> str:
-    code, out, err = Command(*arguments, cache=cache).finish()
+def result_of(command: Command) -> dict[str, Any]:
+    code, out, err = command.finish(LIMIT)
     assert code == 0, err
-    return out
+    result: dict[str, Any] = json.loads(out)
+    return result
 
 
-def test_a_benchmark_survives_a_broken_and_a_missing_video_and_counts_them_as_wrong(
-    model: Path, mini_world: Path, mini_questions: list[Question], tmp_path: Path, caches: Path
+def test_one_question_about_one_video_is_answered(at_once: tuple[Command, Command, Path]) -> None:
+    result = result_of(at_once[0])
+    assert result["completion"]
+    assert result["answer"]
+
+
+def test_a_probe_labels_every_question_and_says_how_that_agrees_with_the_log(
+    at_once: tuple[Command, Command, Path], questions: list[Question]
 ) -> None:
-    for number, question in enumerate(mini_questions, start=1):
+    _, probe, out = at_once
+    result = result_of(probe)
+    labelled = read_questions(out / "questions.parquet")
+    assert [q.id for q in labelled] == [q.id for q in questions]
+    assert {q.category for q in labelled} <= {"observational", "inferential"}
+    assert len(read_questions(out / "bias.parquet")) == result["observational"]
+    assert all(found["asked"] == len(questions) for found in result["passed"].values())
+    assert list(result["agreement"]) == ["any", "blind", "frame", "shuffled", "clause"]
+    asked = read_lines(out / "probes" / "blind" / "answers.jsonl")
+    assert len(asked) == len(questions) * 3  # every rotation of three options
+
+
+def test_a_benchmark_goes_on_where_it_stopped_and_counts_a_broken_and_a_missing_video_as_wrong(
+    model: Path, mini_world: Path, questions: list[Question], tmp_path: Path, caches: Path
+) -> None:
+    for number, question in enumerate(questions, start=1):
         place = tmp_path / "videos" / subject(number) / question.video
         place.parent.mkdir(parents=True, exist_ok=True)
         if number == 4:
             place.write_bytes(b"no video")
         elif number != 6:
             place.symlink_to(mini_world / "raw" / "videos" / question.video)
-    rows = [record(number, q) for number, q in enumerate(mini_questions, start=1)]
+    rows = [record(number, q) for number, q in enumerate(questions, start=1)]
     (tmp_path / "eval_mmvu.json").write_text(json.dumps(rows))
+    out = tmp_path / "out"
     arguments = (
         *("evaluate", "--model", model, "--benchmark", "mmvu"),
         *("--data", tmp_path / "eval_mmvu.json", "--videos", tmp_path / "videos"),
-        *("--out", tmp_path / "out", "--wording", "training", "--json"),
+        *("--out", out, "--wording", "training", "--json"),
     )
-    first = json.loads(finish(*arguments, cache=caches))
-    skipped = read_lines(tmp_path / "out" / "skipped.jsonl")
+    first = result_of(Command(*arguments, cache=caches))
+    skipped = read_lines(out / "skipped.jsonl")
     assert {line["question_id"] for line in skipped} == {"4", "6"}
     assert all(line["reason"] for line in skipped)
-    assert (first["n"], first["unanswered"]) == (len(mini_questions), 2)
+    assert (first["n"], first["unanswered"]) == (len(questions), 2)
     assert first["chance"] == pytest.approx(1 / 3)
-    assert "<svg" in (tmp_path / "out" / "report.html").read_text()
+    assert "<svg" in (out / "report.html").read_text()
 
-    answers = (tmp_path / "out" / "answers.jsonl").read_text()
-    assert json.loads(finish(*arguments, cache=caches)) == first
-    assert (tmp_path / "out" / "answers.jsonl").read_text() == answers
-    assert len(read_lines(tmp_path / "out" / "skipped.jsonl")) == 2
-
-
-def test_one_question_about_one_video_is_answered(
-    model: Path, mini_world: Path, mini_questions: list[Question], caches: Path
-) -> None:
-    question = mini_questions[0]
-    options = [word for _, text in question.options for word in ("--option", text)]
-    video = mini_world / "raw" / "videos" / question.video
-    out = finish(
-        *("ask", "--model", model, "--video", video, question.text, *options, "--json"),
-        cache=caches,
-    )
-    result = json.loads(out)
-    assert result["completion"]
-    assert result["answer"]
-
-
-def test_a_probe_labels_every_question_and_says_how_that_agrees_with_the_log(
-    model: Path, mini_world: Path, mini_questions: list[Question], tmp_path: Path, caches: Path
-) -> None:
-    out = finish(
-        *("probe", "--model", model, "--benchmark", "clevrer", "--data", mini_world),
-        *("--videos", mini_world / "raw" / "videos", "--out", tmp_path / "out", "--json"),
-        cache=caches,
-    )
-    result = json.loads(out)
-    labelled = read_questions(tmp_path / "out" / "questions.parquet")
-    assert [q.id for q in labelled] == [q.id for q in mini_questions]
-    assert {q.category for q in labelled} <= {"observational", "inferential"}
-    assert len(read_questions(tmp_path / "out" / "bias.parquet")) == result["observational"]
-    assert all(found["asked"] == 24 for found in result["passed"].values())
-    assert list(result["agreement"]) == ["any", "blind", "frame", "shuffled", "clause"]
-    asked = read_lines(tmp_path / "out" / "probes" / "blind" / "answers.jsonl")
-    assert len(asked) == 24 * 3  # every rotation of three options
+    answers = (out / "answers.jsonl").read_text().splitlines()
+    (out / "answers.jsonl").write_text("\n".join(answers[:7]) + "\n")
+    assert result_of(Command(*arguments, cache=caches)) == first
+    again = (out / "answers.jsonl").read_text().splitlines()
+    assert again[:7] == answers[:7]
+    assert sorted(again) == sorted(answers)
+    assert len(read_lines(out / "skipped.jsonl")) == 2

@@ -6,15 +6,17 @@ import math
 import re
 from pathlib import Path
 
+import builders
 import numpy as np
 import pytest
 from browser import SIZES, chromium, problems
+from builders import completion
 from evaluated_models import model
 from validation_answers import keep
 
 from videothinker.report.page import write_report
 from videothinker.run.directory import RunDirectory
-from videothinker.types import Completion, Question, RolloutGroup, ScoredGroup
+from videothinker.types import Question, ScoredGroup
 
 pytestmark = pytest.mark.skipif(
     chromium() is None, reason="no Chromium on this machine: apt-get install chromium"
@@ -101,24 +103,10 @@ def group(question: Question) -> ScoredGroup:
     texts = ["<think> without the cube </think> <answer>A</answer>", LONG, "", "红色" * 90]
     rewards = np.array([2.0, 0.0, 0.0, 1.0], np.float32)
     completions = [
-        Completion(
-            token_ids=np.arange(3),
-            logprobs=np.full(3, -0.5, np.float32),
-            weights_versions=np.full(3, 1, np.int32),
-            text=text,
-            finish_reason="length",
-        )
-        for text in texts
+        completion(text, logprobs=-0.5, version=1, finish_reason="length") for text in texts
     ]
     return ScoredGroup(
-        group=RolloutGroup(
-            question=question,
-            completions=tuple(completions),
-            weights_version=1,
-            worker="rollout-0",
-            seconds=1.0,
-            prompt_tokens=40,
-        ),
+        group=builders.group(*completions, about=question, seconds=1.0),
         rewards={"soft_accuracy": rewards},
         advantages=rewards - rewards.mean(),
         anchor_logprobs=None,

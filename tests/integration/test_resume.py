@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from videothinker.config.loading import to_yaml
 from videothinker.config.settings import RunConfig
 from videothinker.files import read_lines
+from videothinker.mini import SHIPPED_BASE
 
 TIMED = ("seconds", "time")
 """What of a step's line no two runs share."""
@@ -25,14 +26,14 @@ TOLERANCE = 1e-6
 
 
 @pytest.fixture(scope="module")
-def settings(run_config: RunConfig, taught_base: Path) -> RunConfig:
+def settings(run_config: RunConfig) -> RunConfig:
     """Two steps of stage 1, five of stage 2, which replays; a state every second step."""
     bias, cdpo = run_config.stages
     stages = (
         bias.model_copy(update={"steps": 2}),
         cdpo.model_copy(update={"steps": 5, "replay": 2}),
     )
-    model = run_config.model.model_copy(update={"path": taught_base})
+    model = run_config.model.model_copy(update={"path": SHIPPED_BASE})
     data = run_config.data.model_copy(update={"validation": None})
     return run_config.model_copy(update={"stages": stages, "model": model, "data": data})
 
@@ -47,25 +48,22 @@ def on_two_ranks(settings: RunConfig) -> RunConfig:
 
 
 def whole_and_killed(config: RunConfig, folder: Path, earliest: int) -> tuple[Path, Path]:
-    """The same run undisturbed, and killed somewhere from that many steps on, then resumed."""
+    """The same run undisturbed and, beside it, killed from that many steps on, then resumed."""
     steps = sum(stage.steps for stage in config.stages)
     config_file, whole, killed = (folder / name for name in ("config.yaml", "whole", "killed"))
     config_file.write_text(to_yaml(config))
-    finish("train", config_file, f"out={whole}")
+    undisturbed = Command("train", config_file, f"out={whole}")
     kill_at(killed, random.randint(earliest, steps - 1), config_file)
-    finish("train", "--resume", killed)
+    for command in (Command("train", "--resume", killed), undisturbed):
+        code, _, err = command.finish()
+        assert code == 0, err
     return whole, killed
-
-
-def finish(*arguments: str | Path) -> None:
-    code, _, err = Command(*arguments).finish()
-    assert code == 0, err
 
 
 def kill_at(run: Path, lines: int, config_file: Path) -> None:
     """Start a run and end all of its processes at once, a moment after so many steps."""
     command = Command("train", config_file, f"out={run}")
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 300
     while len(read_lines(run / "metrics.jsonl")) < lines:
         assert command.process.poll() is None, command.finish(1)
         assert time.monotonic() < deadline

@@ -9,14 +9,14 @@ from attack import drawn_plan
 from soak import Verdict, soak, soak_config
 
 from videothinker.config.settings import VideoConfig
+from videothinker.mini import SHIPPED_BASE
 
-STEPS = 32
+STEPS = 24
 KILLS = {"rollout": 1, "scorer": 1, "learner": 1, "driver": 1}
 
 
 @pytest.fixture(scope="module")
 def verdict(
-    taught_base: Path,
     mini_world: Path,
     mini_video: VideoConfig,
     tmp_path_factory: pytest.TempPathFactory,
@@ -24,7 +24,7 @@ def verdict(
     """One worker, for a while two; killed, stopped, resumed, and compared with a quiet run."""
     out = tmp_path_factory.mktemp("soak")
     config = soak_config(
-        taught_base,
+        SHIPPED_BASE,
         mini_world,
         out / "clips",
         mini_video,

@@ -15,16 +15,15 @@ from videothinker.config.loading import to_yaml
 from videothinker.config.settings import RunConfig
 from videothinker.evaluation.scores import diagnose
 from videothinker.files import read_lines
+from videothinker.mini import SHIPPED_BASE
 from videothinker.run.answers import read_answers
 from videothinker.types import Question
 
 
 @pytest.fixture(scope="module")
-def config_file(
-    run_config: RunConfig, taught_base: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def config_file(run_config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("config") / "config.yaml"
-    model = run_config.model.model_copy(update={"path": taught_base})
+    model = run_config.model.model_copy(update={"path": SHIPPED_BASE})
     data = run_config.data.model_copy(update={"validation_likeliest": True})
     # so slow that rewards go on to differ within groups: equal ones teach nothing
     learner = run_config.learner.model_copy(update={"learning_rate": 1e-4})
@@ -119,22 +118,15 @@ def test_the_report_stands_and_prometheus_misses_nobody(finished: Path) -> None:
     assert json.loads((finished / "prometheus_targets.json").read_text()) == []
 
 
-def test_an_exported_model_answers_a_benchmark_and_goes_on_where_it_stopped(
+def test_an_exported_model_answers_a_benchmark(
     finished: Path, mini_world: Path, tmp_path: Path
 ) -> None:
-    arguments = (
-        "evaluate",
-        *("--model", finished / "stages" / "cdpo" / "model"),
+    code, out, err = Command(
+        *("evaluate", "--model", finished / "stages" / "cdpo" / "model"),
         *("--benchmark", "clevrer", "--data", mini_world / "questions.parquet"),
-        *("--videos", mini_world / "raw" / "videos", "--out", tmp_path / "out"),
-    )
-    code, _, err = Command(*arguments, cache=tmp_path).finish()
+        *("--videos", mini_world / "raw" / "videos", "--out", tmp_path / "out", "--json"),
+        cache=tmp_path,
+    ).finish()
     assert code == 0, err
-    answers = tmp_path / "out" / "answers.jsonl"
-    everything = answers.read_text().splitlines()
-    assert len(everything) == 24
-    answers.write_text("\n".join(everything[:20]) + "\n")
-    code, out, err = Command(*arguments, "--json", cache=tmp_path).finish()
-    assert code == 0, err
-    assert sorted(answers.read_text().splitlines()) == sorted(everything)
+    assert len(read_lines(tmp_path / "out" / "answers.jsonl")) == 24
     assert json.loads(out)["unanswered"] == 0

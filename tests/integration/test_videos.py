@@ -10,25 +10,21 @@ from typing import Any
 import pytest
 from cli_process import Command
 from damaged_videos import write_damaged_videos
+from mini_worlds import prepared_world
 
 from videothinker.config.loading import to_yaml
 from videothinker.config.settings import RunConfig
-from videothinker.data.clevrer.prepare import prepare
 from videothinker.data.questions import read_questions, write_questions
 from videothinker.files import read_lines
-from videothinker.mini.write import write_world
 
-VIDEOS = 300
+VIDEOS, PROMPTS = 60, 10
+"""Of the world, and of one step."""
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A mini world of 300 videos, prepared."""
-    world = tmp_path_factory.mktemp("many")
-    raw = world / "raw"
-    write_world(raw, videos=VIDEOS, seed=11)
-    prepare(raw / "questions.json", raw / "annotations", raw / "videos", world)
-    return world
+    """A mini world that is trained on once."""
+    return prepared_world(tmp_path_factory.mktemp("many"), VIDEOS, seed=11)
 
 
 def train(config: RunConfig, folder: Path, **data: Any) -> Path:
@@ -46,10 +42,14 @@ def on_all_of(world: Path, config: RunConfig, cache: Path) -> dict[str, Any]:
     bias, cdpo = config.stages
     stages = (
         bias.model_copy(
-            update={"questions": world / "bias.parquet", "steps": 1, "prompts_per_step": 20}
+            update={"questions": world / "bias.parquet", "steps": 1, "prompts_per_step": PROMPTS}
         ),
         cdpo.model_copy(
-            update={"questions": world / "questions.parquet", "steps": 6, "prompts_per_step": 50}
+            update={
+                "questions": world / "questions.parquet",
+                "steps": VIDEOS // PROMPTS,
+                "prompts_per_step": PROMPTS,
+            }
         ),
     )
     data = config.data.model_copy(
@@ -68,11 +68,11 @@ def test_a_training_run_decodes_each_video_once_and_the_next_run_none(
     for name in ("first", "second"):
         run = train(run_config, tmp_path_factory.mktemp(name), **on_all_of(many, run_config, cache))
         trained = sum(line["samples"] for line in read_lines(run / "metrics.jsonl"))
-        assert trained == (20 + VIDEOS) * 8
+        assert trained == (PROMPTS + VIDEOS) * 8
         counts.append(json.loads((run / "summary.json").read_text())["videos"])
     assert [count["decoded"] for count in counts] == [VIDEOS, 0]
-    # the bias stage's 20 again; a question that no step asks for is not prepared
-    assert [count["reused"] for count in counts] == [20, 20 + VIDEOS]
+    # the bias stage's again; a question that no step asks for is not prepared
+    assert [count["reused"] for count in counts] == [PROMPTS, PROMPTS + VIDEOS]
     assert [count["failed"] for count in counts] == [0, 0]
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from builders import completion, group, run_config
 
 from learner.rank import Assignment, LearnerRank
-from videothinker.config.settings import KLConfig, LearnerConfig, RunConfig
+from videothinker.config.settings import KLConfig, LearnerConfig
 from videothinker.model.checkpoint import budget_of
-from videothinker.types import Completion, Question, RolloutGroup, ScoredGroup
+from videothinker.types import ScoredGroup
 
 POLICY = torch.full((2, 4), -1.0)
 
@@ -26,29 +27,11 @@ class FixedPolicy:
 
 def stats(*completions: tuple[list[float], list[int]]) -> dict[str, float]:
     """Of a rank that holds version 7; each completion as log-probs and weights versions."""
-    question = Question(id="q", video="v", text="?", options=(("A", "x"),), answer="A")
-    group = RolloutGroup(
-        question=question,
-        completions=tuple(
-            Completion(
-                token_ids=np.arange(len(logprobs)),
-                logprobs=np.array(logprobs, np.float32),
-                weights_versions=np.array(versions, np.int32),
-                text="",
-                finish_reason="stop",
-            )
-            for logprobs, versions in completions
-        ),
-        weights_version=min(min(versions) for _, versions in completions),
-        worker="w",
-        seconds=0.0,
-        prompt_tokens=4,
-    )
+    said = [completion("", len(one), logprobs=one, version=held) for one, held in completions]
     scored = ScoredGroup(
-        group=group, rewards={}, advantages=np.zeros(2, np.float32), anchor_logprobs=None
+        group=group(*said), rewards={}, advantages=np.zeros(2, np.float32), anchor_logprobs=None
     )
-    given = {"name": "x", "out": "o", "model": {"path": "m"}, "data": {"videos": "v"}}
-    config = RunConfig.model_validate({**given, "stages": [{"name": "a", "questions": "q"}]})
+    config = run_config(Path("x"), {"name": "a", "questions": "q"})
     rank = LearnerRank("cpu")
     rank._anchor_head, rank._version = None, 7
     rank._task = Assignment(

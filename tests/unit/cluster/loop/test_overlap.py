@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from builders import run_config
 from stand_ins import Stage
 
 from videothinker.config.settings import (
-    ClusterConfig,
-    DataConfig,
     GuardConfig,
-    ModelConfig,
     RolloutConfig,
-    RunConfig,
     StageConfig,
 )
 
@@ -73,15 +70,8 @@ def step_seconds(case: Case, folder: Path) -> float:
         prompts_per_step=PROMPTS,
         guard=GuardConfig(action="off"),
     )
-    config = RunConfig(
-        name="overlap",
-        out=folder / "run",
-        model=ModelConfig(path=folder / "model"),
-        data=DataConfig(videos=folder),
-        rollout=RolloutConfig(workers=case.workers, max_staleness=case.staleness),
-        cluster=ClusterConfig(device="cpu"),
-        stages=(stage,),
-    )
+    rollout = RolloutConfig(workers=case.workers, max_staleness=case.staleness)
+    config = run_config(folder, stage, rollout=rollout)
     ends: list[float] = []
     one = case.generation * case.workers / PROMPTS
     run = Stage(config, sampling=one, learning=case.learning)

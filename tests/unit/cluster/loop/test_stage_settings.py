@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from builders import completion, group, run_config
 from torch import Tensor
 
 from cluster.loop.lineage import Lineage
@@ -19,7 +20,7 @@ from videothinker.method.guard import StageGuard
 from videothinker.method.scoring import score_group
 from videothinker.model.checkpoint import budget_of
 from videothinker.run.directory import RunDirectory
-from videothinker.types import AnchorScores, Completion, Question, RolloutGroup
+from videothinker.types import AnchorScores
 
 REPEL = {"kl.direction": "repel", "kl.anchor": "base"}
 DISCOUNT = {"kl.direction": "discount", "kl.coefficient": 0.5}
@@ -59,8 +60,7 @@ def run_of(out: Path, settings: dict[str, Any]) -> RunConfig:
         section, name = key.split(".")
         parts[section][name] = value
     stages = [{"name": "bias", "questions": "q"}, {"name": "cdpo", "questions": "q", **parts}]
-    given = {"name": "x", "out": out, "model": {"path": "m"}, "data": {"videos": "v"}}
-    return RunConfig.model_validate({**given, "stages": stages})
+    return run_config(Path("x"), *stages, out=out)
 
 
 class FixedPolicy:
@@ -78,30 +78,11 @@ def update(config: RunConfig, *texts: str) -> list[float]:
     """The loss's slopes by log-probs, for a group of two completions."""
     kl = config.stages[-1].kl
     exact = kl.estimator == "exact"
-    completions = tuple(
-        Completion(
-            token_ids=np.arange(4),
-            logprobs=SAMPLED,
-            weights_versions=np.full(4, 1, np.int32),
-            text=text,
-            finish_reason="stop",
-            answer_start=2,
-        )
-        for text in texts
-    )
-    question = Question(id="q", video="v", text="?", options=(("A", "x"),), answer="A")
-    group = RolloutGroup(
-        question=question,
-        completions=completions,
-        weights_version=1,
-        worker="w",
-        seconds=0.0,
-        prompt_tokens=4,
-    )
+    said = [completion(text, 4, logprobs=SAMPLED, version=1, answer_start=2) for text in texts]
     states = (np.zeros((4, 1), np.float32),) * 2 if exact else None
     initial = (INITIAL, INITIAL) if kl.compares else None
     scores = AnchorScores(logprobs=(ANCHORED, ANCHORED), hidden=states, initial_logprobs=initial)
-    scored = score_group(group, config.rewards, scores, kl)
+    scored = score_group(group(*said), config.rewards, scores, kl)
     rank, policy = LearnerRank("cpu"), FixedPolicy()
     rank._anchor_head = torch.zeros(1, 1) if exact else None
     rank._task = Assignment(

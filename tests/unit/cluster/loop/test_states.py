@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import run_config
 
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
 from cluster.loop.session import Session
 from cluster.loop.states import damage, drop_states, newest_state, save_state
 from learner.rank import file_digest
-from videothinker.config.settings import DataConfig, ModelConfig, RunConfig, StageConfig
+from videothinker.config.settings import StageConfig
 from videothinker.run.directory import RunDirectory
 
 
@@ -173,13 +174,7 @@ class Everybody:
 def begin(run: RunDirectory) -> tuple[list[Path], dict[str, Any]]:
     """Begin the stage `grpo` of a run again: the states loaded, and what status.json then says."""
     stage = StageConfig(name="grpo", questions=run.path / "none.parquet")
-    config = RunConfig(
-        name="test",
-        out=run.path,
-        model=ModelConfig(path=run.path),
-        data=DataConfig(videos=run.path),
-        stages=(stage,),
-    )
+    config = run_config(run.path, stage)
     (run.path / "summary.json").write_text('{"models": [{"name": "base"}]}')
     fakes = Everybody()
     Session(

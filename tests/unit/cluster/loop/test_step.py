@@ -1,32 +1,17 @@
 """What a step reports about its groups."""
 
-import numpy as np
+import builders
 import pytest
+from builders import completion
 
 from cluster.loop import step
 from cluster.loop.step import UsualStep, duplicate_share
 from videothinker.process.metrics import USUAL_STEP
-from videothinker.types import Completion, Question, RolloutGroup
+from videothinker.types import RolloutGroup
 
 
 def group(*token_ids: list[int]) -> RolloutGroup:
-    return RolloutGroup(
-        question=Question(id="q", video="v", text="?", options=(), answer="A"),
-        completions=tuple(
-            Completion(
-                token_ids=np.array(tokens),
-                logprobs=np.zeros(len(tokens), np.float32),
-                weights_versions=np.full(len(tokens), 1, np.int32),
-                text="the same text",
-                finish_reason="stop",
-            )
-            for tokens in token_ids
-        ),
-        weights_version=1,
-        worker="w",
-        seconds=0.0,
-        prompt_tokens=4,
-    )
+    return builders.group(*[completion("the same text", tokens) for tokens in token_ids])
 
 
 def test_duplicates_are_counted_within_groups_by_token_ids() -> None:

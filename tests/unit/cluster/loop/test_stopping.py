@@ -8,17 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from builders import run_config
 from stand_ins import Rank, Stage
 
 from cluster.loop.states import newest_state
 from cluster.start.scaling import Scaling
 from videothinker.config.settings import (
-    ClusterConfig,
-    DataConfig,
     GuardConfig,
     LearnerConfig,
-    ModelConfig,
-    RunConfig,
     StageConfig,
 )
 from videothinker.errors import Stopped
@@ -38,22 +35,13 @@ class SavingRank(Rank):
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
-    config = RunConfig(
-        name="stopping",
-        out=tmp_path / "run",
-        model=ModelConfig(path=tmp_path / "model"),
-        data=DataConfig(videos=tmp_path),
-        cluster=ClusterConfig(device="cpu"),
-        learner=LearnerConfig(save_every=2),
-        stages=(
-            StageConfig(
-                name="grpo",
-                questions=tmp_path / "questions.parquet",
-                steps=6,
-                guard=GuardConfig(action="off"),
-            ),
-        ),
+    grpo = StageConfig(
+        name="grpo",
+        questions=tmp_path / "questions.parquet",
+        steps=6,
+        guard=GuardConfig(action="off"),
     )
+    config = run_config(tmp_path, grpo, learner=LearnerConfig(save_every=2))
     stage = Stage(config, learner=lambda _: SavingRank(0.0))
     stage.fleet.learner.start()
     yield stage

@@ -11,16 +11,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from builders import run_config
 from ray.exceptions import ObjectLostError, RayActorError
 from stand_ins import Engine, Pacing, Rank, Sampler, Scorer, Stage
 
 from videothinker.config.settings import (
-    ClusterConfig,
-    DataConfig,
     FaultsConfig,
     GuardConfig,
     KLConfig,
-    ModelConfig,
     RolloutConfig,
     RunConfig,
     StageConfig,
@@ -41,15 +39,11 @@ def config(folder: Path) -> RunConfig:
         kl=KLConfig(direction="repel", anchor="base"),
         guard=GuardConfig(action="off"),
     )
-    return RunConfig(
-        name="supply",
-        out=folder / "run",
-        model=ModelConfig(path=folder / "model"),
-        data=DataConfig(videos=folder),
+    return run_config(
+        folder,
+        stage,
         rollout=RolloutConfig(workers=2, prompts_together=2),
-        cluster=ClusterConfig(device="cpu"),
         faults=FaultsConfig(heartbeat_seconds=0.02, silent_seconds=0.5, backoff_seconds=0),
-        stages=(stage,),
     )
 
 

@@ -6,9 +6,9 @@ from itertools import product
 
 import numpy as np
 import pytest
+from builders import completion, group
 
 from cluster.workers.learner import cost, split
-from videothinker.types import Completion, Question, RolloutGroup
 
 
 def work(costs: list[float], ranks: int) -> list[float]:
@@ -56,23 +56,4 @@ def test_equal_costs_are_dealt_in_order() -> None:
 
 
 def test_a_group_costs_its_prompt_with_the_vision_tower_and_all_of_its_completions() -> None:
-    completions = tuple(
-        Completion(
-            token_ids=np.zeros(length, np.int64),
-            logprobs=np.zeros(length, np.float32),
-            weights_versions=np.zeros(length, np.int32),
-            text="",
-            finish_reason="stop",
-        )
-        for length in (3, 4)
-    )
-    question = Question(id="q", video="v.mp4", text="?", options=(), answer="")
-    group = RolloutGroup(
-        question=question,
-        completions=completions,
-        weights_version=0,
-        worker="w",
-        seconds=0.0,
-        prompt_tokens=10,
-    )
-    assert cost(group) == 27
+    assert cost(group(completion("", 3), completion("", 4), prompt_tokens=10)) == 27

@@ -3,37 +3,20 @@
 from dataclasses import replace
 from typing import Any
 
+import builders
 import numpy as np
 import pytest
+from builders import completion
 
 from videothinker.config.settings import KLConfig
 from videothinker.method.scoring import answer_start, divergence_mask, score_group
-from videothinker.types import AnchorScores, Completion, Question, RolloutGroup
+from videothinker.types import AnchorScores, RolloutGroup
 
 pytest.importorskip("torch")  # here, because importing it takes longer than a test may
 
-QUESTION = Question(id="q", video="v", text="?", options=(), answer="A")
-
 
 def group(*texts: str) -> RolloutGroup:
-    completions = tuple(
-        Completion(
-            token_ids=np.arange(3),
-            logprobs=np.zeros(3, np.float32),
-            weights_versions=np.full(3, 4, np.int32),
-            text=text,
-            finish_reason="stop",
-        )
-        for text in texts
-    )
-    return RolloutGroup(
-        question=QUESTION,
-        completions=completions,
-        weights_version=4,
-        worker="w",
-        seconds=0.1,
-        prompt_tokens=40,
-    )
+    return builders.group(*map(completion, texts))
 
 
 RIGHT = "<think>x</think><answer>A</answer>"
@@ -127,15 +110,8 @@ def test_a_completion_without_a_whole_tag_has_no_answer() -> None:
 
 def felt(starting: int | None, advantages: tuple[float, ...] = (1.0, -1.0), **kl: Any) -> Any:
     config = KLConfig.model_validate({"direction": "repel", **kl})
-    completion = Completion(
-        token_ids=np.arange(4),
-        logprobs=np.zeros(4, np.float32),
-        weights_versions=np.full(4, 4, np.int32),
-        text="",
-        finish_reason="stop",
-        answer_start=starting,
-    )
-    mask = divergence_mask([completion], np.array(advantages), config)
+    found = [completion("", 4, answer_start=starting)]
+    mask = divergence_mask(found, np.array(advantages), config)
     return None if mask is None else mask[0].tolist()
 
 

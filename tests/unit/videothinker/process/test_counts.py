@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from builders import completion, group
 from counting import flops, rows_into
 
 from learner.rows import row_sizes
@@ -16,7 +17,7 @@ from videothinker.config.settings import VideoConfig
 from videothinker.method.prompts import training_text
 from videothinker.model.policy import Policy, load_model
 from videothinker.model.processing import ClipSource, PromptBuilder
-from videothinker.types import Completion, Prompt, Question, RolloutGroup, ScoredGroup
+from videothinker.types import Prompt, Question, ScoredGroup
 
 LENGTHS = (19, 16, 22, 18, 20, 17, 23, 19)
 GROUPS = 12
@@ -81,23 +82,7 @@ def test_a_group_travels_without_its_frames(prompt: Prompt) -> None:
     """Between processes: a group is its tokens with a few numbers each, a prompt its patches."""
     tokens = 150
     scored = ScoredGroup(
-        group=RolloutGroup(
-            question=prompt.question,
-            completions=tuple(
-                Completion(
-                    token_ids=np.zeros(tokens, np.int64),
-                    logprobs=np.zeros(tokens, np.float32),
-                    weights_versions=np.zeros(tokens, np.int32),
-                    text="",
-                    finish_reason="stop",
-                )
-                for _ in range(8)
-            ),
-            weights_version=0,
-            worker="rollout-0",
-            seconds=0.0,
-            prompt_tokens=len(prompt.token_ids),
-        ),
+        group=group(*[completion("", tokens) for _ in range(8)], about=prompt.question),
         rewards={"format": np.zeros(8, np.float32)},
         advantages=np.zeros(8, np.float32),
         anchor_logprobs=tuple(np.zeros(tokens, np.float32) for _ in range(8)),

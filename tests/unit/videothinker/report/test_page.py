@@ -10,13 +10,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import yaml
+from builders import completion, group, question
 from evaluated_models import model
 
 from videothinker.errors import InputError
 from videothinker.report.groups import choose
 from videothinker.report.page import write_report
 from videothinker.run.directory import RunDirectory
-from videothinker.types import Completion, Question, RolloutGroup, ScoredGroup
+from videothinker.types import Question, ScoredGroup
 from videothinker.video.clips import ClipStore
 
 CONFIG = """\
@@ -31,31 +32,16 @@ BASE, BIAS, CDPO = model("base", 85, 31), model("bias", 99, 2), model("cdpo", 88
 
 
 def scored(text: str, rewards: tuple[float, ...]) -> ScoredGroup:
-    question = Question(
-        id="q",
+    asked = question(
         video="gone.mp4",
         text=HOSTILE,
         options=(("A", HOSTILE), ("B", "other")),
-        answer="A",
         category="inferential",
     )
-    completion = Completion(
-        token_ids=np.arange(2),
-        logprobs=np.full(2, -0.25, np.float32),
-        weights_versions=np.full(2, 3, np.int32),
-        text=text,
-        finish_reason="length",
-    )
+    said = completion(text, 2, logprobs=-0.25, version=3, finish_reason="length")
     values = np.array(rewards, np.float32)
     return ScoredGroup(
-        group=RolloutGroup(
-            question=question,
-            completions=(completion,) * len(rewards),
-            weights_version=3,
-            worker="w",
-            seconds=0.0,
-            prompt_tokens=40,
-        ),
+        group=group(*[said] * len(rewards), about=asked),
         rewards={"soft_accuracy": values},
         advantages=values - values.mean(),
         anchor_logprobs=(np.full(2, -0.75, np.float32),) * len(rewards),

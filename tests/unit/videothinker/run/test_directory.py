@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from builders import completion, group, question
 
 from videothinker.errors import InputError
 from videothinker.files import read_lines
 from videothinker.run.directory import RunDirectory
-from videothinker.types import Completion, Question, RolloutGroup, ScoredGroup
+from videothinker.types import ScoredGroup
 
 
 @pytest.fixture
@@ -22,34 +23,12 @@ def run(tmp_path: Path) -> RunDirectory:
 
 
 def scored(*, anchor: bool = True) -> ScoredGroup:
-    question = Question(
-        id="video_00001/q0",
-        video="video_00001.mp4",
-        text="What?",
-        options=(("A", "this"),),
-        answer="A",
-        category="inferential",
-    )
-    completions = tuple(
-        Completion(
-            token_ids=np.arange(length),
-            logprobs=np.full(length, -0.5, np.float32),
-            weights_versions=np.full(length, 7, np.int32),
-            text=f"text {length}",
-            finish_reason="stop",
-        )
-        for length in (2, 3)
-    )
-    group = RolloutGroup(
-        question=question,
-        completions=completions,
-        weights_version=7,
-        worker="rollout-0",
-        seconds=1.5,
-        prompt_tokens=40,
-    )
     return ScoredGroup(
-        group=group,
+        group=group(
+            *[completion(f"text {n}", n, logprobs=-0.5, version=7) for n in (2, 3)],
+            about=question("video_00001/q0", video="video_00001.mp4", category="inferential"),
+            seconds=1.5,
+        ),
         rewards={
             "soft_accuracy": np.array([1, 0], np.float32),
             "format": np.array([1, 1], np.float32),

@@ -6,6 +6,7 @@ import itertools
 import math
 from pathlib import Path
 
+import builders
 import numpy as np
 import pytest
 import torch
@@ -87,14 +88,9 @@ def test_replayed_completions_without_their_sampler_are_refused() -> None:
 
 
 def completion(text: str, start: int | None) -> Completion:
-    return Completion(
-        token_ids=np.arange(len(text)),
-        logprobs=-np.arange(len(text), dtype=np.float32),
-        weights_versions=np.full(len(text), 3, np.int32),
-        text=text,
-        finish_reason="stop",
-        answer_start=start,
-    )
+    length = len(text)
+    logprobs = -np.arange(length)
+    return builders.completion(text, length, logprobs=logprobs, version=3, answer_start=start)
 
 
 def test_what_is_replayed_is_read_as_it_was_written(tmp_path: Path) -> None:

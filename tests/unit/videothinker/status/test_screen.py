@@ -6,8 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import builders
 import numpy as np
 import pytest
+from builders import completion
 from rich.cells import cell_len
 
 from videothinker.run.directory import RunDirectory
@@ -15,7 +17,7 @@ from videothinker.status.latest_group import latest_group
 from videothinker.status.life import life
 from videothinker.status.screen import Screen, as_dict, screen, spark
 from videothinker.status.snapshot import read_snapshot
-from videothinker.types import Completion, Question, RolloutGroup, ScoredGroup
+from videothinker.types import ScoredGroup
 
 CONFIG = """\
 name: trial
@@ -26,28 +28,12 @@ stages:
 HOSTILE = "\x1b[2J\x1b]0;owned\x07 red"
 
 
-def completion(text: str) -> Completion:
-    return Completion(
-        token_ids=np.arange(2),
-        logprobs=np.zeros(2, np.float32),
-        weights_versions=np.full(2, 3, np.int32),
-        text=text,
-        finish_reason="stop",
-    )
-
-
 def scored(question: str, texts: tuple[str, ...], accuracies: tuple[float, ...]) -> ScoredGroup:
     values = np.array(accuracies, np.float32)
     return ScoredGroup(
-        group=RolloutGroup(
-            question=Question(
-                id="q", video="v.mp4", text=question, options=(), answer="A", category="inferential"
-            ),
-            completions=tuple(map(completion, texts)),
-            weights_version=3,
-            worker="w",
-            seconds=0.0,
-            prompt_tokens=40,
+        group=builders.group(
+            *[completion(text, version=3) for text in texts],
+            about=builders.question(text=question, options=(), category="inferential"),
         ),
         rewards={"soft_accuracy": values, "format": np.ones_like(values)},
         advantages=values - values.mean(),

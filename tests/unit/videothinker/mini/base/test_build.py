@@ -1,4 +1,5 @@
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,16 @@ from transformers import GenerationConfig, Qwen2_5_VLForConditionalGeneration, Q
 
 from videothinker.errors import InputError
 from videothinker.method.prompts import messages
-from videothinker.mini.base.build import random_base
+from videothinker.mini.base import build
+from videothinker.mini.base.build import BUDGET, build_base, random_base
+from videothinker.mini.base.habits import measure
 from videothinker.mini.base.lessons import IGNORE, SECONDS_PER_GRID, TOKENS_PER_SECOND, LessonMaker
 from videothinker.mini.base.probes import Probes, losses
 from videothinker.mini.base.tokenizer import make_tokenizer
 from videothinker.mini.base.warmstart import WarmStart, warm_start
 from videothinker.mini.render import GRID, MERGE, VIDEO_TOKENS, draw, patches
 from videothinker.mini.world import make_scene
+from videothinker.model.checkpoint import read_budget
 from videothinker.model.positions import VideoGeometry, mrope_positions
 
 
@@ -121,3 +125,18 @@ def test_the_warm_start_reports_its_last_losses_and_its_progress(
     )
     assert {"text", "words", "slots", "gaze_look"} <= final.keys()
     assert seen == [5]
+
+
+def test_a_built_base_says_what_it_was_trained_to_see_and_what_it_then_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "measure", partial(measure, scenes=6))
+    told: list[int] = []
+    settings = WarmStart(looking_steps=1, steps=2, rows=2)
+    figures = build_base(
+        tmp_path / "base", seed=0, settings=settings, progress=lambda done, *_: told.append(done)
+    )
+    assert read_budget(tmp_path / "base") == BUDGET
+    assert figures["loss_text"] > 0
+    assert 0 <= figures["free_format"] <= 1
+    assert told == [3]

@@ -1,0 +1,55 @@
+"""Questions, completions, groups and runs, for tests that care about a part of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from videothinker.config.settings import RunConfig
+from videothinker.types import Completion, Question, RolloutGroup
+
+
+def question(name: str = "q", **other: Any) -> Question:
+    """A is right."""
+    usual = {"video": "v.mp4", "text": "?", "options": (("A", "this"), ("B", "that"))}
+    return Question(id=name, **usual | {"answer": "A"} | other)
+
+
+def completion(
+    text: str = "",
+    tokens: int | Sequence[int] | np.ndarray = 3,
+    *,
+    logprobs: float | Sequence[float] | np.ndarray = 0.0,
+    version: int | Sequence[int] = 0,
+    **other: Any,
+) -> Completion:
+    """That stopped; so many tokens or these, and a figure for each token or one for all."""
+    ids = np.arange(tokens) if isinstance(tokens, int) else np.asarray(tokens)
+    return Completion(
+        token_ids=ids,
+        logprobs=np.full(len(ids), logprobs, np.float32),
+        weights_versions=np.full(len(ids), version, np.int32),
+        text=text,
+        **{"finish_reason": "stop"} | other,
+    )
+
+
+def group(*completions: Completion, about: Question | None = None, **other: Any) -> RolloutGroup:
+    """As old as its oldest token."""
+    usual = {"worker": "rollout-0", "seconds": 0.0, "prompt_tokens": 40}
+    return RolloutGroup(
+        question=about or question(),
+        completions=completions,
+        weights_version=min(int(one.weights_versions.min()) for one in completions),
+        **usual | other,
+    )
+
+
+def run_config(folder: Path, *stages: Any, **sections: Any) -> RunConfig:
+    """Of these stages, on a CPU; whatever it reads and writes lies in a folder."""
+    places = {"out": folder / "run", "model": {"path": folder / "model"}}
+    usual = {"name": "test", "data": {"videos": folder}, "cluster": {"device": "cpu"}}
+    return RunConfig.model_validate({**places, **usual, **sections, "stages": stages})
