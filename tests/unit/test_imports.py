@@ -52,3 +52,13 @@ def test_help_that_names_every_kind_loads_none_of_the_large_packages() -> None:
         "    main(['probe', '--help'])\n"
     )
     assert not loaded_by(statement) & HEAVY
+
+
+def test_what_is_called_most_comes_from_its_package_and_the_rewards_without_torch() -> None:
+    statement = (
+        "from videothinker.method import format_reward, soft_accuracy\n"
+        "from videothinker.evaluation import load, score\n"
+        "from videothinker.data.clevrer import bias_label"
+    )
+    assert not loaded_by(statement) & HEAVY
+    assert "torch" in loaded_by("from videothinker.method import group_advantages, policy_loss")
