@@ -23,6 +23,9 @@ from videothinker.config.settings import (
     StageConfig,
     VideoConfig,
 )
+from videothinker.mini.base.build import BUDGET, make_model, save_base
+from videothinker.mini.base.tokenizer import make_tokenizer
+from videothinker.mini.base.warmstart import WarmStart, warm_start
 from videothinker.run.directory import RunDirectory
 
 
@@ -71,6 +74,18 @@ def run_config(
             ),
         ),
     )
+
+
+@pytest.fixture(scope="session")
+def taught_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Knows so little of the layout that every step has something to learn, and nothing keeps it
+    from losing that; half a minute.
+    """
+    base, tokenizer = tmp_path_factory.mktemp("taught") / "model", make_tokenizer()
+    model = make_model(tokenizer, seed=0)
+    warm_start(model, tokenizer, 0, WarmStart(looking_steps=0, steps=60))
+    save_base(model, base, BUDGET)
+    return base
 
 
 @pytest.fixture(scope="module")

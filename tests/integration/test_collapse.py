@@ -16,7 +16,6 @@ from cluster.loop.states import newest_state
 from videothinker.config.loading import to_yaml
 from videothinker.config.settings import GuardConfig, KLConfig, RunConfig
 from videothinker.files import read_lines
-from videothinker.mini import SHIPPED_BASE
 
 WINDOW = 3
 STEPS = 24
@@ -48,7 +47,9 @@ class Collapse:
 
 
 @pytest.fixture(scope="module")
-def collapse(run_config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Collapse:
+def collapse(
+    run_config: RunConfig, taught_base: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Collapse:
     """Repelled from its own start by 3,000 times the paper's coefficient, a state every step.
 
     The rate is low enough that a window passes in which the policy still earns.
@@ -73,7 +74,7 @@ def collapse(run_config: RunConfig, tmp_path_factory: pytest.TempPathFactory) ->
     config = run_config.model_copy(
         update={
             "out": folder / "run",
-            "model": run_config.model.model_copy(update={"path": SHIPPED_BASE}),
+            "model": run_config.model.model_copy(update={"path": taught_base}),
             "data": run_config.data.model_copy(update={"validation": None}),
             "learner": learner,
             "stages": (cdpo,),

@@ -15,15 +15,16 @@ from videothinker.config.loading import to_yaml
 from videothinker.config.settings import RunConfig
 from videothinker.evaluation.scores import diagnose
 from videothinker.files import read_lines
-from videothinker.mini import SHIPPED_BASE
 from videothinker.run.answers import read_answers
 from videothinker.types import Question
 
 
 @pytest.fixture(scope="module")
-def config_file(run_config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def config_file(
+    run_config: RunConfig, taught_base: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     file = tmp_path_factory.mktemp("config") / "config.yaml"
-    model = run_config.model.model_copy(update={"path": SHIPPED_BASE})
+    model = run_config.model.model_copy(update={"path": taught_base})
     data = run_config.data.model_copy(update={"validation_likeliest": True})
     # so slow that rewards go on to differ within groups: equal ones teach nothing
     learner = run_config.learner.model_copy(update={"learning_rate": 1e-4})
