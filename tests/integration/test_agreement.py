@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import ray
 import torch
 
 from actors.rollout import RolloutWorker
+from cluster.loop.asking import Asking
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
 from cluster.loop.session import Session
@@ -29,6 +31,8 @@ from videothinker.errors import DivergenceError
 from videothinker.method.objective import group_advantages
 from videothinker.model.checkpoint import budget_of, read_budget
 from videothinker.model.policy import Policy, load_model
+from videothinker.model.shape import shape_of
+from videothinker.planning.memory import answered_together
 from videothinker.run.directory import RunDirectory
 from videothinker.types import (
     INITIAL_VERSION,
@@ -247,3 +251,29 @@ def test_a_worker_that_dies_is_replaced_and_its_successor_says_the_same(
         for ours, theirs in zip(now.completions, was.completions, strict=True):
             np.testing.assert_array_equal(ours.token_ids, theirs.token_ids)
             np.testing.assert_array_equal(ours.logprobs, theirs.logprobs)
+
+
+def test_an_evaluation_as_large_as_the_quickstart_s_spills_nothing(
+    fleet: Fleet, run_config: RunConfig, mini_questions: list[Question]
+) -> None:
+    """Prompts that all exist at once do spill: the store is no larger than what is needed."""
+    many = [
+        replace(question, id=f"{question.id} again {number}")
+        for number in range(-(-400 // len(mini_questions)))
+        for question in mini_questions
+    ][:400]
+    asking = Asking(
+        loader=fleet.loader,
+        rollouts=fleet.rollouts,
+        samples=1,
+        together=answered_together(run_config, shape_of(run_config.model.path)),
+        temperatures=[1.0],
+    )
+    asked = many[:300]
+    replies = list(fleet.background.iterate(asking.replies(asked, range(len(asked)))))
+    assert {reply.question.id for reply in replies} == {question.id for question in asked}
+    assert fleet.spilled_bytes() == 0
+
+    held = fleet.background.run(fleet.loader.prepare_all(many, (0,)))
+    assert fleet.spilled_bytes() > 0
+    del held
