@@ -62,7 +62,11 @@ class RolloutWorker(Pulse):
         seeds: Sequence[int],
         *prompts: Prompt,
     ) -> Iterator[tuple[int, RolloutGroup]]:
-        """A group per prompt, with the prompt's number, each as soon as it is complete."""
+        """A group per prompt, with the prompt's number, each as soon as it is complete.
+
+        Refuses, and never waits, where newer weights are asked for than it holds: the driver asks
+        for what this worker has confirmed.
+        """
         held = self._engine.version
         if held < version:
             raise WeightsError(

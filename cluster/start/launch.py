@@ -74,9 +74,9 @@ def launch(config: RunConfig, run: RunDirectory) -> Iterator[Fleet]:
         closing(Roster(run, config.cluster.metrics_host)) as roster,
         hiring(config.faults, config.cluster.device, roster) as crew,
     ):
-        steering = Scaling(config, run)
-        fleet = crew.fleet(config, **steering.counts())
-        steering.follow(fleet)
+        scaling = Scaling(config, run)
+        fleet = crew.fleet(config, **scaling.counts())
+        scaling.follow(fleet)
         fleet.background.start(observe(fleet))
         fleet.background.start(watch_spill())
         yield fleet

@@ -256,7 +256,8 @@ class FaultsConfig(Section):
     generate_seconds: float = Field(default=1800.0, gt=0)
     """Until the next group."""
     score_seconds: float = Field(default=600.0, gt=0)
-    """For one group, and for the one before it: the next lies ready while one is scored."""
+    """The anchor's, for one group and for the one before it: the next lies ready while one is
+    scored."""
     learn_seconds: float = Field(default=1800.0, gt=0)
     sync_seconds: float = Field(default=300.0, gt=0)
     save_seconds: float = Field(default=1800.0, gt=0)

@@ -98,7 +98,8 @@ REWARDS: dict[str, Callable[[str, str], float]] = {
     "strict_accuracy": strict_accuracy,
     "strict_format": _of_layout(strict_format),
 }
-"""Name in the configuration -> function of (completion, solution)."""
+"""Name in the configuration -> function of (completion, solution); the names are `RewardName` in
+config/settings.py, those that pay for the answer `RIGHTNESS` beside it."""
 
 
 def score(names: Sequence[str], completions: Sequence[str], solution: str) -> dict[str, np.ndarray]:

@@ -48,7 +48,7 @@ CONTEXT_GB = 0.6
 PROCESS_GB = {"cuda": 3.0, "cpu": 0.8}
 """Resident memory of one process's libraries: assumed for CUDA, measured on a CPU (0.5 to 0.8)."""
 CLIPS_GB = 0.27
-"""Clips that a loader keeps in memory: data/clips.py."""
+"""Clips that a loader keeps in memory: video/clips.py."""
 LEAST_STORE_GB = 0.25
 ANSWERED_TOGETHER, ANSWERING_GB = 64, 0.5
 STORE_SHARE = 0.3

@@ -1,4 +1,4 @@
-"""A run's directory: everything a run leaves behind, and the only code that writes it.
+"""A run's directory: what a run leaves behind as status, metrics, events, rollouts and summary.
 
 Files that are replaced appear whole or not at all; files that grow do so by whole lines.
 """
@@ -96,7 +96,10 @@ class RunDirectory:
         return (self.path / "config.yaml").read_text()
 
     def status(self, **fields: object) -> dict[str, Any]:
-        """Updates the named fields of status.json, keeps the others, and returns them all."""
+        """Updates the named fields of status.json, keeps the others, and returns them all.
+
+        Told by the driver alone: `train.run`, `Session`, `Roster` and `Scaling`.
+        """
         with self._lock:
             self._status = {**self._status, **plain(fields), "updated": time.time()}
             atomic_write(self.path / "status.json", json.dumps(self._status, indent=2) + "\n")
