@@ -100,8 +100,9 @@ def budget_for(model: Path, named: str | None) -> Budget:
 
 
 def batch_size(video: VideoConfig) -> int:
-    """Questions answered together by all engines; one unit more is prepared (`loop/asking.py`). A run's
-    own evaluation has `planning/memory.py: answered_together`, beside what training keeps.
+    """Questions answered together by all engines; one unit more is prepared (`loop/asking.py`).
+
+    A run's own evaluation has `answered_together` (`planning/memory.py`) instead.
     """
     largest = min(video.total_pixels, video.max_frames * video.max_pixels) * 3 * 4  # float32 RGB
     return int(min(LARGEST_BATCH, max(1, PREPARED_BYTES // (2 * largest))))

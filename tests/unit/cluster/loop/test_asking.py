@@ -1,0 +1,130 @@
+"""Questions beyond a step's: each is answered once, and only so many prompts exist at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from builders import question
+from stand_ins import Engine, Here, Pacing, Sampler
+
+from cluster.loop.asking import Asking, Reply
+from cluster.workers.background import Background
+from cluster.workers.fleet import Loader, Rollouts
+from cluster.workers.pool import Pool
+from videothinker.config.settings import FaultsConfig
+from videothinker.types import Failure, Question, RolloutGroup
+
+FAULTS = FaultsConfig(backoff_seconds=0.0)
+TOGETHER, WORKERS = 4, 2
+
+
+class Counted:
+    """Prompts that exist: made, and not answered at the last temperature yet."""
+
+    def __init__(self, temperatures: int) -> None:
+        self.temperatures = temperatures
+        self.now = self.most = self.made = 0
+        self._answers: dict[str, int] = {}
+
+    def make(self) -> None:
+        self.made += 1
+        self.now += 1
+        self.most = max(self.most, self.now)
+
+    def answer(self, question: Question) -> None:
+        self._answers[question.id] = self._answers.get(question.id, 0) + 1
+        self.now -= self._answers[question.id] == self.temperatures
+
+
+class Maker(Engine):
+    def __init__(self, counted: Counted) -> None:
+        self._counted = counted
+
+    async def prepare(self, asked: Question, *_: Any) -> tuple[Failure | None, dict[str, int]]:
+        if asked.id == "q7":
+            return Failure(kind="video", reason="broken"), {"failed": 1}
+        self._counted.make()
+        return None, {"decoded": 1}
+
+
+class Answering(Sampler):
+    def __init__(self, name: str, counted: Counted) -> None:
+        super().__init__(name, Pacing(0.001))
+        self._counted = counted
+
+    async def generate(self, *arguments: Any) -> AsyncIterator[tuple[int, RolloutGroup]]:
+        async for index, group in super().generate(*arguments):
+            self._counted.answer(group.question)
+            yield index, group
+
+
+@pytest.fixture
+def background() -> Iterator[Background]:
+    with closing(Background()) as background:
+        yield background
+
+
+def opened(background: Background, role: str, engine: Any, count: int) -> Pool:
+    async def start(name: str) -> Here:
+        return Here(name, engine(name))
+
+    async def open_pool() -> Pool:
+        pool = Pool(role, start, FAULTS, lambda _: None)
+        pool.resize(count)
+        return pool
+
+    return background.run(open_pool())
+
+
+def replies(
+    background: Background, counted: Counted, temperatures: list[float], count: int = 40
+) -> list[Reply]:
+    maker = opened(background, "loader", lambda _: Maker(counted), 1)
+    engines = opened(background, "rollout", lambda name: Answering(name, counted), WORKERS)
+    asking = Asking(
+        loader=Loader([maker], FAULTS),
+        rollouts=Rollouts(background, engines, FAULTS),
+        samples=1,
+        together=TOGETHER,
+        temperatures=temperatures,
+    )
+    asked = [question(f"q{number}") for number in range(count)]
+    found = list(background.iterate(asking.replies(asked, range(count))))
+
+    async def close() -> None:
+        await asyncio.gather(maker.close(), engines.close())
+
+    background.run(close())
+    return found
+
+
+def test_every_question_is_answered_once_at_each_temperature(background: Background) -> None:
+    found = replies(background, Counted(2), [1.0, 0.0])
+    told = sorted((reply.question.id, reply.temperature) for reply in found)
+    assert told == sorted((f"q{n}", heat) for n in range(40) for heat in (0.0, 1.0))
+
+
+def test_a_question_without_a_prompt_comes_back_with_its_reason(background: Background) -> None:
+    [failed] = [
+        reply
+        for reply in replies(background, Counted(1), [1.0])
+        if isinstance(reply.outcome, Failure)
+    ]
+    assert (failed.question.id, failed.outcome) == ("q7", Failure(kind="video", reason="broken"))
+
+
+def test_one_unit_more_than_there_are_engines_is_prepared(background: Background) -> None:
+    counted = Counted(1)
+    replies(background, counted, [1.0])
+    assert counted.made == 39
+    assert TOGETHER < counted.most <= (WORKERS + 1) * TOGETHER
+
+
+def test_a_prompt_is_made_once_for_all_temperatures(background: Background) -> None:
+    counted = Counted(2)
+    replies(background, counted, [1.0, 0.0])
+    assert counted.made == 39
