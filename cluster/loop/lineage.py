@@ -83,7 +83,7 @@ class Lineage:
         self._summary["videos"] = counts
         self._run.summary(self._summary)
 
-    def finish(self, spilled_bytes: int) -> dict[str, Any]:
+    def finish(self, spilled_bytes: int | None) -> dict[str, Any]:
         """Close the summary, with what the object store wrote to disk, and return it."""
         self._summary["spilled_bytes"] = spilled_bytes
         self._summary["finished"] = time.time()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from ray._private.internal_api import get_memory_info_reply, get_state_from_address
+import grpc
+import ray
+from ray._private.internal_api import get_memory_info_reply
+from ray.exceptions import RayError
 
 from videothinker.planning.memory import GB, STORE_SHARE
 from videothinker.planning.plan import memory_here
@@ -13,7 +16,7 @@ from videothinker.process.metrics import SPILLED
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 5.0
+LOOK_SECONDS, ANSWER_SECONDS = 5.0, 20.0
 
 
 def store_bytes(wanted_gb: float | None) -> int | None:
@@ -23,9 +26,17 @@ def store_bytes(wanted_gb: float | None) -> int | None:
     return int(wanted_gb * GB)
 
 
-def spilled_bytes() -> int:
-    """What the stores of all machines have written to their disks so far."""
-    reply = get_memory_info_reply(get_state_from_address(None))
+def spilled_bytes() -> int | None:
+    """What the stores of all machines have written to their disks so far; None where Ray does not
+    say: no run ends because of a figure.
+    """
+    try:
+        node = next(node for node in ray.nodes() if node["Alive"])
+        place = node["NodeManagerAddress"], node["NodeManagerPort"]
+        reply = get_memory_info_reply(None, *place, timeout_seconds=ANSWER_SECONDS)
+    except (grpc.RpcError, RayError, StopIteration) as error:
+        logger.info("how much was spilled is not known: %s", error)
+        return None
     return int(reply.store_stats.spilled_bytes_total)
 
 
@@ -34,7 +45,8 @@ async def watch_spill() -> None:
     warned = False
     while True:
         spilled = await asyncio.to_thread(spilled_bytes)
-        SPILLED.set(spilled)
+        if spilled is not None:
+            SPILLED.set(spilled)
         if spilled and not warned:
             warned = True
             logger.warning(

@@ -214,8 +214,8 @@ class Fleet:
     learner: Learner
     require_room: Callable[[int, int], None]
     """Raises PlacementError where the cluster has no place for so many rollouts and scorers."""
-    spilled_bytes: Callable[[], int]
-    """What the object store had to write to disk since it was started."""
+    spilled_bytes: Callable[[], int | None]
+    """What the object store had to write to disk since it was started; None where it is unknown."""
 
     def publish(self, version: int) -> None:
         """The learner's weights, for every rollout worker to take before it samples again."""

@@ -30,7 +30,7 @@ PARTS = {
     "driver, imported": "import cluster.train",
     "Ray, started and stopped": """
 from cluster.start.launch import ray_running
-from videothinker.config import ClusterConfig
+from videothinker.config.settings import ClusterConfig
 with ray_running(ClusterConfig(device="cpu")):
     pass
 """,
@@ -43,9 +43,9 @@ from actors.anchor import AnchorScorer
 AnchorScorer("float32", 1.0, "cpu").load(model)
 """,
     "learner, with its model": """
-from learner.actor import LearnerRank
+from learner.rank import LearnerRank
 from learner.deepspeed_engine import Trainee
-from videothinker.config import LearnerConfig
+from videothinker.config.settings import LearnerConfig
 rank = LearnerRank("cpu")
 rank.connect(0, 1, *rank.meeting_point())
 Trainee(model, "float32", LearnerConfig())
@@ -57,7 +57,7 @@ import actors.vllm_engine, vllm.entrypoints.llm
 """,
     "engine, with its model": """
 from actors.vllm_engine import VllmEngine
-from videothinker.config import RolloutConfig
+from videothinker.config.settings import RolloutConfig
 VllmEngine(model, "float32", RolloutConfig(max_model_len=512, cache_gb=0.25), "cpu")
 """,
 }

@@ -15,7 +15,7 @@ RUN = """
 import json, sys
 import psutil
 from cluster.start.launch import actor, ray_running
-from videothinker.config import ClusterConfig
+from videothinker.config.settings import ClusterConfig
 
 class Worker:
     def pulse(self):

@@ -311,6 +311,10 @@ FIRES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         SKIPPED | {REASON % "video": "0+1x40"},
         SKIPPED | {REASON % "too_old": "0+1x40"},  # they were sampled again
     ),
+    "StoreSpills": (
+        {f"videothinker_spilled_bytes{{{DRIVER}}}": "0x10 600e6x40"},
+        {f"videothinker_spilled_bytes{{{DRIVER}}}": "600e6x50"},  # it was long ago
+    ),
     "DiskFull": (
         ROOMY | {f"videothinker_state_bytes{{{DRIVER}}}": "97e9x50"},
         ROOMY,

@@ -50,8 +50,8 @@ def test_an_address_can_still_be_asked_for() -> None:
 
 
 def test_the_store_can_still_be_asked_what_it_spilled() -> None:
-    assert callable(internal_api.get_state_from_address)
-    assert "state" in parameters(internal_api.get_memory_info_reply)
+    asked = {"node_manager_address", "node_manager_port", "timeout_seconds"}
+    assert asked <= parameters(internal_api.get_memory_info_reply)
     from ray.core.generated import node_manager_pb2
 
     reply = node_manager_pb2.FormatGlobalMemoryInfoReply()
