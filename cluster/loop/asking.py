@@ -96,14 +96,16 @@ class Asking:
                 async for reply in coming:
                     replies.put_nowait(reply)
 
-        asking = asyncio.gather(*[asyncio.create_task(ask(some)) for some in asked])
+        tasks = [asyncio.create_task(ask(some)) for some in asked]
+        asking = asyncio.gather(*tasks)
         asking.add_done_callback(lambda _: replies.put_nowait(None))
         try:
             while (reply := await replies.get()) is not None:
                 yield reply
             await asking
         finally:
-            asking.cancel()
+            for task in tasks:  # gather leaves the others at work where one fails
+                task.cancel()
 
     async def _ask(self, some: Sequence[tuple[Question, int]]) -> AsyncGenerator[Reply, None]:
         prepared = await self.loader.prepare_all([question for question, _ in some], (0,))

@@ -128,3 +128,30 @@ def test_a_prompt_is_made_once_for_all_temperatures(background: Background) -> N
     counted = Counted(2)
     replies(background, counted, [1.0, 0.0])
     assert counted.made == 39
+
+
+class Broken(Answering):
+    async def generate(self, *arguments: Any) -> AsyncIterator[tuple[int, RolloutGroup]]:
+        async for index, group in super().generate(*arguments):
+            if group.question.id == "q0":
+                raise KeyError("a bug")
+            yield index, group
+
+
+def test_where_one_unit_fails_nobody_goes_on_asking(background: Background) -> None:
+    counted = Counted(1)
+    maker = opened(background, "loader", lambda _: Maker(counted), 1)
+    engines = opened(background, "rollout", lambda name: Broken(name, counted), WORKERS)
+    asking = Asking(
+        loader=Loader([maker], FAULTS),
+        rollouts=Rollouts(background, engines, FAULTS),
+        samples=1,
+        together=TOGETHER,
+        temperatures=[1.0],
+    )
+    asked = [question(f"q{number}") for number in range(400)]
+    with pytest.raises(KeyError, match="a bug"):
+        list(background.iterate(asking.replies(asked, range(400))))
+    made = counted.made
+    background.run(asyncio.sleep(0.3))
+    assert counted.made <= made + (WORKERS + 1) * TOGETHER < 400
