@@ -3,6 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 UNIT_BUDGET ?= 120
+# files of tests side by side, in as many processes; one file has one process, and its own engines
+SIDE_BY_SIDE ?= -n 2 --dist loadfile
 export PYTHON
 # the environment is installed uncompiled: modules are compiled when first imported, and kept
 unexport PYTHONDONTWRITEBYTECODE
@@ -26,7 +28,7 @@ quickstart: setup
 	@$(BIN)/videothinker quickstart
 
 test: setup
-	@$(BIN)/python -m pytest $(PYTEST)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST)
 
 check: lint
 	@$(MAKE) --no-print-directory unit
@@ -38,7 +40,7 @@ lint: setup
 	$(BIN)/lint-imports --no-cache
 
 unit: setup
-	@timeout --signal=INT $(UNIT_BUDGET) $(BIN)/python -m pytest tests/unit -q \
+	@timeout --signal=INT $(UNIT_BUDGET) $(BIN)/python -m pytest tests/unit -q $(SIDE_BY_SIDE) \
 		-m "not integration and not gpu and not slow" --timeout 30 $(PYTEST) || { code=$$?; \
 		[ $$code -ne 124 ] || echo "check: the unit tests took longer than $(UNIT_BUDGET) s; \
 	make the slow ones faster or mark them integration (UNIT_BUDGET=300 for a slower machine)" >&2; \

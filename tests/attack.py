@@ -1,4 +1,6 @@
-"""What a run can suffer: who is killed, stopped, added or sent away, when, and what followed."""
+"""What a run can suffer: who is killed, stopped, interrupted, added or sent away, when, and what
+followed.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from typing import Any
 
 from cli_process import Command
 
-from videothinker.files import read_lines
+from videothinker.files import read_json, read_lines
 
 CLASSES = {
     "rollout": "RolloutWorker",
@@ -45,7 +47,7 @@ class Fault:
     step: int
     delay: float
     what: str
-    """kill, stop or scale"""
+    """kill, stop, interrupt or scale"""
     role: str
     workers: int = 0
     """Wanted, of a scaling."""
@@ -56,12 +58,18 @@ class Fault:
 
 
 def drawn_plan(
-    steps: int, seed: int, kills: Mapping[str, int], stops: int, scales: Sequence[int]
+    steps: int,
+    seed: int,
+    kills: Mapping[str, int],
+    stops: int,
+    scales: Sequence[int],
+    interrupts: int = 0,
 ) -> list[Fault]:
     """Every attack at a random moment of its own part of the run; scalings keep their order."""
     dice = random.Random(seed)
     attacks = [("kill", role) for role, count in kills.items() for _ in range(count)]
     attacks += [("stop", "rollout")] * stops + [("scale", "rollout")] * len(scales)
+    attacks += [("interrupt", "driver")] * interrupts
     dice.shuffle(attacks)
     counts = iter(scales)
     part = 0.85 * steps / len(attacks)
@@ -226,6 +234,8 @@ class Attack:
         if fault.what == "scale":
             arguments = ("scale", self._run, "--rollouts", str(fault.workers))
             require_success(Command(*arguments).finish())
+        elif fault.what == "interrupt":
+            os.killpg(self._command.process.pid, signal.SIGINT)
         elif fault.role == "driver":  # and nobody is left to see that a worker of it hangs
             os.kill(self._victim("rollout"), signal.SIGSTOP)
             os.kill(self._command.process.pid, signal.SIGKILL)
@@ -233,7 +243,9 @@ class Attack:
             os.kill(self._victim(fault.role), stop_or_kill(fault.what))
         self.blows.append(Blow(at=time.time(), what=fault.what, role=fault.role))
         if fault.role == "driver":
-            self._end.result()
+            code, _, err = self._end.result()
+            if fault.what == "interrupt":
+                require_interrupted(self._run, code, err)
             self._hands.submit(self._count_left, self._command)
             self._start("train", "--resume", self._run)
             self._wait_until(lambda: newest_step(self._run) > self.blows[-1].at)
@@ -272,6 +284,13 @@ def require_success(finished: tuple[int, str, str]) -> None:
     code, _, err = finished
     if code != 0:
         raise SoakError(f"exit code {code}: {err[-3000:]}")
+
+
+def require_interrupted(run: Path, code: int, err: str) -> None:
+    """As Ctrl-C ends a run."""
+    state = read_json(run / "status.json").get("state")
+    if (code, state) != (130, "interrupted"):
+        raise SoakError(f"exit code {code}, {state} after Ctrl-C: {err[-3000:]}")
 
 
 def follow_up(blows: Sequence[Blow], events: Sequence[Mapping[str, Any]], watch: Watch) -> None:

@@ -27,10 +27,10 @@ def asked_order(questions: Path, seed: int, steps: int, size: int) -> list[list[
     return [[ids[place] for place in itertools.islice(endless, size)] for _ in range(steps)]
 
 
-def trained_order(run: Path, steps: int) -> list[list[str]]:
-    """Ids of each step's groups, as they were trained on."""
+def trained_order(run: Path, stage: str, steps: int) -> list[list[str]]:
+    """Ids of the groups of each of a stage's steps, as they were trained on."""
     found: list[list[str]] = [[] for _ in range(steps)]
-    for file in sorted((run / "rollouts").glob("*.parquet")):
+    for file in sorted((run / "rollouts").glob(f"{stage}-*.parquet")):
         for row in pq.read_table(file, columns=["step", "prompt_id"]).to_pylist():
             found[row["step"] - 1].append(row["prompt_id"])
     return found

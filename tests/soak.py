@@ -47,8 +47,6 @@ from videothinker.files import read_lines
 from videothinker.mini import SHIPPED_BASE
 from videothinker.progress import ProgressLine
 
-STAGE = "cdpo"
-
 
 def soak_config(
     base: Path,
@@ -82,7 +80,7 @@ def soak_config(
         ),
         stages=(
             StageConfig(
-                name=STAGE,
+                name="cdpo",
                 questions=world / "questions.parquet",
                 steps=steps,
                 prompts_per_step=prompts_per_step,
@@ -101,6 +99,7 @@ class Verdict:
     plan: list[str]
     kills: dict[str, int]
     stops: dict[str, int]
+    interrupts: int
     scaled: list[int]
     prompts: int
     questions: int
@@ -109,10 +108,10 @@ class Verdict:
     in_order: bool
     weights_equal: bool
     weights_moved: float
-    """Largest change of a weight from the base."""
+    """Largest change of a weight from the base, in the stage that changed least."""
     metrics_equal: bool
     left_behind: int
-    """Processes of a killed driver that outlived it."""
+    """Processes of a driver that was killed or interrupted, and that outlived it."""
     seconds: dict[str, float]
     faults: list[dict[str, Any]] = field(default_factory=list)
     recovery_seconds: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -135,24 +134,29 @@ def judge(
     config: RunConfig, attacked: Path, quiet: Path, attack: Attack, seconds: dict[str, float]
 ) -> Verdict:
     """Compare what two runs have left behind."""
-    [stage] = config.stages
-    asked = asked_order(stage.questions, config.seed, stage.steps, stage.prompts_per_step)
-    trained = trained_order(attacked, stage.steps)
-    model = Path("stages") / STAGE / "model"
+    asked, trained = list[list[str]](), list[list[str]]()
+    apart, moved = list[float](), list[float]()
+    for stage in config.stages:
+        asked += asked_order(stage.questions, config.seed, stage.steps, stage.prompts_per_step)
+        trained += trained_order(attacked, stage.name, stage.steps)
+        model = Path("stages") / stage.name / "model"
+        apart.append(largest_difference(attacked / model, quiet / model))
+        moved.append(largest_difference(attacked / model, config.model.path))
     blows = attack.blows
     return Verdict(
         steps=len(untimed(attacked)),
         plan=[str(fault) for fault in attack.plan],
         kills=dict(Counter(blow.role for blow in blows if blow.what == "kill")),
         stops=dict(Counter(blow.role for blow in blows if blow.what == "stop")),
+        interrupts=sum(blow.what == "interrupt" for blow in blows),
         scaled=[fault.workers for fault in attack.plan if fault.what == "scale"],
         prompts=sum(map(len, trained)),
         questions=len(set(itertools.chain(*asked))),
         lost=missing(asked, trained),
         repeated=missing(trained, asked),
         in_order=asked == trained,
-        weights_equal=largest_difference(attacked / model, quiet / model) == 0,
-        weights_moved=largest_difference(attacked / model, config.model.path),
+        weights_equal=max(apart) == 0,
+        weights_moved=min(moved),
         metrics_equal=untimed(attacked) == untimed(quiet),
         left_behind=attack.left_behind,
         seconds={name: round(took, 1) for name, took in seconds.items()},
@@ -161,12 +165,15 @@ def judge(
     )
 
 
+ENDED_BY = {"kill": "", "stop": " (stopped)", "interrupt": " (interrupted)"}
+
+
 def by_role(blows: Sequence[Blow]) -> dict[str, dict[str, float]]:
     """Shortest and longest time from a blow to the first work of a replacement."""
     found: dict[str, list[float]] = {}
     for blow in blows:
         if blow.recovered is not None:
-            name = blow.role if blow.what == "kill" else f"{blow.role} (stopped)"
+            name = blow.role + ENDED_BY[blow.what]
             found.setdefault(name, []).append(round(blow.recovered, 2))
     return {
         name: {"count": len(times), "least": min(times), "most": max(times)}
@@ -181,17 +188,17 @@ def rounded(entry: dict[str, Any]) -> dict[str, Any]:
 
 def soak(config: RunConfig, out: Path, plan: Sequence[Fault]) -> Verdict:
     """Both runs, and the verdict on them, which is in OUT/result.json too."""
-    [stage] = config.stages
+    steps = sum(stage.steps for stage in config.stages)
     seconds: dict[str, float] = {}
     file, attacked, quiet = out / "config.yaml", out / "attacked", out / "quiet"
     file.write_text(to_yaml(config))
-    attack = Attack(file, attacked, stage.steps, plan)
+    attack = Attack(file, attacked, steps, plan)
     with timed(seconds, "attacked"), ProgressLine("attacked") as progress:
-        watch = attack.carry_out(lambda done, note: progress(done, stage.steps, note))
+        watch = attack.carry_out(lambda done, note: progress(done, steps, note))
     follow_up(attack.blows, read_lines(attacked / "events.jsonl"), watch)
-    calm = Attack(file, quiet, stage.steps, ())
+    calm = Attack(file, quiet, steps, ())
     with timed(seconds, "quiet"), ProgressLine("quiet") as progress:
-        calm.carry_out(lambda done, _: progress(done, stage.steps))
+        calm.carry_out(lambda done, _: progress(done, steps))
     verdict = judge(config, attacked, quiet, attack, seconds)
     (out / "result.json").write_text(json.dumps(asdict(verdict), indent=2) + "\n")
     return verdict

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hostile_run import HostileRun, hostile_run
-from other_machine import beside_this_one
 
 from cluster.start.launch import launch
 from cluster.workers.fleet import Fleet
@@ -94,12 +92,3 @@ def fleet(run_config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> It
     directory = RunDirectory.create(tmp_path_factory.mktemp("fleet") / "run", "")
     with launch(run_config, directory) as started:
         yield started
-
-
-@pytest.fixture(scope="session")
-def hostile(
-    tmp_path_factory: pytest.TempPathFactory, mini_base: Path, mini_video: VideoConfig
-) -> Iterator[HostileRun]:
-    """A run on hostile data, watched from another machine; for two files of tests."""
-    with beside_this_one() as machine:
-        yield hostile_run(tmp_path_factory.mktemp("hostile"), mini_base, mini_video, machine)

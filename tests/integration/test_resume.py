@@ -1,10 +1,10 @@
-"""A run that was killed and resumed is the run that was never interrupted, number by number."""
+"""A run of two learner ranks that crashes and is resumed is the run that was never interrupted."""
 
 from __future__ import annotations
 
-import json
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -12,71 +12,45 @@ from typing import Any
 
 import pytest
 import torch
-from cli_process import Command
+from cli_process import Command, wait_for
 from safetensors.torch import load_file
+from same_training import untimed
 
 from videothinker.config.loading import to_yaml
 from videothinker.config.settings import RunConfig
 from videothinker.files import read_lines
 from videothinker.mini import SHIPPED_BASE
 
-TIMED = ("seconds", "time")
-"""What of a step's line no two runs share."""
+STEPS = 5
 TOLERANCE = 1e-6
 
 
 @pytest.fixture(scope="module")
-def settings(run_config: RunConfig) -> RunConfig:
-    """Two steps of stage 1, five of stage 2, which replays; a state every second step."""
-    bias, cdpo = run_config.stages
-    stages = (
-        bias.model_copy(update={"steps": 2}),
-        cdpo.model_copy(update={"steps": 5, "replay": 2}),
+def on_two_ranks(run_config: RunConfig) -> RunConfig:
+    """Stage 2 alone, which replays; ZeRO 3, where a rank has only its part of the parameters too;
+    a state every second step.
+    """
+    cdpo = run_config.stages[1]
+    kl = cdpo.kl.model_copy(update={"anchor": "base"})
+    stage = cdpo.model_copy(update={"steps": STEPS, "replay": 2, "kl": kl})
+    return run_config.model_copy(
+        update={
+            "stages": (stage,),
+            "model": run_config.model.model_copy(update={"path": SHIPPED_BASE}),
+            "data": run_config.data.model_copy(update={"validation": None}),
+            "learner": run_config.learner.model_copy(update={"ranks": 2, "zero_stage": 3}),
+        }
     )
-    model = run_config.model.model_copy(update={"path": SHIPPED_BASE})
-    data = run_config.data.model_copy(update={"validation": None})
-    return run_config.model_copy(update={"stages": stages, "model": model, "data": data})
 
 
-@pytest.fixture(scope="module")
-def on_two_ranks(settings: RunConfig) -> RunConfig:
-    """Stage 2 alone; ZeRO 3, where a rank has only its part of the parameters too."""
-    cdpo = settings.stages[1]
-    from_base = cdpo.model_copy(update={"kl": cdpo.kl.model_copy(update={"anchor": "base"})})
-    learner = settings.learner.model_copy(update={"ranks": 2, "zero_stage": 3})
-    return settings.model_copy(update={"stages": (from_base,), "learner": learner})
-
-
-def whole_and_killed(config: RunConfig, folder: Path, earliest: int) -> tuple[Path, Path]:
-    """The same run undisturbed and, beside it, killed from that many steps on, then resumed."""
-    steps = sum(stage.steps for stage in config.stages)
-    config_file, whole, killed = (folder / name for name in ("config.yaml", "whole", "killed"))
-    config_file.write_text(to_yaml(config))
-    undisturbed = Command("train", config_file, f"out={whole}")
-    kill_at(killed, random.randint(earliest, steps - 1), config_file)
-    for command in (Command("train", "--resume", killed), undisturbed):
-        code, _, err = command.finish()
-        assert code == 0, err
-    return whole, killed
-
-
-def kill_at(run: Path, lines: int, config_file: Path) -> None:
-    """Start a run and end all of its processes at once, a moment after so many steps."""
-    command = Command("train", config_file, f"out={run}")
-    deadline = time.monotonic() + 300
-    while len(read_lines(run / "metrics.jsonl")) < lines:
-        assert command.process.poll() is None, command.finish(1)
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    time.sleep(random.random() / 2)
-    for pid in command.living():
-        os.kill(pid, signal.SIGKILL)
-    command.process.wait()
-
-
-def numbers(run: Path) -> list[dict[str, Any]]:
-    lines = read_lines(run / "metrics.jsonl")
-    return [{key: line[key] for key in line if key not in TIMED} for line in lines]
+def copy_as_a_crash_leaves_it(command: Command, run: Path, copy: Path) -> None:
+    """What is on the disk while none of its processes gets any further."""
+    everybody = command.living()
+    for pid in everybody:
+        os.kill(pid, signal.SIGSTOP)
+    shutil.copytree(run, copy)
+    for pid in everybody:
+        os.kill(pid, signal.SIGCONT)
 
 
 def about(line: dict[str, Any]) -> dict[str, Any]:
@@ -89,26 +63,23 @@ def about(line: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def digests(run: Path) -> dict[str, str]:
-    models = json.loads((run / "summary.json").read_text())["models"]
-    return {model["name"]: model["digest"] for model in models}
-
-
 def weights(run: Path) -> dict[str, torch.Tensor]:
     return load_file(run / "stages" / "cdpo" / "model" / "model.safetensors")
-
-
-def test_a_killed_and_resumed_run_equals_an_undisturbed_one(
-    settings: RunConfig, tmp_path: Path
-) -> None:
-    whole, killed = whole_and_killed(settings, tmp_path, earliest=3)
-    assert numbers(killed) == numbers(whole)
-    assert digests(killed) == digests(whole)
 
 
 def test_on_two_ranks_it_does_so_within_a_millionth(
     on_two_ranks: RunConfig, tmp_path: Path
 ) -> None:
-    whole, killed = whole_and_killed(on_two_ranks, tmp_path, earliest=2)
-    assert numbers(killed) == [about(line) for line in numbers(whole)]
-    torch.testing.assert_close(weights(killed), weights(whole), rtol=TOLERANCE, atol=TOLERANCE)
+    config_file, whole, crashed = (tmp_path / name for name in ("c.yaml", "whole", "crashed"))
+    config_file.write_text(to_yaml(on_two_ranks))
+    undisturbed = Command("train", config_file, f"out={whole}")
+    at = random.randint(2, STEPS - 1)
+    wait_for(lambda: len(read_lines(whole / "metrics.jsonl")) >= at, undisturbed)
+    time.sleep(random.random() / 2)
+    copy_as_a_crash_leaves_it(undisturbed, whole, crashed)
+    assert not (crashed / "stages" / "cdpo" / "model").exists()  # it is not over
+    for command in (undisturbed, Command("train", "--resume", crashed)):
+        code, _, err = command.finish()
+        assert code == 0, err
+    assert untimed(crashed) == [about(line) for line in untimed(whole)]
+    torch.testing.assert_close(weights(crashed), weights(whole), rtol=TOLERANCE, atol=TOLERANCE)
