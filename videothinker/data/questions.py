@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,6 +32,7 @@ SCHEMA = pa.schema(
     ],
     metadata={VERSION_KEY: SCHEMA_VERSION.encode()},
 )
+"""A question's fields."""
 
 
 def write_questions(path: Path | str, questions: Sequence[Question]) -> None:
@@ -38,16 +40,8 @@ def write_questions(path: Path | str, questions: Sequence[Question]) -> None:
     path = Path(path)
     refuse_duplicates(path, (question.id for question in questions))
     rows = [
-        {
-            "id": question.id,
-            "video": question.video,
-            "text": question.text,
-            "options": [{"letter": letter, "text": text} for letter, text in question.options],
-            "answer": question.answer,
-            "category": question.category,
-            "start": question.start,
-            "end": question.end,
-        }
+        asdict(question)
+        | {"options": [{"letter": letter, "text": text} for letter, text in question.options]}
         for question in questions
     ]
     write_table(path, pa.Table.from_pylist(rows, schema=SCHEMA))
@@ -75,19 +69,10 @@ def read_questions(path: Path | str) -> list[Question]:
         raise InputError(f"{path}: column {missing[0]!r} is missing. {REMEDY}")
     table = _typed(path, table)
     refuse_duplicates(path, table.column("id").to_pylist())
-    return [
-        Question(
-            id=row["id"],
-            video=row["video"],
-            text=row["text"],
-            options=tuple((option["letter"], option["text"]) for option in row["options"]),
-            answer=row["answer"],
-            category=row["category"],
-            start=row["start"],
-            end=row["end"],
-        )
-        for row in table.to_pylist()
-    ]
+    rows = table.to_pylist()
+    for row in rows:
+        row["options"] = tuple((option["letter"], option["text"]) for option in row["options"])
+    return [Question(**row) for row in rows]
 
 
 def write_table(path: Path, table: pa.Table) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +11,16 @@ import pyarrow as pa
 from videothinker.data.clevrer.rules import RULES, Evidence
 from videothinker.data.questions import SCHEMA_VERSION, VERSION_KEY, refuse_duplicates, write_table
 
+OPTION = pa.struct(
+    [
+        ("letter", pa.string()),
+        ("text", pa.string()),
+        ("objects", pa.list_(pa.int64())),
+        ("frame", pa.int64()),
+        ("happened", pa.bool_()),
+        ("correct", pa.bool_()),
+    ]
+)
 EVIDENCE_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -18,21 +29,7 @@ EVIDENCE_SCHEMA = pa.schema(
         ("shown_frames", pa.int64()),
         ("negated", pa.bool_()),
         *((rule, pa.string()) for rule in RULES),
-        (
-            "options",
-            pa.list_(
-                pa.struct(
-                    [
-                        ("letter", pa.string()),
-                        ("text", pa.string()),
-                        ("objects", pa.list_(pa.int64())),
-                        ("frame", pa.int64()),
-                        ("happened", pa.bool_()),
-                        ("correct", pa.bool_()),
-                    ]
-                )
-            ),
-        ),
+        ("options", pa.list_(OPTION)),
     ],
     metadata={VERSION_KEY: SCHEMA_VERSION.encode()},
 )
@@ -47,22 +44,9 @@ def write_evidence(
     rows = [
         {
             "id": identity,
-            "removed": evidence.removed,
-            "removed_frame": evidence.removed_frame,
-            "shown_frames": evidence.shown_frames,
-            "negated": evidence.negated,
             **labels,
-            "options": [
-                {
-                    "letter": option.letter,
-                    "text": option.text,
-                    "objects": option.objects,
-                    "frame": option.frame,
-                    "happened": option.happened,
-                    "correct": option.correct,
-                }
-                for option in evidence.options
-            ],
+            **asdict(evidence),
+            "options": [asdict(one) | {"happened": one.happened} for one in evidence.options],
         }
         for identity, labels, evidence in entries
     ]
