@@ -30,7 +30,7 @@ class PromptLoader(Pulse):
 
     def counts(self) -> dict[str, int]:
         """How many videos were decoded, found in the cache, or could not be read."""
-        return self._clips.counts.as_dict()
+        return self._clips.counts
 
     def prepare(
         self, question: Question, text: str, view: View = "video"

@@ -66,4 +66,4 @@ def test_every_damaged_file_has_its_reason_and_good_ones_are_read_between_them(
     assert len(reasons) >= 30
     assert [name for name, text in reasons.items() if not text.strip() or "\n" in text] == []
     assert slowest < SECONDS
-    assert store.counts.failed - before.failed == len(names)
+    assert store.counts["failed"] - before["failed"] == len(names)

@@ -11,7 +11,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -39,20 +38,6 @@ CHECKSUM = hashlib.sha256().digest_size
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Counts:
-    """What became of the clips that were asked for."""
-
-    decoded: int = 0
-    reused: int = 0
-    """From memory or disk."""
-    failed: int = 0
-
-    def as_dict(self) -> dict[str, int]:
-        """By name."""
-        return asdict(self)
-
-
 class ClipStore:
     """The clips of one budget; for one thread, beside any number of processes with stores."""
 
@@ -77,10 +62,10 @@ class ClipStore:
         self._asked = self._decoded = self._failed = 0
 
     @property
-    def counts(self) -> Counts:
-        """So far; every request counts once."""
+    def counts(self) -> dict[str, int]:
+        """What became of the clips that were asked for; reused are those from memory or disk."""
         reused = self._asked - self._decoded - self._failed
-        return Counts(decoded=self._decoded, reused=reused, failed=self._failed)
+        return {"decoded": self._decoded, "reused": reused, "failed": self._failed}
 
     def get(self, path: Path, start: float | None = None, end: float | None = None) -> Clip:
         """The clip of a video, or of a part of it in seconds; InputError where there is none."""

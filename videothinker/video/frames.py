@@ -20,6 +20,7 @@ import numpy as np
 from videothinker import cpu_torch
 from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
+from videothinker.files import file_digest
 
 RULE = 2
 """Version of everything here that decides about pixels; clips decoded by another are not reused."""
@@ -98,8 +99,7 @@ def content_digest(source: Path) -> str:
     """SHA-256 of a file; of a folder, that of its pictures' names and contents."""
     try:
         if not source.is_dir():
-            with source.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return file_digest(source)
         parts = [f"{file.name} {content_digest(file)}\n" for file in pictures_in(source)]
     except OSError as error:
         raise InputError(f"{source}: cannot be read ({first_line(error)})") from error
