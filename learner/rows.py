@@ -13,7 +13,7 @@ from learner.deepspeed_engine import (
     mean_over_ranks,
 )
 from videothinker.config.settings import LearnerConfig
-from videothinker.model.policy import TOKENS_AT_ONCE
+from videothinker.model.shape import TOKENS_AT_ONCE
 from videothinker.types import (
     RolloutGroup,
 )

@@ -191,7 +191,7 @@ class StageGuard:
     def watch(self, line: Line) -> Verdict:
         """Take in one step's line."""
         if self._held is not None:
-            self._held.watch(_number(line, "kl"))
+            self._held.watch(line.get("kl"))
         verdict = self._guard.watch(line)
         self.good = verdict.good
         return verdict
@@ -212,31 +212,21 @@ def stop_message(where: str, stage: StageConfig, step: int, cause: str) -> str:
     )
 
 
-def _number(line: Line, key: str) -> float | None:
-    value = line.get(key)
-    return None if value is None else float(value)
+def _plainly(key: str) -> Callable[[Line], float | None]:
+    return lambda line: line.get(key)
 
 
 def _rest(key: str) -> Callable[[Line], float | None]:
     """1 minus a share."""
-
-    def value(line: Line) -> float | None:
-        share = _number(line, key)
-        return None if share is None else 1 - share
-
-    return value
-
-
-def _plainly(key: str) -> Callable[[Line], float | None]:
-    return lambda line: _number(line, key)
+    return lambda line: None if line.get(key) is None else 1 - line[key]
 
 
 def _ratio(line: Line) -> float | None:
     """As `objective.repulsion_ratio`, from its parts: an infinite one is null on the disk."""
-    divergence, policy = _number(line, "divergence_gradient"), _number(line, "policy_gradient")
+    divergence, policy = line.get("divergence_gradient"), line.get("policy_gradient")
     if divergence is None or policy is None:
         return None
-    return divergence / policy if policy else math.inf if divergence else 0.0
+    return float(divergence / policy) if policy else math.inf if divergence else 0.0
 
 
 def _fell(start: float, now: float) -> bool:
@@ -255,12 +245,7 @@ SYMPTOMS = (
     Symptom("the share that ends within max_tokens fell to", _rest("truncated_share"), _fell),
     Symptom("the share that repeats no other fell to", _rest("duplicate_share"), _fell),
     Symptom("bound_share was", _plainly("bound_share"), lambda _start, now: now >= BOUND_SHARE),
-    Symptom(
-        "repulsion_ratio was",
-        _ratio,
-        lambda _start, now: now >= REPULSION_RATIO,
-        alone=False,
-    ),
+    Symptom("repulsion_ratio was", _ratio, lambda _start, now: now >= REPULSION_RATIO, alone=False),
 )
 
 
@@ -271,7 +256,7 @@ def _middle(symptom: Symptom, lines: list[Line]) -> float | None:
 
 
 def _level(key: str, lines: list[Line]) -> Level | None:
-    values = [value for line in lines if (value := _number(line, key)) is not None]
+    values = [line[key] for line in lines if line.get(key) is not None]
     if len(values) < len(lines):
         return None
     return Level(fmean(values), stdev(values), lines[-1]["step"])

@@ -14,27 +14,15 @@ from videothinker.types import AnchorScores, Completion, RolloutGroup, ScoredGro
 ANSWER_TAG = "<answer>"
 
 
-def score_group(
-    group: RolloutGroup,
-    reward_names: Sequence[str],
-    anchor: AnchorScores | None,
-    kl: KLConfig | None = None,
-) -> ScoredGroup:
-    """Scores one whole group; without a KL term there is no anchor.
-
-    `kl` says which tokens feel that term; without it all do.
-    """
-    return score_groups([(group, anchor)], reward_names, kl)[0]
-
-
 def score_groups(
     groups: Sequence[tuple[RolloutGroup, AnchorScores | None]],
     reward_names: Sequence[str],
     kl: KLConfig | None = None,
 ) -> list[ScoredGroup]:
-    """Scores a step's groups, equally many completions each, as `score_group` scores one.
+    """Scores a step's groups, equally many completions each; without a KL term there is no anchor.
 
     Together, because each call of torch lets another thread run Python and waits until it pauses.
+    `kl` says which tokens feel that term; without it all do.
     """
     import torch  # here, so that whoever only passes ScoredGroups on needs no torch
 

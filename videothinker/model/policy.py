@@ -24,13 +24,9 @@ from videothinker.errors import InputError
 from videothinker.method.divergence import exact_divergence
 from videothinker.model.attention import GroupMask, RowMask, share_prefix
 from videothinker.model.checkpoint import SAFE, require_safe
+from videothinker.model.shape import LOGITS_AT_ONCE
 from videothinker.types import Prompt
 
-LOGITS_AT_ONCE = 2**24
-"""Scores over the vocabulary that exist at one time: 64 MiB of float32."""
-TOKENS_AT_ONCE = 2048
-"""Of a row that holds several groups. Small groups share a row because each pass costs time of its
-own; one of the paper's is longer than this, and has one to itself."""
 Asked = tuple[Prompt, Sequence[np.ndarray]]
 """A prompt and the token ids of its completions."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

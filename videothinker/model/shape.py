@@ -14,6 +14,11 @@ from typing import Any
 from videothinker.config.settings import DType, Part
 from videothinker.errors import InputError
 
+LOGITS_AT_ONCE = 2**24
+"""Scores over the vocabulary that exist at one time: 64 MiB of float32."""
+TOKENS_AT_ONCE = 2048
+"""Of a row that holds several groups. Small groups share a row because each pass costs time of its
+own; one of the paper's is longer than this, and has one to itself."""
 BYTES = {"float32": 4, "bfloat16": 2}
 CHANNELS = 3
 

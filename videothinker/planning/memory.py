@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from videothinker.config.settings import RunConfig, StageConfig
-from videothinker.model.shape import BYTES, ModelShape
+from videothinker.model.shape import BYTES, LOGITS_AT_ONCE, TOKENS_AT_ONCE, ModelShape
 
 Parts = dict[str, float]
 """GB by part."""
@@ -32,12 +32,8 @@ SAVED_PER_HIDDEN = 15
 SAVED_PER_INNER = 4
 """Numbers that a layer keeps of each token for its backward pass, for each of its hidden and of its
 MLP's inner features; a layer under checkpointing keeps one of its hidden. Measured."""
-LOGITS_AT_ONCE = 2**24
-"""As in model/policy.py: scores over the vocabulary that exist at one time, of 4 bytes."""
-TOKENS_AT_ONCE = 2048
-"""As in model/policy.py: of a row that several groups share."""
 LOGITS_COPIES = 4
-"""Of these in one forward and backward pass: 191 MiB of 64 MiB were measured, rounded up."""
+"""Of LOGITS_AT_ONCE in a forward and backward pass: 191 MiB of 64 MiB were measured, rounded up."""
 PREFILL_TOKENS = 8192
 DECODING = 256
 """What vLLM takes for one step by default: tokens, and sequences."""

@@ -3,7 +3,7 @@
 import pytest
 
 from learner.rows import row_sizes
-from videothinker.model.policy import TOKENS_AT_ONCE
+from videothinker.model.shape import TOKENS_AT_ONCE
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from videothinker.config.checks import cross_checks
 from videothinker.config.loading import dotted_keys
 from videothinker.config.settings import KLConfig, RunConfig
 from videothinker.method.guard import StageGuard
-from videothinker.method.scoring import score_group
+from videothinker.method.scoring import score_groups
 from videothinker.model.checkpoint import budget_of
 from videothinker.run.directory import RunDirectory
 from videothinker.types import AnchorScores
@@ -82,7 +82,7 @@ def update(config: RunConfig, *texts: str) -> list[float]:
     states = (np.zeros((4, 1), np.float32),) * 2 if exact else None
     initial = (INITIAL, INITIAL) if kl.compares else None
     scores = AnchorScores(logprobs=(ANCHORED, ANCHORED), hidden=states, initial_logprobs=initial)
-    scored = score_group(group(*said), config.rewards, scores, kl)
+    [scored] = score_groups([(group(*said), scores)], config.rewards, kl)
     rank, policy = LearnerRank("cpu"), FixedPolicy()
     rank._anchor_head = torch.zeros(1, 1) if exact else None
     rank._task = Assignment(

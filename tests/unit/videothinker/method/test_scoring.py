@@ -9,8 +9,8 @@ import pytest
 from builders import completion
 
 from videothinker.config.settings import KLConfig
-from videothinker.method.scoring import answer_start, divergence_mask, score_group
-from videothinker.types import AnchorScores, RolloutGroup
+from videothinker.method.scoring import answer_start, divergence_mask, score_groups
+from videothinker.types import AnchorScores, RolloutGroup, ScoredGroup
 
 pytest.importorskip("torch")  # here, because importing it takes longer than a test may
 
@@ -19,12 +19,21 @@ def group(*texts: str) -> RolloutGroup:
     return builders.group(*map(completion, texts))
 
 
+def score_group(
+    group: RolloutGroup,
+    rewards: list[str],
+    anchor: AnchorScores | None = None,
+    kl: KLConfig | None = None,
+) -> ScoredGroup:
+    return score_groups([(group, anchor)], rewards, kl)[0]
+
+
 RIGHT = "<think>x</think><answer>A</answer>"
 WRONG = "<think>x</think><answer>B</answer>"
 
 
 def test_one_winner_among_eight_gets_the_hand_computed_advantage() -> None:
-    scored = score_group(group(RIGHT, *[WRONG] * 7), ["soft_accuracy", "format"], None)
+    scored = score_group(group(RIGHT, *[WRONG] * 7), ["soft_accuracy", "format"])
     assert scored.rewards["soft_accuracy"].tolist() == [1.0] + [0.0] * 7
     assert scored.rewards["format"].tolist() == [1.0] * 8
     assert scored.advantages.dtype == np.float32
@@ -33,7 +42,7 @@ def test_one_winner_among_eight_gets_the_hand_computed_advantage() -> None:
 
 
 def test_equal_rewards_give_no_advantage() -> None:
-    scored = score_group(group(WRONG, WRONG), ["soft_accuracy"], None)
+    scored = score_group(group(WRONG, WRONG), ["soft_accuracy"])
     assert scored.advantages.tolist() == [0.0, 0.0]
 
 

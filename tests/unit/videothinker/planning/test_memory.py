@@ -6,12 +6,8 @@ import pytest
 
 from videothinker.config.loading import load_config
 from videothinker.config.settings import RunConfig
-from videothinker.model.policy import LOGITS_AT_ONCE as REAL_LOGITS_AT_ONCE
-from videothinker.model.policy import TOKENS_AT_ONCE as REAL_TOKENS_AT_ONCE
-from videothinker.model.shape import KNOWN, ModelShape
+from videothinker.model.shape import KNOWN, TOKENS_AT_ONCE, ModelShape
 from videothinker.planning.memory import (
-    LOGITS_AT_ONCE,
-    TOKENS_AT_ONCE,
     activations,
     anchor_parts,
     answered_together,
@@ -163,10 +159,6 @@ def test_a_machine_without_ranks_holds_the_object_stores_copy_only() -> None:
 def test_a_cpu_has_no_context_and_no_graphs() -> None:
     on_cpu = engine_parts(config(name="quickstart"), SHAPE)
     assert on_cpu["context"] == 0
-
-
-def test_as_many_logits_and_tokens_exist_at_once_as_the_policy_makes() -> None:
-    assert (LOGITS_AT_ONCE, TOKENS_AT_ONCE) == (REAL_LOGITS_AT_ONCE, REAL_TOKENS_AT_ONCE)
 
 
 def test_small_groups_fill_a_row_with_their_videos_and_the_papers_has_one_to_itself() -> None:
