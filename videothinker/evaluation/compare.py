@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,19 +111,15 @@ class Result(Scores, frozen=True):
         return self.official if scoring == "official" else self
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelRow:
-    """One model, asked in one way."""
-
-    model: str
-    results: Mapping[str, Result]
+Rows = Mapping[str, Mapping[str, Result]]
+"""A model asked in one way, by what it is called; its results by benchmark."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
     """Measured rows, in the order given, and what to know when reading them."""
 
-    rows: tuple[ModelRow, ...]
+    rows: Rows
     notes: tuple[str, ...]
     scoring: Scoring
 
@@ -131,8 +127,8 @@ class Comparison:
         """The table for a terminal."""
         head = [f"accuracy, percent ({self.scoring} scoring)", *TITLES.values()]
         measured = [
-            [row.model, *(_cell(row.results.get(name), self.scoring) for name in TITLES)]
-            for row in self.rows
+            [model, *(_cell(results.get(name), self.scoring) for name in TITLES)]
+            for model, results in self.rows.items()
         ]
         baselines = [
             [spoken, *(self._baseline(name, key) for name in TITLES)] for key, spoken in BASELINES
@@ -153,12 +149,12 @@ class Comparison:
         """The same in types JSON has, with shares between 0 and 1."""
         measured = [
             {
-                "model": row.model,
+                "model": model,
                 "source": "measured",
-                "wording": ", ".join(sorted({one.wording for one in row.results.values()})),
-                "scores": {name: self._entry(one) for name, one in row.results.items()},
+                "wording": ", ".join(sorted({one.wording for one in results.values()})),
+                "scores": {name: self._entry(one) for name, one in results.items()},
             }
-            for row in self.rows
+            for model, results in self.rows.items()
         ]
         published = [
             {
@@ -172,11 +168,7 @@ class Comparison:
             }
             for model, figures in PUBLISHED.items()
         ]
-        return {
-            "scoring": self.scoring,
-            "rows": [*measured, *published],
-            "notes": list(self.notes),
-        }
+        return {"scoring": self.scoring, "rows": [*measured, *published], "notes": list(self.notes)}
 
     def _entry(self, result: Result) -> dict[str, Any]:
         entry = result.scores(self.scoring).model_dump(include=set(Score.model_fields))
@@ -187,21 +179,20 @@ class Comparison:
 
     def _baseline(self, benchmark: str, key: str) -> str:
         """Of the questions, so empty where the rows were asked different ones."""
-        held = [row.results[benchmark] for row in self.rows if benchmark in row.results]
+        held = _column(self.rows, benchmark).values()
         found = {getattr(result.scores(self.scoring), key) for result in held}
         value = found.pop() if len(found) == 1 else None
         return "    -" if value is None else f"{100 * value:5.1f}"
 
     def _kinds(self) -> list[list[str]]:
         lines = []
-        for row in self.rows:
-            diagnosis = row.results["clevrer"].diagnosis if "clevrer" in row.results else None
-            gap = diagnosis.gap() if diagnosis else None
-            if diagnosis and gap:
+        for model, result in _column(self.rows, "clevrer").items():
+            diagnosis = result.diagnosis
+            if diagnosis and (gap := diagnosis.gap()):
                 ends = (diagnosis.observational, diagnosis.inferential)
                 shown = [_plus_minus(one.mean, one.low, one.high) for one in ends]
                 points = "{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * value for value in gap))
-                lines.append([row.model, *shown, points])
+                lines.append([model, *shown, points])
         return lines
 
 
@@ -267,39 +258,42 @@ def _clashing(labels: Mapping[str, str]) -> list[str]:
     return [digest for digest, name in labels.items() if counts[name] > 1]
 
 
-def _rows(results: Sequence[Result]) -> tuple[ModelRow, ...]:
+def _rows(results: Sequence[Result]) -> Rows:
     """One row for a model, direct answers apart; one for each wording where they overlap.
 
     Benchmarks differ in their usual wording, so a row may hold several.
     """
     models: dict[str, str] = {}
-    groups: dict[tuple[str, bool], list[Result]] = {}
+    groups: dict[tuple[str, bool], list[Result]] = defaultdict(list)
     for result in results:
         models.setdefault(result.digest, result.model)
-        groups.setdefault((result.digest, result.wording == DIRECT), []).append(result)
+        groups[result.digest, result.wording == DIRECT].append(result)
     names = _labels(models)
-    rows = []
+    rows = {}
     for (digest, direct), group in groups.items():
         overlap = len({result.benchmark for result in group}) < len(group)
         for wording in dict.fromkeys(result.wording if overlap else "" for result in group):
             suffix = " [direct answer]" if direct else f" [{wording} wording]" if overlap else ""
-            held: dict[str, Result] = {
-                one.benchmark: one for one in group if wording in ("", one.wording)
-            }
-            rows.append(ModelRow(model=names[digest] + suffix, results=held))
-    return tuple(rows)
+            held = {one.benchmark: one for one in group if wording in ("", one.wording)}
+            rows[names[digest] + suffix] = held
+    return rows
 
 
-def _notes(rows: Sequence[ModelRow], scoring: Scoring) -> list[str]:
+def _column(rows: Rows, benchmark: str) -> dict[str, Result]:
+    """Of the rows that have one, by model."""
+    return {model: held[benchmark] for model, held in rows.items() if benchmark in held}
+
+
+def _notes(rows: Rows, scoring: Scoring) -> list[str]:
     """What differs between the cells of one column, then what the marks mean."""
     notes: list[str] = []
-    wordings: dict[str, list[str]] = {}
+    wordings: dict[str, list[str]] = defaultdict(list)
     unanswered: list[str] = []
     for benchmark, title in TITLES.items():
-        held = {row.model: row.results[benchmark] for row in rows if benchmark in row.results}
+        held = _column(rows, benchmark)
         notes += _differences(title, held)
         for wording in dict.fromkeys(one.wording for one in held.values()):
-            wordings.setdefault(wording, []).append(title)
+            wordings[wording].append(title)
         unanswered += [
             f"{title} {one.unanswered} of {one.official.n} ({name})"
             for name, one in held.items()
@@ -320,20 +314,16 @@ def _differences(title: str, held: Mapping[str, Result]) -> list[str]:
     """What keeps cells of one column from being compared. Direct answers differ on purpose."""
     budgets = [set(map(str, one.video.items())) for one in held.values()]
     shared = set.intersection(*budgets) if budgets else set()
-    aspects: dict[str, dict[str, list[str]]] = {
-        "wordings differ": {},
-        "frame budgets differ": {},
-        "questions differ": {},
-    }
-    wordings, frames, questions = aspects.values()
+    wordings, frames, questions = (defaultdict[str, list[str]](list) for _ in range(3))
     for name, one in held.items():
         if one.wording != DIRECT:
-            wordings.setdefault(one.wording, []).append(name)
+            wordings[one.wording].append(name)
         own = [f"{item[0]} {item[1]}" for item in one.video.items() if str(item) not in shared]
-        frames.setdefault(", ".join(own) or "the rest", []).append(name)
-        questions.setdefault(one.questions[:8] or one.data, []).append(name)
+        frames[", ".join(own) or "the rest"].append(name)
+        questions[one.questions[:8] or one.data].append(name)
+    aspects = {"wordings": wordings, "frame budgets": frames, "questions": questions}
     return [
-        f"{title}: not comparable, {what}: {_listed(values)}."
+        f"{title}: not comparable, {what} differ: {_listed(values)}."
         for what, values in aspects.items()
         if len(values) > 1
     ]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from pathlib import Path
 
-from videothinker.data.questions import read_questions
+from videothinker.data.questions import read_questions, refuse_duplicates
 from videothinker.errors import InputError
 from videothinker.evaluation.benchmarks.choices import LETTERED
 from videothinker.method.rewards import ANSWER
@@ -29,9 +28,7 @@ def prepared(path: Path) -> list[Question]:
     without = path / "no_answer.parquet"
     if path.is_dir() and without.is_file():
         questions += read_questions(without)
-    repeated = [name for name, n in Counter(question.id for question in questions).items() if n > 1]
-    if repeated:
-        raise InputError(f"{path}: id: {repeated[0]!r} occurs more than once. Prepare it again.")
+    refuse_duplicates(path, (question.id for question in questions))
     return questions
 
 

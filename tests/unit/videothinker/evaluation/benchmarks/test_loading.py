@@ -158,5 +158,5 @@ def test_a_folder_of_clevrer_holds_questions_without_a_correct_option_as_well(
 def test_an_id_in_both_files_of_clevrer_is_refused(tmp_path: Path) -> None:
     write_questions(tmp_path / "questions.parquet", [prepared("q1", "A")])
     write_questions(tmp_path / "no_answer.parquet", [prepared("q1", "")])
-    with pytest.raises(InputError, match="'q1' occurs more than once"):
+    with pytest.raises(InputError, match="more than once, the first is q1"):
         load("clevrer", tmp_path)
