@@ -31,60 +31,64 @@ KL_DETAILS = {
 
 def cross_checks(config: RunConfig) -> Iterator[str]:
     """Every pair of settings that cannot hold together, as a sentence for the user."""
-    yield from _check_stages(config)
-    yield from _check_ranks(config)
+    names = [stage.name for stage in config.stages]
+    for number, stage in enumerate(config.stages):
+        where, earlier = f"stages.{number}", names[:number]
+        yield from _check_name(where, stage, earlier)
+        yield from _check_kl(f"{where}.kl", stage, earlier, names[number:])
+        yield from _check_guard(where, stage)
+        yield from _check_stage(where, stage, config)
     yield from _check_learner(config)
     yield from _check_rollout(config)
-    yield from _check_video(config)
-    yield from _check_validation(config)
+    yield from _check_data(config)
     yield from _check_out(config)
 
 
-def _check_stages(config: RunConfig) -> Iterator[str]:
-    earlier: list[str] = []
-    for number, stage in enumerate(config.stages):
-        if stage.name == "base":
-            yield (
-                f"stages.{number}.name = 'base': that is the model every stage starts from. Give"
-                " the stage another name"
-            )
-        if stage.name in earlier:
-            yield (
-                f"stages.{number}.name = {stage.name!r}: an earlier stage has this name, and"
-                " results are kept by name. Give each stage its own"
-            )
-        later = [other.name for other in config.stages[number:]]
-        yield from _check_kl(f"stages.{number}.kl", stage, earlier, later)
-        yield from _check_guard(f"stages.{number}", stage)
-        if stage.replay >= config.sampling.group_size:
-            yield (
-                f"stages.{number}.replay = {stage.replay}: the policy samples nothing of a group of"
-                f" sampling.group_size = {config.sampling.group_size}. Replay fewer"
-            )
-        if stage.kl.direction == "discount" and not {*RIGHTNESS} & {*config.rewards}:
-            yield (
-                f"stages.{number}.kl.direction = 'discount': none of the rewards"
-                f" {', '.join(config.rewards)} is for the answer, so nothing would be discounted."
-                f" Add {' or '.join(RIGHTNESS)} to rewards"
-            )
-        earlier.append(stage.name)
-    if not config.rewards:
-        yield ("rewards = []: there is nothing to learn from. Name at least one")
-    if len(set(config.rewards)) < len(config.rewards):
-        yield ("rewards: the same reward is named twice. Name each once")
+def _check_name(where: str, stage: StageConfig, earlier: list[str]) -> Iterator[str]:
+    if stage.name == "base":
+        yield (
+            f"{where}.name = 'base': that is the model every stage starts from. Give the stage"
+            " another name"
+        )
+    if stage.name in earlier:
+        yield (
+            f"{where}.name = {stage.name!r}: an earlier stage has this name, and results are kept"
+            " by name. Give each stage its own"
+        )
 
 
-def _idle(kl: KLConfig) -> tuple[str, ...]:
-    """Keys that somebody wrote down and that do nothing with this direction."""
-    used = ("direction", *KL_DETAILS[kl.direction])
-    return tuple(key for key in type(kl).model_fields if key in kl.model_fields_set - {*used})
+def _check_stage(where: str, stage: StageConfig, config: RunConfig) -> Iterator[str]:
+    """What a stage and the rest of the configuration say of each other."""
+    if stage.replay >= config.sampling.group_size:
+        yield (
+            f"{where}.replay = {stage.replay}: the policy samples nothing of a group of"
+            f" sampling.group_size = {config.sampling.group_size}. Replay fewer"
+        )
+    if stage.kl.direction == "discount" and not {*RIGHTNESS} & {*config.rewards}:
+        yield (
+            f"{where}.kl.direction = 'discount': none of the rewards {', '.join(config.rewards)} is"
+            " for the answer, so nothing would be discounted. Add"
+            f" {' or '.join(RIGHTNESS)} to rewards"
+        )
+    if stage.prompts_per_step % config.learner.ranks:
+        yield (
+            f"{where}.prompts_per_step = {stage.prompts_per_step} cannot be shared evenly by"
+            f" learner.ranks = {config.learner.ranks}. Use a multiple of {config.learner.ranks}, or"
+            " other ranks"
+        )
+    if config.learner.warmup_steps >= stage.steps:
+        yield (
+            f"learner.warmup_steps = {config.learner.warmup_steps}: {where}.steps = {stage.steps}"
+            " end before the schedule begins. Lower the first"
+        )
 
 
 def _check_kl(
     where: str, stage: StageConfig, earlier: list[str], later: list[str]
 ) -> Iterator[str]:
     kl = stage.kl
-    if idle := _idle(kl):
+    used = {"direction", *KL_DETAILS[kl.direction]}
+    if idle := [key for key in type(kl).model_fields if key in kl.model_fields_set - used]:
         # A coefficient somebody wrote down and that does nothing is not the run that was meant.
         values = " and ".join(f"{key} = {getattr(kl, key)!r}" for key in idle)
         yield (
@@ -154,17 +158,6 @@ def _check_guard(where: str, stage: StageConfig) -> Iterator[str]:
             )
 
 
-def _check_ranks(config: RunConfig) -> Iterator[str]:
-    ranks = config.learner.ranks
-    for number, stage in enumerate(config.stages):
-        prompts = stage.prompts_per_step
-        if prompts % ranks:
-            yield (
-                f"stages.{number}.prompts_per_step = {prompts} cannot be shared evenly by"
-                f" learner.ranks = {ranks}. Use a multiple of {ranks}, or other ranks"
-            )
-
-
 def _check_learner(config: RunConfig) -> Iterator[str]:
     learner = config.learner
     if learner.offload and learner.zero_stage == 0:
@@ -176,12 +169,10 @@ def _check_learner(config: RunConfig) -> Iterator[str]:
         yield (
             "learner.freeze names every part of the model: nothing is left to train. Leave one out"
         )
-    for number, stage in enumerate(config.stages):
-        if learner.warmup_steps >= stage.steps:
-            yield (
-                f"learner.warmup_steps = {learner.warmup_steps}: stages.{number}.steps ="
-                f" {stage.steps} end before the schedule begins. Lower the first"
-            )
+    if not config.rewards:
+        yield "rewards = []: there is nothing to learn from. Name at least one"
+    if len(set(config.rewards)) < len(config.rewards):
+        yield "rewards: the same reward is named twice. Name each once"
 
 
 def _check_rollout(config: RunConfig) -> Iterator[str]:
@@ -209,7 +200,7 @@ def units_begun(config: RunConfig, stage: StageConfig) -> int:
     return units * (1 + rollout.max_staleness)
 
 
-def _check_video(config: RunConfig) -> Iterator[str]:
+def _check_data(config: RunConfig) -> Iterator[str]:
     video = config.video
     for low, high in (("min_frames", "max_frames"), ("min_pixels", "max_pixels")):
         smallest, largest = getattr(video, low), getattr(video, high)
@@ -223,9 +214,6 @@ def _check_video(config: RunConfig) -> Iterator[str]:
             f" {tokens} tokens, its question and sampling.max_tokens ="
             f" {config.sampling.max_tokens}. Raise the first or lower one of the others"
         )
-
-
-def _check_validation(config: RunConfig) -> Iterator[str]:
     if config.data.validation_likeliest and config.data.validation is None:
         yield (
             "data.validation_likeliest = True has no effect without data.validation: nothing is"
