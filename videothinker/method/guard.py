@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import fmean, median, stdev
 from typing import Any, Literal
 
-from videothinker.config.settings import GuardConfig, KLConfig, StageConfig
+from videothinker.config.settings import KLConfig, StageConfig
 
 Line = Mapping[str, Any]
 
@@ -69,19 +69,68 @@ class Level:
     step: int
 
 
-class Guard:
-    """Says after each step of a stage whether the policy is collapsing."""
+class HeldCoefficient:
+    """Raises and lowers a coefficient, by a bounded factor a step, to hold a divergence."""
 
-    def __init__(self, config: GuardConfig) -> None:
-        self._config = config
+    def __init__(self, kl: KLConfig) -> None:
+        assert kl.target is not None
+        self._target = kl.target
+        self._sign = 1.0 if kl.direction == "repel" else -1.0
+        self._configured = kl.coefficient
+        self.value = kl.coefficient
+
+    def watch(self, kl: float | None) -> None:
+        """Take in the divergence that a step measured; without one nothing changes."""
+        if kl is None:
+            return
+        missing = min(1.0, 1 - kl / self._target)
+        change = max(-BACK_LIMIT, missing * (OUTWARDS if missing > 0 else BACK))
+        value = self.value * math.exp(self._sign * change)
+        self.value = min(max(value, self._configured / RANGE), self._configured * RANGE)
+
+
+class StageGuard:
+    """Says after each step of a stage whether the policy is collapsing, and what the next step
+    multiplies the divergence with."""
+
+    def __init__(self, stage: StageConfig) -> None:
+        self._config, self._kl = stage.guard, stage.kl
+        self._held = None if stage.kl.target is None else HeldCoefficient(stage.kl)
         self._start: list[Line] = []
         self._recent: list[Line] = []
         self._best: dict[str, Level] = {}
-        self._grace = config.window
+        self._grace = stage.guard.window
         self.lowered = 0
+        """How often the coefficient has been halved."""
+        self.good = True
+        """Whether reward stands near its best, so that the state is worth keeping."""
+
+    @classmethod
+    def replay(cls, stage: StageConfig, lines: Iterable[Line]) -> StageGuard:
+        """The steering of a run that left these lines behind, those of other stages included."""
+        steering = cls(stage)
+        for line in lines:
+            if line["stage"] == stage.name:
+                steering.watch(line)
+        return steering
+
+    @property
+    def coefficient(self) -> float:
+        """What the next step multiplies the divergence with; 0 without one."""
+        if self._kl.direction == "none":
+            return 0.0
+        whole = self._held.value if self._held else self._kl.coefficient
+        return float(whole * 0.5**self.lowered)
 
     def watch(self, line: Line) -> Verdict:
         """Take in one step's line."""
+        if self._held is not None:
+            self._held.watch(line.get("kl"))
+        verdict = self._judge(line)
+        self.good = verdict.good
+        return verdict
+
+    def _judge(self, line: Line) -> Verdict:
         if self._config.action == "off":
             return Verdict()
         window = self._config.window
@@ -134,67 +183,6 @@ class Guard:
             if counts and start is not None and now is not None and symptom.present(start, now):
                 found.append(f"{symptom.words} {now:.3g} ({start:.3g} at the start)")
         return found
-
-
-class HeldCoefficient:
-    """Raises and lowers a coefficient, by a bounded factor a step, to hold a divergence."""
-
-    def __init__(self, kl: KLConfig) -> None:
-        assert kl.target is not None
-        self._target = kl.target
-        self._sign = 1.0 if kl.direction == "repel" else -1.0
-        self._configured = kl.coefficient
-        self.value = kl.coefficient
-
-    def watch(self, kl: float | None) -> None:
-        """Take in the divergence that a step measured; without one nothing changes."""
-        if kl is None:
-            return
-        missing = min(1.0, 1 - kl / self._target)
-        change = max(-BACK_LIMIT, missing * (OUTWARDS if missing > 0 else BACK))
-        value = self.value * math.exp(self._sign * change)
-        self.value = min(max(value, self._configured / RANGE), self._configured * RANGE)
-
-
-class StageGuard:
-    """A stage's guard and the coefficient of its next step."""
-
-    def __init__(self, stage: StageConfig) -> None:
-        self._kl = stage.kl
-        self._guard = Guard(stage.guard)
-        self._held = None if stage.kl.target is None else HeldCoefficient(stage.kl)
-        self.good = True
-        """Whether reward stands near its best, so that the state is worth keeping."""
-
-    @classmethod
-    def replay(cls, stage: StageConfig, lines: Iterable[Line]) -> StageGuard:
-        """The steering of a run that left these lines behind, those of other stages included."""
-        steering = cls(stage)
-        for line in lines:
-            if line["stage"] == stage.name:
-                steering.watch(line)
-        return steering
-
-    @property
-    def coefficient(self) -> float:
-        """What the next step multiplies the divergence with; 0 without one."""
-        if self._kl.direction == "none":
-            return 0.0
-        whole = self._held.value if self._held else self._kl.coefficient
-        return float(whole * 0.5**self._guard.lowered)
-
-    @property
-    def lowered(self) -> int:
-        """How often the guard has halved the coefficient."""
-        return self._guard.lowered
-
-    def watch(self, line: Line) -> Verdict:
-        """Take in one step's line."""
-        if self._held is not None:
-            self._held.watch(line.get("kl"))
-        verdict = self._guard.watch(line)
-        self.good = verdict.good
-        return verdict
 
 
 def stop_message(where: str, stage: StageConfig, step: int, cause: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from videothinker.config.loading import load_config, to_yaml
 from videothinker.config.settings import GuardConfig, KLConfig, StageConfig
 from videothinker.errors import ConfigError
-from videothinker.method.guard import Guard, HeldCoefficient, StageGuard, Verdict, stop_message
+from videothinker.method.guard import HeldCoefficient, StageGuard, Verdict, stop_message
 
 WINDOW = 4
 HEALTHY = {
@@ -33,6 +33,15 @@ POORER = {"reward": 1.1}
 WAVES = (0.05, -0.03, 0.0, 0.02, -0.04)
 
 
+def stage(kl: dict[str, Any] | None = None, **guard: Any) -> StageConfig:
+    return StageConfig(
+        name="cdpo",
+        questions=Path("q"),
+        kl=KLConfig.model_validate({"direction": "repel", **(kl or {})}),
+        guard=GuardConfig.model_validate({"window": WINDOW, **guard}),
+    )
+
+
 def lines(*parts: tuple[int, dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """So many steps of each part, on top of healthy ones; rewards go up and down a little."""
     changes = [change for steps, change in parts for _ in range(steps)]
@@ -42,7 +51,7 @@ def lines(*parts: tuple[int, dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def verdicts(*parts: tuple[int, dict[str, Any]], **settings: Any) -> list[Verdict]:
-    guard = Guard(GuardConfig.model_validate({"window": WINDOW, **settings}))
+    guard = StageGuard(stage(**settings))
     return [guard.watch(line) for line in lines(*parts)]
 
 
@@ -61,7 +70,7 @@ def test_a_run_that_becomes_certain_while_it_earns_is_healthy() -> None:
 
 
 def test_reward_that_falls_by_less_than_its_noise_is_no_loss() -> None:
-    guard = Guard(GuardConfig(window=WINDOW))
+    guard = StageGuard(stage())
     rewards = [1.6, 0.2, 1.9, 0.5] * 5 + [0.4, 0.3, 0.6, 0.2]
     seen = [guard.watch({**HEALTHY, "reward": r, "step": n}) for n, r in enumerate(rewards)]
     assert all(verdict.action == "healthy" and verdict.good for verdict in seen)
@@ -145,7 +154,7 @@ def test_a_run_that_never_earned_anything_is_judged_by_its_symptoms() -> None:
 
 
 def test_figures_that_are_absent_are_not_judged() -> None:
-    guard = Guard(GuardConfig(window=WINDOW))
+    guard = StageGuard(stage())
     for step in range(20):
         line = {"step": step, "stage": "grpo", "reward": 1.0 + step % 2 / 10, "entropy": None}
         assert guard.watch(line).action == "healthy"
@@ -168,15 +177,6 @@ def test_a_state_is_worth_keeping_until_reward_is_lost_and_again_when_it_is_back
     assert good[:10] == [True] * 10
     assert not good[15]
     assert good[-1]
-
-
-def stage(kl: dict[str, Any] | None = None, **guard: Any) -> StageConfig:
-    return StageConfig(
-        name="cdpo",
-        questions=Path("q"),
-        kl=KLConfig.model_validate({"direction": "repel", **(kl or {})}),
-        guard=GuardConfig.model_validate({"window": WINDOW, **guard}),
-    )
 
 
 def test_the_coefficient_is_the_configured_one_unless_something_moves_it() -> None:
