@@ -205,7 +205,7 @@ def seated(
     ]
     devices = tuple(
         Load(
-            name=device_name(machines, owners, index),
+            name=f"machine {owner} " * (len(machines) > 1) + f"GPU {index - owners.index(owner)}",
             parts=held[index],
             limit_gb=machines[owner].gpu_gb,
         )
@@ -233,13 +233,6 @@ def seated(
         overlapped=config.rollout.max_staleness > 0,
         chip=work.chip.name,
     )
-
-
-def device_name(machines: Sequence[Machine], owners: Sequence[int], index: int) -> str:
-    """As its machine counts its devices."""
-    owner = owners[index]
-    name = f"GPU {index - owners.index(owner)}"
-    return name if len(machines) == 1 else f"machine {owner} {name}"
 
 
 def on_host(

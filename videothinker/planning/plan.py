@@ -135,8 +135,7 @@ def bar(load: Load) -> str:
 def time_lines(layout: Layout, config: RunConfig) -> list[str]:
     """A step by phase, and the run."""
     times = layout.seconds
-    phases = {"generate": times.generate, "score": times.score, "learn": times.learn}
-    phases["sync"] = times.sync
+    phases = {name: getattr(times, name) for name in ("generate", "score", "learn", "sync")}
     chosen = "overlapped" if layout.overlapped else "one after the other"
     return [
         f"a step, predicted with the speed of {layout.chip} (docs/placement.md):",
