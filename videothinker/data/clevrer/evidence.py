@@ -35,11 +35,8 @@ EVIDENCE_SCHEMA = pa.schema(
 )
 
 
-def write_evidence(
-    path: Path | str, entries: Sequence[tuple[str, Mapping[str, str], Evidence]]
-) -> None:
+def write_evidence(path: Path, entries: Sequence[tuple[str, Mapping[str, str], Evidence]]) -> None:
     """Writes what the labels rest on: (question's id, its label under every rule, evidence)."""
-    path = Path(path)
     refuse_duplicates(path, (identity for identity, _, _ in entries))
     rows = [
         {
