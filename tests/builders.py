@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from videothinker.config.loading import load_config
 from videothinker.config.settings import RunConfig
 from videothinker.types import Completion, Question, RolloutGroup
+
+CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 def question(name: str = "q", **other: Any) -> Question:
@@ -53,3 +56,8 @@ def run_config(folder: Path, *stages: Any, **sections: Any) -> RunConfig:
     places = {"out": folder / "run", "model": {"path": folder / "model"}}
     usual = {"name": "test", "data": {"videos": folder}, "cluster": {"device": "cpu"}}
     return RunConfig.model_validate({**places, **usual, **sections, "stages": stages})
+
+
+def shipped_config(*overrides: str, name: str = "cdpo_2xa6000") -> RunConfig:
+    """One of those that come with us."""
+    return load_config(CONFIGS / f"{name}.yaml", overrides)

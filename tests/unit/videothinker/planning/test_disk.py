@@ -1,18 +1,11 @@
 from pathlib import Path
 
 import pytest
+from builders import shipped_config as paper
 
 from videothinker.cli.preflight import check_paths
-from videothinker.config.loading import load_config
-from videothinker.config.settings import RunConfig
 from videothinker.model.shape import shape_of
 from videothinker.planning import disk
-
-CONFIGS = Path(__file__).parents[4] / "configs"
-
-
-def paper(*changes: str) -> RunConfig:
-    return load_config(CONFIGS / "cdpo_2xa6000.yaml", list(changes))
 
 
 def need(*changes: str) -> dict[str, float]:

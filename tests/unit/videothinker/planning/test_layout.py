@@ -1,20 +1,14 @@
 import json
-from pathlib import Path
 
 import pytest
+from builders import shipped_config as config
 
-from videothinker.config.loading import load_config
 from videothinker.config.settings import RunConfig
 from videothinker.model.shape import KNOWN
 from videothinker.planning.layout import MARGIN, Layout, Machine, layouts, seatings
 
-CONFIGS = Path(__file__).parents[4] / "configs"
 SHAPE = KNOWN["Qwen2.5-VL-3B-Instruct"]
 A6000 = Machine(gpus=2, gpu_gb=48, host_gb=128)
-
-
-def config(*overrides: str, name: str = "cdpo_2xa6000") -> RunConfig:
-    return load_config(CONFIGS / f"{name}.yaml", overrides)
 
 
 def kinds(config: RunConfig, *machines: Machine) -> list[str]:

@@ -1,10 +1,8 @@
 """Constants computed by hand from the 3B model's 3,754,622,976 parameters and its config.json."""
 
-from pathlib import Path
-
 import pytest
+from builders import shipped_config as config
 
-from videothinker.config.loading import load_config
 from videothinker.config.settings import RunConfig
 from videothinker.model.shape import KNOWN, TOKENS_AT_ONCE, ModelShape
 from videothinker.planning.memory import (
@@ -20,17 +18,12 @@ from videothinker.planning.memory import (
     store_gb,
 )
 
-CONFIGS = Path(__file__).parents[4] / "configs"
 SHAPE: ModelShape = KNOWN["Qwen2.5-VL-3B-Instruct"]
 
 
 PROMPT_GB = 4096 * 1176 * 4 / 1e9
 ANSWERED = 2 * 12
 """Prompts of an evaluation that fit into half a GB, for one engine and as many again."""
-
-
-def config(*overrides: str, name: str = "cdpo_2xa6000") -> RunConfig:
-    return load_config(CONFIGS / f"{name}.yaml", overrides)
 
 
 def test_the_largest_prompt_is_the_whole_video_budget_and_a_question() -> None:

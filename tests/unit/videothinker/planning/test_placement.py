@@ -1,23 +1,16 @@
-from pathlib import Path
-
 import pytest
+from builders import shipped_config as config
 
 from videothinker.config.checks import cross_checks
-from videothinker.config.loading import load_config
 from videothinker.config.settings import RunConfig
 from videothinker.errors import PlacementError
 from videothinker.model.shape import KNOWN
 from videothinker.planning.layout import Machine, SeatedRole
 from videothinker.planning.placement import changed, fitting, grow, plan, remedies
 
-CONFIGS = Path(__file__).parents[4] / "configs"
 SHAPE = KNOWN["Qwen2.5-VL-3B-Instruct"]
 LARGE = KNOWN["Qwen2.5-VL-7B-Instruct"]
 TWO_A6000 = [Machine(gpus=2, gpu_gb=48, host_gb=128)]
-
-
-def config(*overrides: str, name: str = "cdpo_2xa6000") -> RunConfig:
-    return load_config(CONFIGS / f"{name}.yaml", overrides)
 
 
 def refused(config: RunConfig, machines: list[Machine]) -> str:

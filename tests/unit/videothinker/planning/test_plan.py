@@ -3,15 +3,15 @@ import re
 from pathlib import Path
 
 import pytest
+from builders import CONFIGS
+from builders import shipped_config as config
 
 from videothinker.cli.main import main
-from videothinker.config.loading import load_config
 from videothinker.planning import plan
 from videothinker.planning.layout import Load
 from videothinker.planning.plan import bar, machines_of
 from videothinker.planning.speed import CONSTANTS
 
-CONFIGS = Path(__file__).parents[4] / "configs"
 TWO_A6000 = ["--gpus", "2", "--gpu-memory", "48", "--host-memory", "128"]
 PLANS = {
     "cdpo_2xa6000": TWO_A6000,
@@ -93,8 +93,8 @@ def test_a_dry_run_says_what_the_run_takes_at_least(capsys: Capture) -> None:
 
 def test_what_fits_nowhere_or_is_unknown_takes_nothing_that_could_be_said() -> None:
     for asked in (["rollout.cache_gb=900"], ["model.path=elsewhere"]):
-        assert plan.least(load_config(CONFIGS / "paper.yaml", asked)) == ""
-    assert plan.least(load_config(CONFIGS / "quickstart.yaml")) == ""
+        assert plan.least(config(*asked, name="paper")) == ""
+    assert plan.least(config(name="quickstart")) == ""
 
 
 def test_a_containers_limit_counts_where_it_is_lower(
@@ -111,7 +111,7 @@ def test_a_containers_limit_counts_where_it_is_lower(
 
 
 def test_this_machines_memory_is_taken_where_none_is_given() -> None:
-    (machine,) = machines_of(load_config(CONFIGS / "quickstart.yaml"), 1, 0, 0.0, None)
+    (machine,) = machines_of(config(name="quickstart"), 1, 0, 0.0, None)
     assert machine.host_gb is not None
     assert machine.host_gb > 1
 

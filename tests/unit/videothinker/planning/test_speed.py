@@ -2,9 +2,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from builders import shipped_config as config
 
-from videothinker.config.loading import load_config
-from videothinker.config.settings import RunConfig
 from videothinker.model.shape import KNOWN
 from videothinker.planning.speed import (
     CONSTANTS,
@@ -20,7 +19,6 @@ from videothinker.planning.speed import (
     usual,
 )
 
-CONFIGS = Path(__file__).parents[4] / "configs"
 SHAPE = KNOWN["Qwen2.5-VL-3B-Instruct"]
 TWO_A6000 = Workforce(
     ranks=1,
@@ -32,10 +30,6 @@ TWO_A6000 = Workforce(
     machines_of_ranks=1,
     chip=chip_of(48),
 )
-
-
-def config(*overrides: str) -> RunConfig:
-    return load_config(CONFIGS / "cdpo_2xa6000.yaml", overrides)
 
 
 def test_a_clevrer_prompts_vision_and_prefill_are_about_11_teraflop() -> None:
@@ -104,7 +98,7 @@ def test_a_quickstart_step_on_two_cores_takes_about_a_second(mini_base: Path) ->
     completions are shorter than half of `sampling.max_tokens`, which no plan can know."""
     from videothinker.model.shape import shape_of
 
-    quickstart = load_config(CONFIGS / "quickstart.yaml")
+    quickstart = config(name="quickstart")
     times = predict(quickstart, shape_of(mini_base), replace(TWO_A6000, chip=CPU))
     assert times.on_policy == pytest.approx(0.82, rel=0.4)
     assert times.score == pytest.approx(0.14, rel=0.3)
@@ -115,12 +109,12 @@ def test_side_by_side_on_cores_each_is_slower_but_never_slower_than_in_turn(
 ) -> None:
     from videothinker.model.shape import shape_of
 
-    quickstart = load_config(CONFIGS / "quickstart.yaml")
+    quickstart = config(name="quickstart")
     times = predict(quickstart, shape_of(mini_base), replace(TWO_A6000, chip=CPU))
     slower_side = max(times.generate + times.score, times.learn / 0.7 + times.sync)
     assert times.overlapped == pytest.approx(1.13 * slower_side, rel=0.01)
     assert times.overlapped < times.on_policy
-    short = load_config(CONFIGS / "quickstart.yaml", ["sampling.max_tokens=4"])
+    short = config("sampling.max_tokens=4", name="quickstart")
     crowd = replace(TWO_A6000, chip=CPU, engines=8, anchors=8)
     one_side = predict(short, shape_of(mini_base), crowd)
     assert one_side.overlapped == one_side.on_policy, "a learner, and hardly any sampling"
