@@ -17,7 +17,7 @@ from videothinker.data.questions import read_questions, write_questions
 from videothinker.files import read_json, read_lines
 from videothinker.types import Question
 
-QUESTIONS, PROMPTS = 100, 10
+QUESTIONS, PROMPTS = 130, 10
 """Of the second stage, which asks each once, and of a step."""
 
 

@@ -203,9 +203,10 @@ def seated(
         }
         for index in range(len(owners) or 1)
     ]
+    where = "machine {0} GPU {1}" if len(machines) > 1 else "GPU {1}"
     devices = tuple(
         Load(
-            name=f"machine {owner} " * (len(machines) > 1) + f"GPU {index - owners.index(owner)}",
+            name=where.format(owner, index - owners.index(owner)),
             parts=held[index],
             limit_gb=machines[owner].gpu_gb,
         )
