@@ -22,7 +22,7 @@ from videothinker.mini.settings import Split
 from videothinker.mini.write import write_world
 from videothinker.progress import ProgressLine, duration
 from videothinker.report.outcomes import example
-from videothinker.report.page import results_table
+from videothinker.report.results import results_table
 from videothinker.run.directory import RunDirectory
 from videothinker.run.lock import driving, finished_summary, require_same
 

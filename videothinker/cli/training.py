@@ -47,7 +47,7 @@ def train(arguments: Namespace) -> Outcome:
 
 
 def _trained(summary: dict[str, Any], run: Path, *notes: str) -> Outcome:
-    from videothinker.report.page import results_table
+    from videothinker.report.results import results_table
 
     text = f"{results_table(summary['models'])}\n\n{run / 'report.html'}"
     return Outcome(text=text, result=summary, notes=notes)

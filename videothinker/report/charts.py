@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from statistics import fmean
 
 from markupsafe import Markup
@@ -142,24 +143,18 @@ def _bar(bar: Bar, x: float, width: float, floor: float, scale: float) -> Markup
         f"M{middle - cap:.1f} {low:.1f}h{2 * cap:.1f}M{middle - cap:.1f} {high:.1f}h{2 * cap:.1f}"
     )
     shown = percent(bar.mean) if width >= ROOM_FOR_PERCENT else f"{100 * bar.mean:.0f}"
+    size = {"x": x + 1.5, "y": y, "width": width - 3, "height": floor - y}
     return element(
         "g",
-        element("title", _told(bar)),
-        element(
-            "rect",
-            x=x + 1.5,
-            y=y,
-            width=width - 3,
-            height=floor - y,
-            rx=2,
-            style=f"fill:{colour(bar.colour)}",
-        ),
+        element("title", told(bar)),
+        element("rect", **size, rx=2, style=f"fill:{colour(bar.colour)}"),
         element("path", class_="whisker", d=whisker),
         text(middle, high - 6, shown, "middle", "value") if width >= 18 else "",
     )
 
 
-def _told(bar: Bar) -> str:
+def told(bar: Bar) -> str:
+    """An estimate as its tooltip says it."""
     return f"{bar.label}: {percent(bar.mean)} ({percent(bar.low)} to {percent(bar.high)})"
 
 
@@ -190,7 +185,7 @@ def dot_rows(dots: Sequence[Dot], width: int, summary: str) -> Markup:
 
 def _dot(dot: Dot, at: tuple[float, float, str], left: float, scale: float, y: float) -> Markup:
     x, low, high = (left + share * scale for share in (dot.mean, dot.low, dot.high))
-    title, tick = _told(dot), ""
+    title, tick = told(dot), ""
     if dot.chance is not None:
         title += f", chance {percent(dot.chance)}"
         guessed = f"M{left + dot.chance * scale:.1f} {y - 7:.1f}v14"
@@ -224,20 +219,20 @@ def line_chart(
     y_ticks = list(QUARTERS) if share else ticks(min(ys), max(ys))
     y_names = [percent(tick) for tick in y_ticks] if share else tick_labels(y_ticks)
     left, right, top, bottom = 14 + 6.2 * max(map(len, y_names)), 10, 22, 34
+    floor = height - bottom
     x_low, x_high = min(xs), max(max(xs), min(xs) + 1)
 
     def at(x: float, y: float) -> tuple[float, float]:
         across = (x - x_low) / (x_high - x_low)
         up = (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
-        return left + across * (width - left - right), height - bottom - up * (
-            height - bottom - top
-        )
+        return left + across * (width - left - right), floor - up * (floor - top)
 
     heights = [at(x_low, tick)[1] for tick in y_ticks]
     parts = [text(4, 12, y_label, "start")]
     parts += _shelves(zip(heights, y_names, strict=True), left, width - right)
-    for tick in _whole_ticks(x_low, x_high):
-        parts.append(text(at(tick, y_ticks[0])[0], height - bottom + 15, f"{tick:,.0f}", "middle"))
+    for tick in ticks(x_low, x_high):
+        if tick == int(tick) and x_low <= tick <= x_high:  # steps are whole numbers
+            parts.append(text(at(tick, y_ticks[0])[0], floor + 15, f"{tick:,.0f}", "middle"))
     parts.append(text(width - right, height - 4, x_label, "end"))
     parts += [part for one in drawn for part in _line(one, at)]
     return drawing(width, height, parts, f"{y_label} by {x_label}")
@@ -250,10 +245,10 @@ def _line(series: Series, at: Projection) -> list[Markup]:
     if len(points) == 1:
         x, y = at(*points[0])
         return [element("circle", title, cx=x, cy=y, r=3, style=f"fill:{own}")]
-    smooth = moving_mean(points, window=max(5, len(points) // 12))
-    lines = [("line raw", points), ("line", smooth)]
-    if len(points) < SMOOTH_FROM:
-        lines = [("line", points)]
+    lines = [("line", points)]
+    if len(points) >= SMOOTH_FROM:
+        smooth = moving_mean(points, window=max(5, len(points) // 12))
+        lines = [("line raw", points), ("line", smooth)]
     return [
         element(
             "polyline",
@@ -319,27 +314,23 @@ def _stack(
 
 def _borders(groups: Sequence[str], left: float, each: float, floor: float) -> list[Markup]:
     """Below each run of equal groups its name, as far as there is room; a line between two."""
-    parts, start = [], 0
-    for place in range(1, len(groups) + 1):
-        if place < len(groups) and groups[place] == groups[start]:
-            continue
-        x, wide = left + start * each, (place - start) * each
-        if start:
+    parts: list[Markup] = []
+    x = left
+    for group, alike in groupby(groups):
+        wide = len(list(alike)) * each
+        if parts:
             parts.append(element("path", class_="border", d=f"M{x:.1f} {floor + 6:.1f}V20"))
-        name = groups[start][: max(1, int(wide / 8))]
+        name = group[: max(1, int(wide / 8))]
         parts.append(text(x + wide / 2, floor + 18, name, "middle", "group"))
-        start = place
+        x += wide
     return parts
 
 
 def moving_mean(points: Sequence[tuple[float, float]], window: int) -> list[tuple[float, float]]:
     """The mean of each point's neighbourhood; at both ends, of the part of it that exists."""
-    half = window // 2
-    result = []
-    for place, (x, _) in enumerate(points):
-        near = [y for _, y in points[max(0, place - half) : place + half + 1]]
-        result.append((x, sum(near) / len(near)))
-    return result
+    half, ys = window // 2, [y for _, y in points]
+    means = (fmean(ys[max(0, place - half) : place + half + 1]) for place in range(len(ys)))
+    return [(x, mean) for (x, _), mean in zip(points, means, strict=True)]
 
 
 def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -347,8 +338,3 @@ def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     together = -(-len(points) // POINTS)
     few = (points[at : at + together] for at in range(0, len(points), together))
     return [(fmean(x for x, _ in some), fmean(y for _, y in some)) for some in few]
-
-
-def _whole_ticks(low: float, high: float) -> list[float]:
-    """Steps are whole numbers, and so are their ticks; only those inside the range are shown."""
-    return [tick for tick in ticks(low, high) if tick == int(tick) and low <= tick <= high]

@@ -8,7 +8,15 @@ from typing import Any
 
 from videothinker.errors import InputError
 from videothinker.evaluation import scores
-from videothinker.evaluation.compare import TITLES, Diagnosis, Result, Score, label, read_result
+from videothinker.evaluation.compare import (
+    TITLES,
+    Diagnosis,
+    Result,
+    Score,
+    Scores,
+    label,
+    read_result,
+)
 from videothinker.files import atomic_write, read_lines
 from videothinker.report.charts import Dot, dot_rows
 from videothinker.report.markup import colour, render
@@ -35,7 +43,7 @@ def write_evaluation_report(folder: Path) -> Path:
         scorings=[("reference", result), ("official", result.official)],
         verdict=verdict(result),
         gap=_gap(diagnosis) if diagnosis else "",
-        by_kind=_charts(_scores_of(diagnosis, result)) if diagnosis else None,
+        by_kind=_charts(_by_kind(diagnosis, result.official)) if diagnosis else None,
         by_category=_category_charts(result),
         rows=_rows(result),
         finer_rows=_paired(result.by_subcategory, result.official.by_subcategory),
@@ -56,37 +64,25 @@ def write_evaluation_report(folder: Path) -> Path:
 
 def verdict(score: Score) -> str:
     """What the interval says about guessing, in one sentence."""
-    guesses = [
-        (value, f"{name} ({_percent(value)})")
-        for value, name in (
-            (score.chance, "chance"),
-            (score.majority, "always giving the most common answer"),
-        )
-        if value is not None
-    ]
-    above = [name for value, name in guesses if score.low > value]
-    below = [name for value, name in guesses if score.high < value]
-    unclear = [name for _, name in guesses if name not in above + below]
-    parts = [f"above {' and '.join(above)}"] if above else []
-    parts += [f"below {' and '.join(below)}"] if below else []
-    parts += [f"not clearly different from {' and '.join(unclear)}"] if unclear else []
-    return f"That is {', '.join(parts)}." if parts else ""
+    guesses = {"chance": score.chance, "always giving the most common answer": score.majority}
+    found: dict[str, list[str]] = {"above": [], "below": [], "not clearly different from": []}
+    above, below, unclear = found.values()
+    for name, value in guesses.items():
+        if value is not None:
+            side = above if score.low > value else below if score.high < value else unclear
+            side.append(f"{name} ({_percent(value)})")
+    told = [f"{side} {' and '.join(names)}" for side, names in found.items() if names]
+    return f"That is {', '.join(told)}." if told else ""
 
 
-def _scores_of(diagnosis: Diagnosis, result: Result) -> dict[str, Score]:
-    """The diagnosis by kind, with what guessing reaches."""
-    by_kind = {}
+def _by_kind(diagnosis: Diagnosis, official: Scores) -> dict[str, Score]:
+    """The diagnosis, with what guessing reaches."""
+    found = {}
     for kind in scores.KINDS:
-        one, category = getattr(diagnosis, kind), result.official.by_category.get(kind)
-        by_kind[kind] = Score(
-            accuracy=one.mean,
-            low=one.low,
-            high=one.high,
-            n=one.n,
-            chance=category.chance if category else None,
-            majority=category.majority if category else None,
-        )
-    return by_kind
+        one, guessed = getattr(diagnosis, kind), official.by_category.get(kind)
+        guesses = {key: getattr(guessed, key, None) for key in ("chance", "majority")}
+        found[kind] = Score(accuracy=one.mean, low=one.low, high=one.high, n=one.n, **guesses)
+    return found
 
 
 def _gap(diagnosis: Diagnosis) -> str:
@@ -146,9 +142,7 @@ def _answers(
         question = questions.get(line["id"])
         right = _is_right(result, question, line["completion"]) if question else None
         if len(chosen[right]) < SHOWN_ANSWERS:
-            completion = str(line["completion"])
-            shown = {"id": line["id"], "completion": completion, "right": right}
-            chosen[right].append({**shown, "question": question})
+            chosen[right].append({**line, "question": question, "right": right})
     return [one for some in chosen.values() for one in some]
 
 

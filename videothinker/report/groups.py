@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from videothinker.errors import InputError
 from videothinker.report.stills import Pictures
 from videothinker.run.rollouts import read_groups, rollout_steps
-
-KeptGroup = Mapping[str, Any]
+from videothinker.status.snapshot import Fields
 
 GROUPS_PER_STAGE = 2
 STEPS_SEARCHED = 20
@@ -32,28 +30,28 @@ def groups_part(run: Path, stages: Sequence[str], pictures: Pictures) -> list[di
     ]
 
 
-def choose(rows: Sequence[KeptGroup]) -> list[KeptGroup]:
+def choose(rows: Sequence[Fields]) -> list[Fields]:
     """Up to two groups, latest first: one of each category, unequal rewards preferred.
 
     Equal rewards teach nothing, so such a group is shown only where there is no other.
     """
     ranked = sorted(rows, key=lambda row: len(set(row["rewards"])) < 2)
-    chosen: list[KeptGroup] = []
+    chosen: list[Fields] = []
     for row in ranked:
         if row["category"] not in [other["category"] for other in chosen]:
             chosen.append(row)
     return chosen[:GROUPS_PER_STAGE]
 
 
-def _latest(run: Path, stage: str) -> list[KeptGroup]:
-    rows: list[KeptGroup] = []
+def _latest(run: Path, stage: str) -> list[Fields]:
+    rows: list[Fields] = []
     for step in rollout_steps(run, stage)[: -STEPS_SEARCHED - 1 : -1]:
         with suppress(InputError):  # the picture of a run is not lost over one unreadable file
             rows += read_groups(run, stage, step)
     return rows
 
 
-def _completions(row: KeptGroup) -> list[dict[str, object]]:
+def _completions(row: Fields) -> list[dict[str, object]]:
     """One entry for each different text, best first; the same text says how often it came."""
     places: dict[tuple[str, float, float], list[int]] = {}
     for place, text in enumerate(row["completions"]):
@@ -73,12 +71,12 @@ def _completions(row: KeptGroup) -> list[dict[str, object]]:
     ]
 
 
-def _was_cut(row: KeptGroup, place: int) -> bool:
+def _was_cut(row: Fields, place: int) -> bool:
     reasons = row.get("finish_reasons") or []
     return place < len(reasons) and reasons[place] == "length"
 
 
-def _anchor_gap(row: KeptGroup, place: int) -> float | None:
+def _anchor_gap(row: Fields, place: int) -> float | None:
     """Mean log-probability under the policy minus that under the anchor."""
     anchor = row.get("anchor_logprobs")
     if not anchor or not anchor[place]:

@@ -77,24 +77,6 @@ class Pattern:
         return f"{self.count} of {self.of} ({percent(self.count / self.of)})"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shown:
-    """An example on a page."""
-
-    pattern: Pattern
-    title: str
-    """Of its kind."""
-    stills: Sequence[str]
-    replies: Sequence[tuple[str, bool, str, str | None]]
-    """Of each model: its name, whether it is right, its thinking, and its answer, None where the
-    question was left out."""
-
-    @property
-    def question(self) -> Question:
-        """The first that came out like this."""
-        return self.pattern.questions[0]
-
-
 def answers_part(run: Snapshot, pictures: Pictures) -> dict[str, object] | None:
     """How often which models were right, and a few clips with what each model said, for the page.
 
@@ -127,15 +109,22 @@ def _listed(
     return listed, [one for one in ranked if one not in listed]
 
 
-def _shown(sheet: AnswerSheet, pattern: Pattern, pictures: Pictures) -> Shown:
+def _shown(sheet: AnswerSheet, pattern: Pattern, pictures: Pictures) -> dict[str, object]:
+    """The first question that came out like this, and each model's thinking and answer, which is
+    None where the question was left out.
+    """
     question = pattern.questions[0]
     replies = []
     for model, said in sheet.said.items():
         completion = said.get(question.id)
         thinking, answer = ("", None) if completion is None else parts(completion)
         replies.append((model, sheet.right(model, question), thinking, answer))
-    stills = pictures(question.video, question.start, question.end)
-    return Shown(pattern=pattern, title=_kind(pattern.kind), stills=stills, replies=replies)
+    return {
+        "title": f"{_kind(pattern.kind)}; {pattern.share}",
+        "question": question,
+        "stills": pictures(question.video, question.start, question.end),
+        "replies": replies,
+    }
 
 
 def _kind(kind: str) -> str:

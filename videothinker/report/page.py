@@ -19,22 +19,12 @@ from videothinker.files import atomic_write
 from videothinker.report.groups import groups_part
 from videothinker.report.markup import render
 from videothinker.report.outcomes import answers_part
-from videothinker.report.results import (
-    claim,
-    evaluated,
-    lead,
-    results_part,
-    results_table,
-    spoken,
-    verdict,
-)
+from videothinker.report.results import claim, evaluated, lead, results_part, spoken, verdict
 from videothinker.report.stills import Pictures, Stills
 from videothinker.report.timeline import mishaps_part, timeline_part
 from videothinker.report.training import training_part
 from videothinker.status.life import Life, life
 from videothinker.status.snapshot import Fields, Snapshot, number, read_snapshot, records
-
-__all__ = ["results_table", "write_report"]
 
 
 def write_report(run: Path) -> Path:

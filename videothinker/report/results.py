@@ -5,27 +5,36 @@ chart and a table.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from videothinker.evaluation.intervals import difference
 from videothinker.report.charts import Bar, grouped_bars, percent
-from videothinker.status.snapshot import Snapshot, number, records
+from videothinker.status.snapshot import Fields, Snapshot, number, records
 from videothinker.terminal_text import text_table
 
-Model = Mapping[str, Any]
+Model = Fields
 
-KINDS = ("observational", "inferential", "overall")
-SHOWN = (*KINDS, "format")
+SHOWN = ("observational", "inferential", "overall", "format")
 CONTROL = "grpo"
 """Name of a stage that trains without a divergence term, for comparison."""
 SPOKEN = {"base": "base model", "bias": "bias model", "cdpo": "CDPO", "grpo": "GRPO"}
 KIND_TITLES = {
-    "observational": "only looking",
     "inferential": "thinking",
+    "observational": "only looking",
     "overall": "all questions",
 }
 NEEDS = {"inferential": "need thinking", "observational": "only need looking"}
 """Kinds of questions in words that need no glossary."""
+LEARNING = "reinforcement learning on the model's own answers"
+MANNERS = {
+    "repel": " that also pushes the model away from {}",
+    "attract": " that also holds the model near {}",
+    "discount": ", where right answers earn less the likelier they are to {}",
+}
+ANCHORS = {
+    "bias": "a copy that was trained to answer by looking alone, the bias model",
+    "base": "the model it started from",
+}
+"""A stage's KL settings in words for somebody who has never heard of them."""
 
 
 def evaluated(run: Snapshot) -> list[Model]:
@@ -64,19 +73,17 @@ def lead(run: Snapshot, models: Sequence[Model]) -> str:
 
 def verdict(models: Sequence[Model]) -> str:
     """How far one run can be trusted."""
-    ends = (
-        [("the model before training", models[0]), ("plain GRPO", _control(models))]
-        if models[1:]
-        else []
-    )
-    told = [
-        f"against {name} {gap:+.0f} points where thinking is needed (95% interval {low:+.0f} to "
-        f"{high:+.0f}), {'no more' if low <= 0 <= high else 'more'} than the choice of questions "
-        "explains"
-        for name, model in ends
-        if model is not None and (change := _change(model, models[-1]))
-        for gap, low, high in [change]
-    ]
+    if len(models) < 2:
+        return ""
+    told = []
+    for name, model in (("the model before training", models[0]), ("plain GRPO", _control(models))):
+        if model and (change := _change(model, models[-1])):
+            gap, low, high = change
+            sure = "no more" if low <= 0 <= high else "more"
+            told.append(
+                f"against {name} {gap:+.0f} points where thinking is needed (95% interval"
+                f" {low:+.0f} to {high:+.0f}), {sure} than the choice of questions explains"
+            )
     if not told:
         return ""
     return f"How sure that is: {'; '.join(told)}. Another training run may come out differently."
@@ -89,11 +96,10 @@ def spoken(name: str) -> str:
 
 def results_table(models: Sequence[Model]) -> str:
     """Accuracy of each model with its 95% interval, aligned for a terminal."""
-    columns = ("observational", "inferential", "overall", "format")
-    head, rows = ["model", *columns, "n"], []
+    head, rows = ["model", *SHOWN, "n"], []
     for model in models:
         evaluation = model.get("evaluation") or {}
-        cells = [_cell(evaluation.get(column)) for column in columns]
+        cells = [_cell(evaluation.get(column)) for column in SHOWN]
         count = (evaluation.get("overall") or {}).get("n", 0)
         rows.append([str(model["name"]), *cells, str(count)])
     return text_table([head], rows, right=range(1, len(head)))
@@ -112,24 +118,13 @@ def _move(first: Model, final: Model, kind: str) -> str:
 
 
 def _manner(run: Snapshot, model: Model) -> str:
-    """How a model was trained, in words for somebody who has never heard of it."""
+    """How a model was trained."""
     stages = records(run.summary.get("stages"))
-    kl: Mapping[str, Any] = next(
+    kl: Fields = next(
         (stage.get("kl") or {} for stage in stages if stage.get("name") == model["name"]), {}
     )
-    learning = "reinforcement learning on the model's own answers"
-    anchors = {
-        "bias": "a copy that was trained to answer by looking alone, the bias model",
-        "base": "the model it started from",
-    }
-    anchor = anchors.get(str(kl.get("anchor")), "another model")
-    if kl.get("direction") == "repel":
-        return f"{learning} that also pushes the model away from {anchor}"
-    if kl.get("direction") == "attract":
-        return f"{learning} that also holds the model near {anchor}"
-    if kl.get("direction") == "discount":
-        return f"{learning}, where right answers earn less the likelier they are to {anchor}"
-    return learning
+    anchor = ANCHORS.get(str(kl.get("anchor")), "another model")
+    return LEARNING + MANNERS.get(str(kl.get("direction")), "").format(anchor)
 
 
 def _control(models: Sequence[Model]) -> Model | None:
@@ -154,10 +149,15 @@ def _change(first: Model, final: Model) -> tuple[float, float, float] | None:
 
 
 def _mean(model: Model, kind: str) -> float | None:
-    return number((model["evaluation"].get(kind) or {}).get("mean"))
+    return number(_estimate(model, kind).get("mean"))
 
 
-def _cell(estimate: Mapping[str, Any] | None) -> str:
+def _estimate(model: Model, kind: str) -> Fields:
+    """The share of right answers to a kind of question, with its interval; empty without one."""
+    return model["evaluation"].get(kind) or {}
+
+
+def _cell(estimate: Fields | None) -> str:
     if not estimate or estimate.get("mean") is None:
         return "-"
     mean, low, high = (100 * estimate[key] for key in ("mean", "low", "high"))
@@ -168,13 +168,10 @@ def results_part(models: Sequence[Model], colours: Mapping[str, int]) -> dict[st
     """Accuracy of every model by kind of question, with its interval; None before there is one."""
     if not models:
         return None
-    sizes = {kind: (models[-1]["evaluation"].get(kind) or {}).get("n", 0) for kind in KINDS}
+    sizes = {kind: _estimate(models[-1], kind).get("n", 0) for kind in KIND_TITLES}
     groups = [
-        (
-            KIND_TITLES[kind],
-            [bar for model in models if (bar := _bar(model, kind, colours[model["name"]]))],
-        )
-        for kind in (*NEEDS, "overall")
+        (title, [_bar(model, kind, colours) for model in models if _mean(model, kind) is not None])
+        for kind, title in KIND_TITLES.items()
         if sizes[kind]
     ]
     summary = "Accuracy by kind of question and model: " + results_table(models)
@@ -188,17 +185,10 @@ def results_part(models: Sequence[Model], colours: Mapping[str, int]) -> dict[st
     }
 
 
-def _bar(model: Model, kind: str, index: int) -> Bar | None:
-    estimate = model["evaluation"].get(kind) or {}
-    if estimate.get("mean") is None:
-        return None
-    return Bar(
-        label=f"{spoken(model['name'])}, {kind}",
-        mean=estimate["mean"],
-        low=estimate["low"],
-        high=estimate["high"],
-        colour=index,
-    )
+def _bar(model: Model, kind: str, colours: Mapping[str, int]) -> Bar:
+    mean, low, high = (_estimate(model, kind)[key] for key in ("mean", "low", "high"))
+    label, own = f"{spoken(model['name'])}, {kind}", colours[model["name"]]
+    return Bar(label=label, mean=mean, low=low, high=high, colour=own)
 
 
 def _row(model: Model) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -92,7 +92,10 @@ def happenings(events: Sequence[Fields], ends: Sequence[float]) -> list[Happenin
         (present.discard if kind in ("lost", "left") else present.add)(process)
         planned = kind == "joined" and not any(resumed < end <= moment for end in ends)
         if kind != "replaced" and not planned:
-            found.append(_happening(kind, moment, process, event, events[place + 1 :]))
+            reason = str(event.get("reason") or "").removeprefix(f"{process}, ")
+            back = _wait(process, moment, events[place + 1 :]) if kind == "lost" else None
+            one = Happening(kind=kind, time=moment, process=process, reason=reason, back_after=back)
+            found.append(one)
     return found
 
 
@@ -104,22 +107,12 @@ def _kind(event: Fields, present: bool, missing: bool) -> str | None:
     return said if said in ("lost", "left") else None
 
 
-def _happening(
-    kind: str, moment: float, process: str, event: Fields, later: Sequence[Fields]
-) -> Happening:
-    starts = (
-        number(other.get("time"))
-        for other in later
-        if other.get("event") == "started" and other.get("process") == process
-    )
-    back = next(starts, None) if kind == "lost" else None
-    return Happening(
-        kind=kind,
-        time=moment,
-        process=process,
-        reason=str(event.get("reason") or "").removeprefix(f"{process}, "),
-        back_after=None if back is None else back - moment,
-    )
+def _wait(process: str, since: float, later: Sequence[Fields]) -> float | None:
+    """Seconds until a process had started again."""
+    starts = (one for one in later if one.get("event") == "started")
+    moments = (number(one.get("time")) for one in starts if one.get("process") == process)
+    back = next(moments, None)
+    return None if back is None else back - since
 
 
 def _marks(
@@ -156,14 +149,9 @@ def _label(line: Fields) -> str:
     return f"{line['stage']}, step {line['step']}"
 
 
-def _phase(line: Fields, name: str) -> float:
-    seconds = line.get("seconds")
-    return (number(seconds.get(name)) if isinstance(seconds, Mapping) else None) or 0.0
-
-
 def _parts(line: Fields) -> tuple[float, ...]:
     """Seconds of each of PHASES."""
-    known = [_phase(line, name) for name in ("wait", "learn", "sync")]
+    known = [step_seconds(line, name) for name in ("wait", "learn", "sync")]
     return (*known, max(0.0, step_seconds(line) - sum(known)))
 
 
@@ -173,7 +161,7 @@ def _stages(lines: Sequence[Fields]) -> list[dict[str, object]]:
     for stage in dict.fromkeys(line["stage"] for line in lines):
         own = [line for line in lines if line["stage"] == stage]
         means = [fmean(parts) for parts in zip(*map(_parts, own), strict=True)]
-        inside = [fmean(_phase(line, name) for line in own) for name in INSIDE]
+        inside = [fmean(step_seconds(line, name) for line in own) for name in INSIDE]
         told = filter(None, [_told(PHASES, means), _told(INSIDE, inside)])
         found.append(
             {

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from statistics import fmean
 
 from videothinker.report.charts import Series, line_chart
-from videothinker.status.snapshot import number
-
-Metrics = Sequence[Mapping[str, Any]]
+from videothinker.status.snapshot import Fields, number
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +67,30 @@ MORE_CURVES = (
 )
 
 
-def training_part(metrics: Metrics, colours: Mapping[str, int]) -> dict[str, object] | None:
+def training_part(
+    metrics: Sequence[Fields], colours: Mapping[str, int]
+) -> dict[str, object] | None:
     """Curves by stage; None before the first step."""
     if not metrics:
         return None
-    stages = list(dict.fromkeys(str(line.get("stage")) for line in metrics))
-    drawn = [
-        [figure for curve in curves if (figure := _figure(curve, metrics, stages, colours))]
+    by_stage: dict[str, list[Fields]] = {}
+    for line in metrics:
+        by_stage.setdefault(line["stage"], []).append(line)
+    main, more = (
+        [figure for curve in curves if (figure := _figure(curve, by_stage, colours))]
         for curves in (MAIN_CURVES, MORE_CURVES)
-    ]
-    return {"stages": stages, "main": drawn[0], "more": drawn[1]}
+    )
+    return {"stages": list(by_stage), "main": main, "more": more}
 
 
 def _figure(
-    curve: Curve, metrics: Metrics, stages: Sequence[str], colours: Mapping[str, int]
+    curve: Curve, by_stage: Mapping[str, Sequence[Fields]], colours: Mapping[str, int]
 ) -> dict[str, object] | None:
-    series = [
-        Series(label=stage, points=_points(curve.key, metrics, stage), colour=colours.get(stage, 0))
-        for stage in stages
+    drawn = [
+        Series(label=stage, points=points, colour=colours.get(stage, 0))
+        for stage, lines in by_stage.items()
+        if (points := _points(curve.key, lines))
     ]
-    drawn = [one for one in series if one.points]
     if not drawn:
         return None
     return {
@@ -98,20 +100,16 @@ def _figure(
     }
 
 
-def _points(key: str, metrics: Metrics, stage: str) -> tuple[tuple[float, float], ...]:
-    found = []
-    for line in metrics:
-        step, value = number(line.get("step")), number(line.get(key))
-        if line.get("stage") == stage and step is not None and value is not None:
-            found.append((step, value))
-    return tuple(found)
+def _points(key: str, lines: Sequence[Fields]) -> tuple[tuple[float, float], ...]:
+    found = ((line["step"], number(line.get(key))) for line in lines)
+    return tuple((step, value) for step, value in found if value is not None)
 
 
 def _ends(series: Series, share: bool) -> str:
     """From where to where: the means of the first and of the last tenth of the steps."""
     values = [y for _, y in series.points]
     tenth = max(1, len(values) // 10)
-    ends = (sum(values[:tenth]) / tenth, sum(values[-tenth:]) / tenth)
+    ends = (fmean(values[:tenth]), fmean(values[-tenth:]))
     first, last = (f"{100 * end:.0f}%" if share else _short(end) for end in ends)
     return f"{first} to {last}" if len(values) > 1 else last
 

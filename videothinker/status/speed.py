@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from videothinker.status.snapshot import Snapshot, number
+from videothinker.status.snapshot import Fields, Snapshot, number
 
 RECENT_STEPS = 20
 
@@ -44,10 +43,10 @@ def pace(run: Snapshot) -> Speed | None:
     )
 
 
-def step_seconds(line: Mapping[str, Any]) -> float:
-    """What a step took in all; 0 where its line does not say."""
+def step_seconds(line: Fields, phase: str = "total") -> float:
+    """What a step, or a phase of it, took; 0 where its line does not say."""
     seconds = line.get("seconds")
-    return (number(seconds.get("total")) if isinstance(seconds, Mapping) else None) or 0.0
+    return (number(seconds.get(phase)) if isinstance(seconds, Mapping) else None) or 0.0
 
 
 def _left(run: Snapshot, each: float, states: Sequence[str]) -> float:
@@ -61,5 +60,5 @@ def _left(run: Snapshot, each: float, states: Sequence[str]) -> float:
     )
 
 
-def _sum(lines: Sequence[Mapping[str, Any]], key: str) -> float:
+def _sum(lines: Sequence[Fields], key: str) -> float:
     return sum(number(line.get(key)) or 0.0 for line in lines)

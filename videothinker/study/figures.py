@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from videothinker.report.charts import Series, line_chart, percent
+from videothinker.report.charts import QUARTERS, Bar, Series, line_chart, percent, told
 from videothinker.report.markup import SERIES_COLOURS, colour, element, standing_alone, text
 from videothinker.study.learning import SERIES
 
@@ -18,9 +18,6 @@ PANELS = {
 }
 LEFT, TOP, STEP, GAP, PANEL, BOTTOM = 150, 52, 26, 46, 200, 30
 GREY, ORANGE, BLUE, PURPLE, GREEN, RED = range(SERIES_COLOURS)
-OWN = {"base": GREY, "bias": ORANGE}
-"""Colours of these arms; the reference is RED, every other arm BLUE."""
-
 DRAWN = (RED, BLUE, ORANGE, GREEN, PURPLE, GREY)
 """Colours of the arms whose training is drawn, in their order."""
 CHART_WIDTH, CHART_HEIGHT, BETWEEN, ABOVE, BELOW = 400, 240, 24, 34, 22
@@ -29,6 +26,7 @@ CHART_WIDTH, CHART_HEIGHT, BETWEEN, ABOVE, BELOW = 400, 240, 24, 34, 22
 def figure(results: Mapping[str, Any]) -> str:
     """The whole of figure.svg: a row for each arm, a panel for each kind of question."""
     arms, reference = results["arms"], results["reference"]
+    own = {"base": GREY, "bias": ORANGE, reference: RED}
     width = LEFT + len(PANELS) * (PANEL + GAP)
     floor = TOP + STEP * len(arms)
     parts = [
@@ -42,11 +40,10 @@ def figure(results: Mapping[str, Any]) -> str:
         if aim:
             dashed = f"M{left + aim['mean'] * PANEL:.1f} {TOP}V{floor}"
             parts.append(element("path", class_="mark", d=dashed))
-        parts += [
-            _dot(arm, entry[metric], left, TOP + (row + 0.5) * STEP, {**OWN, reference: RED})
-            for row, (arm, entry) in enumerate(arms.items())
-            if metric in entry
-        ]
+        for row, (arm, entry) in enumerate(arms.items()):
+            if metric in entry:
+                bar = Bar(label=arm, **entry[metric], colour=own.get(arm, BLUE))
+                parts.append(_dot(bar, left, TOP + (row + 0.5) * STEP))
     height = floor + BOTTOM
     parts.append(text(width - GAP, height - 8, f"95% intervals; dashed: {reference}", "end"))
     return standing_alone(width, height, parts, _summary(arms))
@@ -55,23 +52,19 @@ def figure(results: Mapping[str, Any]) -> str:
 def _frame(left: float, floor: float, title: str) -> list[Markup]:
     """A panel from 0% to 100%."""
     parts = [text(left + PANEL / 2, 18, title, "middle", "title")]
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+    for share in QUARTERS:
         x = left + share * PANEL
         parts.append(element("path", class_="grid", d=f"M{x:.1f} {TOP}V{floor}"))
         parts.append(text(x, TOP - 10, percent(share), "middle"))
     return parts
 
 
-def _dot(
-    arm: str, entry: Mapping[str, float], left: float, y: float, own: Mapping[str, int]
-) -> Markup:
-    mean, low, high = (left + entry[key] * PANEL for key in ("mean", "low", "high"))
-    paint = colour(own.get(arm, BLUE))
-    title = f"{arm}: {percent(entry['mean'])} ({percent(entry['low'])} to {percent(entry['high'])})"
-    interval = f"M{low:.1f} {y:.1f}H{high:.1f}"
+def _dot(bar: Bar, left: float, y: float) -> Markup:
+    mean, low, high = (left + share * PANEL for share in (bar.mean, bar.low, bar.high))
+    paint, interval = colour(bar.colour), f"M{low:.1f} {y:.1f}H{high:.1f}"
     return element(
         "g",
-        element("title", title),
+        element("title", told(bar)),
         element("path", class_="interval", style=f"stroke:{paint}", d=interval),
         element("circle", cx=mean, cy=y, r=4.5, style=f"fill:{paint}"),
     )
