@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from videothinker.errors import InputError
 from videothinker.run.rollouts import read_groups
-from videothinker.status.snapshot import Snapshot
+from videothinker.status.snapshot import Fields, Snapshot
 
 STEPS_SEARCHED = 3
 TEXTS = ("text", "answer", "category", "completions", "rewards")
@@ -47,7 +45,7 @@ def latest_group(run: Snapshot) -> LatestGroup | None:
     return None
 
 
-def _rows(run: Snapshot, stage: str, step: int) -> list[dict[str, Any]]:
+def _rows(run: Snapshot, stage: str, step: int) -> list[Fields]:
     try:
         rows = read_groups(run.path, stage, step, TEXTS + ACCURACIES)
     except InputError:
@@ -55,16 +53,15 @@ def _rows(run: Snapshot, stage: str, step: int) -> list[dict[str, Any]]:
     return [row for row in rows if row.get("completions") and row.get("rewards")]
 
 
-def _group(row: Mapping[str, Any], stage: str, step: int) -> LatestGroup:
+def _group(row: Fields, stage: str, step: int) -> LatestGroup:
     rewards = row["rewards"]
     scores = next((row[name] for name in ACCURACIES if row.get(name)), None)
-    answers = [
-        RewardedText(text=str(text), reward=float(reward))
-        for text, reward in zip(row["completions"], rewards, strict=False)
-    ]
-    full = [score >= 1.0 for score in scores] if scores else [r == max(rewards) for r in rewards]
-    right = [answer for answer, is_right in zip(answers, full, strict=False) if is_right]
-    wrong = [answer for answer, is_right in zip(answers, full, strict=False) if not is_right]
+    judged, enough = (scores, 1.0) if scores else (rewards, max(rewards))
+    right: list[RewardedText] = []
+    wrong: list[RewardedText] = []
+    for text, reward, score in zip(row["completions"], rewards, judged, strict=False):
+        answer = RewardedText(text=str(text), reward=float(reward))
+        (right if score >= enough else wrong).append(answer)
     return LatestGroup(
         stage=stage,
         step=step,

@@ -192,13 +192,12 @@ def _workers(run: Snapshot, life: Life) -> str:
 
 def _lost(run: Snapshot) -> str:
     """The last process that was lost, and whether somebody has its place."""
-    losses = [event for event in run.events if event.get("event") == "lost"]
-    if not losses:
+    places = [place for place, event in enumerate(run.events) if event.get("event") == "lost"]
+    if not places:
         return ""
-    last = losses[-1]
+    last, later = run.events[places[-1]], run.events[places[-1] + 1 :]
     moment, process = number(last.get("time")), str(last.get("process"))
     clock = time.strftime("%H:%M", time.localtime(moment)) if moment else ""
-    later = run.events[list(run.events).index(last) + 1 :]
     back = any(e.get("event") == "started" and e.get("process") == process for e in later)
     state = "replaced" if back else "not replaced yet"
     reason = str(last.get("reason") or "").removeprefix(f"{process}, ")
