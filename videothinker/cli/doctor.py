@@ -92,11 +92,11 @@ def table(findings: list[Finding]) -> str:
     rows = [(f"{marks[one.state]} {one.name}", one.found, one.expected) for one in findings]
     lines = [text_table([row if row[-1] else row[:-1] for row in rows])]
     for title, state in (("wrong", "wrong"), ("worth knowing", "note")):
-        chosen = [finding for finding in findings if finding.state == state]
+        chosen = [one for one in findings if one.state == state]
         if chosen:
             lines += ["", f"{title}:"]
-            lines += [f"{marks[state]} {one.name}: {one.remedy or one.found}" for one in chosen]
-    if all(finding.state != "wrong" for finding in findings):
+            lines += [f"{marks[state]} {one.name}: {one.remedy}" for one in chosen]
+    if all(one.state != "wrong" for one in findings):
         lines += ["", "nothing is wrong"]
     return "\n".join(lines)
 

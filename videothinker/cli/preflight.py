@@ -8,7 +8,7 @@ from pathlib import Path
 
 from videothinker.cli.verb import Outcome
 from videothinker.config.loading import load_config, to_yaml
-from videothinker.config.settings import RunConfig, StageConfig
+from videothinker.config.settings import RunConfig
 from videothinker.data.questions import read_questions
 from videothinker.errors import ConfigError, InputError, VideoThinkerError
 from videothinker.model.checkpoint import require_safe
@@ -30,18 +30,13 @@ def asked_config(
     `paths_from` becomes the working directory, because relative paths count from there; all but
     that of the configuration file.
     """
-    overrides: list[str] = []
-    if resume:
-        if words:
-            raise InputError(
-                f"--resume {resume} goes on with the configuration that run was started with;"
-                f" leave {words[0]} out"
-            )
-        source = resume / "config.yaml"
-    else:
-        source, overrides = one_file(
-            words, "videothinker train configs/cdpo.yaml learner.learning_rate=2e-6"
+    if resume and words:
+        raise InputError(
+            f"--resume {resume} goes on with the configuration that run was started with;"
+            f" leave {words[0]} out"
         )
+    example = "videothinker train configs/cdpo.yaml learner.learning_rate=2e-6"
+    source, overrides = (resume / "config.yaml", []) if resume else one_file(words, example)
     if paths_from:
         source = source if resume else source.absolute()
         _enter(paths_from)
@@ -106,34 +101,22 @@ def _enter(folder: Path) -> None:
 
 def check_paths(config: RunConfig) -> list[str]:
     """What the configuration names and this machine lacks, each with the command that brings it."""
-    missing: list[str] = []
-    if not (config.model.path / "config.json").is_file():
-        missing.append(f"model.path: no model in {config.model.path}. {_model_remedy(config)}")
-    else:
-        missing += _unsafe("model.path", config.model.path)
+    missing = _no_model("model.path", config.model.path, _model_remedy(config.model.path))
     if not config.data.videos.is_dir():
         missing.append(f"data.videos: no folder {config.data.videos}. {_videos_remedy(config)}")
-    if config.data.validation and not config.data.validation.is_file():
-        missing.append(
-            f"data.validation: no file {config.data.validation}. "
-            + _questions_remedy(config.data.validation, config)
-        )
-    produced: set[str] = set()
+    if config.data.validation:
+        missing += _no_questions("data.validation", config.data.validation, config)
+    made = {"base"}
     for number, stage in enumerate(config.stages):
-        if not stage.questions.is_file():
-            missing.append(
-                f"stages.{number}.questions: no file {stage.questions}. "
-                + _questions_remedy(stage.questions, config)
+        missing += _no_questions(f"stages.{number}.questions", stage.questions, config)
+        if stage.kl.direction != "none" and stage.kl.anchor not in made:
+            key = f"stages.{number}.kl.anchor"
+            remedy = (
+                "Train it with `videothinker train configs/bias.yaml`, or name a checkpoint's"
+                f" folder: {key}=DIR"
             )
-        if not _anchor_present(stage, produced):
-            missing.append(
-                f"stages.{number}.kl.anchor: no model in {stage.kl.anchor}. Train it with"
-                " `videothinker train configs/bias.yaml`, or name a checkpoint's folder:"
-                f" stages.{number}.kl.anchor=DIR"
-            )
-        elif (Path(stage.kl.anchor) / "config.json").is_file() and stage.kl.direction != "none":
-            missing += _unsafe(f"stages.{number}.kl.anchor", Path(stage.kl.anchor))
-        produced.add(stage.name)
+            missing += _no_model(key, Path(stage.kl.anchor), remedy)
+        made.add(stage.name)
     missing += _missing_videos(config)
     if (short := shortage(config)) is not None:
         missing.append(short)
@@ -153,19 +136,26 @@ def check_upload(config: RunConfig) -> list[str]:
     ]
 
 
-def _unsafe(key: str, model: Path) -> list[str]:
+def _no_model(key: str, folder: Path, remedy: str) -> list[str]:
+    """What is wrong with the folder of a model."""
+    if not (folder / "config.json").is_file():
+        return [f"{key}: no model in {folder}. {remedy}"]
     try:
-        require_safe(model)
+        require_safe(folder)
     except InputError as error:
         return [f"{key}: {error}"]
     return []
 
 
-def _anchor_present(stage: StageConfig, produced: set[str]) -> bool:
-    kl = stage.kl
-    if kl.direction == "none" or kl.anchor == "base" or kl.anchor in produced:
-        return True
-    return (Path(kl.anchor) / "config.json").is_file()
+def _no_questions(key: str, file: Path, config: RunConfig) -> list[str]:
+    if file.is_file():
+        return []
+    folder, source = file.parent, file.parent.parent
+    prepare = (
+        f"Make it: videothinker prepare clevrer --questions {source}/{folder.name}.json"
+        f" --annotations {source}/annotations --videos {config.data.videos} --out {folder}"
+    )
+    return [f"{key}: no file {file}. {_quickstart(file) or prepare}"]
 
 
 def _missing_videos(config: RunConfig) -> list[str]:
@@ -190,30 +180,21 @@ def _missing_videos(config: RunConfig) -> list[str]:
     return lines
 
 
-def _model_remedy(config: RunConfig) -> str:
-    path = config.model.path
-    if path.name.startswith("Qwen2.5-VL"):
-        return f"Bring it: hf download Qwen/{path.name} --local-dir {path}"
-    if "quickstart" in path.parts:
-        return "Make it: videothinker quickstart"
-    return "Name the folder of a Qwen2.5-VL checkpoint: model.path=DIR"
+def _model_remedy(folder: Path) -> str:
+    if folder.name.startswith("Qwen2.5-VL"):
+        return f"Bring it: hf download Qwen/{folder.name} --local-dir {folder}"
+    named = "Name the folder of a Qwen2.5-VL checkpoint: model.path=DIR"
+    return _quickstart(folder) or named
 
 
 def _videos_remedy(config: RunConfig) -> str:
-    if "quickstart" in config.data.videos.parts:
-        return "Make it: videothinker quickstart"
-    return (
+    unpack = (
         f"Unpack CLEVRER's train and validation videos there ({CLEVRER_SITE}), or name their"
         " folder: data.videos=DIR"
     )
+    return _quickstart(config.data.videos) or unpack
 
 
-def _questions_remedy(questions: Path, config: RunConfig) -> str:
-    folder = questions.parent
-    if "quickstart" in questions.parts:
-        return "Make it: videothinker quickstart"
-    source, split = folder.parent, folder.name
-    return (
-        f"Make it: videothinker prepare clevrer --questions {source}/{split}.json"
-        f" --annotations {source}/annotations --videos {config.data.videos} --out {folder}"
-    )
+def _quickstart(path: Path) -> str:
+    """What makes a path, where it is one of the quickstart's."""
+    return "Make it: videothinker quickstart" if "quickstart" in path.parts else ""
