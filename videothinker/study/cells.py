@@ -25,6 +25,8 @@ from videothinker.study.config import Arm, StudyConfig
 from videothinker.types import Question
 
 KINDS = ("observational", "inferential")
+PASSED_ON = ("video", "sampling", "rewards", "learner", "rollout", "cluster", "faults")
+"""Settings of a study that every cell has, as they are."""
 QUESTIONS = {"all": "questions", "bias": "bias", "balanced": "balanced"}
 """The file of each mix of questions."""
 
@@ -91,13 +93,7 @@ def run_of(study: StudyConfig, cell: Cell) -> RunConfig:
             validation_likeliest=True,
             cache=shared / "clips",
         ),
-        video=study.video,
-        sampling=study.sampling,
-        rewards=study.rewards,
-        learner=study.learner,
-        rollout=study.rollout,
-        cluster=study.cluster,
-        faults=study.faults,
+        **{name: getattr(study, name) for name in PASSED_ON},
         stages=tuple(_stage(shared / "train", arm) for arm in study.arms),
     )
 

@@ -23,7 +23,7 @@ def study_checks(study: StudyConfig) -> Iterator[str]:
     yield from _check_repeats(study)
     yield from _check_names(study)
     for text in cross_checks(run_of(study, cells(study)[0])):
-        yield _as_arms(text)
+        yield text.replace("stages.", "arms.")  # a study calls a run's stages so
 
 
 def _check_repeats(study: StudyConfig) -> Iterator[str]:
@@ -58,8 +58,3 @@ def _check_names(study: StudyConfig) -> Iterator[str]:
     for number, (first, second) in enumerate(study.compare):
         if first == second:
             yield (f"compare.{number}: {first} is compared with itself. Name two arms")
-
-
-def _as_arms(text: str) -> str:
-    """A run's problem in the words of a study, whose stages are called arms."""
-    return text.replace("stages.", "arms.")

@@ -19,13 +19,9 @@ ARM_COLUMNS = {
     "divergence": "nats a token from bias",
     "words": "words",
 }
-PAIR_COLUMNS = {
-    "observational": "observational",
-    "inferential": "inferential",
-    "overall": "all",
-    "cosmetic": "cosmetic",
-}
-APART_COLUMNS = {"inferential": "inferential", "overall": "all"}
+PAIR_COLUMNS = ("observational", "inferential", "overall", "cosmetic")
+APART_COLUMNS = ("inferential", "overall")
+"""Metrics of which p-values and single warm starts are told."""
 PULL_COLUMNS = {
     "observational": "rewards, observational questions",
     "inferential": "rewards, inferential questions",
@@ -34,6 +30,19 @@ PULL_COLUMNS = {
     "choice": "its size there",
     "elsewhere": "its size on other tokens",
 }
+APART = (
+    "Each warm start for itself: the mean over its seeds, in brackets the least and the most of a"
+    " seed."
+)
+PULLED = (
+    f"What the first {FIRST_STEPS} steps of training pull at, in thousandths: the slope of a"
+    " group's gain by the log-odds of reasoning at the token where the two wordings part,"
+    " positive where a step makes reasoning likelier. Means over the groups of all cells."
+)
+COMPARED = (
+    "Differences by cell and question, with 95% intervals of the same kind; p after Holm's"
+    " correction for all comparisons with `{}`, uncorrected in brackets."
+)
 Results = Mapping[str, Any]
 
 
@@ -52,15 +61,16 @@ def table(results: Results) -> str:
     ]
     parts = [_made(results), _markdown(["arm", *ARM_COLUMNS.values()], arms)]
     if pairs:
-        head = ["difference", *PAIR_COLUMNS.values(), "p, inferential", "p, all"]
-        parts += [_compared(results), _markdown(head, pairs)]
-    parts += [_apart(), _by_warm_start(results)]
+        titles = [ARM_COLUMNS[metric] for metric in PAIR_COLUMNS]
+        head = ["difference", *titles, "p, inferential", "p, all"]
+        parts += [COMPARED.format(results["reference"]), _markdown(head, pairs)]
+    parts += [APART, _by_warm_start(results)]
     if results["pull"]:
         pulls = [
             [f"`{name}`", *(_thousandths(entry.get(key), key) for key in PULL_COLUMNS)]
             for name, entry in results["pull"].items()
         ]
-        parts += [_pulled(), _markdown(["arm", *PULL_COLUMNS.values()], pulls)]
+        parts += [PULLED, _markdown(["arm", *PULL_COLUMNS.values()], pulls)]
     if results["missing"]:
         parts.append(_missing(results["missing"]))
     return "\n\n".join(parts) + "\n"
@@ -84,46 +94,20 @@ def _made(results: Results) -> str:
     )
 
 
-def _compared(results: Results) -> str:
-    return (
-        "Differences by cell and question, with 95% intervals of the same kind; p after Holm's"
-        f" correction for all comparisons with `{results['reference']}`, uncorrected in brackets."
-    )
-
-
-def _apart() -> str:
-    return (
-        "Each warm start for itself: the mean over its seeds, in brackets the least and the most of"
-        " a seed."
-    )
-
-
 def _by_warm_start(results: Results) -> str:
-    starts = results["warm_starts"]
-    rows = []
-    for arm in results["arms"]:
-        row = [f"`{arm}`"]
-        for start, metric in product(starts, APART_COLUMNS):
-            cells = [one for one in results["cells"].values() if one["warm_start"] == start]
-            row.append(_seeds([one["arms"].get(arm, {}).get(metric) for one in cells]))
-        rows.append(row)
-    head = ["arm", *(f"{start}: {APART_COLUMNS[m]}" for start, m in product(starts, APART_COLUMNS))]
+    columns = list(product(results["warm_starts"], APART_COLUMNS))
+    rows = [
+        [f"`{arm}`", *(_seeds(results, start, arm, metric) for start, metric in columns)]
+        for arm in results["arms"]
+    ]
+    head = ["arm", *(f"{start}: {ARM_COLUMNS[metric]}" for start, metric in columns)]
     return _markdown(head, rows)
 
 
-def _seeds(values: Sequence[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
-        return "-"
-    return f"{fmean(known):.2f} ({min(known):.2f} to {max(known):.2f})"
-
-
-def _pulled() -> str:
-    return (
-        f"What the first {FIRST_STEPS} steps of training pull at, in thousandths: the slope of a"
-        " group's gain by the log-odds of reasoning at the token where the two wordings part,"
-        " positive where a step makes reasoning likelier. Means over the groups of all cells."
-    )
+def _seeds(results: Results, start: str, arm: str, metric: str) -> str:
+    cells = [one["arms"] for one in results["cells"].values() if one["warm_start"] == start]
+    known = [arms[arm][metric] for arms in cells if metric in arms.get(arm, {})]
+    return f"{fmean(known):.2f} ({min(known):.2f} to {max(known):.2f})" if known else "-"
 
 
 def _thousandths(value: float | None, name: str) -> str:
@@ -141,7 +125,7 @@ def _estimate(entry: Mapping[str, float] | None, form: str) -> str:
 
 def _differences(entry: Mapping[str, Any]) -> list[str]:
     cells = [_estimate(entry.get(key), "{:+.3f}") for key in PAIR_COLUMNS]
-    return cells + [_p(entry.get(key)) for key in ("inferential", "overall")]
+    return cells + [_p(entry.get(key)) for key in APART_COLUMNS]
 
 
 def _p(entry: Mapping[str, float] | None) -> str:
