@@ -55,6 +55,12 @@ BUDGET = Budget(
 def make_config(tokenizer: PreTrainedTokenizerBase) -> Qwen2_5_VLConfig:
     """The architecture; only sizes differ from the real model's."""
     token = tokenizer.convert_tokens_to_ids
+    shared = {
+        "bos_token_id": token("<|endoftext|>"),
+        "eos_token_id": token("<|im_end|>"),
+        "pad_token_id": token("<|endoftext|>"),
+        "tie_word_embeddings": True,
+    }
     text = {
         "vocab_size": 64 * math.ceil(len(tokenizer) / 64),
         "hidden_size": HIDDEN,
@@ -70,10 +76,7 @@ def make_config(tokenizer: PreTrainedTokenizerBase) -> Qwen2_5_VLConfig:
             "rope_theta": ROPE_THETA,
             "mrope_section": MROPE_SECTION,
         },
-        "bos_token_id": token("<|endoftext|>"),
-        "eos_token_id": token("<|im_end|>"),
-        "pad_token_id": token("<|endoftext|>"),
-        "tie_word_embeddings": True,
+        **shared,
     }
     vision = {
         "depth": VISION_LAYERS,
@@ -95,10 +98,7 @@ def make_config(tokenizer: PreTrainedTokenizerBase) -> Qwen2_5_VLConfig:
         video_token_id=token("<|video_pad|>"),
         vision_start_token_id=token("<|vision_start|>"),
         vision_end_token_id=token("<|vision_end|>"),
-        bos_token_id=token("<|endoftext|>"),
-        eos_token_id=token("<|im_end|>"),
-        pad_token_id=token("<|endoftext|>"),
-        tie_word_embeddings=True,
+        **shared,
     )
 
 

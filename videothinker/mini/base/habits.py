@@ -51,20 +51,19 @@ def measure(base: Path, *, scenes: int = 192, seed: int = 987_654_321) -> dict[s
 
 def _score(scenes: Sequence[Scene], texts: Sequence[str]) -> dict[str, float]:
     """Rates over completions."""
-    right = [
-        soft_accuracy(t, f"<answer>{s.question().answer}</answer>")
-        for s, t in zip(scenes, texts, strict=True)
-    ]
+    pairs = zip(scenes, texts, strict=True)
+    right = np.array([soft_accuracy(text, scene.question().answer) for scene, text in pairs])
     observational = np.array([scene.observational for scene in scenes])
     overlooked = np.array([overlooks(scene, WarmStart().overlooked) for scene in scenes])
-    return {
-        "format": float(np.mean([format_reward(text) for text in texts])),
-        "reasoning": float(np.mean([style_of(text) == "reasoning" for text in texts])),
-        "observational": float(np.mean(np.array(right)[observational])),
-        "inferential": float(np.mean(np.array(right)[~observational])),
-        "overlooked": float(np.mean(np.array(right)[overlooked])),
-        "noticed": float(np.mean(np.array(right)[~overlooked])),
+    counted = {
+        "format": [format_reward(text) for text in texts],
+        "reasoning": [style_of(text) == "reasoning" for text in texts],
+        "observational": right[observational],
+        "inferential": right[~observational],
+        "overlooked": right[overlooked],
+        "noticed": right[~overlooked],
     }
+    return {name: float(np.mean(values)) for name, values in counted.items()}
 
 
 def read_back(
@@ -107,13 +106,8 @@ def sample(
         }
         cache, written = None, []
         for step in range(_LONGEST):
-            out = model(
-                **inputs,
-                attention_mask=mask,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
+            cached = {"past_key_values": cache, "use_cache": True}
+            out = model(**inputs, **cached, attention_mask=mask, logits_to_keep=1)
             cache = out.past_key_values
             token = _pick(out.logits[:, -1], temperature, generator)
             written.append(token)

@@ -9,7 +9,7 @@ words to looking at the video comes late and by luck.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,20 +20,15 @@ from videothinker.method.prompts import training_text
 from videothinker.mini.render import GRID, TEMPORAL, VIDEO_TOKENS, draw, patches
 from videothinker.mini.settings import COLOURS, COLUMNS, LANES, SPLITS
 from videothinker.mini.texts import STYLES, SYSTEM, answer_text, overlooks
-from videothinker.mini.world import (
-    FPS,
-    Kind,
-    Scene,
-    ask,
-    is_sound,
-    make_scene,
-)
+from videothinker.mini.world import FPS, Kind, Scene, ask, is_sound, make_scene
 
 IGNORE = -100
 ROLES = ("nothing", "mover", "post", "struck", "target", "other")
 """What a cell holds; struck is whatever the mover finally hits in the video."""
 SLOTS = (0, 1, 2, 1, 3, 1, 4)
 """What the names of a question stand for, in order: 0 removed, 1 mover, 2 to 4 the options."""
+TAUGHT = ("labels", "named_roles", "slots", "recalls", "verdicts")
+"""What a row says of its tokens; IGNORE unless it says something else."""
 SECONDS_PER_GRID = TEMPORAL // FPS
 TOKENS_PER_SECOND = 2
 _STRAIGHT_SHARE = 0.3
@@ -98,11 +93,7 @@ class _Row:
     def __init__(self) -> None:
         self.ids: list[int] = []
         self.positions: list[tuple[int, int, int]] = []
-        self.labels: list[int] = []
-        self.named: list[int] = []
-        self.verdicts: list[int] = []
-        self.slots: list[int] = []
-        self.recalls: list[int] = []
+        self.taught: dict[str, list[int]] = {name: [] for name in TAUGHT}
         self.question: list[int] = []
         self.completion: list[int] = []
 
@@ -111,7 +102,7 @@ class _Row:
         n = len(ids)
         self.ids += ids
         self.positions += [(start + k,) * 3 for k in range(n)]
-        for column in (self.labels, self.named, self.verdicts, self.slots, self.recalls):
+        for column in self.taught.values():
             column += [IGNORE] * n
         self.question += [question] * n
         self.completion += [completion] * n
@@ -192,7 +183,7 @@ class LessonMaker:
             text = next(texts)
             first = len(row.ids)
             end = row.add([*text, *self._between], start, number)
-            row.labels[-1] = self._think
+            row.taught["labels"][-1] = self._think
             self._mark_names(row, first, scene)
             for style in range(len(STYLES)):
                 begins = style == 0 or self._rng.random() * (1 - self.reasoning) < self.reasoning
@@ -211,49 +202,47 @@ class LessonMaker:
         """A completion; every one of its tokens but the last is taught the next. `begins`: also the
         first word of the thinking, which settles the style.
         """
-        first = len(row.ids)
+        first, labels = len(row.ids), row.taught["labels"]
         row.add(ids, start, question, completion)
-        row.labels[first : first + len(ids) - 1] = ids[1:]
+        labels[first : first + len(ids) - 1] = ids[1:]
         if not begins:
-            row.labels[first] = IGNORE
+            labels[first] = IGNORE
         colours = [self._colours[i] for i in ids if i in self._colours]
-        row.recalls[first + ids.index(self._answer)] = colours[-1]
+        row.taught["recalls"][first + ids.index(self._answer)] = colours[-1]
 
     def _mark_names(self, row: _Row, first: int, scene: Scene) -> None:
         """Roles and slots at every name of a question, verdicts after every option."""
         ends = [i + 1 for i in range(first, len(row.ids)) if row.ids[i] in self._colours]
         things = [scene.removed, *(i for option in scene.options for i in option)]
         for end, thing, slot in zip(ends, things, SLOTS, strict=True):
-            row.named[end - 1] = row.named[end] = role_index(scene, thing)
-            row.slots[end - 1] = row.slots[end] = slot
+            row.taught["named_roles"][end - 1 : end + 1] = [role_index(scene, thing)] * 2
+            row.taught["slots"][end - 1 : end + 1] = [slot] * 2
         for option, end in enumerate(ends[2::2]):
-            row.verdicts[end] = 2 * (option == scene.answer) + (option == scene.observed)
+            verdict = 2 * (option == scene.answer) + (option == scene.observed)
+            row.taught["verdicts"][end] = verdict
 
     def _collate(self, rows: list[_Row], pairs: list[tuple[Scene, Scene]]) -> Lessons:
         """Pad rows to one length and add the pictures."""
         length = -(-max(len(row.ids) for row in rows) // 8) * 8
 
-        def padded(column: str, fill: int) -> np.ndarray:
-            lists: list[list[int]] = [getattr(row, column) for row in rows]
-            return np.array([entries + [fill] * (length - len(entries)) for entries in lists])
+        def padded(columns: Iterable[list[int]], fill: int) -> torch.Tensor:
+            return torch.tensor([column + [fill] * (length - len(column)) for column in columns])
 
         positions = np.zeros((len(rows), length, 3), np.int64)
         for b, row in enumerate(rows):
             positions[b, : len(row.ids)] = row.positions
-        mask = np.tril(np.ones((length, length), bool))[None]
-        for branch in (padded("question", -1), padded("completion", -1)):
+        mask = torch.ones(length, length, dtype=torch.bool).tril()[None]
+        questions = padded((row.question for row in rows), -1)
+        completions = padded((row.completion for row in rows), -1)
+        for branch in (questions, completions):
             mask = mask & ((branch[:, None, :] == 0) | (branch[:, None, :] == branch[:, :, None]))
         cells = [cell_labels(first) for first, _ in pairs]
         return Lessons(
-            token_ids=torch.from_numpy(padded("ids", self._pad)),
+            token_ids=padded((row.ids for row in rows), self._pad),
             positions=torch.from_numpy(positions.transpose(2, 0, 1)),
-            mask=torch.from_numpy(mask)[:, None],
-            labels=torch.from_numpy(padded("labels", IGNORE)),
+            mask=mask[:, None],
             pixels=torch.from_numpy(np.stack([patches(draw(s, self._seed)) for s, _ in pairs])),
             cell_colours=torch.from_numpy(np.stack([colours for colours, _ in cells])),
             cell_roles=torch.from_numpy(np.stack([roles for _, roles in cells])),
-            named_roles=torch.from_numpy(padded("named", IGNORE)),
-            slots=torch.from_numpy(padded("slots", IGNORE)),
-            recalls=torch.from_numpy(padded("recalls", IGNORE)),
-            verdicts=torch.from_numpy(padded("verdicts", IGNORE)),
+            **{name: padded((row.taught[name] for row in rows), IGNORE) for name in TAUGHT},
         )
