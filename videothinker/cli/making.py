@@ -67,16 +67,17 @@ def prepare(arguments: Namespace) -> Outcome:
 )
 def study(arguments: Namespace) -> Outcome:
     """Arms of training by warm starts by seeds: a table and a figure; goes on if interrupted."""
-    from videothinker.cli.preflight import one_file, require_files, require_own_names
+    from videothinker.cli import preflight
     from videothinker.study.checks import load_study
-    from videothinker.study.plan import dry_run, missing_bases, told
+    from videothinker.study.plan import dry_run, told
 
-    source, overrides = one_file(arguments.words, "videothinker study configs/study.yaml jobs=1")
+    example = "videothinker study configs/study.yaml jobs=1"
+    source, overrides = preflight.one_file(arguments.words, example)
     asked = load_study(source, overrides)
-    require_files(missing_bases(asked), source)
+    preflight.require_files(preflight.missing_bases(asked), source)
     if arguments.dry_run:
         return Outcome(**dry_run(asked))
-    require_own_names()
+    preflight.require_own_names()
     from cluster.verbs.study import run
 
     return Outcome(**told(run(asked), asked.results))

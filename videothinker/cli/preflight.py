@@ -1,10 +1,11 @@
-"""The training that a command asks for: its configuration, and what it lacks here."""
+"""What a command asks for: its configuration, and what that lacks here."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from videothinker.cli.verb import Outcome
 from videothinker.config.loading import load_config, to_yaml
@@ -16,6 +17,9 @@ from videothinker.packages import foreign_owners
 from videothinker.planning.disk import shortage
 from videothinker.planning.plan import least
 from videothinker.video.files import find
+
+if TYPE_CHECKING:
+    from videothinker.study.config import StudyConfig
 
 UPLOAD = "_ray_pkg_"
 """How Ray names what it unpacks for a job."""
@@ -57,6 +61,16 @@ def one_file(words: Sequence[str], example: str) -> tuple[Path, list[str]]:
 def missing_files(config: RunConfig) -> list[str]:
     """What the configuration names and this machine lacks, and what would be lost, as lines."""
     return check_upload(config) or check_paths(config)
+
+
+def missing_bases(study: StudyConfig) -> list[str]:
+    """Base models of a study that are named by a folder which does not hold one."""
+    remedy = (
+        "Name the folder of a Qwen2.5-VL checkpoint, or a number: the base model is then made with"
+        " that seed"
+    )
+    named = [(n, base) for n, base in enumerate(study.warm_starts) if isinstance(base, Path)]
+    return [line for n, base in named for line in _no_model(f"warm_starts.{n}", base, remedy)]
 
 
 def require_files(missing: Sequence[str], source: Path) -> None:

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from videothinker.config.settings import KLConfig
-from videothinker.errors import InputError
-from videothinker.model.checkpoint import require_safe
 from videothinker.progress import duration
 from videothinker.run.lock import finished_summary
 from videothinker.study.cells import cells
@@ -24,26 +22,6 @@ COMPLETION_SECONDS = 0.0155
 ANSWER_SECONDS = 0.02
 """All from a quickstart with two cores to itself: 308 s with three stages of 40 steps of 96
 completions and four exams of 600 answers, about 12 s an exam and 1.5 s a step (2026-11-22)."""
-
-
-def missing_bases(study: StudyConfig) -> list[str]:
-    """Base models that are named by a folder which does not hold one."""
-    missing = []
-    for place, base in enumerate(study.warm_starts):
-        if not isinstance(base, Path):
-            continue
-        key = f"warm_starts.{place}"
-        if not (base / "config.json").is_file():
-            missing.append(
-                f"{key}: no model in {base}. Name the folder of a Qwen2.5-VL checkpoint, or a"
-                " number: the base model is then made with that seed"
-            )
-            continue
-        try:
-            require_safe(base)
-        except InputError as error:
-            missing.append(f"{key}: {error}")
-    return missing
 
 
 def dry_run(study: StudyConfig) -> dict[str, Any]:
