@@ -17,27 +17,11 @@ from videothinker.cli.verb import Outcome
 from videothinker.errors import ConfigError, InputError, WeightsError
 
 ROOT = Path(__file__).parents[4]
-NAMES = [
-    "quickstart",
-    "mini",
-    "warm-start",
-    "prepare",
-    "train",
-    "evaluate",
-    "score",
-    "compare",
-    "probe",
-    "ask",
-    "study",
-    "doctor",
-    "diagnose",
-    "plan",
-    "status",
-    "report",
-    "scale",
-    "stop",
-    "submit",
-]
+NAMES = (
+    *("quickstart", "mini", "warm-start", "prepare", "train", "submit", "scale", "stop", "study"),
+    *("evaluate", "score", "compare", "probe", "ask", "diagnose"),
+    *("doctor", "plan", "status", "report"),
+)
 
 
 Act = Callable[[str, Callable[[object], Outcome]], None]

@@ -4,11 +4,11 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from html_page import Page
 
 from videothinker.data.questions import write_questions
 from videothinker.errors import InputError
@@ -17,6 +17,7 @@ from videothinker.report.evaluation import verdict, write_evaluation_report
 from videothinker.types import Question
 
 HOSTILE = "<script>alert('&')</script>"
+MAJORITY = "always giving the most common answer (35.0%)"
 
 
 def score(accuracy: float | None, **changes: Any) -> dict[str, Any]:
@@ -68,46 +69,12 @@ def answered(name: str, completion: str) -> dict[str, str]:
     return {"id": name, "completion": completion}
 
 
-class Page(HTMLParser):
-    """Collects tags, and fails on one that is closed without having been opened."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        if tag != "meta":
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
 @pytest.mark.parametrize(
     ("low", "high", "sentence"),
     [
-        (
-            0.4,
-            0.6,
-            "That is above chance (25.0%) and always giving the most common answer (35.0%).",
-        ),
-        (
-            0.3,
-            0.6,
-            "That is above chance (25.0%), not clearly different from always giving the most "
-            "common answer (35.0%).",
-        ),
-        (
-            0.1,
-            0.2,
-            "That is below chance (25.0%) and always giving the most common answer (35.0%).",
-        ),
+        (0.4, 0.6, f"That is above chance (25.0%) and {MAJORITY}."),
+        (0.3, 0.6, f"That is above chance (25.0%), not clearly different from {MAJORITY}."),
+        (0.1, 0.2, f"That is below chance (25.0%) and {MAJORITY}."),
     ],
 )
 def test_the_verdict_holds_the_interval_against_guessing(

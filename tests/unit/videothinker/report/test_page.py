@@ -3,7 +3,6 @@
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +11,7 @@ import pytest
 import yaml
 from builders import completion, group, question
 from evaluated_models import model
+from html_page import Page
 
 from videothinker.errors import InputError
 from videothinker.report.groups import choose
@@ -59,29 +59,6 @@ def run(tmp_path: Path) -> Path:
     directory.rollouts("bias", 3, [scored(HOSTILE, (1.0, 0.0, 0.0))])
     directory.summary({"name": "trial", "started": 0.0, "models": [BASE, BIAS, CDPO], "stages": []})
     return directory.path
-
-
-class Page(HTMLParser):
-    """Collects tags, and fails on one that is closed without having been opened."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.links: list[str] = []
-        self.open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
-        if tag not in ("meta", "img", "line", "br"):
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
 
 
 def test_the_page_is_well_formed_and_asks_for_nothing_from_outside(run: Path) -> None:
@@ -210,23 +187,7 @@ HOSTILE_TEXTS = [
 ]
 
 
-class Elements(HTMLParser):
-    """Every element of a page with the names of its attributes."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, tuple[str, ...]]] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, tuple(name for name, _ in attrs)))
-
-    def handle_comment(self, data: str) -> None:
-        self.found.append(("comment", ()))
-
-
-def page_about(folder: Path, text: str) -> Elements:
+def page_about(folder: Path, text: str) -> Page:
     """Of a run in which everything that comes from outside is this text."""
     run = RunDirectory.create(folder, yaml.safe_dump({"name": text, "note": text}))
     group = scored(text, (1.0, 0.0, 0.0))
@@ -245,13 +206,13 @@ def page_about(folder: Path, text: str) -> Elements:
     anchor = {"path": text, "digest": text}
     stage = {"name": text, "steps": 1, "kl": {text: text}, "anchor": anchor}
     run.summary({"name": text, "models": [named, CDPO], "stages": [stage]})
-    return Elements(write_report(folder).read_text())
+    return Page(write_report(folder).read_text())
 
 
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 def test_no_element_of_the_page_is_an_attackers(tmp_path: Path, text: str) -> None:
     harmless = page_about(tmp_path / "harmless", "harmless")
-    assert page_about(tmp_path / "hostile", text).found == harmless.found
+    assert page_about(tmp_path / "hostile", text).elements == harmless.elements
 
 
 def test_no_picture_is_taken_from_outside_the_folder_of_videos(
