@@ -70,23 +70,16 @@ def group_pull(row: Mapping[str, Any], place: int, kl: KLConfig) -> dict[str, fl
     ):
         own, style = np.array(logprobs), style_of(text)
         forces = _forces(own, anchor, kl) / len(own)
+        everywhere = np.abs(forces).sum()
         if style is None:  # it parted from both, maybe before that token
-            found.append((0.0, 0.0, 0.0, np.abs(forces).sum()))
+            found.append((0.0, 0.0, 0.0, everywhere))
             continue
-        likely = float(np.exp(own[place]))
+        likely, size = float(np.exp(own[place])), abs(forces[place])
         lever = 1 - likely if style == "reasoning" else likely - 1
-        size = abs(forces[place])
-        found.append(
-            (
-                advantage / len(own) * lever,
-                forces[place] * lever,
-                size,
-                np.abs(forces).sum() - size,
-            )
-        )
-    means = dict(
-        zip(("all", "divergence", "choice", "elsewhere"), np.mean(found, 0).tolist(), strict=True)
-    )
+        slopes = (advantage / len(own) * lever, forces[place] * lever)
+        found.append((*slopes, size, everywhere - size))
+    names = ("all", "divergence", "choice", "elsewhere")
+    means = dict(zip(names, np.mean(found, 0).tolist(), strict=True))
     return means | {row["category"]: means["all"]}
 
 
