@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UNIT_BUDGET ?= 120
 # files of tests side by side, in as many processes; one file has one process, and its own engines
-SIDE_BY_SIDE ?= -n 2 --dist loadfile
+SIDE_BY_SIDE ?= -n 2 --dist loadfile --no-loadscope-reorder
 export PYTHON
 # the environment is installed uncompiled: modules are compiled when first imported, and kept
 unexport PYTHONDONTWRITEBYTECODE
