@@ -10,7 +10,7 @@ import torch
 
 from videothinker.config.settings import Device
 from videothinker.model.policy import Policy, load_model
-from videothinker.process.metrics import ANCHOR_GROUPS, LOOPBACK, serve
+from videothinker.process.metrics import ANCHOR_GROUPS
 from videothinker.process.pulse import Pulse
 from videothinker.types import AnchorScores, Prompt, RolloutGroup
 
@@ -18,14 +18,12 @@ from videothinker.types import AnchorScores, Prompt, RolloutGroup
 class AnchorScorer(Pulse):
     """Holds no gradient, no optimizer: only weights, and the learner's own forward pass."""
 
+    role = "anchor"
+
     def __init__(self, dtype: str, temperature: float, device: Device) -> None:
         self._dtype = dtype
         self._temperature = temperature
         self._device = device
-
-    def serve_metrics(self, host: str = LOOPBACK) -> tuple[str, int]:
-        """Start this process's Prometheus endpoint; returns where it is found."""
-        return serve("anchor", host, self._device)
 
     def load(self, model: Path, initial: Path | None = None) -> None:
         """Take a checkpoint as the anchor from now on, and one that it is compared with, if any."""

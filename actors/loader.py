@@ -7,7 +7,7 @@ from pathlib import Path
 from videothinker.config.settings import DataConfig, VideoConfig
 from videothinker.errors import InputError
 from videothinker.model.processing import PromptBuilder
-from videothinker.process.metrics import LOOPBACK, VIDEOS, serve
+from videothinker.process.metrics import VIDEOS
 from videothinker.process.pulse import Pulse
 from videothinker.types import Failure, Prompt, Question
 from videothinker.video.clips import ClipStore
@@ -17,16 +17,14 @@ from videothinker.video.views import View
 class PromptLoader(Pulse):
     """Question -> Prompt, or the reason it is left out."""
 
+    role = "loader"
+
     def __init__(self, model: Path, data: DataConfig, video: VideoConfig, longest: int) -> None:
         self._clips = ClipStore(data.cache, data.cache_gb, video, data.decode_seconds)
         self._builder = PromptBuilder(model, data.videos, self._clips)
         self._longest = longest
-
-    def serve_metrics(self, host: str = LOOPBACK) -> tuple[str, int]:
-        """Start this process's Prometheus endpoint; returns where it is found."""
         for outcome in self.counts():
             VIDEOS.labels(outcome)
-        return serve("loader", host)
 
     def counts(self) -> dict[str, int]:
         """How many videos were decoded, found in the cache, or could not be read."""

@@ -12,11 +12,9 @@ from videothinker.errors import WeightsError
 from videothinker.process.metrics import (
     ENGINE_CACHE,
     ENGINE_REQUESTS,
-    LOOPBACK,
     ROLLOUT_GROUPS,
     ROLLOUT_TOKENS,
     WEIGHT_VERSION,
-    serve,
 )
 from videothinker.process.pulse import Pulse
 from videothinker.types import Completion, Prompt, RolloutGroup, WeightsPart
@@ -24,6 +22,8 @@ from videothinker.types import Completion, Prompt, RolloutGroup, WeightsPart
 
 class RolloutWorker(Pulse):
     """Generates only with weights that are not older than the caller asks for."""
+
+    role = "rollout"
 
     def __init__(
         self,
@@ -39,13 +39,9 @@ class RolloutWorker(Pulse):
         self._max_tokens = max_tokens
         self._device = device
         self._engine = VllmEngine(model, dtype, rollout, device, engine_share)
-
-    def serve_metrics(self, host: str = LOOPBACK) -> tuple[str, int]:
-        """Start this process's Prometheus endpoint; returns where it is found."""
         ENGINE_REQUESTS.labels("running").set_function(lambda: self._engine.work().running)
         ENGINE_REQUESTS.labels("waiting").set_function(lambda: self._engine.work().waiting)
         ENGINE_CACHE.set_function(lambda: self._engine.work().cache_share)
-        return serve("rollout", host, self._device)
 
     def load(self, version: int, *parts: WeightsPart) -> int:
         """Replace the weights; returns the version now held."""
@@ -55,12 +51,7 @@ class RolloutWorker(Pulse):
         return version
 
     def generate(
-        self,
-        version: int,
-        samples: int,
-        temperature: float,
-        seeds: Sequence[int],
-        *prompts: Prompt,
+        self, version: int, samples: int, temperature: float, seeds: Sequence[int], *prompts: Prompt
     ) -> Iterator[tuple[int, RolloutGroup]]:
         """A group per prompt, with the prompt's number, each as soon as it is complete.
 

@@ -38,11 +38,9 @@ from videothinker.model.policy import Anchored, completion_mask, load_head
 from videothinker.process.address import own_address
 from videothinker.process.metrics import (
     LEARNER_STEPS,
-    LOOPBACK,
     SAMPLES_TRAINED,
     TOKENS_TRAINED,
     WEIGHT_VERSION,
-    serve,
 )
 from videothinker.process.pulse import Pulse
 from videothinker.types import (
@@ -74,6 +72,8 @@ class Assignment:
 class LearnerRank(Pulse):
     """Holds one rank of the policy; all ranks make the same calls in the same order."""
 
+    role = "learner"
+
     def __init__(self, device: Device, beside: int | None = None) -> None:
         """`beside`: processes that compute while it does; None leaves torch's threads alone."""
         self._device = device
@@ -96,10 +96,6 @@ class LearnerRank(Pulse):
         with self.doing("joining the other ranks"):
             store = meet(host, port) if rank else self._meeting_point
             connect(rank, world, store, self._device)
-
-    def serve_metrics(self, host: str = LOOPBACK) -> tuple[str, int]:
-        """Start this rank's Prometheus endpoint; returns where it is found."""
-        return serve("learner", host, self._device)
 
     def start_stage(self, assignment: Assignment) -> int:
         """Load the stage's initial model; whatever an earlier stage held is released first.

@@ -42,9 +42,9 @@ def declare(
     labels: tuple[str, ...] = (),
     **more: Any,
 ) -> Metric:
-    """A metric that these roles export."""
+    """A metric that these roles export; the driver, where none is named."""
     metric = kind(f"videothinker_{name}", text, labels, registry=None, **more)
-    for role in roles:
+    for role in roles or ("driver",):
         EXPORTED[role].append(metric)
     return metric
 
@@ -76,80 +76,59 @@ WEIGHT_SYNC_SECONDS = declare(
     Histogram,
     "weight_sync_seconds",
     "One engine's update, from the order to its confirmation",
-    "driver",
     buckets=SECONDS,
 )
 GROUP_STALENESS = declare(
-    Histogram,
-    "group_staleness",
-    "Updates between sampling and training",
-    "driver",
-    buckets=(0, 1, 2, 4, 8),
+    Histogram, "group_staleness", "Updates between sampling and training", buckets=(0, 1, 2, 4, 8)
 )
-MAX_STALENESS = declare(Gauge, "max_staleness", "rollout.max_staleness", "driver")
+MAX_STALENESS = declare(Gauge, "max_staleness", "rollout.max_staleness")
 
 # where the time goes
 PHASE_SECONDS = declare(
-    Histogram,
-    "phase_seconds",
-    "Time of one phase of a step",
-    "driver",
-    labels=("phase",),
-    buckets=SECONDS,
+    Histogram, "phase_seconds", "Time of one phase of a step", labels=("phase",), buckets=SECONDS
 )
 ROLE_SECONDS = declare(
     Counter,
     "role_seconds",
     "How the workers of a role, on average, spent the time",
-    "driver",
     labels=("role", "state"),
 )
 LAST_STEP = declare(
-    Gauge, "last_step_timestamp_seconds", "When a step was recorded last, Unix time", "driver"
+    Gauge, "last_step_timestamp_seconds", "When a step was recorded last, Unix time"
 )
 USUAL_STEP = declare(
     Gauge,
     "usual_step_seconds",
     "Median of the last steps; 0 while none are made: loading, evaluating, exporting",
-    "driver",
 )
 
 # faults
-ROLLOUT_WORKERS = declare(Gauge, "rollout_workers", "Rollout workers that take prompts", "driver")
-RESTARTS = declare(Counter, "restarts", "Processes that were lost", "driver", labels=("role",))
-QUESTIONS = declare(Counter, "questions", "Questions that were to be asked", "driver")
+ROLLOUT_WORKERS = declare(Gauge, "rollout_workers", "Rollout workers that take prompts")
+RESTARTS = declare(Counter, "restarts", "Processes that were lost", labels=("role",))
+QUESTIONS = declare(Counter, "questions", "Questions that were to be asked")
 SAMPLES_SKIPPED = declare(
-    Counter, "samples_skipped", "Lines of skipped.jsonl, by kind", "driver", labels=("reason",)
+    Counter, "samples_skipped", "Lines of skipped.jsonl, by kind", labels=("reason",)
 )
-MAX_SKIPPED_SHARE = declare(Gauge, "max_skipped_share", "data.max_skipped_share", "driver")
-DISK_FREE = declare(Gauge, "disk_free_bytes", "Free on the disk that holds the run", "driver")
+MAX_SKIPPED_SHARE = declare(Gauge, "max_skipped_share", "data.max_skipped_share")
+DISK_FREE = declare(Gauge, "disk_free_bytes", "Free on the disk that holds the run")
 SPILLED = declare(
     Gauge,
     "spilled_bytes",
     "What Ray's object store wrote to disk for want of room, since it was started",
-    "driver",
 )
 STATE_BYTES = declare(
-    Gauge, "state_bytes", "What the next state takes of it, as planned; 0 if unknown", "driver"
+    Gauge, "state_bytes", "What the next state takes of it, as planned; 0 if unknown"
 )
 
 # learning, each of the last step
-REWARD = declare(Gauge, "reward", "Mean total reward of the last step", "driver")
+REWARD = declare(Gauge, "reward", "Mean total reward of the last step")
 ACCURACY = declare(
-    Gauge,
-    "accuracy",
-    "Mean accuracy in the last step that had such questions",
-    "driver",
-    labels=("slice",),
+    Gauge, "accuracy", "Mean accuracy in the last step that had such questions", labels=("slice",)
 )
-REWARD_LOST = declare(
-    Gauge, "reward_lost", "1 while the guard sees reward well below its best", "driver"
-)
-GUARD_LOWERED = declare(
-    Counter, "guard_lowered", "Times the guard halved the coefficient", "driver"
-)
+REWARD_LOST = declare(Gauge, "reward_lost", "1 while the guard sees reward well below its best")
+GUARD_LOWERED = declare(Counter, "guard_lowered", "Times the guard halved the coefficient")
 STEP_GAUGES = {
-    key: declare(Gauge, key, text, "driver")
+    key: declare(Gauge, key, text)
     for key, text in {
         "kl": "Mean divergence from the anchor, nats a token",
         "entropy": "Of the next token, nats",
@@ -179,8 +158,6 @@ GPU_FREE = declare(
     "Free memory of the GPU this process works on; 0 on a CPU",
     *("rollout", "anchor", "learner"),
 )
-
-SLICES = ("all", "observational", "inferential")
 
 
 def serve(role: Role, host: str = LOOPBACK, device: str = "cpu") -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""What a process is doing, for whoever asks while it does it."""
+"""What a process is doing, for whoever asks while it does it; and where its metrics are."""
 
 from __future__ import annotations
 
@@ -6,12 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 
+from videothinker.config.settings import Device
+from videothinker.process.metrics import LOOPBACK, Role, serve
+
 
 class Pulse:
     """Base of everything that runs in a process of its own."""
 
+    role: Role
+    _device: Device = "cpu"
     _doing: tuple[str, ...] = ()
     _changing = Lock()
+
+    def serve_metrics(self, host: str = LOOPBACK) -> tuple[str, int]:
+        """Start this process's Prometheus endpoint; returns where it is found."""
+        return serve(self.role, host, self._device)
 
     def pulse(self) -> str:
         """What was begun last; answers on a thread of its own, so it tells a busy process from one
