@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 from videothinker.config.settings import RunConfig, StageConfig
-from videothinker.files import file_digest
+from videothinker.files import file_digest, read_json
 from videothinker.model.card import ModelLineage, Source
 from videothinker.model.checkpoint import model_digest
 from videothinker.run.directory import RunDirectory
@@ -20,12 +19,8 @@ class Lineage:
     def __init__(self, run: RunDirectory, config: RunConfig) -> None:
         self._run = run
         self._config = config
-        file = run.path / "summary.json"
-        self._summary: dict[str, Any] = (
-            json.loads(file.read_text())
-            if file.is_file()
-            else {"name": config.name, "started": time.time(), "models": [], "stages": []}
-        )
+        new = {"name": config.name, "started": time.time(), "models": [], "stages": []}
+        self._summary: dict[str, Any] = read_json(run.path / "summary.json") or new
 
     def finished(self, name: str) -> bool:
         """Whether a model stands, with its results; a stage is finished when its model is."""
@@ -42,13 +37,12 @@ class Lineage:
     def of_model(self, stage: StageConfig) -> ModelLineage:
         """What a stage's exported model says of itself."""
         config = self._config
-        base = config.model.path
         return ModelLineage(
             run=config.name,
             stage=stage.name,
             steps=stage.steps,
             seed=config.seed,
-            base={"path": str(base), "digest": model_digest(base)},
+            base=_source(config.model.path),
             data=[{"path": str(stage.questions), "digest": file_digest(stage.questions)}],
             kl=stage.kl.model_dump(),
             anchor=self._anchor_source(stage),
@@ -73,10 +67,7 @@ class Lineage:
 
     def add_model(self, name: str, path: Path, evaluation: dict[str, Any] | None) -> None:
         """A model with its address by content and its results."""
-        digest = model_digest(path)
-        self._keep(
-            "models", {"name": name, "path": path, "digest": digest, "evaluation": evaluation}
-        )
+        self._keep("models", {"name": name, **_source(path), "evaluation": evaluation})
 
     def count_videos(self, counts: dict[str, int]) -> None:
         """Videos decoded, found in the cache and failed since the run was last started."""
@@ -93,10 +84,13 @@ class Lineage:
     def _anchor_source(self, stage: StageConfig) -> Source | None:
         if stage.kl.direction == "none":
             return None
-        path = self.anchor(stage)
-        return {"path": str(path), "digest": model_digest(path)}
+        return _source(self.anchor(stage))
 
     def _keep(self, kind: str, entry: dict[str, Any]) -> None:
         others = [known for known in self._summary[kind] if known["name"] != entry["name"]]
         self._summary[kind] = [*others, entry]
         self._run.summary(self._summary)
+
+
+def _source(model: Path) -> Source:
+    return {"path": str(model), "digest": model_digest(model)}

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from cluster.workers.learner import Learner
-from videothinker.files import file_digest, whole_folder
+from videothinker.files import atomic_write, file_digest, read_json, whole_folder
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +50,7 @@ def newest_state(
     for folder in reversed(_states(stage)):
         flaw = damage(folder)
         if flaw is None:
-            return int(_read(folder / PROGRESS)["step"]), folder
+            return int(read_json(folder / PROGRESS)["step"]), folder
         logger.warning("%s is passed over: %s", folder, flaw)
         if passed_over is not None:
             passed_over(folder, flaw)
@@ -70,10 +68,10 @@ def damage(folder: Path) -> str | None:
 
     Ranks load a state, which unpickles parts of it, only after this.
     """
-    try:
-        digests = dict(_read(folder / PROGRESS)["digests"])
-    except FileNotFoundError:
+    if not (folder / PROGRESS).is_file():
         return f"{PROGRESS} is missing"
+    try:
+        digests = dict(read_json(folder / PROGRESS)["digests"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return f"{PROGRESS} is damaged"
     for name, digest in digests.items():
@@ -88,20 +86,13 @@ def damage(folder: Path) -> str | None:
 def _conclude(partial: Path, step: int) -> None:
     """Gather the ranks' own accounts into progress.json, on the disk before it counts."""
     accounts = sorted(partial.glob("rank_*.json"))
-    parts = [_read(account) for account in accounts]
+    parts = [read_json(account) for account in accounts]
     digests = {name: digest for part in parts for name, digest in part["digests"].items()}
-    with (partial / PROGRESS).open("w") as file:
-        json.dump({"step": step, **parts[0], "digests": digests}, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
+    content = {"step": step, **parts[0], "digests": digests}
+    atomic_write(partial / PROGRESS, json.dumps(content, indent=2))
     for account in accounts:
         account.unlink()
 
 
 def _states(stage: Path) -> list[Path]:
     return sorted((stage / "state").glob("step_*"))
-
-
-def _read(file: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(file.read_text())
-    return content
