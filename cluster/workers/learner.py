@@ -61,9 +61,8 @@ class Learner:
         """Load a stage's initial model; on new ranks where the old ones were lost."""
         if not self._ranks:
             self.start()
-        limit = self._faults.save_seconds
-        what = f"loading {assignment.model}"
-        self._parts = self._everywhere(what, limit, "start_stage", lambda _: (assignment,))[0]
+        what, limit = f"loading {assignment.model}", self._faults.save_seconds
+        self._parts = self._everywhere(what, limit, "start_stage", assignment)[0]
 
     def step(
         self, step: int, coefficient: float, scored: Sequence[tuple[ScoredGroup, Prepared]]
@@ -71,16 +70,14 @@ class Learner:
         """One update on all groups, with this coefficient of the divergence."""
         shares = split([cost(group.group) for group, _ in scored], self._count)
 
-        def arguments(rank: int) -> tuple[Any, ...]:
+        async def learn(process: Process, rank: int) -> Any:
+            what = f"step {step} from weights version {self._version}"
             share = [(scored[index][0], weight) for index, weight in shares[rank]]
             prompts = [scored[index][1].prompt for index, _ in shares[rank]]
-            return (step, coefficient, share, *prompts)
+            arguments = (step, coefficient, share, *prompts)
+            return await process.call(what, self._faults.learn_seconds, "step", *arguments)
 
-        what, limit = (
-            f"step {step} from weights version {self._version}",
-            self._faults.learn_seconds,
-        )
-        reports: list[LearnerReport] = self._everywhere(what, limit, "step", arguments)
+        reports: list[LearnerReport] = self._background.run(self._all(learn))
         if (took := self._strikes.served()) is not None:
             self._notice(Notice(role="learner", worker="learner", event="served", seconds=took))
         return reports[0]
@@ -102,24 +99,19 @@ class Learner:
 
     def save_model(self, folder: Path, base: Path, lineage: ModelLineage | None = None) -> str:
         """Export the policy; returns its digest."""
-        limit = self._faults.save_seconds
-        digests: list[str] = self._everywhere(
-            f"exporting weights version {self._version}",
-            limit,
-            "save_model",
-            lambda _: (folder, base, lineage),
-        )
+        what, limit = f"exporting weights version {self._version}", self._faults.save_seconds
+        digests: list[str] = self._everywhere(what, limit, "save_model", folder, base, lineage)
         return digests[0]
 
     def save_state(self, folder: Path) -> None:
         """Every rank writes its part of what resuming needs."""
         what, limit = f"saving weights version {self._version}", self._faults.save_seconds
-        self._everywhere(what, limit, "save_state", lambda _: (folder,))
+        self._everywhere(what, limit, "save_state", folder)
 
     def load_state(self, folder: Path) -> None:
         """Read what `save_state` wrote."""
         what, limit = f"resuming from {folder.name}", self._faults.save_seconds
-        self._everywhere(what, limit, "load_state", lambda _: (folder,))
+        self._everywhere(what, limit, "load_state", folder)
 
     async def meanwhile(self, work: Awaitable[T]) -> T:
         """The result of other work, or Lost as soon as a rank is: then it may never come."""
@@ -164,11 +156,9 @@ class Learner:
 
         await self._all(join)
 
-    def _everywhere(
-        self, what: str, limit: float, method: str, arguments: Callable[[int], tuple[Any, ...]]
-    ) -> Any:
-        async def ask(process: Process, rank: int) -> Any:
-            return await process.call(what, limit, method, *arguments(rank))
+    def _everywhere(self, what: str, limit: float, method: str, *arguments: Any) -> list[Any]:
+        async def ask(process: Process, _: int) -> Any:
+            return await process.call(what, limit, method, *arguments)
 
         return self._background.run(self._all(ask))
 
