@@ -148,7 +148,7 @@ class Session:
 
         While reward is lost that state pushes out none of the good ones.
         """
-        wish = read_wish(self.run.path) or {}
+        wish = read_wish(self.run.path)
         if not wish.get("stop"):
             return
         folder, keep = self.run.stage(stage.name), self.config.learner.keep_states

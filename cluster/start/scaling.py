@@ -29,10 +29,7 @@ class Scaling:
 
     def counts(self, wish: Mapping[str, Any] | None = None) -> dict[str, int]:
         """Rollout workers and scorers wanted: by this wish, else by the last, else at the start."""
-        wanted = {
-            "rollouts": self._config.rollout.workers,
-            "scorers": self._config.cluster.scorers,
-        }
+        wanted = {"rollouts": self._config.rollout.workers, "scorers": self._config.cluster.scorers}
         for source in (self._granted, wish or {}):
             wanted |= {role: source[role] for role in wanted if source.get(role)}
         return wanted if self._anchored else wanted | {"scorers": 0}
@@ -45,7 +42,7 @@ class Scaling:
         answered = ""
         while True:
             wish = read_wish(self._run.path)
-            if wish is not None and wish["id"] != answered:
+            if wish and wish["id"] != answered:
                 answered = wish["id"]
                 self._run.status(control={"id": answered, **await self._obey(fleet, wish)})
             await asyncio.sleep(LOOK_SECONDS)

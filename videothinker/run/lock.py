@@ -150,9 +150,7 @@ def driven(run: Path) -> bool | None:
     """Whether a driver holds the run's lock; None where there is none, or no locks at all."""
     try:
         with (run / DRIVER_LOCK).open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+            free = _try(file, fcntl.LOCK_SH)
     except OSError:
         return None
-    return False
+    return None if free is None else not free

@@ -22,9 +22,12 @@ ANSWER_SECONDS = 30.0
 """A live run answers within a few; it may be busy on a slow disk."""
 
 
-def read_wish(run: Path) -> dict[str, Any] | None:
-    """The latest wish: an "id", and "rollouts" and "scorers", None where not asked, or "stop"."""
-    return read_json(run / WISH) or None
+def read_wish(run: Path) -> dict[str, Any]:
+    """The latest wish: an "id", and "rollouts" and "scorers", None where not asked, or "stop".
+
+    Empty where nobody wished for anything.
+    """
+    return read_json(run / WISH)
 
 
 def scale(run: Path, rollouts: int | None, scorers: int | None) -> dict[str, Any]:
@@ -43,7 +46,7 @@ def scale(run: Path, rollouts: int | None, scorers: int | None) -> dict[str, Any
 def stop(run: Path, seconds: float) -> dict[str, Any]:
     """Ask a live run to end after its step, and wait so long for it; returns its last status."""
     _require_live(run)
-    earlier = read_wish(run) or {}
+    earlier = read_wish(run)
     name = earlier["id"] if earlier.get("stop") else _ask(run, stop=True)
     if driven(run) is None:  # otherwise it is known to be heard
         _answer(run, name)
@@ -67,7 +70,7 @@ def stop(run: Path, seconds: float) -> dict[str, Any]:
 
 def stop_asked(run: Path) -> bool:
     """Whether somebody wants a run to end."""
-    return bool((read_wish(run) or {}).get("stop"))
+    return bool(read_wish(run).get("stop"))
 
 
 def _require_live(run: Path) -> None:

@@ -34,7 +34,7 @@ def driver(run: RunDirectory, then: Callable[[dict[str, Any]], None]) -> Iterato
     def drive() -> None:
         with locked(run.path):
             ready.set()
-            while (wish := wishes.read_wish(run.path)) is None:
+            while not (wish := wishes.read_wish(run.path)):
                 if end.wait(0.01):
                     return
             then(wish)
@@ -76,7 +76,7 @@ def test_without_locks_a_stop_is_believed_to_its_answer_and_the_last_word(
     run: RunDirectory,
 ) -> None:
     def answer() -> None:
-        while (wish := wishes.read_wish(run.path)) is None:
+        while not (wish := wishes.read_wish(run.path)):
             time.sleep(0.01)
         run.status(control={"id": wish["id"]})
         time.sleep(0.3)
@@ -138,4 +138,4 @@ def test_a_stop_meant_for_an_earlier_driver_is_forgotten_and_a_scaling_is_not(
     assert wishes.read_wish(run.path)
     file.write_text(json.dumps({"id": "b", "stop": True}))
     RunDirectory.open(run.path)
-    assert wishes.read_wish(run.path) is None
+    assert not wishes.read_wish(run.path)
