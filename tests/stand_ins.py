@@ -288,11 +288,7 @@ class Stage:
 
     def loop_thread(self) -> int:
         """The thread on which the driver waits for its processes."""
-
-        async def here() -> int:
-            return threading.get_ident()
-
-        return self.background.run(here())
+        return self.background.call(threading.get_ident)
 
     def close(self) -> None:
         """End everybody."""
@@ -305,12 +301,9 @@ class Stage:
         self.background.close()
 
     def _pool(self, role: str, engine: Callable[[str], Engine], count: int) -> Pool:
-        async def open_pool() -> Pool:
-            pool = Pool(role, _starting(engine), self.config.faults, self.notices.append)
-            pool.resize(count)
-            return pool
-
-        return self.background.run(open_pool())
+        pool = Pool(role, _starting(engine), self.config.faults, self.notices.append)
+        self.background.call(pool.resize, count)
+        return pool
 
 
 def _starting(engine: Callable[[str], Engine]) -> Callable[[str], Awaitable[Process]]:

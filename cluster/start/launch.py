@@ -72,7 +72,7 @@ def launch(config: RunConfig, run: RunDirectory) -> Iterator[Fleet]:
     with (
         ray_running(config.cluster, store_gb(config, shape_of(config.model.path))),
         closing(Roster(run, config.cluster.metrics_host)) as roster,
-        hiring(config.faults, config.cluster.device, roster) as crew,
+        closing(Crew(config.faults, config.cluster.device, roster)) as crew,
     ):
         scaling = Scaling(config, run)
         fleet = crew.fleet(config, **scaling.counts())
@@ -80,16 +80,6 @@ def launch(config: RunConfig, run: RunDirectory) -> Iterator[Fleet]:
         fleet.background.start(observe(fleet))
         fleet.background.start(watch_spill())
         yield fleet
-
-
-@contextmanager
-def hiring(faults: FaultsConfig, device: Device, roster: Roster | None = None) -> Iterator[Crew]:
-    """Whoever is hired inside the block is dismissed at its end."""
-    crew = Crew(faults, device, roster)
-    try:
-        yield crew
-    finally:
-        crew.close()
 
 
 @contextmanager
@@ -169,7 +159,7 @@ def beside_learner(config: RunConfig, rollouts: int, scorers: int) -> int | None
 class Crew:
     """Starts the processes of a run, and replaces them for as long as it is open."""
 
-    def __init__(self, faults: FaultsConfig, device: Device, roster: Roster | None) -> None:
+    def __init__(self, faults: FaultsConfig, device: Device, roster: Roster | None = None) -> None:
         self._faults = faults
         self._device = device
         self._seats = Seats(device)
@@ -214,11 +204,7 @@ class Crew:
             threads=rollout.units_at_once + rollout.in_flight,  # the last for what interrupts
         )
         pool = self._pool(
-            "rollout",
-            start,
-            count,
-            at_once=rollout.units_at_once,
-            interrupting=rollout.in_flight,
+            "rollout", start, count, at_once=rollout.units_at_once, interrupting=rollout.in_flight
         )
         return Rollouts(self.background, pool, self._faults)
 
@@ -249,13 +235,10 @@ class Crew:
     def _pool(
         self, role: str, start: Callable[[str], Awaitable[Process]], count: int, **options: Any
     ) -> Pool:
-        async def open_pool() -> Pool:
-            pool = Pool(role, start, self._faults, self._notice, **options)
-            pool.resize(count)
-            return pool
-
-        self._pools.append(self.background.run(open_pool()))
-        return self._pools[-1]
+        pool = Pool(role, start, self._faults, self._notice, **options)
+        self._pools.append(pool)
+        self.background.call(pool.resize, count)
+        return pool
 
     def _starter(
         self, cls: type, *arguments: Any, named: bool = False, threads: int = 1

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from cluster.loop.asking import Asking
-from cluster.start.launch import hiring, ray_running
+from cluster.start.launch import Crew, ray_running
 from cluster.workers.background import Background
 from cluster.workers.fleet import Loader, Rollouts
 from videothinker.config.settings import (
@@ -40,22 +40,15 @@ class Answered:
     """Why there is no completion."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Answerer:
     """Asks a model; the most likely completion of each question, in the order they are finished."""
 
-    def __init__(
-        self,
-        background: Background,
-        loader: Loader,
-        rollouts: Rollouts,
-        batch: int,
-        workers: int,
-    ) -> None:
-        self._background = background
-        self._loader = loader
-        self._rollouts = rollouts
-        self._batch = batch
-        self._workers = workers
+    background: Background
+    loader: Loader
+    rollouts: Rollouts
+    together: int
+    """Questions that one engine answers side by side."""
 
     def answer(
         self,
@@ -65,14 +58,14 @@ class Answerer:
     ) -> Iterator[Answered]:
         """Every question once; the next ones are prepared while these are answered."""
         asking = Asking(
-            loader=self._loader.asking(wording, view),
-            rollouts=self._rollouts,
+            loader=self.loader.asking(wording, view),
+            rollouts=self.rollouts,
             samples=1,
-            together=max(1, self._batch // self._workers),
+            together=self.together,
             temperatures=[0.0],
         )
         seeds = [0] * len(questions)  # of no effect: the most likely completion is taken
-        for reply in self._background.iterate(asking.replies(questions, seeds)):
+        for reply in self.background.iterate(asking.replies(questions, seeds)):
             question, outcome = reply.question, reply.outcome
             if isinstance(outcome, Failure):
                 yield Answered(question=question, failure=outcome.reason)
@@ -86,10 +79,13 @@ def answering(model: Path, videos: Path, budget: Budget, workers: int = 1) -> It
     device: Device = "cuda" if torch.cuda.is_available() else "cpu"
     data, faults = DataConfig(videos=videos), FaultsConfig()
     rollout = RolloutConfig(workers=workers, max_model_len=budget.max_model_len)
-    with ray_running(ClusterConfig(device=device)), hiring(faults, device) as crew:
-        loader = crew.loader(model, data, budget)
-        rollouts = crew.rollouts(model, budget.dtype, rollout, budget.max_tokens, workers)
-        yield Answerer(crew.background, loader, rollouts, batch_size(budget.video), workers)
+    with ray_running(ClusterConfig(device=device)), closing(Crew(faults, device)) as crew:
+        yield Answerer(
+            background=crew.background,
+            loader=crew.loader(model, data, budget),
+            rollouts=crew.rollouts(model, budget.dtype, rollout, budget.max_tokens, workers),
+            together=max(1, batch_size(budget.video) // workers),
+        )
 
 
 def budget_for(model: Path, named: str | None) -> Budget:

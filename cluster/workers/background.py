@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -34,6 +34,14 @@ class Background:
             return future.result()
         finally:
             future.cancel()
+
+    def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """The result of a function that has to be called on the loop's thread."""
+
+        async def calling() -> T:
+            return function(*arguments)
+
+        return self.run(calling())
 
     def iterate(self, items: AsyncGenerator[T, None]) -> Generator[T, None, None]:
         """Each item as it comes; whoever turns away ends what makes them."""

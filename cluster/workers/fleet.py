@@ -115,10 +115,7 @@ class Rollouts:
             with WEIGHT_SYNC_SECONDS.time():
                 await self._load(process, parts, version)
 
-        async def require() -> None:
-            self.pool.require(update)
-
-        self._background.run(require())
+        self._background.call(self.pool.require, update)
 
     async def _load(self, process: Process, parts: Sequence[Any], version: int) -> None:
         what = f"loading weights version {version}"
@@ -181,10 +178,7 @@ class Anchor:
             seconds = self._faults.save_seconds
             await process.call(f"loading {model}", seconds, "load", model, initial)
 
-        async def require() -> None:
-            self.pool.require(update)
-
-        self._background.run(require())
+        self._background.call(self.pool.require, update)
 
     async def score(
         self, group: RolloutGroup, prepared: Prepared, with_hidden: bool, order: Order

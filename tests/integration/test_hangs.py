@@ -111,12 +111,8 @@ class Scene:
             await process.call("starting", 60, "pulse")
             return process
 
-        async def open_pool() -> Pool:
-            pool = Pool(role, start, faults, self.notices.append)
-            pool.resize(1)
-            return pool
-
-        self.pool = background.run(open_pool())
+        self.pool = Pool(role, start, faults, self.notices.append)
+        background.call(self.pool.resize, 1)
 
     def lost(self) -> list[str]:
         return [notice.reason for notice in self.notices if notice.event == "lost"]

@@ -72,12 +72,9 @@ def opened(background: Background, role: str, engine: Any, count: int) -> Pool:
     async def start(name: str) -> Here:
         return Here(name, engine(name))
 
-    async def open_pool() -> Pool:
-        pool = Pool(role, start, FAULTS, lambda _: None)
-        pool.resize(count)
-        return pool
-
-    return background.run(open_pool())
+    pool = Pool(role, start, FAULTS, lambda _: None)
+    background.call(pool.resize, count)
+    return pool
 
 
 def replies(
