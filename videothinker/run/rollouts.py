@@ -5,7 +5,8 @@ RUN/rollouts/STAGE-STEP.parquet, the step with six digits
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,46 @@ TEXT_COLUMNS = (
 )
 """As Parquet names them. Only these repeat themselves enough for a dictionary: one of numbers that
 are nearly all different takes as long as all the rest of the writing, and makes the file larger."""
+
+OPTION = pa.struct([("letter", pa.string()), ("text", pa.string())])
+TEXTS, NUMBERS = pa.list_(pa.string()), pa.list_(pa.float32())
+Column = tuple[pa.DataType, Callable[[ScoredGroup], Any]]
+COLUMNS: dict[str, Column] = {
+    "prompt_id": (pa.string(), lambda scored: scored.group.question.id),
+    "video": (pa.string(), lambda scored: scored.group.question.video),
+    "text": (pa.string(), lambda scored: scored.group.question.text),
+    "options": (
+        pa.list_(OPTION),
+        lambda scored: [{"letter": a, "text": text} for a, text in scored.group.question.options],
+    ),
+    "answer": (pa.string(), lambda scored: scored.group.question.answer),
+    "category": (pa.string(), lambda scored: scored.group.question.category),
+    "start": (pa.float64(), lambda scored: scored.group.question.start),
+    "end": (pa.float64(), lambda scored: scored.group.question.end),
+    "completions": (TEXTS, lambda scored: [c.text for c in scored.group.completions]),
+    "finish_reasons": (TEXTS, lambda scored: [c.finish_reason for c in scored.group.completions]),
+    "token_ids": (
+        pa.list_(pa.list_(pa.int64())),
+        lambda scored: [c.token_ids for c in scored.group.completions],
+    ),
+    "logprobs": (pa.list_(NUMBERS), lambda scored: [c.logprobs for c in scored.group.completions]),
+    "anchor_logprobs": (pa.list_(NUMBERS), lambda scored: scored.anchor_logprobs),
+    "rewards": (
+        NUMBERS,
+        lambda scored: np.sum(list(scored.rewards.values()), axis=0, dtype=np.float32),
+    ),
+    "advantages": (NUMBERS, lambda scored: scored.advantages),
+    "weights_version": (pa.int64(), lambda scored: scored.group.weights_version),
+    "weights_versions": (
+        pa.list_(pa.list_(pa.int32())),
+        lambda scored: [c.weights_versions for c in scored.group.completions],
+    ),
+    "worker": (pa.string(), lambda scored: scored.group.worker),
+    "seconds": (pa.float64(), lambda scored: scored.group.seconds),
+    "prompt_tokens": (pa.int64(), lambda scored: scored.group.prompt_tokens),
+}
+"""Of a group's row: what it holds, as which type. "rewards" is the sum trained on;
+"weights_versions" is each token's, "weights_version" the oldest of them."""
 
 
 def rollouts_file(run: Path, stage: str, step: int) -> Path:
@@ -58,71 +99,19 @@ def read_groups(
 
 
 def rollout_table(stage: str, step: int, groups: Sequence[ScoredGroup]) -> pa.Table:
-    """The groups of one step; "rewards" is the sum trained on, "reward_NAME" are its parts.
-    "weights_versions" is each token's, "weights_version" the oldest of them.
-    """
-    rows = [_row(stage, step, group) for group in groups]
-    return pa.Table.from_pylist(rows, schema=_schema(groups))
-
-
-def _schema(groups: Sequence[ScoredGroup]) -> pa.Schema:
-    names = dict.fromkeys(name for group in groups for name in group.rewards)
-    option = pa.struct([("letter", pa.string()), ("text", pa.string())])
-    logprobs = pa.list_(pa.list_(pa.float32()))
-    fields = [
-        ("stage", pa.string()),
-        ("step", pa.int64()),
-        ("prompt_id", pa.string()),
-        ("video", pa.string()),
-        ("text", pa.string()),
-        ("options", pa.list_(option)),
-        ("answer", pa.string()),
-        ("category", pa.string()),
-        ("start", pa.float64()),
-        ("end", pa.float64()),
-        ("completions", pa.list_(pa.string())),
-        ("finish_reasons", pa.list_(pa.string())),
-        ("token_ids", pa.list_(pa.list_(pa.int64()))),
-        ("logprobs", logprobs),
-        ("anchor_logprobs", logprobs),
-        ("rewards", pa.list_(pa.float32())),
-        ("advantages", pa.list_(pa.float32())),
-        ("weights_version", pa.int64()),
-        ("weights_versions", pa.list_(pa.list_(pa.int32()))),
-        ("worker", pa.string()),
-        ("seconds", pa.float64()),
-        ("prompt_tokens", pa.int64()),
-    ]
-    fields += [(f"reward_{name}", pa.list_(pa.float32())) for name in names]
-    return pa.schema(fields, metadata={"videothinker.schema": SCHEMA_VERSION})
-
-
-def _row(stage: str, step: int, scored: ScoredGroup) -> dict[str, Any]:
-    group, question = scored.group, scored.group.question
-    parts = {f"reward_{name}": values for name, values in scored.rewards.items()}
-    anchor = scored.anchor_logprobs
-    return {
-        "stage": stage,
-        "step": step,
-        "prompt_id": question.id,
-        "video": question.video,
-        "text": question.text,
-        "options": [{"letter": letter, "text": text} for letter, text in question.options],
-        "answer": question.answer,
-        "category": question.category,
-        "start": question.start,
-        "end": question.end,
-        "completions": [completion.text for completion in group.completions],
-        "finish_reasons": [completion.finish_reason for completion in group.completions],
-        "token_ids": [completion.token_ids for completion in group.completions],
-        "logprobs": [completion.logprobs for completion in group.completions],
-        "anchor_logprobs": None if anchor is None else list(anchor),
-        "rewards": np.sum(list(scored.rewards.values()), axis=0, dtype=np.float32),
-        "advantages": scored.advantages,
-        "weights_version": group.weights_version,
-        "weights_versions": [completion.weights_versions for completion in group.completions],
-        "worker": group.worker,
-        "seconds": group.seconds,
-        "prompt_tokens": group.prompt_tokens,
-        **parts,
+    """The groups of one step; "reward_NAME" are the parts of "rewards"."""
+    columns: dict[str, Column] = {
+        "stage": (pa.string(), lambda _: stage),
+        "step": (pa.int64(), lambda _: step),
+        **COLUMNS,
     }
+    for name in dict.fromkeys(name for scored in groups for name in scored.rewards):
+        columns[f"reward_{name}"] = (NUMBERS, partial(_part, name))
+    fields = [(name, kind) for name, (kind, _) in columns.items()]
+    schema = pa.schema(fields, metadata={"videothinker.schema": SCHEMA_VERSION})
+    values = {name: [of(scored) for scored in groups] for name, (_, of) in columns.items()}
+    return pa.Table.from_pydict(values, schema=schema)
+
+
+def _part(name: str, scored: ScoredGroup) -> Any:
+    return scored.rewards.get(name)
