@@ -23,9 +23,7 @@ class EngineThread:
     """Whatever is called here is executed on the one thread, in the order of the calls."""
 
     def __init__(
-        self,
-        step: Callable[[], Iterable[tuple[str, Any]]],
-        abort: Callable[[list[str]], None],
+        self, step: Callable[[], Iterable[tuple[str, Any]]], abort: Callable[[list[str]], None]
     ) -> None:
         """`step` does a piece of all requests' work and returns the finished ones by name."""
         self._step = step

@@ -70,12 +70,7 @@ class VllmEngine:
         self._thread.call(partial(self._start, model, dtype, config, device, engine_share))
 
     def _start(
-        self,
-        model: Path,
-        dtype: str,
-        config: RolloutConfig,
-        device: Device,
-        engine_share: float,
+        self, model: Path, dtype: str, config: RolloutConfig, device: Device, engine_share: float
     ) -> None:
         require_safe(model)
         cpu_torch.install()
@@ -159,8 +154,15 @@ class VllmEngine:
         self._thread.call(partial(self._load, version, parts))
 
     def work(self) -> EngineWork:
-        """How much it has to do at this moment."""
-        return engine_work(self._engine)
+        """How much it has to do at this moment: lengths of lists, so that any thread may ask.
+
+        vLLM's scheduler is asked by the same calls in 0.26 and 0.32; an engine that is in-process
+        exports no figures of its own.
+        """
+        scheduler = self._engine.engine_core.engine_core.scheduler
+        running, waiting = scheduler.get_request_counts()
+        share = scheduler.kv_cache_manager.usage
+        return EngineWork(running=running, waiting=waiting, cache_share=share)
 
     # on the engine's thread
 
@@ -226,18 +228,14 @@ class VllmEngine:
 
     def _input(self, prompt: Prompt) -> Any:
         """A prompt that was decoded and preprocessed elsewhere, in vLLM's own form."""
-        from vllm.inputs import tokens_input
-
-        if not prompt.pixel_values.size:
-            return tokens_input(prompt.token_ids.tolist())
-        return self._with_video(prompt)
-
-    def _with_video(self, prompt: Prompt) -> Any:
         import torch
         from transformers import BatchFeature
-        from vllm.inputs import mm_input
+        from vllm.inputs import mm_input, tokens_input
         from vllm.multimodal.inputs import MultiModalKwargsItems, PlaceholderRange
 
+        tokens = prompt.token_ids.tolist()
+        if not prompt.pixel_values.size:
+            return tokens_input(tokens)
         features = BatchFeature(
             {
                 "pixel_values_videos": torch.from_numpy(np.array(prompt.pixel_values)),
@@ -248,23 +246,11 @@ class VllmEngine:
         start = int(np.argmax(prompt.token_ids == self._video_token))
         length = int(np.prod(prompt.grid)) // self._merge**2
         return mm_input(
-            prompt.token_ids.tolist(),
+            tokens,
             MultiModalKwargsItems.from_hf_inputs(features, video_fields(features)),
             {"video": [prompt.digest]},
             {"video": [PlaceholderRange(offset=start, length=length)]},
         )
-
-
-def engine_work(engine: Any) -> EngineWork:
-    """What vLLM's scheduler says of itself: lengths of lists, so that any thread may ask.
-
-    The same calls in 0.26 and 0.32; that engine exports no figures of its own, being in-process.
-    """
-    scheduler = engine.engine_core.engine_core.scheduler
-    running, waiting = scheduler.get_request_counts()
-    return EngineWork(
-        running=running, waiting=waiting, cache_share=scheduler.kv_cache_manager.usage
-    )
 
 
 def keep_pixels() -> None:

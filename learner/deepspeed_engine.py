@@ -79,9 +79,7 @@ class Trainee:
         policy = Policy(module)
         trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
         self._engine, *_ = deepspeed.initialize(
-            model=policy,
-            optimizer=adam(trained, config),
-            config=deepspeed_settings(config, dtype),
+            model=policy, optimizer=adam(trained, config), config=deepspeed_settings(config, dtype)
         )
         self._trained = trained
         self._replicated = config.zero_stage == 0

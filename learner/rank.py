@@ -249,10 +249,7 @@ class LearnerRank(Pulse):
                 )
 
     def _losses(
-        self,
-        trainee: Trainee,
-        coefficient: float,
-        groups: Sequence[tuple[ScoredGroup, Prompt]],
+        self, trainee: Trainee, coefficient: float, groups: Sequence[tuple[ScoredGroup, Prompt]]
     ) -> tuple[Tensor, list[dict[str, Tensor]]]:
         """Of each group its loss and its statistics, from one forward pass."""
         asked = [
@@ -270,10 +267,7 @@ class LearnerRank(Pulse):
         return torch.stack([loss for loss, _ in found]), [stats for _, stats in found]
 
     def _group_loss(
-        self,
-        coefficient: float,
-        scored: ScoredGroup,
-        scores: Sequence[Tensor],
+        self, coefficient: float, scored: ScoredGroup, scores: Sequence[Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """From what the policy says of the group; [G, T] each, zero beyond a completion's end."""
         completions = scored.group.completions

@@ -8,15 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learner.deepspeed_engine import (
-    max_over_ranks,
-    mean_over_ranks,
-)
+from learner.deepspeed_engine import max_over_ranks, mean_over_ranks
 from videothinker.config.settings import LearnerConfig
 from videothinker.model.shape import TOKENS_AT_ONCE
-from videothinker.types import (
-    RolloutGroup,
-)
+from videothinker.types import RolloutGroup
 
 
 def learning_rate(config: LearnerConfig, step: int, steps: int) -> float:
