@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,14 +27,6 @@ class Command:
     log: Path
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Running:
-    """A command under way."""
-
-    command: Command
-    process: subprocess.Popen[bytes]
-
-
 def run_all(
     commands: Sequence[Command], at_once: int, look: Callable[[int], None]
 ) -> dict[str, str]:
@@ -42,28 +34,29 @@ def run_all(
 
     `look` is called again and again with the number of those that have ended.
     """
-    left, running = list(commands), list[Running]()
+    left, running = list(commands), dict[subprocess.Popen[bytes], Command]()
     failures: dict[str, str] = {}
     try:
         while left or running:
             while left and len(running) < at_once:
-                running.append(start(left.pop(0)))
+                command = left.pop(0)
+                running[start(command)] = command
             time.sleep(LOOK_SECONDS)
-            for one in [one for one in running if one.process.poll() is not None]:
-                running.remove(one)
-                if one.process.returncode:
-                    failures[one.command.name] = reason(one)
+            for process in [one for one in running if one.poll() is not None]:
+                command = running.pop(process)
+                if process.returncode:
+                    failures[command.name] = reason(command, process.returncode)
             look(len(commands) - len(left) - len(running))
     finally:
         end(running)
     return failures
 
 
-def start(command: Command) -> Running:
+def start(command: Command) -> subprocess.Popen[bytes]:
     """In a session of its own, so that Ctrl-C reaches us alone; it ends when we end, however."""
     command.log.parent.mkdir(parents=True, exist_ok=True)
     with command.log.open("ab") as log:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, *command.arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -72,22 +65,21 @@ def start(command: Command) -> Running:
             preexec_fn=end_with_parent,
             env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
         )
-    return Running(command=command, process=process)
 
 
-def end(running: Sequence[Running]) -> None:
+def end(running: Collection[subprocess.Popen[bytes]]) -> None:
     """Interrupt what still runs; each stops its own processes."""
-    for one in running:
-        one.process.terminate()
-    for one in running:
+    for process in running:
+        process.terminate()
+    for process in running:
         with suppress(subprocess.TimeoutExpired):
-            one.process.wait(END_SECONDS)
-        if one.process.poll() is None:
-            one.process.kill()
+            process.wait(END_SECONDS)
+        if process.poll() is None:
+            process.kill()
 
 
-def reason(one: Running) -> str:
+def reason(command: Command, code: int) -> str:
     """Why a command failed, in a line."""
-    lines = one.command.log.read_text(errors="replace").split("\n")
+    lines = command.log.read_text(errors="replace").split("\n")
     said = [line.strip() for line in lines if line.strip()] or ["it said nothing"]
-    return f"{said[-1]} (exit code {one.process.returncode}; all of it in {one.command.log})"
+    return f"{said[-1]} (exit code {code}; all of it in {command.log})"
