@@ -15,9 +15,11 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import ray
+from ray._private import ray_constants
 from ray._private.services import get_ray_address_from_environment
 from ray.exceptions import AuthenticationError, RayError
 
+from cluster.start.own_ray import replaced
 from videothinker.errors import InputError, VideoThinkerError
 
 REACH_SECONDS = 10.0
@@ -54,20 +56,16 @@ def reaching(address: str) -> Iterator[None]:
     puts this machine's address in the place of the loopback's, where a head that is on the loopback
     alone does not listen, except on a Mac.
     """
-    constants = ray._private.ray_constants
-    usual = constants.ENABLE_RAY_CLUSTER, constants.NUM_REDIS_GET_RETRIES
+    changed: list[tuple[Any, str, Any]] = []
     found = get_ray_address_from_environment(address, None) if address == "auto" else address
     host, _, port = (found or "").rpartition(":")
     if port.isdecimal():
         require_listening(address, host, int(port))
-        own = ray.util.get_node_ip_address()
-        alone = is_loopback(host) and not listens(own, int(port))
-        constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER and not alone
-        constants.NUM_REDIS_GET_RETRIES = ATTEMPTS
-    try:
+        changed.append((ray_constants, "NUM_REDIS_GET_RETRIES", ATTEMPTS))
+        if is_loopback(host) and not listens(ray.util.get_node_ip_address(), int(port)):
+            changed.append((ray_constants, "ENABLE_RAY_CLUSTER", False))
+    with replaced(*changed):
         yield
-    finally:
-        constants.ENABLE_RAY_CLUSTER, constants.NUM_REDIS_GET_RETRIES = usual
 
 
 def require_listening(address: str, host: str, port: int) -> None:
