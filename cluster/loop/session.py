@@ -228,11 +228,10 @@ class Session:
             return None
         questions = read_questions(data.validation)[: data.validation_questions]
         self.run.status(state="evaluating", model=name)
-        drawings: dict[Drawing, float] = {"sampled": temperature}
+        names: dict[float, Drawing] = {temperature: "sampled"}
         if data.validation_likeliest:
-            drawings["likeliest"] = 0.0
+            names[0.0] = "likeliest"
         answers: list[Answer] = []
-        names = {heat: drawing for drawing, heat in drawings.items()}
         asking = Asking(
             loader=self.fleet.loader,
             rollouts=self.fleet.rollouts,

@@ -20,7 +20,7 @@ from cluster.start.connecting import connect
 from cluster.start.own_ray import start_own
 from cluster.start.roster import Roster
 from cluster.start.scaling import Scaling
-from cluster.start.seats import Seats, seats_for
+from cluster.start.seats import PlannedSeats, Seats
 from cluster.start.store import spilled_bytes, store_bytes, watch_spill
 from cluster.start.worker import begin
 from cluster.workers.background import Background
@@ -139,11 +139,8 @@ def worker_environment(device: Device) -> dict[str, str]:
     path = os.pathsep.join(dict.fromkeys(place for place in places if place))
     if device == "cuda":
         return {"PYTHONPATH": path}
-    return {
-        "PYTHONPATH": path,
-        THREADS: "1",  # two unpinned torch processes lose most of their speed
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    }
+    # two unpinned torch processes lose most of their speed
+    return {"PYTHONPATH": path, THREADS: "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 
 
 def beside_learner(config: RunConfig, rollouts: int, scorers: int) -> int | None:
@@ -170,7 +167,8 @@ class Crew:
 
     def fleet(self, config: RunConfig, rollouts: int, scorers: int) -> Fleet:
         """All roles at once, since each takes seconds to start."""
-        self._seats = seats_for(config, rollouts, scorers)
+        if self._device == "cuda":
+            self._seats = PlannedSeats(config, rollouts, scorers)
         self._seated()
         dtype, temperature = config.model.dtype, config.sampling.temperature
         fleet = Fleet(
@@ -222,12 +220,8 @@ class Crew:
 
     def close(self) -> None:
         """End every process that was started here."""
-
-        async def everybody() -> None:
-            for pool in self._pools:
-                await pool.close()
-
-        self.background.run(everybody())
+        for pool in self._pools:
+            self.background.run(pool.close())
         if self._learner is not None:
             self._learner.close()
         self.background.close()

@@ -14,22 +14,22 @@ from typing import Any
 from cluster.workers.pool import Notice
 from videothinker.files import atomic_write
 from videothinker.process import metrics
+from videothinker.process.address import LOOPBACK
 from videothinker.run.directory import RunDirectory
 
 
 class Roster:
     """Told of every process that starts or ends; may be told from any thread."""
 
-    def __init__(self, run: RunDirectory, metrics_host: str = metrics.LOOPBACK) -> None:
+    def __init__(self, run: RunDirectory, metrics_host: str = LOOPBACK) -> None:
         self._run = run
         self._name = run.path.resolve().name
         self._lock = threading.Lock()
         self.metrics_host = metrics_host
         self._targets: dict[str, dict[str, Any]] = {}
         self._add("driver-0", metrics.serve("driver", metrics_host))
-        self._restarts = Counter(
-            run.status().get("restarts") or {}
-        )  # a resumed run goes on counting
+        # a resumed run goes on counting
+        self._restarts = Counter(run.status().get("restarts") or {})
         self._write()
 
     def joined(self, name: str, place: tuple[str, int]) -> None:
@@ -65,9 +65,9 @@ class Roster:
             if notice.event == "lost":
                 self._restarts[notice.role] += 1
                 metrics.RESTARTS.labels(notice.role).inc()
-            present = self._present()
-            metrics.ROLLOUT_WORKERS.set(present["rollout"])
-            self._run.status(rollout_workers=present["rollout"], restarts=dict(self._restarts))
+            roles = [name.rpartition("-")[0] for name in self._targets]
+            metrics.ROLLOUT_WORKERS.set(roles.count("rollout"))
+            self._run.status(rollout_workers=roles.count("rollout"), restarts=dict(self._restarts))
 
     def _add(self, name: str, place: tuple[str, int]) -> None:
         """In the format of file_sd; the folder tells a run from others of its configuration."""
@@ -76,9 +76,6 @@ class Roster:
             "targets": [":".join(map(str, place))],
             "labels": {"run": self._name, "role": role, "index": index},
         }
-
-    def _present(self) -> Counter[str]:
-        return Counter(name.rpartition("-")[0] for name in self._targets)
 
     def _write(self) -> None:
         content = json.dumps(list(self._targets.values()), indent=2) + "\n"

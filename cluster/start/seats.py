@@ -140,13 +140,6 @@ class PlannedSeats(Seats):
         return self._strategies[device]
 
 
-def seats_for(config: RunConfig, rollouts: int, scorers: int) -> Seats:
-    """Of a run with so many rollout workers and scorers."""
-    if config.cluster.device == "cpu":
-        return Seats("cpu")
-    return PlannedSeats(config, rollouts, scorers)
-
-
 def is_loader(name: str) -> bool:
     """The one role that needs no GPU."""
     return name.startswith("loader-")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection
-from typing import Protocol
+from collections.abc import Callable, Collection
 
 from cluster.workers.fleet import Fleet
 from cluster.workers.pool import Occupancy
@@ -15,13 +14,6 @@ LOOK_SECONDS = 0.2
 CIRCLE = ("loader", "rollout", "anchor", "learner")
 """Each role's work comes from the one before it, the first's and the second's also from the last:
 an engine needs prompts and weights."""
-
-
-class Occupied(Protocol):
-    """A role that tells how many of its workers work."""
-
-    def occupancy(self) -> Occupancy:
-        """At this moment; to be asked on the event loop's thread."""
 
 
 def waits_for(role: str, holding_up: Collection[str]) -> str:
@@ -50,16 +42,16 @@ def shares(roles: dict[str, Occupancy]) -> dict[tuple[str, str], float]:
 
 async def observe(fleet: Fleet) -> None:
     """Count the seconds of every role by state, until cancelled."""
-    roles: dict[str, Occupied] = {
-        "loader": fleet.loader,
-        "rollout": fleet.rollouts.pool,
-        "anchor": fleet.anchor.pool,
-        "learner": fleet.learner,
+    roles: dict[str, Callable[[], Occupancy]] = {
+        "loader": fleet.loader.occupancy,
+        "rollout": fleet.rollouts.pool.occupancy,
+        "anchor": fleet.anchor.pool.occupancy,
+        "learner": fleet.learner.occupancy,
     }
     last = time.monotonic()
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         now = time.monotonic()
-        for state, share in shares({n: role.occupancy() for n, role in roles.items()}).items():
+        for state, share in shares({role: of() for role, of in roles.items()}).items():
             ROLE_SECONDS.labels(*state).inc(share * (now - last))
         last = now

@@ -20,10 +20,10 @@ from prometheus_client import (
 )
 
 from videothinker.errors import InputError
-from videothinker.process import address
+from videothinker.process.address import LOOPBACK
 
 Role = Literal["driver", "loader", "rollout", "anchor", "learner"]
-LOOPBACK, EVERYWHERE = address.LOOPBACK, "0.0.0.0"
+EVERYWHERE = "0.0.0.0"
 DOCUMENTATION_ADDRESS = ("192.0.2.1", 9)
 """Nobody's; asking for the way there sends nothing and tells by which address others see us."""
 SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 3600)

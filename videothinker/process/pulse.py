@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from threading import Lock
 
 from videothinker.config.settings import Device
-from videothinker.process.metrics import LOOPBACK, Role, serve
+from videothinker.process.address import LOOPBACK
+from videothinker.process.metrics import Role, serve
 
 
 class Pulse:

@@ -38,7 +38,6 @@ def write_replay(file: Path, replay: Mapping[str, tuple[Completion, ...]]) -> No
     ]
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer)
-    file.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(file, buffer.getvalue())
 
 
