@@ -23,14 +23,13 @@ class Ledger:
         self._asked = 0
         self._count = 0
 
-    def sort(self, stage: str, step: int, prepared: Sequence[Prepared]) -> list[Prepared]:
-        """Those that have a prompt; the others are left out, each with its reason."""
-        self.asked(len(prepared))
-        broken = [(item, item.failure) for item in prepared if item.failure is not None]
-        for item, failure in broken:
-            self._note(stage, step, item.question, failure)
+    def prepared(self, stage: str, step: int, items: Sequence[Prepared]) -> None:
+        """A step's questions; those without a prompt are left out, each with its reason."""
+        self.asked(len(items))
+        broken = [(item.question, item.failure) for item in items if item.failure is not None]
+        for question, failure in broken:
+            self._note(stage, step, question, failure)
         self._judge(len(broken))
-        return [item for item in prepared if item.failure is None]
 
     def asked(self, count: int) -> None:
         """So many questions more, before anything is known of them."""

@@ -138,7 +138,7 @@ class Supply:
         with self._fleet.loader.awaited():
             asked = [self._replayable(item) for item in await self._prompts_of(step)]
         del self._prompts[step]
-        self._ledger.sort(self._stage.name, step, asked)
+        self._ledger.prepared(self._stage.name, step, asked)
         laps.end("prepare")
         scoring: dict[int, asyncio.Task[Sampled]] = {}
         sampling = [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from cluster.loop.asking import Asking
+from cluster.loop.asking import Asking, Reply
 from cluster.start.launch import Crew, ray_running
 from cluster.workers.background import Background
 from cluster.workers.fleet import Loader, Rollouts
@@ -22,22 +22,12 @@ from videothinker.config.settings import (
     VideoConfig,
 )
 from videothinker.model.checkpoint import Budget, read_budget
-from videothinker.types import Failure, Question
+from videothinker.types import Question
 from videothinker.video.views import View
 
 PREPARED_BYTES = 4 * 2**30
 """What the prompts that are being answered and prepared may take in the object store."""
 LARGEST_BATCH = 64
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answered:
-    """What became of one question."""
-
-    question: Question
-    completion: str = ""
-    failure: str | None = None
-    """Why there is no completion."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +45,7 @@ class Answerer:
         questions: Sequence[Question],
         wording: Callable[[Question], str],
         view: View = "video",
-    ) -> Iterator[Answered]:
+    ) -> Iterator[Reply]:
         """Every question once; the next ones are prepared while these are answered."""
         asking = Asking(
             loader=self.loader.asking(wording, view),
@@ -65,12 +55,7 @@ class Answerer:
             temperatures=[0.0],
         )
         seeds = [0] * len(questions)  # of no effect: the most likely completion is taken
-        for reply in self.background.iterate(asking.replies(questions, seeds)):
-            question, outcome = reply.question, reply.outcome
-            if isinstance(outcome, Failure):
-                yield Answered(question=question, failure=outcome.reason)
-            else:
-                yield Answered(question=question, completion=outcome.completions[0].text)
+        return self.background.iterate(asking.replies(questions, seeds))
 
 
 @contextmanager

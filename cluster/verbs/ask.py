@@ -15,7 +15,7 @@ from videothinker.method.prompts import Wording, asked
 from videothinker.method.rewards import answer_text
 from videothinker.model.checkpoint import require_safe
 from videothinker.progress import ProgressLine
-from videothinker.types import Question
+from videothinker.types import Failure, Question
 
 THINKING = re.compile(r"<think>(.*?)(?:</think>|$)", re.DOTALL)
 
@@ -47,13 +47,14 @@ def run(
         progress(0, 1, "loading the model, then thinking")
         [reply] = answerer.answer([question], lambda question: asked(question, wording))
         progress(1, 1)
-    if reply.failure is not None:
-        raise VideoThinkerError(reply.failure)
-    thinking = THINKING.search(reply.completion)
+    if isinstance(reply.outcome, Failure):
+        raise VideoThinkerError(reply.outcome.reason)
+    said = reply.outcome.completions[0].text
+    thinking = THINKING.search(said)
     return {
         "question": text,
         "thinking": thinking.group(1).strip() if thinking else "",
-        "answer": answer_text(reply.completion),
-        "completion": reply.completion,
+        "answer": answer_text(said),
+        "completion": said,
         "seconds": round(time.monotonic() - started, 1),
     }

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster.verbs.answering import Answered, answering, budget_for
+from cluster.loop.asking import Reply
+from cluster.verbs.answering import answering, budget_for
 from videothinker.errors import InputError
 from videothinker.evaluation import scores
 from videothinker.evaluation.benchmarks.loading import Loaded
 from videothinker.files import atomic_write, disk_errors, read_lines
 from videothinker.method.prompts import Wording, asked
-from videothinker.model.checkpoint import Budget, model_digest, require_safe
+from videothinker.model.checkpoint import model_digest, require_safe
 from videothinker.progress import ProgressLine
 from videothinker.report.evaluation import write_evaluation_report
-from videothinker.types import Question
+from videothinker.types import Failure, Question
 from videothinker.video.files import check_distinct, find
 from videothinker.video.views import View
 
@@ -46,10 +47,6 @@ class Evaluation:
         """The wording that is really used."""
         return self.wording or ("training" if self.benchmark == "clevrer" else "evaluation")
 
-    def resolved_budget(self) -> Budget:
-        """The budget that is really used."""
-        return budget_for(self.model, self.budget)
-
     def loaded(self) -> Loaded:
         """The questions; refused before an engine is started where something is not as it must."""
         loaded = scores.read(self.benchmark, self.data)
@@ -59,7 +56,7 @@ class Evaluation:
 
     def identity(self, questions: list[Question]) -> dict[str, Any]:
         """What answers depend on, and where it lay."""
-        video = self.resolved_budget().video
+        video = budget_for(self.model, self.budget).video
         return {
             "model": str(self.model),
             "digest": model_digest(self.model),
@@ -76,7 +73,7 @@ class Evaluation:
         done, total = 0, sum(len(one.waiting()) for one in passes)
         if not total:
             return
-        wording, budget = self.resolved_wording(), self.resolved_budget()
+        wording, budget = self.resolved_wording(), budget_for(self.model, self.budget)
         with (
             ProgressLine(verb) as progress,
             answering(self.model, self.videos, budget, self.workers) as model,
@@ -136,13 +133,14 @@ class Answers:
         atomic_write(self._file, "".join(json.dumps(line) + "\n" for line in kept))
         self._skipped.unlink(missing_ok=True)  # what is in it is tried again
 
-    def add(self, one: Answered) -> None:
+    def add(self, reply: Reply) -> None:
         """Keep an answer, or the reason why there is none."""
-        path, line = self._file, {"id": one.question.id, "completion": one.completion}
-        if one.failure is None:
-            self.known[one.question.id] = one.completion
+        name, outcome = reply.question.id, reply.outcome
+        if isinstance(outcome, Failure):
+            path, line = self._skipped, {"question_id": name, "reason": outcome.reason}
         else:
-            path, line = self._skipped, {"question_id": one.question.id, "reason": one.failure}
+            self.known[name] = outcome.completions[0].text
+            path, line = self._file, {"id": name, "completion": self.known[name]}
         with disk_errors(path), path.open("a") as file:
             file.write(json.dumps(line) + "\n")
 

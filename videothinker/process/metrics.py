@@ -146,17 +146,12 @@ STEP_GAUGES = {
 """Key of metrics.jsonl -> the same figure of the last step; 0 where a stage has no such figure."""
 
 # memory; resident memory comes with every process
+ON_GPUS: tuple[Role, ...] = ("rollout", "anchor", "learner")
 GPU_HELD = declare(
-    Gauge,
-    "gpu_held_bytes",
-    "GPU memory that this process has taken; 0 on a CPU",
-    *("rollout", "anchor", "learner"),
+    Gauge, "gpu_held_bytes", "GPU memory that this process has taken; 0 on a CPU", *ON_GPUS
 )
 GPU_FREE = declare(
-    Gauge,
-    "gpu_free_bytes",
-    "Free memory of the GPU this process works on; 0 on a CPU",
-    *("rollout", "anchor", "learner"),
+    Gauge, "gpu_free_bytes", "Free memory of the GPU this process works on; 0 on a CPU", *ON_GPUS
 )
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import completion, group
 
+from cluster.loop.asking import Reply
 from cluster.verbs import evaluate
-from cluster.verbs.answering import Answered
 from cluster.verbs.evaluate import Answers, Evaluation, Pass
 from videothinker.errors import InputError
 from videothinker.files import read_lines
-from videothinker.types import Question
+from videothinker.types import Failure, Question
 
 IDENTITY = {"digest": "d", "benchmark": "mmvu", "questions": "q", "wording": "direct", "video": {}}
 
@@ -22,6 +23,11 @@ def question(name: str) -> Question:
 
 
 QUESTIONS = [question(name) for name in ("one", "two", "three")]
+
+
+def said(question: Question, text: str) -> Reply:
+    answer = group(completion(text), about=question)
+    return Reply(question=question, temperature=0.0, outcome=answer)
 
 
 def evaluation(out: Path) -> Evaluation:
@@ -42,11 +48,12 @@ class Model:
 
         return running()
 
-    def answer(self, questions: Sequence[Question], _: object, view: str) -> Iterator[Answered]:
+    def answer(self, questions: Sequence[Question], _: object, view: str) -> Iterator[Reply]:
         for one in questions:
             self.asked.append((one.id, view))
-            failure = "no video" if one.id == self.cannot else None
-            yield Answered(question=one, completion="A", failure=failure)
+            failure = Failure(kind="video", reason="no video")
+            cannot = Reply(question=one, temperature=0.0, outcome=failure)
+            yield cannot if one.id == self.cannot else said(one, "A")
 
 
 @pytest.fixture
@@ -78,18 +85,18 @@ def test_where_everything_is_answered_no_model_is_loaded(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     answers = Answers(tmp_path, IDENTITY)
-    answers.add(Answered(question=QUESTIONS[0], completion="B"))
+    answers.add(said(QUESTIONS[0], "B"))
     monkeypatch.setattr(evaluate, "answering", lambda *_: pytest.fail("a model was loaded"))
     evaluation(tmp_path).answer("evaluate", [Pass(questions=QUESTIONS[:1], answers=answers)])
     assert answers.known == {"one": "B"}
 
 
 def test_an_answer_that_was_torn_off_is_lost_alone(tmp_path: Path) -> None:
-    Answers(tmp_path, IDENTITY).add(Answered(question=QUESTIONS[0], completion="A"))
+    Answers(tmp_path, IDENTITY).add(said(QUESTIONS[0], "A"))
     with (tmp_path / "answers.jsonl").open("a") as file:
         file.write('{"id": "two", "comp')
     answers = Answers(tmp_path, IDENTITY)
-    answers.add(Answered(question=QUESTIONS[2], completion="A"))
+    answers.add(said(QUESTIONS[2], "A"))
     assert [line["id"] for line in read_lines(tmp_path / "answers.jsonl")] == ["one", "three"]
 
 
