@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -61,9 +61,8 @@ def answer_of(question: str, drawing: Drawing, completion: Completion) -> Answer
 
 def write_answers(folder: Path, answers: Sequence[Answer]) -> Path:
     """Replaces FOLDER/validation.parquet and returns it."""
-    rows = [{name: getattr(answer, name) for name in SCHEMA.names} for answer in answers]
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer)
+    pq.write_table(pa.Table.from_pylist([*map(asdict, answers)], schema=SCHEMA), buffer)
     atomic_write(folder / ANSWERS, buffer.getvalue())
     return folder / ANSWERS
 
@@ -80,13 +79,8 @@ def read_answers(folder: Path, drawing: Drawing) -> dict[str, Answer]:
             f"{path}: no file of a model's answers ({reason}). It is written after each stage when"
             " data.validation names questions"
         ) from error
-    return {
-        row["id"]: Answer(
-            id=row["id"],
-            drawing=drawing,
-            completion=row["completion"],
-            token_ids=np.array(row["token_ids"], np.int64),
-            logprobs=np.array(row["logprobs"], np.float32),
-        )
-        for row in table.to_pylist()
-    }
+    rows = table.to_pylist()
+    for row in rows:
+        row["token_ids"] = np.array(row["token_ids"], np.int64)
+        row["logprobs"] = np.array(row["logprobs"], np.float32)
+    return {row["id"]: Answer(**row) for row in rows}

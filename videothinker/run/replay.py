@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +31,8 @@ SCHEMA = pa.schema(
 
 def write_replay(file: Path, replay: Mapping[str, tuple[Completion, ...]]) -> None:
     """One row a completion, by their questions' ids; the file is there whole or not at all."""
-    fields = [name for name in SCHEMA.names if name != "id"]
     rows = [
-        {"id": question, **{name: getattr(completion, name) for name in fields}}
+        {"id": question, **asdict(completion)}
         for question, completions in replay.items()
         for completion in completions
     ]
@@ -53,13 +53,9 @@ def read_replay(file: Path) -> dict[str, tuple[Completion, ...]]:
         ) from error
     replay: dict[str, tuple[Completion, ...]] = {}
     for row in rows:
-        completion = Completion(
-            token_ids=np.array(row["token_ids"], np.int64),
-            logprobs=np.array(row["logprobs"], np.float32),
-            weights_versions=np.array(row["weights_versions"], np.int32),
-            text=row["text"],
-            finish_reason=row["finish_reason"],
-            answer_start=row["answer_start"],
-        )
-        replay[row["id"]] = (*replay.get(row["id"], ()), completion)
+        question = row.pop("id")
+        row["token_ids"] = np.array(row["token_ids"], np.int64)
+        row["logprobs"] = np.array(row["logprobs"], np.float32)
+        row["weights_versions"] = np.array(row["weights_versions"], np.int32)
+        replay[question] = (*replay.get(question, ()), Completion(**row))
     return replay
