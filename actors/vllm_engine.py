@@ -29,7 +29,6 @@ ENGINE_ENVIRONMENT = {
     "VLLM_ALLOW_INSECURE_SERIALIZATION": "0",  # whatever the shell says
 }
 PREFILL_TOKENS = 4096
-CPU_ENVIRONMENT = {"TORCHDYNAMO_DISABLE": "1"}
 History = list[tuple[int, dict[int, int]]]
 """The weights versions that a request has seen, each with the tokens that its completions had by
 then; a completion that was finished by then is missing."""
@@ -77,7 +76,7 @@ class VllmEngine:
         os.environ.update(ENGINE_ENVIRONMENT)
         options: dict[str, Any] = {}
         if device == "cpu":
-            os.environ.update(CPU_ENVIRONMENT)
+            os.environ["TORCHDYNAMO_DISABLE"] = "1"
             options = {
                 "enforce_eager": True,
                 # a seeded request whose prompt is split over two steps fails there ("CPU Generator

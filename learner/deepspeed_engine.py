@@ -195,11 +195,6 @@ def non_finite(values: Tensor) -> list[bool]:
     return max_over_ranks((~torch.isfinite(values)).float()).bool().tolist()
 
 
-def barrier() -> None:
-    """Wait for the learner's other ranks."""
-    torch.distributed.barrier()
-
-
 def mean_over_ranks(values: Tensor) -> Tensor:
     """The mean over the learner's ranks."""
     values = values.clone()

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from learner.deepspeed_engine import (
     Trainee,
-    barrier,
     connect,
     max_over_ranks,
     mean_over_ranks,
@@ -196,7 +195,7 @@ class LearnerRank(Pulse):
         with self.doing("saving its state"), disk_errors(folder):
             self._require_trainee().save_shards(folder)
             torch.save(random_state(), folder / f"random_{self._rank}.pt")
-            barrier()  # whatever the others write is on the disk
+            torch.distributed.barrier()  # whatever the others write is on the disk
             written = sorted(path for path in folder.rglob("*") if path.suffix != ".json")
             mine = [path for path in written if path.is_file()][self._rank :: self._world]
             content = self._layout() | {

@@ -76,9 +76,8 @@ def launch(config: RunConfig, run: RunDirectory) -> Iterator[Fleet]:
     ):
         scaling = Scaling(config, run)
         fleet = crew.fleet(config, **scaling.counts())
-        scaling.follow(fleet)
-        fleet.background.start(observe(fleet))
-        fleet.background.start(watch_spill())
+        for watching in (scaling.follow(fleet), observe(fleet), watch_spill()):
+            fleet.background.start(watching)
         yield fleet
 
 

@@ -34,11 +34,8 @@ class Scaling:
             wanted |= {role: source[role] for role in wanted if source.get(role)}
         return wanted if self._anchored else wanted | {"scorers": 0}
 
-    def follow(self, fleet: Fleet) -> None:
-        """From now on, for as long as the fleet lives."""
-        fleet.background.start(self._follow(fleet))
-
-    async def _follow(self, fleet: Fleet) -> None:
+    async def follow(self, fleet: Fleet) -> None:
+        """Answer every wish, until cancelled."""
         answered = ""
         while True:
             wish = read_wish(self._run.path)

@@ -87,7 +87,7 @@ def test_a_scaling_stops_nothing(stage: Stage) -> None:
 def test_a_stop_is_answered_at_once_by_the_workers_that_there_are(stage: Stage) -> None:
     """For file systems without locks, where an answer is all that tells of a live driver."""
     run = RunDirectory.create(stage.config.out, "")
-    Scaling(stage.config, run).follow(stage.fleet)
+    stage.background.start(Scaling(stage.config, run).follow(stage.fleet))
     atomic_write(run.path / WISH, json.dumps({"id": "w", "stop": True}))
     deadline = time.monotonic() + 10
     while not (answer := run.status().get("control")) and time.monotonic() < deadline:
