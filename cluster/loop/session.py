@@ -115,13 +115,13 @@ class Session:
     def supply(self, stage: StageConfig) -> Supply:
         """The groups of a stage that has begun."""
         return Supply(
-            self.fleet,
-            self.config,
-            stage,
-            self.stream(stage),
-            self.ledger,
-            lambda step: self.version(stage, step),
-            read_replay(self.replay_file(stage)) if stage.replay else None,
+            fleet=self.fleet,
+            config=self.config,
+            stage=stage,
+            stream=self.stream(stage),
+            ledger=self.ledger,
+            version=lambda step: self.version(stage, step),
+            replay=read_replay(self.replay_file(stage)) if stage.replay else None,
         )
 
     def stream(self, stage: StageConfig) -> QuestionStream:

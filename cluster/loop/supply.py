@@ -24,7 +24,7 @@ import asyncio
 import gc
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -58,32 +58,24 @@ class Batch:
     seconds: dict[str, float]
 
 
+@dataclass(eq=False, kw_only=True)
 class Supply:
     """One stage's groups, step by step; what was begun and not taken is dropped at the end."""
 
-    def __init__(
-        self,
-        fleet: Fleet,
-        config: RunConfig,
-        stage: StageConfig,
-        stream: QuestionStream,
-        ledger: Ledger,
-        version: Callable[[int], int],
-        replay: Replay | None = None,
-    ) -> None:
-        """`version`: of the weights after a step of this stage. `replay`: what its groups replay;
-        a question without is left out."""
-        self._fleet = fleet
-        self._config = config
-        self._stage = stage
-        self._stream = stream
-        self._ledger = ledger
-        self._version = version
-        self._replay = replay
-        self._together = together(config, stage)
-        self._ahead = 1 + config.rollout.max_staleness
-        self._prompts: dict[int, asyncio.Task[list[Prepared]]] = {}
-        self._batches: dict[int, asyncio.Task[Batch]] = {}
+    fleet: Fleet
+    config: RunConfig
+    stage: StageConfig
+    stream: QuestionStream
+    ledger: Ledger
+    version: Callable[[int], int]
+    """Of the weights after a step of this stage."""
+    replay: Replay | None = None
+    """What its groups replay; a question without is left out."""
+    _prompts: dict[int, asyncio.Task[list[Prepared]]] = field(init=False, default_factory=dict)
+    _batches: dict[int, asyncio.Task[Batch]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._ahead = 1 + self.config.rollout.max_staleness
 
         # All that is loaded by now stays, and the collector would go through it again and again as
         # groups come and go: a quarter of the driver's time.
@@ -92,25 +84,25 @@ class Supply:
 
     def published(self, step: int) -> None:
         """The engines have the weights after this step: begin all that may use them."""
-        self._fleet.background.run(self._begin(step))
+        self.fleet.background.run(self._begin(step))
 
     def take(self, step: int) -> Batch:
         """Wait for a step's groups, or for the news that the learner is lost."""
-        return self._fleet.background.run(self._take(step))
+        return self.fleet.background.run(self._take(step))
 
     def close(self) -> None:
         """Drop what is under way; its workers finish it, and nobody takes it."""
         gc.unfreeze()
-        self._fleet.background.run(self._cancel())
+        self.fleet.background.run(self._cancel())
 
     async def _begin(self, step: int) -> None:
-        for later in range(step + 1, min(step + self._ahead, self._stage.steps) + 1):
+        for later in range(step + 1, min(step + self._ahead, self.stage.steps) + 1):
             self._batch_of(later)
-        if step + self._ahead < self._stage.steps:  # prompts are made while others are sampled
+        if step + self._ahead < self.stage.steps:  # prompts are made while others are sampled
             self._prompts_of(step + self._ahead + 1)
 
     async def _take(self, step: int) -> Batch:
-        batch = await self._fleet.learner.meanwhile(self._batch_of(step))
+        batch = await self.fleet.learner.meanwhile(self._batch_of(step))
         del self._batches[step]
         return batch
 
@@ -127,18 +119,18 @@ class Supply:
 
     def _prompts_of(self, step: int) -> asyncio.Task[list[Prepared]]:
         if step not in self._prompts:
-            questions = self._stream.batch(step, self._stage.prompts_per_step)
-            making = self._fleet.loader.prepare_all(questions, (step,))
+            questions = self.stream.batch(step, self.stage.prompts_per_step)
+            making = self.fleet.loader.prepare_all(questions, (step,))
             self._prompts[step] = asyncio.create_task(making)
         return self._prompts[step]
 
     async def _make(self, step: int) -> Batch:
         """A step's groups: prompts, then samples, each at once on to the anchor."""
         laps = Laps()
-        with self._fleet.loader.awaited():
+        with self.fleet.loader.awaited():
             asked = [self._replayable(item) for item in await self._prompts_of(step)]
         del self._prompts[step]
-        self._ledger.prepared(self._stage.name, step, asked)
+        self.ledger.prepared(self.stage.name, step, asked)
         laps.end("prepare")
         scoring: dict[int, asyncio.Task[Sampled]] = {}
         sampling = [
@@ -156,20 +148,20 @@ class Supply:
         return Batch(samples=samples, seconds=laps.seconds)
 
     def _replayable(self, item: Prepared) -> Prepared:
-        if self._replay is None or item.failure or item.question.id in self._replay:
+        if self.replay is None or item.failure or item.question.id in self.replay:
             return item
         reason = "the stage's initial model has no completion of it to replay"
         return replace(item, failure=Failure(kind="no_replay", reason=reason))
 
     def _units(self, step: int, asked: list[Prepared]) -> list[Unit]:
         """The same however many workers there are."""
-        place = [self._config.seed, self._config.stages.index(self._stage), step]
+        place = [self.config.seed, self.config.stages.index(self.stage), step]
         return units(
             asked,
             np.random.default_rng(place).integers(2**31, size=len(asked)).tolist(),
-            samples=self._config.sampling.group_size - self._stage.replay,
-            temperature=self._config.sampling.temperature,
-            together=self._together,
+            samples=self.config.sampling.group_size - self.stage.replay,
+            temperature=self.config.sampling.temperature,
+            together=together(self.config, self.stage),
             order=(step,),
         )
 
@@ -177,26 +169,26 @@ class Supply:
         self, unit: Unit, step: int, scoring: dict[int, asyncio.Task[Sampled]]
     ) -> None:
         """Every group of a unit on to the anchor, or its question into the ledger."""
-        loader, rollouts = self._fleet.loader, self._fleet.rollouts
-        oldest = self._version(step - self._ahead)
+        loader, rollouts = self.fleet.loader, self.fleet.rollouts
+        oldest = self.version(step - self._ahead)
         async for place, item, outcome in groups_of(unit, loader, rollouts, oldest):
             if isinstance(outcome, Failure):
-                self._ledger.add(self._stage.name, step, item.question, outcome)
+                self.ledger.add(self.stage.name, step, item.question, outcome)
             else:
-                group = joined(outcome, self._replay) if self._replay else outcome
+                group = joined(outcome, self.replay) if self.replay else outcome
                 scoring[place] = asyncio.create_task(self._score(group, item, step))
 
     async def _score(self, group: RolloutGroup, prepared: Prepared, step: int) -> Sampled:
-        kl = self._stage.kl
+        kl = self.stage.kl
         while True:
             anchor = None
             try:
                 if kl.direction != "none":
                     exact = kl.estimator == "exact"
-                    anchor = await self._fleet.anchor.score(group, prepared, exact, (step,))
+                    anchor = await self.fleet.anchor.score(group, prepared, exact, (step,))
                 return Sampled(group=group, prepared=prepared, anchor=anchor)
             except InputLost:
-                [prepared] = await self._fleet.loader.prepare_all([prepared.question], (step,))
+                [prepared] = await self.fleet.loader.prepare_all([prepared.question], (step,))
 
 
 class Laps:

@@ -11,7 +11,7 @@ import zlib
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,26 +28,20 @@ from videothinker.types import INITIAL_VERSION, AnchorScores, Failure, Question,
 from videothinker.video.views import View
 
 
+@dataclass(eq=False)
 class Loader:
     """Turns questions into prompts. All questions about a video go to the same process."""
 
-    def __init__(
-        self,
-        pools: Sequence[Pool],
-        faults: FaultsConfig,
-        wording: Callable[[Question], str] = training_text,
-        view: View = "video",
-    ) -> None:
-        self._pools = pools
-        self._faults = faults
-        self._wording = wording
-        self._view = view
-        self._counts: dict[Any, dict[str, int]] = {}
-        self._awaited = 0
+    pools: Sequence[Pool]
+    faults: FaultsConfig
+    wording: Callable[[Question], str] = training_text
+    view: View = "video"
+    _counts: dict[Process, dict[str, int]] = field(init=False, default_factory=dict)
+    _awaited: int = field(init=False, default=0)
 
     def asking(self, wording: Callable[[Question], str], view: View) -> Loader:
         """The same processes, asked for other texts or less of the video."""
-        return Loader(self._pools, self._faults, wording, view)
+        return replace(self, wording=wording, view=view)
 
     async def prepare(self, question: Question, order: Order) -> Prepared:
         """One prompt, or the reason why there is none."""
@@ -55,13 +49,13 @@ class Loader:
         async def ask(process: Process) -> Prepared:
             (failure, self._counts[process]), prompt = await process.divided(
                 f"preparing {question.id}",
-                self._faults.prepare_seconds,
+                self.faults.prepare_seconds,
                 "prepare",
-                *(question, self._wording(question), self._view),
+                *(question, self.wording(question), self.view),
             )
             return Prepared(question=question, prompt=prompt, failure=failure)
 
-        pool = self._pools[zlib.crc32(question.video.encode()) % len(self._pools)]
+        pool = self.pools[zlib.crc32(question.video.encode()) % len(self.pools)]
         try:
             return await pool.do(ask, order)
         except GivenUp as error:
@@ -83,7 +77,7 @@ class Loader:
 
     def occupancy(self) -> Occupancy:
         """Who of all its processes works, at this moment."""
-        pools = [pool.occupancy() for pool in self._pools]
+        pools = [pool.occupancy() for pool in self.pools]
         return Occupancy(
             wanted=sum(pool.wanted for pool in pools),
             present=sum(pool.present for pool in pools),
@@ -99,14 +93,14 @@ class Loader:
         return dict(total)
 
 
+@dataclass(eq=False)
 class Rollouts:
     """The rollout workers as one: whose weights are how new, and who samples what."""
 
-    def __init__(self, background: Background, pool: Pool, faults: FaultsConfig) -> None:
-        self._background = background
-        self._faults = faults
-        self._held: dict[str, int] = {}
-        self.pool = pool
+    background: Background
+    pool: Pool
+    faults: FaultsConfig
+    _held: dict[str, int] = field(init=False, default_factory=dict)
 
     def load(self, parts: Sequence[Any], version: int) -> None:
         """From now on nobody samples with other weights than these."""
@@ -115,12 +109,12 @@ class Rollouts:
             with WEIGHT_SYNC_SECONDS.time():
                 await self._load(process, parts, version)
 
-        self._background.call(self.pool.require, update)
+        self.background.call(self.pool.require, update)
 
     async def _load(self, process: Process, parts: Sequence[Any], version: int) -> None:
         what = f"loading weights version {version}"
         try:
-            held = await process.call(what, self._faults.sync_seconds, "load", version, *parts)
+            held = await process.call(what, self.faults.sync_seconds, "load", version, *parts)
         except Lost:
             raise
         except VideoThinkerError as error:  # a failed update leaves an engine in no known state
@@ -142,7 +136,7 @@ class Rollouts:
             version = self._held.get(process.name, INITIAL_VERSION)
             groups = process.stream(
                 f"sampling with weights version {version}",
-                self._faults.generate_seconds,
+                self.faults.generate_seconds,
                 "generate",
                 *(version, unit.samples, unit.temperature, unit.seeds),
                 *[item.prompt for item in unit.prepared],
@@ -163,22 +157,22 @@ class Rollouts:
             sampling.cancel()
 
 
+@dataclass(eq=False)
 class Anchor:
     """The frozen scorers as one; without workers in a run that needs none."""
 
-    def __init__(self, background: Background, pool: Pool, faults: FaultsConfig) -> None:
-        self._background = background
-        self._faults = faults
-        self.pool = pool
+    background: Background
+    pool: Pool
+    faults: FaultsConfig
 
     def load(self, model: Path, initial: Path | None) -> None:
         """From now on this checkpoint is the anchor, compared with another one if there is one."""
 
         async def update(process: Process) -> None:
-            seconds = self._faults.save_seconds
+            seconds = self.faults.save_seconds
             await process.call(f"loading {model}", seconds, "load", model, initial)
 
-        self._background.call(self.pool.require, update)
+        self.background.call(self.pool.require, update)
 
     async def score(
         self, group: RolloutGroup, prepared: Prepared, with_hidden: bool, order: Order
@@ -188,7 +182,7 @@ class Anchor:
         async def work(process: Process) -> AnchorScores:
             scores: AnchorScores = await process.call(
                 f"scoring {group.question.id} of weights version {group.weights_version}",
-                self._faults.score_seconds,
+                self.faults.score_seconds,
                 "logprobs",
                 *(group, prepared.prompt, with_hidden),
             )
