@@ -9,13 +9,7 @@ from pathlib import Path
 from actors.vllm_engine import VllmEngine
 from videothinker.config.settings import Device, RolloutConfig
 from videothinker.errors import WeightsError
-from videothinker.process.metrics import (
-    ENGINE_CACHE,
-    ENGINE_REQUESTS,
-    ROLLOUT_GROUPS,
-    ROLLOUT_TOKENS,
-    WEIGHT_VERSION,
-)
+from videothinker.process import metrics
 from videothinker.process.pulse import Pulse
 from videothinker.types import Completion, Prompt, RolloutGroup, WeightsPart
 
@@ -39,15 +33,15 @@ class RolloutWorker(Pulse):
         self._max_tokens = max_tokens
         self._device = device
         self._engine = VllmEngine(model, dtype, rollout, device, engine_share)
-        ENGINE_REQUESTS.labels("running").set_function(lambda: self._engine.work().running)
-        ENGINE_REQUESTS.labels("waiting").set_function(lambda: self._engine.work().waiting)
-        ENGINE_CACHE.set_function(lambda: self._engine.work().cache_share)
+        metrics.ENGINE_REQUESTS.labels("running").set_function(lambda: self._engine.work().running)
+        metrics.ENGINE_REQUESTS.labels("waiting").set_function(lambda: self._engine.work().waiting)
+        metrics.ENGINE_CACHE.set_function(lambda: self._engine.work().cache_share)
 
     def load(self, version: int, *parts: WeightsPart) -> int:
         """Replace the weights; returns the version now held."""
         with self.doing(f"loading weights version {version}"):
             self._engine.load(version, parts)
-        WEIGHT_VERSION.set(version)
+        metrics.WEIGHT_VERSION.set(version)
         return version
 
     def generate(
@@ -74,19 +68,17 @@ class RolloutWorker(Pulse):
                 seeds=seeds,
             )
             for index, completions in finished:
-                ROLLOUT_GROUPS.inc()
-                ROLLOUT_TOKENS.inc(sum(len(completion.token_ids) for completion in completions))
-                yield (
-                    index,
-                    RolloutGroup(
-                        question=prompts[index].question,
-                        completions=completions,
-                        weights_version=oldest(completions),
-                        worker=self._name,
-                        seconds=time.monotonic() - started,
-                        prompt_tokens=len(prompts[index].token_ids),
-                    ),
+                metrics.ROLLOUT_GROUPS.inc()
+                metrics.ROLLOUT_TOKENS.inc(sum(len(one.token_ids) for one in completions))
+                group = RolloutGroup(
+                    question=prompts[index].question,
+                    completions=completions,
+                    weights_version=oldest(completions),
+                    worker=self._name,
+                    seconds=time.monotonic() - started,
+                    prompt_tokens=len(prompts[index].token_ids),
                 )
+                yield index, group
 
 
 def oldest(completions: Sequence[Completion]) -> int:

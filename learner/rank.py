@@ -34,13 +34,8 @@ from videothinker.model.card import ModelLineage
 from videothinker.model.checkpoint import Budget, model_digest, save_model
 from videothinker.model.parts import as_part, divided
 from videothinker.model.policy import Anchored, completion_mask, load_head
+from videothinker.process import metrics
 from videothinker.process.address import own_address
-from videothinker.process.metrics import (
-    LEARNER_STEPS,
-    SAMPLES_TRAINED,
-    TOKENS_TRAINED,
-    WEIGHT_VERSION,
-)
 from videothinker.process.pulse import Pulse
 from videothinker.types import (
     INITIAL_VERSION,
@@ -163,16 +158,16 @@ class LearnerRank(Pulse):
                 f"step {step}: the gradient is not finite; nothing was updated. Resume from the "
                 "last state with a lower learning rate or KL bound"
             )
-        LEARNER_STEPS.inc()
+        metrics.LEARNER_STEPS.inc()
         trained = [c for g, weight in share if weight for c in g.group.completions]
-        SAMPLES_TRAINED.inc(len(trained))
-        TOKENS_TRAINED.inc(sum(len(completion.token_ids) for completion in trained))
+        metrics.SAMPLES_TRAINED.inc(len(trained))
+        metrics.TOKENS_TRAINED.inc(sum(len(completion.token_ids) for completion in trained))
         return LearnerReport(step=step, stats=report, seconds=time.monotonic() - started)
 
     def publish(self, version: int, number: int) -> tuple[int, WeightsPart | None]:
         """The version, for the driver, and from rank 0 a part of the current policy."""
         self._version = version
-        WEIGHT_VERSION.set(version)
+        metrics.WEIGHT_VERSION.set(version)
         trainee = self._require_trainee()
         part = {name: trainee.parameters[name] for name in self._parts[number]}
         gathered = trainee.gathered(list(part.values()))

@@ -78,13 +78,9 @@ class Session:
         if done == 0 and not self.lineage.finished("base"):
             self.lineage.add_model("base", config.model.path, self.evaluate("base"))
         if stage.replay and done == 0 and not self.replay_file(stage).is_file():
-            self._sample_replay(stage)
+            replay = sample_replay(config, stage, self.stream(stage), self.fleet, self.ledger)
+            write_replay(self.replay_file(stage), replay)
         return done
-
-    def _sample_replay(self, stage: StageConfig) -> None:
-        stream = self.stream(stage)
-        replay = sample_replay(self.config, stage, stream, self.fleet, self.ledger)
-        write_replay(self.replay_file(stage), replay)
 
     def replay_file(self, stage: StageConfig) -> Path:
         """Where the completions lie that a stage replays."""

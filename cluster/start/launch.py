@@ -45,16 +45,8 @@ from videothinker.model.shape import shape_of
 from videothinker.packages import OWN_NAMES, ROOT
 from videothinker.planning.disk import state_gb
 from videothinker.planning.memory import GB, store_gb
+from videothinker.process import metrics
 from videothinker.process.address import LOOPBACK
-from videothinker.process.metrics import (
-    DISK_FREE,
-    EXPORTED,
-    MAX_SKIPPED_SHARE,
-    MAX_STALENESS,
-    RESTARTS,
-    SAMPLES_SKIPPED,
-    STATE_BYTES,
-)
 from videothinker.run.directory import RunDirectory
 from videothinker.run.lock import ray_job
 from videothinker.types import SkipKind
@@ -275,13 +267,13 @@ def start_counting(config: RunConfig, disk: Path) -> None:
     """What the driver exports from the beginning: a counter that appears with its first event
     would hide that event from every rate.
     """
-    for role in EXPORTED:
-        RESTARTS.labels(role)
+    for role in metrics.EXPORTED:
+        metrics.RESTARTS.labels(role)
     for kind in get_args(SkipKind):
-        SAMPLES_SKIPPED.labels(kind)
-    DISK_FREE.set_function(lambda: shutil.disk_usage(disk).free)
-    STATE_BYTES.set(0)
+        metrics.SAMPLES_SKIPPED.labels(kind)
+    metrics.DISK_FREE.set_function(lambda: shutil.disk_usage(disk).free)
+    metrics.STATE_BYTES.set(0)
     with suppress(InputError):
-        STATE_BYTES.set(GB * state_gb(config, shape_of(config.model.path)))
-    MAX_STALENESS.set(config.rollout.max_staleness)
-    MAX_SKIPPED_SHARE.set(config.data.max_skipped_share)
+        metrics.STATE_BYTES.set(GB * state_gb(config, shape_of(config.model.path)))
+    metrics.MAX_STALENESS.set(config.rollout.max_staleness)
+    metrics.MAX_SKIPPED_SHARE.set(config.data.max_skipped_share)
