@@ -48,9 +48,8 @@ class RunDirectory:
         self._lock = threading.Lock()
 
     @classmethod
-    def create(cls, path: Path | str, config_yaml: str) -> RunDirectory:
+    def create(cls, path: Path, config_yaml: str) -> RunDirectory:
         """A new run; never on top of an older one, whose results would then be a mixture."""
-        path = Path(path)
         cls.require_empty(path)
         for folder in (path, path / ROLLOUTS, path / "stages"):
             with disk_errors(folder):
@@ -70,13 +69,12 @@ class RunDirectory:
             )
 
     @classmethod
-    def open(cls, path: Path | str) -> RunDirectory:
+    def open(cls, path: Path) -> RunDirectory:
         """An existing run, ready to be written to again.
 
         A process killed in the middle of a line leaves half of it behind; it is cut off, because
         the next line would otherwise be glued to it and both be lost.
         """
-        path = Path(path)
         if not (path / "config.yaml").is_file():
             raise InputError(
                 f"{path}: not a run (no config.yaml in it). Give the folder that "

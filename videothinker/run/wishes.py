@@ -38,7 +38,7 @@ def scale(run: Path, rollouts: int | None, scorers: int | None) -> dict[str, Any
         if wanted is not None and wanted < 1:
             raise InputError(f"{option} {wanted}: a run needs at least one")
     _require_live(run)
-    if stop_asked(run):
+    if read_wish(run).get("stop"):
         raise VideoThinkerError(f"{run}: is about to stop, as asked; scale it when it goes on")
     return _answer(run, _ask(run, rollouts=rollouts, scorers=scorers))
 
@@ -66,11 +66,6 @@ def stop(run: Path, seconds: float) -> dict[str, Any]:
             f"{run}: {status['state']} before it could stop: {status.get('error') or 'no reason'}"
         )
     return status
-
-
-def stop_asked(run: Path) -> bool:
-    """Whether somebody wants a run to end."""
-    return bool(read_wish(run).get("stop"))
 
 
 def _require_live(run: Path) -> None:
