@@ -88,11 +88,6 @@ class RunDirectory:
         run._status = read_json(path / "status.json")
         return run
 
-    @property
-    def config_yaml(self) -> str:
-        """The full resolved configuration the run was started with."""
-        return (self.path / "config.yaml").read_text()
-
     def status(self, **fields: object) -> dict[str, Any]:
         """Updates the named fields of status.json, keeps the others, and returns them all.
 

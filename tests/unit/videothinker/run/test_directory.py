@@ -39,13 +39,13 @@ def scored(*, anchor: bool = True) -> ScoredGroup:
 
 
 def test_a_new_run_holds_its_configuration(run: RunDirectory) -> None:
-    assert RunDirectory.open(run.path).config_yaml == "name: test\n"
+    assert (RunDirectory.open(run.path).path / "config.yaml").read_text() == "name: test\n"
 
 
 def test_a_run_never_starts_on_top_of_another(run: RunDirectory) -> None:
     with pytest.raises(InputError, match="Choose another folder"):
         RunDirectory.create(run.path, "name: other\n")
-    assert run.config_yaml == "name: test\n"
+    assert (run.path / "config.yaml").read_text() == "name: test\n"
 
 
 def test_an_empty_folder_may_become_a_run(tmp_path: Path) -> None:
