@@ -5,15 +5,12 @@ Files that are replaced appear whole or not at all; files that grow do so by who
 
 from __future__ import annotations
 
-import io
 import json
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import pyarrow.parquet as pq
 
 from videothinker.errors import InputError
 from videothinker.files import (
@@ -24,13 +21,7 @@ from videothinker.files import (
     read_json,
     read_lines,
 )
-from videothinker.run.rollouts import (
-    ROLLOUTS,
-    TEXT_COLUMNS,
-    rollout_steps,
-    rollout_table,
-    rollouts_file,
-)
+from videothinker.run.rollouts import ROLLOUTS, rollout_steps, rollouts_file, write_groups
 from videothinker.types import ScoredGroup
 
 DRIVER_LOCK = "driver.lock"
@@ -117,12 +108,7 @@ class RunDirectory:
         The file is named by stage and step, so a step that is replayed after a crash replaces what
         it wrote before instead of adding to it.
         """
-        path = rollouts_file(self.path, stage, step)
-        buffer = io.BytesIO()
-        table = rollout_table(stage, step, groups)
-        pq.write_table(table, buffer, use_dictionary=list(TEXT_COLUMNS))
-        atomic_write(path, buffer.getvalue())
-        return path
+        return write_groups(self.path, stage, step, groups)
 
     def forget_after(self, stage: str, step: int) -> None:
         """Drop what a stage recorded after a step that it now goes back to."""

@@ -5,6 +5,7 @@ RUN/rollouts/STAGE-STEP.parquet, the step with six digits
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from videothinker.errors import InputError
+from videothinker.files import atomic_write
 from videothinker.types import ScoredGroup
 
 ROLLOUTS = "rollouts"
@@ -98,8 +100,8 @@ def read_groups(
     return rows
 
 
-def rollout_table(stage: str, step: int, groups: Sequence[ScoredGroup]) -> pa.Table:
-    """The groups of one step; "reward_NAME" are the parts of "rewards"."""
+def write_groups(run: Path, stage: str, step: int, groups: Sequence[ScoredGroup]) -> Path:
+    """Replaces a step's file and returns it; "reward_NAME" are the parts of "rewards"."""
     columns: dict[str, Column] = {
         "stage": (pa.string(), lambda _: stage),
         "step": (pa.int64(), lambda _: step),
@@ -110,7 +112,11 @@ def rollout_table(stage: str, step: int, groups: Sequence[ScoredGroup]) -> pa.Ta
     fields = [(name, kind) for name, (kind, _) in columns.items()]
     schema = pa.schema(fields, metadata={"videothinker.schema": SCHEMA_VERSION})
     values = {name: [of(scored) for scored in groups] for name, (_, of) in columns.items()}
-    return pa.Table.from_pydict(values, schema=schema)
+    table, buffer = pa.Table.from_pydict(values, schema=schema), io.BytesIO()
+    pq.write_table(table, buffer, use_dictionary=list(TEXT_COLUMNS))
+    file = rollouts_file(run, stage, step)
+    atomic_write(file, buffer.getvalue())
+    return file
 
 
 def _part(name: str, scored: ScoredGroup) -> Any:
