@@ -10,12 +10,13 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 from cli_process import Command, living
+from damaged_videos import write_damaged_videos
 from hostile_data import (
     hostile_model,
     hostile_questions,
@@ -44,8 +45,10 @@ from videothinker.files import read_lines
 from videothinker.mini.write import write_world
 
 ROOT = Path(__file__).parents[1]
-LIMIT = 240.0
-VIDEOS = 12
+LIMIT = 300.0
+VIDEOS = 30
+PROMPTS = 12
+"""Of a step, so that none has damaged videos alone ten times in a row."""
 
 
 @dataclass(kw_only=True)
@@ -62,6 +65,8 @@ class HostileRun:
     """Names of the videos that are none."""
     good: set[str] = field(default_factory=set)
     """Identifiers of the questions that can be asked."""
+    damaged: set[str] = field(default_factory=set)
+    """Those whose videos only call themselves so."""
     codes: dict[str, int] = field(default_factory=dict)
     said: dict[str, str] = field(default_factory=dict)
     """Everything each command wrote."""
@@ -172,6 +177,9 @@ def hostile_run(root: Path, base: Path, video: VideoConfig, machine: Machine | N
     outside = root / "outside.mp4"
     outside.write_bytes((raw / "videos" / "video_00005.mp4").read_bytes())
     this.spoiled = spoil_world(raw, this.marker)
+    damaged = root.with_name(f"{root.name}-damaged")  # one of them is a terabyte for who reads it
+    names = write_damaged_videos(damaged, outside)
+    (raw / "videos" / "damaged").symlink_to(damaged)
     model = hostile_model(base, root / "data" / "model", this.marker)
     before = snapshot(root)
 
@@ -185,7 +193,9 @@ def hostile_run(root: Path, base: Path, video: VideoConfig, machine: Machine | N
     good = [question for question in questions if question.video not in this.spoiled]
     marked = [marked_up(question, f"<b>{question.id}") for question in good]
     spoiled = [question for question in questions if question not in good]
-    asked = [*marked, *spoiled, *hostile_questions(good[0], outside)]
+    broken = [replace(good[0], id=f"damaged {name}", video=f"damaged/{name}") for name in names]
+    asked = [*marked, *spoiled, *hostile_questions(good[0], outside), *broken]
+    this.damaged = {question.id for question in broken}
     this.good = {question.id for question in marked}
     write_questions(root / "out" / "questions.parquet", asked)
 
@@ -208,7 +218,7 @@ def settings(this: HostileRun, base: Path, video: VideoConfig, questions: int) -
         name="hostile",
         out=this.run,
         model=ModelConfig(path=base, dtype="float32"),
-        data=DataConfig(videos=this.root / "data" / "raw" / "videos", max_skipped_share=0.9),
+        data=DataConfig(videos=this.root / "data" / "raw" / "videos", max_skipped_share=1.0),
         video=video,
         sampling=SamplingConfig(max_tokens=16, group_size=2),
         learner=LearnerConfig(save_every=2),
@@ -218,8 +228,8 @@ def settings(this: HostileRun, base: Path, video: VideoConfig, questions: int) -
             StageConfig(
                 name="only",
                 questions=this.root / "out" / "questions.parquet",
-                steps=-(-questions // 6),
-                prompts_per_step=6,
+                steps=-(-questions // PROMPTS),
+                prompts_per_step=PROMPTS,
                 kl=KLConfig(direction="repel", anchor="base"),
             ),
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -11,12 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
 
 from videothinker.errors import InputError, VideoThinkerError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @contextmanager
@@ -55,6 +59,20 @@ def atomic_write(path: Path, content: bytes | str) -> None:
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """For whoever reads it with eyes, too."""
+    atomic_write(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_table(path: Path, table: pa.Table, **options: Any) -> None:
+    """As Parquet, with its writer's options."""
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, **options)
+    atomic_write(path, buffer.getvalue())
 
 
 def plain(value: Any) -> Any:

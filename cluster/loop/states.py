@@ -6,14 +6,13 @@ checksum of every file, and is what makes a folder a state.
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from cluster.workers.learner import Learner
-from videothinker.files import atomic_write, file_digest, read_json, whole_folder
+from videothinker.files import file_digest, read_json, whole_folder, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +88,7 @@ def _conclude(partial: Path, step: int) -> None:
     parts = [read_json(account) for account in accounts]
     digests = {name: digest for part in parts for name, digest in part["digests"].items()}
     content = {"step": step, **parts[0], "digests": digests}
-    atomic_write(partial / PROGRESS, json.dumps(content, indent=2))
+    write_json(partial / PROGRESS, content)
     for account in accounts:
         account.unlink()
 

@@ -6,13 +6,12 @@ and went and why, RUN/status.json has the counts.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import Counter
 from typing import Any
 
 from cluster.workers.pool import Notice
-from videothinker.files import atomic_write
+from videothinker.files import write_json
 from videothinker.process import metrics
 from videothinker.process.address import LOOPBACK
 from videothinker.run.directory import RunDirectory
@@ -78,5 +77,4 @@ class Roster:
         }
 
     def _write(self) -> None:
-        content = json.dumps(list(self._targets.values()), indent=2) + "\n"
-        atomic_write(self._run.path / "prometheus_targets.json", content)
+        write_json(self._run.path / "prometheus_targets.json", list(self._targets.values()))

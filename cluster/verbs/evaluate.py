@@ -14,7 +14,7 @@ from cluster.verbs.answering import answering, budget_for
 from videothinker.errors import InputError
 from videothinker.evaluation import scores
 from videothinker.evaluation.benchmarks.loading import Loaded
-from videothinker.files import atomic_write, disk_errors, read_lines
+from videothinker.files import atomic_write, disk_errors, read_lines, write_json
 from videothinker.method.prompts import Wording, asked
 from videothinker.model.checkpoint import model_digest, require_safe
 from videothinker.progress import ProgressLine
@@ -97,7 +97,7 @@ def run(this: Evaluation) -> dict[str, Any]:
     this.answer("evaluate", [Pass(questions=questions, answers=answers)])
     identity |= {"layout": loaded.layout, "left_out": dict(loaded.left_out)}
     result = identity | results(this.benchmark, questions, answers.known)
-    atomic_write(this.out / "result.json", json.dumps(result, indent=2) + "\n")
+    write_json(this.out / "result.json", result)
     write_evaluation_report(this.out)
     return result
 
@@ -124,7 +124,7 @@ class Answers:
         origin = out / "origin.json"
         if origin.is_file():
             refuse_mixture(out, json.loads(origin.read_text()), identity)
-        atomic_write(origin, json.dumps(identity, indent=2) + "\n")
+        write_json(origin, identity)
         self._file = out / "answers.jsonl"
         self._skipped = out / "skipped.jsonl"
         kept = read_lines(self._file)

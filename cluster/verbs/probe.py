@@ -14,7 +14,7 @@ from videothinker.data.questions import write_questions
 from videothinker.errors import InputError
 from videothinker.evaluation import shortcuts
 from videothinker.evaluation.shortcuts import PROBES, Probe
-from videothinker.files import atomic_write
+from videothinker.files import atomic_write, write_json
 from videothinker.types import Question
 
 
@@ -39,7 +39,7 @@ def run(this: Evaluation, probes: Sequence[Probe] = PROBES) -> dict[str, Any]:
     }
     result = {key: value for key, value in identity.items() if key != "questions"}
     result |= publish(this.out, questions, found)
-    atomic_write(this.out / "result.json", json.dumps(result, indent=2) + "\n")
+    write_json(this.out / "result.json", result)
     return result
 
 

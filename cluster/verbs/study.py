@@ -21,7 +21,7 @@ from cluster.verbs.side_by_side import Command, run_all
 from videothinker.config.loading import load_config, to_yaml
 from videothinker.data.questions import read_questions, write_questions
 from videothinker.errors import VideoThinkerError
-from videothinker.files import atomic_write, read_json
+from videothinker.files import atomic_write, read_json, write_json
 from videothinker.mini.settings import Split
 from videothinker.progress import ProgressLine
 from videothinker.run.answers import ANSWERS
@@ -125,7 +125,7 @@ def extend(study: StudyConfig, cell: Cell) -> None:
         atomic_write(file, to_yaml(run_of(study, cell)))
     if summary is not None and trained([cell]) < len(study.arms):
         del summary["finished"]
-        atomic_write(cell.run / "summary.json", json.dumps(summary, indent=2) + "\n")
+        write_json(cell.run / "summary.json", summary)
 
 
 def trained(some: Sequence[Cell]) -> int:

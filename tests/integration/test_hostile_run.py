@@ -80,7 +80,15 @@ def test_every_hostile_question_is_in_the_ledger_with_its_reason(hostile: Hostil
     assert "leads out" in reasons["half way"]
     assert "no such video" in reasons["absolute"]
     assert "no such video" in reasons[f"steer {ESCAPES}"]
-    assert len(reasons) == 8
+    assert len(reasons) == 8 + len(hostile.damaged)
+
+
+def test_so_is_every_damaged_video_that_neither_stopped_nor_held_up_the_run(
+    hostile: HostileRun,
+) -> None:
+    assert len(hostile.damaged) >= 30
+    reasons = lines_of(hostile)
+    assert all(reasons[question] for question in hostile.damaged)
 
 
 def test_nothing_steers_the_terminal(hostile: HostileRun) -> None:

@@ -27,8 +27,9 @@ from videothinker.config.settings import (
     RolloutConfig,
     RunConfig,
 )
-from videothinker.files import read_lines
+from videothinker.files import read_json, read_lines
 from videothinker.run.directory import RunDirectory
+from videothinker.types import Question
 
 DASHBOARD = CONFIGS.parent / "grafana" / "videothinker.json"
 RULES = [
@@ -64,6 +65,8 @@ class Watched:
     usual_step: float = 0
     alerts_ever: set[str] = field(default_factory=set)
     exit_code: int = -1
+    videos: dict[str, int] = field(default_factory=dict)
+    """As the summary counts them."""
     targets_left: int = -1
 
 
@@ -155,6 +158,7 @@ def watch(server: Prometheus, command: Command, checkout: Path) -> Watched:
         os.kill(anchor, signal.SIGCONT)
     wait_until(lambda: not server.firing(), 60)
     seen.exit_code, _, _ = command.finish()
+    seen.videos = read_json(run / "summary.json")["videos"]
     wait_until(lambda: not server.query('up{job="videothinker"}'), 30)
     seen.targets_left = len(server.ask("api/v1/targets")["activeTargets"])
     ever = server.query('count by (alertname) (count_over_time(ALERTS{alertstate="firing"}[10m]))')
@@ -241,6 +245,14 @@ def test_the_alert_ends_with_the_stall_and_nobody_misses_a_run_that_is_over(
     assert watched.exit_code == 0
     assert watched.targets_left == 0
     assert watched.alerts_ever == {"NoProgress"}
+
+
+def test_each_video_was_decoded_once_however_often_it_was_asked_about(
+    watched: Watched, mini_questions: list[Question]
+) -> None:
+    videos = len({question.video for question in mini_questions})
+    reused = 4 * STEPS - videos
+    assert watched.videos == {"decoded": videos, "reused": reused, "failed": 0}
 
 
 def test_a_run_elsewhere_is_found_by_the_documented_link_until_it_is_over(

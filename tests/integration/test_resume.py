@@ -67,6 +67,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return load_file(run / "stages" / "cdpo" / "model" / "model.safetensors")
 
 
+@pytest.mark.slow  # two ranks under Ray: test_hangs.py; their states: test_learner.py
 def test_on_two_ranks_it_does_so_within_a_millionth(
     on_two_ranks: RunConfig, tmp_path: Path
 ) -> None:

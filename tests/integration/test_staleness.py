@@ -42,7 +42,9 @@ class Finished:
     rows: list[dict[str, Any]]
 
 
-@pytest.fixture(scope="module", params=MODES)
+@pytest.fixture(
+    scope="module", params=[pytest.param("between units", marks=pytest.mark.slow), "in flight"]
+)
 def finished(
     request: pytest.FixtureRequest, run_config: RunConfig, tmp_path_factory: pytest.TempPathFactory
 ) -> Finished:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -12,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from videothinker.errors import InputError
-from videothinker.files import atomic_write
+from videothinker.files import write_table
 from videothinker.types import Question
 
 SCHEMA_VERSION = "1"
@@ -73,13 +72,6 @@ def read_questions(path: Path | str) -> list[Question]:
     for row in rows:
         row["options"] = tuple((option["letter"], option["text"]) for option in row["options"])
     return [Question(**row) for row in rows]
-
-
-def write_table(path: Path, table: pa.Table) -> None:
-    """As one Parquet file that appears whole or not at all."""
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer)
-    atomic_write(path, buffer.getvalue())
 
 
 def _typed(path: Path, table: pa.Table) -> pa.Table:

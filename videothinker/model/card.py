@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 import yaml
 
 from videothinker import __version__
-from videothinker.files import atomic_write
+from videothinker.files import atomic_write, write_json
 
 LINEAGE, CARD = "lineage.json", "README.md"
 LICENSE_KEYS = ("license", "license_name", "license_link")
@@ -49,7 +49,7 @@ class ModelLineage(TypedDict):
 def describe(model: Path, lineage: ModelLineage, license_of: Mapping[str, str]) -> None:
     """Write both files into a model's folder."""
     content = {**lineage, "videothinker": __version__}
-    atomic_write(model / LINEAGE, json.dumps(content, indent=2) + "\n")
+    write_json(model / LINEAGE, content)
     atomic_write(model / CARD, model_card(lineage, license_of))
 
 

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from videothinker.config.settings import DType, Positive, RunConfig, Section, VideoConfig
 from videothinker.errors import InputError
-from videothinker.files import atomic_write, read_json, whole_folder
+from videothinker.files import atomic_write, read_json, whole_folder, write_json
 from videothinker.model.card import CARD, LINEAGE, ModelLineage, describe, license_in
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -127,7 +127,7 @@ def model_digest(folder: Path) -> str:
 
 
 def _rewrite(file: Path, content: Mapping[str, Any]) -> None:
-    atomic_write(file, json.dumps(content, indent=2) + "\n")
+    write_json(file, content)
 
 
 def budget_of(config: RunConfig) -> Budget:

@@ -6,7 +6,6 @@ whole answers are in it: a question that was left out has no row.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from videothinker.errors import InputError
-from videothinker.files import atomic_write
+from videothinker.files import write_table
 from videothinker.types import Completion
 
 ANSWERS = "validation.parquet"
@@ -61,9 +60,7 @@ def answer_of(question: str, drawing: Drawing, completion: Completion) -> Answer
 
 def write_answers(folder: Path, answers: Sequence[Answer]) -> Path:
     """Replaces FOLDER/validation.parquet and returns it."""
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([*map(asdict, answers)], schema=SCHEMA), buffer)
-    atomic_write(folder / ANSWERS, buffer.getvalue())
+    write_table(folder / ANSWERS, pa.Table.from_pylist([*map(asdict, answers)], schema=SCHEMA))
     return folder / ANSWERS
 
 

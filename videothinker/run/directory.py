@@ -20,6 +20,7 @@ from videothinker.files import (
     plain,
     read_json,
     read_lines,
+    write_json,
 )
 from videothinker.run.rollouts import ROLLOUTS, rollout_steps, rollouts_file, write_groups
 from videothinker.types import ScoredGroup
@@ -86,7 +87,7 @@ class RunDirectory:
         """
         with self._lock:
             self._status = {**self._status, **plain(fields), "updated": time.time()}
-            atomic_write(self.path / "status.json", json.dumps(self._status, indent=2) + "\n")
+            write_json(self.path / "status.json", self._status)
             return dict(self._status)
 
     def record(self, step_report: dict[str, Any]) -> None:
@@ -131,7 +132,7 @@ class RunDirectory:
 
     def summary(self, summary: dict[str, Any]) -> None:
         """Replaces summary.json: results and lineage."""
-        atomic_write(self.path / "summary.json", json.dumps(plain(summary), indent=2) + "\n")
+        write_json(self.path / "summary.json", plain(summary))
 
     def _append(self, name: str, entry: dict[str, Any]) -> None:
         path = self.path / name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from videothinker.errors import InputError
-from videothinker.files import atomic_write
+from videothinker.files import write_table
 from videothinker.types import Completion
 
 SCHEMA = pa.schema(
@@ -36,9 +35,7 @@ def write_replay(file: Path, replay: Mapping[str, tuple[Completion, ...]]) -> No
         for question, completions in replay.items()
         for completion in completions
     ]
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer)
-    atomic_write(file, buffer.getvalue())
+    write_table(file, pa.Table.from_pylist(rows, schema=SCHEMA))
 
 
 def read_replay(file: Path) -> dict[str, tuple[Completion, ...]]:

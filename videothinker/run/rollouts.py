@@ -5,7 +5,6 @@ RUN/rollouts/STAGE-STEP.parquet, the step with six digits
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from videothinker.errors import InputError
-from videothinker.files import atomic_write
+from videothinker.files import write_table
 from videothinker.types import ScoredGroup
 
 ROLLOUTS = "rollouts"
@@ -112,10 +111,8 @@ def write_groups(run: Path, stage: str, step: int, groups: Sequence[ScoredGroup]
     fields = [(name, kind) for name, (kind, _) in columns.items()]
     schema = pa.schema(fields, metadata={"videothinker.schema": SCHEMA_VERSION})
     values = {name: [of(scored) for scored in groups] for name, (_, of) in columns.items()}
-    table, buffer = pa.Table.from_pydict(values, schema=schema), io.BytesIO()
-    pq.write_table(table, buffer, use_dictionary=list(TEXT_COLUMNS))
-    file = rollouts_file(run, stage, step)
-    atomic_write(file, buffer.getvalue())
+    file, table = rollouts_file(run, stage, step), pa.Table.from_pydict(values, schema=schema)
+    write_table(file, table, use_dictionary=list(TEXT_COLUMNS))
     return file
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from videothinker.data.clevrer.rules import RULES, Evidence
-from videothinker.data.questions import SCHEMA_VERSION, VERSION_KEY, refuse_duplicates, write_table
+from videothinker.data.questions import SCHEMA_VERSION, VERSION_KEY, refuse_duplicates
+from videothinker.files import write_table
 
 OPTION = pa.struct(
     [

@@ -13,7 +13,6 @@ the same schema.
 from __future__ import annotations
 
 import itertools
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -49,7 +48,7 @@ from videothinker.data.clevrer.rules import (
 )
 from videothinker.data.questions import write_questions
 from videothinker.errors import InputError
-from videothinker.files import atomic_write, disk_errors, file_digest, partial_folder
+from videothinker.files import disk_errors, file_digest, partial_folder, write_json
 from videothinker.types import Question
 
 STATS_SCHEMA = 2
@@ -205,7 +204,7 @@ def _publish(out: Path, labelled: Sequence[Labelled], stats: dict[str, Any]) -> 
     """
     with disk_errors(out), partial_folder(out) as partial:
         _write(partial, labelled)
-        atomic_write(partial / "stats.json", json.dumps(stats, indent=2) + "\n")
+        write_json(partial / "stats.json", stats)
         if not out.exists():
             partial.rename(out)
             return
