@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "jobs.md").read_text()
 BLOCKS = dict(re.findall(r"<!-- (\w+) -->\n```bash\n(.*?)```", PAGE, re.S))
 RUN = Path("runs/cdpo")
-EPOCHS, PROMPTS = 2, 24
+EPOCHS, PROMPTS = 2, 16
 STEPS = EPOCHS * PROMPTS
 LIMIT = 240.0
 
@@ -186,7 +186,12 @@ def checkout(
 def relative(run_config: RunConfig) -> str:
     """A prompt a step, long enough that workers come and go; paths as users write."""
     stage = run_config.stages[0].model_copy(
-        update={"steps": STEPS, "prompts_per_step": 1, "guard": GuardConfig(action="off")}
+        update={
+            "steps": STEPS,
+            "prompts_per_step": 1,
+            "limit": PROMPTS,
+            "guard": GuardConfig(action="off"),
+        }
     )
     config = run_config.model_copy(
         update={

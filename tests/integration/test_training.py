@@ -21,6 +21,8 @@ from videothinker.files import read_json, read_lines
 from videothinker.run.answers import read_answers
 from videothinker.types import Question
 
+pytestmark = pytest.mark.timeout(1800)  # four minutes, alone
+
 STEPS = {"bias": 8, "cdpo": 16}
 PROMPTS = 2
 """Of a step."""
