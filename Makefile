@@ -3,8 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 UNIT_BUDGET ?= 120
-# files of tests side by side, in as many processes; one file has one process, and its own engines
-SIDE_BY_SIDE ?= -n 2 --dist loadfile --no-loadscope-reorder
+# processes that share the tests, by the groups of tests/conftest.py
+SIDE_BY_SIDE ?= -n 2 --dist loadgroup --no-loadscope-reorder
 export PYTHON
 # the environment is installed uncompiled: modules are compiled when first imported, and kept
 unexport PYTHONDONTWRITEBYTECODE

@@ -59,5 +59,5 @@ def build_folder() -> Path:
 
     root = os.environ.get("TORCH_EXTENSIONS_DIR") or get_default_build_root()
     versions = f"py{sys.version_info.major}{sys.version_info.minor}-torch{torch.__version__}"
-    environment = hashlib.sha256(sys.prefix.encode()).hexdigest()[:8]
+    environment = hashlib.sha256(torch.__file__.encode()).hexdigest()[:8]
     return Path(root) / "videothinker" / f"{versions}-{environment}"

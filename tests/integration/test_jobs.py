@@ -39,6 +39,7 @@ RUN = Path("runs/cdpo")
 EPOCHS, PROMPTS = 2, 16
 STEPS = EPOCHS * PROMPTS
 LIMIT = 240.0
+CACHES = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
 
 
 class Shell:
@@ -58,6 +59,10 @@ class Shell:
             "PATH": f"{bare_python(folder / 'venv')}:/usr/bin:/bin",
             "RAY_TMPDIR": str(folder),
             "XDG_CACHE_HOME": str(folder / "cache"),
+            # or DeepSpeed compiles for minutes
+            "TORCH_EXTENSIONS_DIR": os.environ.get(
+                "TORCH_EXTENSIONS_DIR", str(CACHES / "torch_extensions")
+            ),
         }
         (folder / "home").mkdir()
 

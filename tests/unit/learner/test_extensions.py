@@ -61,6 +61,6 @@ def test_who_is_killed_while_compiling_does_not_block_the_next(tmp_path: Path) -
 def test_two_environments_do_not_compile_over_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     folders = set()
     for prefix in ("/one/.venv", "/other/.venv"):
-        monkeypatch.setattr("sys.prefix", prefix)
+        monkeypatch.setattr("torch.__file__", f"{prefix}/torch/__init__.py")
         folders.add(build_folder.__wrapped__())
     assert len(folders) == 2
