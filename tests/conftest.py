@@ -27,15 +27,6 @@ os.environ["OMP_NUM_THREADS"] = "1"
 cpu_torch.install()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side: engines one after the other, who would take each other's cores; and meanwhile
-    the unit tests, the tests of one file in one process.
-    """
-    for item in items:
-        group = "engines" if "integration" in item.path.parts else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def mini_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 mini CLEVRER videos (`raw/videos`), prepared (`questions.parquet`, `bias.parquet`)."""
