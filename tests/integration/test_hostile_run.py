@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from hostile_data import ESCAPES
 from hostile_run import HostileRun, hostile_run, lines_of
-from other_machine import answers, beside_this_one
+from other_machine import Machine, answers, beside_this_one
 
 from videothinker.config.settings import VideoConfig
 
@@ -128,17 +128,21 @@ def test_everything_that_may_listen_was_looked_at(hostile: HostileRun) -> None:
     assert len(ranks) >= 4  # Ray's, our metrics, the meeting point, gloo's
 
 
-def test_another_machine_finds_no_port_open(hostile: HostileRun) -> None:
+@pytest.fixture
+def machine(hostile: HostileRun) -> Machine:
+    """The one that the run was on, as seen from this one."""
     if hostile.machine is None:
         pytest.skip("no other machine can be made here: that takes Linux, `ip` and root's rights")
+    return hostile.machine
+
+
+def test_another_machine_finds_no_port_open(hostile: HostileRun, machine: Machine) -> None:
     assert hostile.open_ports == set()
 
 
-def test_another_machine_would_find_a_port_that_is_open(hostile: HostileRun) -> None:
-    if hostile.machine is None:
-        pytest.skip("no other machine can be made here: that takes Linux, `ip` and root's rights")
-    with hostile.machine.listener() as port:
-        assert answers(hostile.machine.address, port)
+def test_another_machine_would_find_a_port_that_is_open(machine: Machine) -> None:
+    with machine.listener() as port:
+        assert answers(machine.address, port)
 
 
 def test_doctor_names_what_a_live_run_has_open(hostile: HostileRun) -> None:

@@ -78,10 +78,14 @@ def opened(background: Background, role: str, engine: Any, count: int) -> Pool:
 
 
 def replies(
-    background: Background, counted: Counted, temperatures: list[float], count: int = 40
+    background: Background,
+    counted: Counted,
+    temperatures: list[float],
+    count: int = 40,
+    engine: type[Answering] = Answering,
 ) -> list[Reply]:
     maker = opened(background, "loader", lambda _: Maker(counted), 1)
-    engines = opened(background, "rollout", lambda name: Answering(name, counted), WORKERS)
+    engines = opened(background, "rollout", lambda name: engine(name, counted), WORKERS)
     asking = Asking(
         loader=Loader([maker], FAULTS),
         rollouts=Rollouts(background, engines, FAULTS),
@@ -137,18 +141,8 @@ class Broken(Answering):
 
 def test_where_one_unit_fails_nobody_goes_on_asking(background: Background) -> None:
     counted = Counted(1)
-    maker = opened(background, "loader", lambda _: Maker(counted), 1)
-    engines = opened(background, "rollout", lambda name: Broken(name, counted), WORKERS)
-    asking = Asking(
-        loader=Loader([maker], FAULTS),
-        rollouts=Rollouts(background, engines, FAULTS),
-        samples=1,
-        together=TOGETHER,
-        temperatures=[1.0],
-    )
-    asked = [question(f"q{number}") for number in range(400)]
     with pytest.raises(KeyError, match="a bug"):
-        list(background.iterate(asking.replies(asked, range(400))))
+        replies(background, counted, [1.0], 400, Broken)
     made = counted.made
     background.run(asyncio.sleep(0.3))
     assert counted.made <= made + (WORKERS + 1) * TOGETHER < 400
