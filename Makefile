@@ -3,8 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 UNIT_BUDGET ?= 120
-# unit tests share two processes, file by file; engines would take each other's cores
-SIDE_BY_SIDE ?= -n 2 --dist loadfile
+# processes that share the tests; the engines' are one's (tests/conftest.py)
+SIDE_BY_SIDE ?= -n 2
 export PYTHON
 # the environment is installed uncompiled: modules are compiled when first imported, and kept
 unexport PYTHONDONTWRITEBYTECODE
@@ -28,7 +28,7 @@ quickstart: setup
 	@$(BIN)/videothinker quickstart
 
 test: setup
-	@$(BIN)/python -m pytest $(PYTEST)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST)
 
 check: lint
 	@$(MAKE) --no-print-directory unit

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mini_worlds import MINI_VIDEO, prepared_world
@@ -25,6 +26,21 @@ os.environ.setdefault("VLLM_CACHE_ROOT", str(CACHES / "vllm"))
 # Before anything imports torch: two processes with a thread per core each are slower than one.
 os.environ["OMP_NUM_THREADS"] = "1"
 cpu_torch.install()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Unit tests by file to whoever is free; all that starts engines to one process, in order:
+    side by side they take each other's cores, and Ray's 30 s for a start can run out.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class EnginesInOneProcess(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return "engines" if "integration" in Path(file).parts else file
+
+    return EnginesInOneProcess(config, log)
 
 
 @pytest.fixture(scope="session")
