@@ -10,12 +10,13 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test check lint unit soak bench study
+.PHONY: help setup setup-gpu quickstart test check lint unit soak bench study
 
 help:
 	@echo "make quickstart   install, then both stages on a small video world on this machine"
 	@echo "make test         install, then the whole test suite (PYTEST='-k name' for a part)"
 	@echo "make setup        only the environment, in .venv"
+	@echo "make setup-gpu    the same for a machine with GPUs; every other target then uses it"
 	@echo "make check        format, lint, types, import rules, unit tests"
 	@echo "make bench        what is measured of speed and memory, in tests/benchmarks/results.json"
 	@echo "make soak         200 steps while workers and driver are killed, in runs/soak/result.json"
@@ -23,6 +24,9 @@ help:
 
 setup:
 	@bash .ci/setup.sh
+
+setup-gpu:
+	@bash .ci/setup.sh gpu
 
 quickstart: setup
 	@$(BIN)/videothinker quickstart

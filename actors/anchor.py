@@ -10,6 +10,7 @@ import torch
 
 from videothinker.config.settings import Device
 from videothinker.model.policy import Policy, load_model
+from videothinker.process.device import let_go, settle
 from videothinker.process.metrics import ANCHOR_GROUPS
 from videothinker.process.pulse import Pulse
 from videothinker.types import AnchorScores, Prompt, RolloutGroup
@@ -24,12 +25,16 @@ class AnchorScorer(Pulse):
         self._dtype = dtype
         self._temperature = temperature
         self._device = device
+        settle(device)
 
-    def load(self, model: Path, initial: Path | None = None) -> None:
-        """Take a checkpoint as the anchor from now on, and one that it is compared with, if any."""
-        with self.doing(f"loading {model}"):
-            self._policy = Policy(self._frozen(model))
-            self._initial = None if initial is None else Policy(self._frozen(initial))
+    def load(self, *models: Path) -> None:
+        """Take a checkpoint as the anchor, and one that it is compared with, if any; without one
+        hold nothing.
+        """
+        with self.doing(f"loading {' and '.join(map(str, models)) or 'nothing'}"):
+            self._policies: list[Policy] = []  # or old and new weights lie beside each other
+            let_go(self._device)
+            self._policies = [Policy(self._frozen(model)) for model in models]
 
     def _frozen(self, model: Path) -> Any:
         return load_model(model, self._dtype).to(self._device).eval().requires_grad_(False)
@@ -45,17 +50,16 @@ class AnchorScorer(Pulse):
             rows = zip(logp.cpu().numpy(), lengths, strict=True)
             return tuple(values[:length].copy() for values, length in rows)
 
-        initial = None
+        anchor, *compared = self._policies
         with self.doing(f"scoring {group.question.id}"), torch.inference_mode():
-            row = self._policy.row([(prompt, token_ids)])
-            hidden = self._policy.hidden(row)
-            logp, _ = self._policy.scores(row, hidden, self._temperature)
-            if self._initial is not None:
-                initial = self._initial([(prompt, token_ids)], self._temperature)[0]
+            row = anchor.row([(prompt, token_ids)])
+            hidden = anchor.hidden(row)
+            logp, _ = anchor.scores(row, hidden, self._temperature)
+            initial = [other([(prompt, token_ids)], self._temperature)[0] for other in compared]
         ANCHOR_GROUPS.inc()
         states = hidden.float().cpu().split(lengths) if with_hidden else None
         return AnchorScores(
             logprobs=cut(logp),
             hidden=None if states is None else tuple(part.numpy() for part in states),
-            initial_logprobs=None if initial is None else cut(initial),
+            initial_logprobs=cut(initial[0]) if initial else None,
         )

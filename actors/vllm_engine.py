@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from videothinker.errors import WeightsError
 from videothinker.method.scoring import answer_start
 from videothinker.model.checkpoint import SAFE, require_safe
 from videothinker.model.policy import forbidden_tokens
+from videothinker.model.shape import DECODED_AT_ONCE, PREFILL_AT_ONCE
 from videothinker.types import INITIAL_VERSION, Completion, Prompt, WeightsPart
 
 ENGINE_ENVIRONMENT = {
@@ -28,7 +28,6 @@ ENGINE_ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_ALLOW_INSECURE_SERIALIZATION": "0",  # whatever the shell says
 }
-PREFILL_TOKENS = 4096
 History = list[tuple[int, dict[int, int]]]
 """The weights versions that a request has seen, each with the tokens that its completions had by
 then; a completion that was finished by then is missing."""
@@ -74,7 +73,8 @@ class VllmEngine:
         require_safe(model)
         cpu_torch.install()
         os.environ.update(ENGINE_ENVIRONMENT)
-        options: dict[str, Any] = {}
+        # vLLM's own limits follow the card
+        options: dict[str, Any] = {"max_num_batched_tokens": PREFILL_AT_ONCE[device]}
         if device == "cpu":
             os.environ["TORCHDYNAMO_DISABLE"] = "1"
             options = {
@@ -82,16 +82,13 @@ class VllmEngine:
                 # a seeded request whose prompt is split over two steps fails there ("CPU Generator
                 # does not use offset")
                 "enable_chunked_prefill": False,
-                "max_num_batched_tokens": max(config.max_model_len, PREFILL_TOKENS),
+                "max_num_batched_tokens": max(config.max_model_len, PREFILL_AT_ONCE[device]),
             }
         elif engine_share:
-            options = {"gpu_memory_utilization": engine_share}
-        from vllm import LLM, EngineArgs
+            options["gpu_memory_utilization"] = engine_share
+        from vllm import LLM
 
-        if hasattr(EngineArgs, "mm_device_do_normalize"):  # vLLM 0.32, not yet 0.26
-            options["mm_device_do_normalize"] = False  # prompts arrive normalised
         keep_pixels()
-        meet_in_a_file()
         self._llm = LLM(
             model=str(model),
             load_format="safetensors",
@@ -99,6 +96,9 @@ class VllmEngine:
             dtype=dtype,
             max_model_len=config.max_model_len,
             block_size=32,
+            max_num_seqs=DECODED_AT_ONCE,
+            mm_device_do_normalize=False,  # prompts arrive normalised
+            mm_processor_cache_gb=0,  # or it keeps up to 4 GiB of pixels
             limit_mm_per_prompt={"image": 0, "video": 1},
             logprobs_mode="processed_logprobs",  # of the distribution that is sampled from
             worker_extension_cls="actors.vllm_worker.WeightUpdate",
@@ -155,8 +155,7 @@ class VllmEngine:
     def work(self) -> EngineWork:
         """How much it has to do at this moment: lengths of lists, so that any thread may ask.
 
-        vLLM's scheduler is asked by the same calls in 0.26 and 0.32; an engine that is in-process
-        exports no figures of its own.
+        An engine that is in-process exports no figures of its own, so its scheduler is asked.
         """
         scheduler = self._engine.engine_core.engine_core.scheduler
         running, waiting = scheduler.get_request_counts()
@@ -255,25 +254,13 @@ class VllmEngine:
 def keep_pixels() -> None:
     """Have vLLM's runner keep the pixels of every request.
 
-    vLLM 0.32 withholds them from a request whose prompt is in the prefix cache when it begins, and
+    It withholds them from a request whose prompt is in the prefix cache when it begins, and
     then fails when it has to compute that prompt again: after weights that arrived in the middle of
     it, or where the cache was too small for all that runs.
     """
     from vllm.v1.core.sched import output
 
-    if hasattr(output, "strip_covered_mm_data"):  # not yet in 0.26
-        output.strip_covered_mm_data = lambda features, *_, **__: features
-
-
-def meet_in_a_file() -> None:
-    """Have vLLM's one process meet itself in a file, as 0.32 does on its own.
-
-    0.26 opens a port for that, and torch opens it on every interface.
-    """
-    from vllm.v1.executor import uniproc_executor
-
-    folder = mkdtemp(prefix="videothinker-")
-    uniproc_executor.get_distributed_init_method = lambda *_: f"file://{folder}/meeting"
+    output.strip_covered_mm_data = lambda features, *_, **__: features
 
 
 def video_fields(features: Any) -> dict[str, Any]:

@@ -15,9 +15,13 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from learner.extensions import load_operator
 from videothinker.config.settings import Device, LearnerConfig, Part
+from videothinker.model.parts import divided
 from videothinker.model.policy import Policy, load_model
-from videothinker.process.address import listening
+from videothinker.process.address import listening, own_address
 
+ADAM_NUMBERS = 2**28
+"""Parameters that the host's Adam updates in one call, in which its process gives no sign of life;
+a single larger tensor aside."""
 BACKEND = {"cpu": "gloo", "cuda": "nccl"}
 
 
@@ -33,6 +37,13 @@ def meeting_point(host: str) -> TCPStore:
 def meet(host: str, port: int) -> TCPStore:
     """The meeting point that another rank has opened."""
     return TCPStore(host, port, is_master=False)
+
+
+def ranks_here(store: TCPStore, rank: int, world: int) -> int:
+    """How many of the ranks share this machine, each of which asks."""
+    store.set(f"machine of {rank}", own_address())
+    machines = [store.get(f"machine of {other}").decode() for other in range(world)]
+    return machines.count(own_address())
 
 
 def connect(rank: int, world: int, store: TCPStore, device: Device) -> None:
@@ -151,12 +162,18 @@ class Trainee:
 def adam(parameters: Sequence[torch.nn.Parameter], config: LearnerConfig) -> torch.optim.Optimizer:
     """AdamW without decay; on the host it is DeepSpeed's, which is compiled on first use."""
     if not config.offload:
-        return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=0.0)
+        fused = torch.cuda.is_available() or None  # or its temporaries are as large as its states
+        return torch.optim.AdamW(parameters, config.learning_rate, weight_decay=0.0, fused=fused)
     load_operator("CPUAdamBuilder")
     from deepspeed.ops.adam import DeepSpeedCPUAdam
 
+    numbers = {str(place): parameter.numel() for place, parameter in enumerate(parameters)}
+    groups = [
+        {"params": [parameters[int(place)] for place in places]}
+        for places in divided(numbers, ADAM_NUMBERS)
+    ]
     host: torch.optim.Optimizer = DeepSpeedCPUAdam(
-        parameters, lr=config.learning_rate, weight_decay=0.0
+        groups, lr=config.learning_rate, weight_decay=0.0
     )
     return host
 

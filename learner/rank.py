@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import time
@@ -23,6 +22,7 @@ from learner.deepspeed_engine import (
     meeting_point,
     non_finite,
     random_state,
+    ranks_here,
     restore_random_state,
 )
 from learner.rows import StepTotals, learning_rate, padded, replayed, row_sizes, tokens
@@ -36,6 +36,7 @@ from videothinker.model.parts import as_part, divided
 from videothinker.model.policy import Anchored, completion_mask, load_head
 from videothinker.process import metrics
 from videothinker.process.address import own_address
+from videothinker.process.device import settle
 from videothinker.process.pulse import Pulse
 from videothinker.types import (
     INITIAL_VERSION,
@@ -75,6 +76,7 @@ class LearnerRank(Pulse):
         self._rank = 0
         self._world = 1
         self._version = INITIAL_VERSION
+        settle(device)
 
     def meeting_point(self) -> tuple[str, int]:
         """This machine's address and the port where the other ranks find rank 0."""
@@ -84,21 +86,20 @@ class LearnerRank(Pulse):
     def connect(self, rank: int, world: int, host: str, port: int) -> None:
         """Join the other ranks at the meeting point that rank 0 named."""
         self._rank, self._world = rank, world
-        if self._beside is not None:
-            cores = len(os.sched_getaffinity(0)) - self._beside
-            torch.set_num_threads(max(1, cores // world))
         with self.doing("joining the other ranks"):
             store = meet(host, port) if rank else self._meeting_point
+            if self._beside is not None:
+                cores = len(os.sched_getaffinity(0)) - self._beside
+                torch.set_num_threads(max(1, cores // ranks_here(store, rank, world)))
             connect(rank, world, store, self._device)
 
     def start_stage(self, assignment: Assignment) -> int:
-        """Load the stage's initial model; whatever an earlier stage held is released first.
+        """Load the stage's initial model; returns in how many parts it is published.
 
-        Returns in how many parts it is published.
+        Once in a process: DeepSpeed does not let go of what it made for an earlier one.
         """
         self._trainee: Trainee | None = None
         self._anchor_head: Tensor | None = None
-        gc.collect()
         self._task = assignment
         with self.doing("loading the model"):
             if assignment.anchor is not None:

@@ -71,9 +71,7 @@ class Session:
         self.fleet.learner.start_stage(assignment)
         if state is not None:
             self.fleet.learner.load_state(state)
-        if stage.kl.direction != "none":
-            initial = config.model.path if stage.kl.compares else None
-            self.fleet.anchor.load(self.lineage.anchor(stage), initial)
+        self.fleet.anchor.load(*self._scored_by(stage))
         self.sync(stage, done)  # a broken weight path fails here, not after the first step
         if done == 0 and not self.lineage.finished("base"):
             self.lineage.add_model("base", config.model.path, self.evaluate("base"))
@@ -81,6 +79,13 @@ class Session:
             replay = sample_replay(config, stage, self.stream(stage), self.fleet, self.ledger)
             write_replay(self.replay_file(stage), replay)
         return done
+
+    def _scored_by(self, stage: StageConfig) -> list[Path]:
+        """What the scorers hold in a stage: its anchor, and the model that is compared with it."""
+        if stage.kl.direction == "none":
+            return []
+        compared = [self.config.model.path] if stage.kl.compares else []
+        return [self.lineage.anchor(stage), *compared]
 
     def replay_file(self, stage: StageConfig) -> Path:
         """Where the completions lie that a stage replays."""
@@ -207,6 +212,8 @@ class Session:
         model = self.run.stage(stage.name) / "model"
         lineage = self.lineage.of_model(stage)
         self.fleet.learner.save_model(model, self.config.model.path, lineage)
+        following = self.config.stages[self.config.stages.index(stage) + 1 :]
+        self.fleet.learner.end_stage(another=bool(following))
         self.lineage.add_stage(stage, seconds)
         self.lineage.count_videos(self.fleet.loader.counts())
         self.lineage.add_model(stage.name, model, self.evaluate(stage.name))

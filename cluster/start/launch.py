@@ -128,20 +128,22 @@ def worker_environment(device: Device) -> dict[str, str]:
     """What every actor's process finds in its environment."""
     places = [cpu_torch.FOLDER, str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     path = os.pathsep.join(dict.fromkeys(place for place in places if place))
-    if device == "cuda":
-        return {"PYTHONPATH": path}
-    # two unpinned torch processes lose most of their speed
-    return {"PYTHONPATH": path, THREADS: "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    # two unpinned torch processes lose most of their speed; the learner asks for more
+    threads = {THREADS: "1"} | ({"VLLM_CPU_OMP_THREADS_BIND": "nobind"} if device == "cpu" else {})
+    return {"PYTHONPATH": path, **threads}
 
 
 def beside_learner(config: RunConfig, rollouts: int, scorers: int) -> int | None:
-    """How many processes compute while the learner does; None where its threads are not ours.
+    """How many processes compute on cores while the learner does; None where its threads are not
+    ours.
 
-    Without staleness everybody else waits for the learner, which may have all cores.
+    Without staleness everybody else waits for the learner, and on GPUs nobody else needs cores: it
+    may have all, for the optimizer's arithmetic where that is on the host.
     """
-    if config.cluster.device == "cuda" or THREADS in os.environ:
+    if THREADS in os.environ:
         return None
-    return rollouts + scorers if config.rollout.max_staleness else 0
+    overlapping = config.rollout.max_staleness and config.cluster.device == "cpu"
+    return rollouts + scorers if overlapping else 0
 
 
 class Crew:

@@ -58,7 +58,7 @@ class Roster:
         entry |= {"seconds": round(notice.seconds, 3)} if notice.seconds is not None else {}
         self._run.event(entry)
         with self._lock:
-            if notice.event in ("lost", "left"):
+            if notice.event in ("lost", "left", "released"):
                 self._targets.pop(notice.worker, None)
                 self._write()
             if notice.event == "lost":

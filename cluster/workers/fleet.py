@@ -165,12 +165,14 @@ class Anchor:
     pool: Pool
     faults: FaultsConfig
 
-    def load(self, model: Path, initial: Path | None) -> None:
-        """From now on this checkpoint is the anchor, compared with another one if there is one."""
+    def load(self, *models: Path) -> None:
+        """From now on this checkpoint is the anchor, compared with a second one if there is one;
+        without one the scorers hold nothing.
+        """
 
         async def update(process: Process) -> None:
-            seconds = self.faults.save_seconds
-            await process.call(f"loading {model}", seconds, "load", model, initial)
+            what = f"loading {' and '.join(map(str, models)) or 'nothing'}"
+            await process.call(what, self.faults.save_seconds, "load", *models)
 
         self.background.call(self.pool.require, update)
 

@@ -1,10 +1,14 @@
-"""The learner's ranks as one. They live and die together: each holds a part of the same policy."""
+"""The learner's ranks as one. They live and die together: each holds a part of the same policy.
+
+They serve one stage: DeepSpeed keeps what it made for as long as its process lives.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,6 +46,7 @@ class Learner:
         self._notice = notice
         self._ranks: list[Process] = []
         self._watching: list[asyncio.Task[None]] = []
+        self._coming: Future[None] | None = None
         self._version = INITIAL_VERSION
         self._parts = 0
         self._strikes = Strikes("the learner", faults, "made a step")
@@ -58,7 +63,12 @@ class Learner:
         self._background.run(self._build())
 
     def start_stage(self, assignment: Assignment) -> None:
-        """Load a stage's initial model; on new ranks where the old ones were lost."""
+        """Load a stage's initial model into ranks that have held none."""
+        coming, self._coming = self._coming, None
+        if coming is not None:
+            coming.result()
+        if self._parts:
+            self._release()
         if not self._ranks:
             self.start()
         what, limit = f"loading {assignment.model}", self._faults.save_seconds
@@ -113,6 +123,12 @@ class Learner:
         what, limit = f"resuming from {folder.name}", self._faults.save_seconds
         self._everywhere(what, limit, "load_state", folder)
 
+    def end_stage(self, another: bool) -> None:
+        """Give back all that a stage took. With another one to come, its ranks start meanwhile."""
+        self._release()
+        if another:
+            self._coming = self._background.start(self._build())
+
     async def meanwhile(self, work: Awaitable[T]) -> T:
         """The result of other work, or Lost as soon as a rank is: then it may never come."""
         task = asyncio.ensure_future(work)
@@ -123,7 +139,15 @@ class Learner:
 
     def close(self) -> None:
         """End every rank; nobody is to be replaced."""
+        if self._coming is not None:
+            self._coming.cancel()
         self._background.run(self._end("it is not wanted any more"))
+
+    def _release(self) -> None:
+        served = self._ranks
+        self._background.run(self._end("it has served its stage"))
+        for rank in served:
+            self._notice(Notice(role="learner", worker=rank.name, event="released"))
 
     async def _build(self) -> None:
         await asyncio.sleep(self._strikes.pause())
@@ -213,7 +237,7 @@ class Learner:
         for rank in self._ranks:
             rank.give_up(reason)
         await asyncio.gather(*self._watching, return_exceptions=True)
-        self._ranks, self._watching = [], []
+        self._ranks, self._watching, self._parts = [], [], 0
 
 
 def _seen(task: asyncio.Task[Any]) -> None:

@@ -43,7 +43,9 @@ class Worker(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Notice:
-    """Something that happened to a worker: started, lost, served (for the first time) or left."""
+    """Something that happened to a worker: started, lost, served (for the first time), left, or
+    released when its stage was over.
+    """
 
     role: str
     worker: str

@@ -149,7 +149,7 @@ def test_an_updated_engine_answers_as_one_freshly_loaded_from_the_export(
 def test_transformers_and_the_anchor_score_the_export_as_the_engine_sampled_it(
     fleet: Fleet, prepared: list[Prepared], exported: Path
 ) -> None:
-    fleet.anchor.load(exported, None)
+    fleet.anchor.load(exported)
     policy = Policy(load_model(exported, "float32"))
     for group, item in sampled(fleet, prepared[:2], [5, 6]):
         anchor = fleet.background.run(fleet.anchor.score(group, item, False, ()))

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from actors.rollout import RolloutWorker
-from actors.vllm_engine import PREFILL_TOKENS, VllmEngine
+from actors.vllm_engine import VllmEngine
 from videothinker.config.settings import RolloutConfig, VideoConfig
 from videothinker.errors import WeightsError
 from videothinker.method.prompts import training_text
@@ -23,6 +23,7 @@ from videothinker.mini.render import encode
 from videothinker.model.parts import as_part
 from videothinker.model.policy import Policy, forbidden_tokens, load_model
 from videothinker.model.processing import ClipSource, PromptBuilder
+from videothinker.model.shape import DECODED_AT_ONCE, PREFILL_AT_ONCE
 from videothinker.types import Completion, Prompt, Question, WeightsPart
 
 Build = Callable[..., list[Prompt]]
@@ -89,6 +90,14 @@ def test_log_probs_are_those_of_the_sampling_temperature(
     prompts = build(mini_video)
     for index, completions in sample(engine, prompts, 0.6).items():
         assert largest_gap(policy, prompts[index], completions, 0.6) < 1e-4
+
+
+def test_one_step_takes_in_what_the_plan_counts_whatever_the_machine(engine: VllmEngine) -> None:
+    """vLLM's own limits follow the card, and it would keep gigabytes of pixels that come once."""
+    config = engine._engine.vllm_config
+    assert config.scheduler_config.max_num_seqs == DECODED_AT_ONCE
+    assert config.scheduler_config.max_num_batched_tokens == PREFILL_AT_ONCE["cpu"]
+    assert config.model_config.multimodal_config.mm_processor_cache_gb == 0
 
 
 def test_what_lies_in_the_engine_is_exported_while_it_samples(
@@ -187,7 +196,7 @@ def test_more_prompts_than_one_step_of_the_engine_can_take_in_are_all_answered(
 ) -> None:
     """A prompt that vLLM splits over two steps would end a seeded request on a CPU."""
     prompts = build(mini_video, 24) * 3
-    assert sum(len(prompt.token_ids) for prompt in prompts) > 2 * PREFILL_TOKENS
+    assert sum(len(prompt.token_ids) for prompt in prompts) > 2 * PREFILL_AT_ONCE["cpu"]
     assert len(sample(engine, prompts)) == len(prompts)
 
 

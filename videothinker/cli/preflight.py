@@ -16,6 +16,7 @@ from videothinker.model.checkpoint import require_safe
 from videothinker.packages import foreign_owners
 from videothinker.planning.disk import shortage
 from videothinker.planning.plan import least
+from videothinker.process.gpus import fault
 from videothinker.video.files import find
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ def check_paths(config: RunConfig) -> list[str]:
             missing += _no_model(key, Path(stage.kl.anchor), remedy)
         made.add(stage.name)
     missing += _missing_videos(config)
+    missing += _no_device(config)
     if (short := shortage(config)) is not None:
         missing.append(short)
     here = f"{Path.cwd()}{os.sep}"  # what lies below is named as the user would type it
@@ -148,6 +150,14 @@ def check_upload(config: RunConfig) -> list[str]:
         " and lost. Say where relative paths count from, a folder that every machine of the"
         " cluster sees: --paths-from DIR; or submit with `videothinker submit`"
     ]
+
+
+def _no_device(config: RunConfig) -> list[str]:
+    """What keeps this machine from the device; of a cluster, its machines know."""
+    if config.cluster.address or os.environ.get("RAY_ADDRESS"):
+        return []
+    found = fault(config.cluster.device)
+    return [] if found is None else [found]
 
 
 def _no_model(key: str, folder: Path, remedy: str) -> list[str]:

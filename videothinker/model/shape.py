@@ -19,6 +19,9 @@ LOGITS_AT_ONCE = 2**24
 TOKENS_AT_ONCE = 2048
 """Of a row that holds several groups. Small groups share a row because each pass costs time of its
 own; one of the paper's is longer than this, and has one to itself."""
+PREFILL_AT_ONCE = {"cpu": 4096, "cuda": 8192}
+DECODED_AT_ONCE = 256
+"""Tokens of prompts, and completions, that an engine takes into one step at most."""
 BYTES = {"float32": 4, "bfloat16": 2}
 CHANNELS = 3
 

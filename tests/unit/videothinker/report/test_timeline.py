@@ -48,6 +48,11 @@ def test_a_new_driver_is_one_resumption_until_it_has_made_a_step() -> None:
     ]
 
 
+def test_a_stage_s_learner_that_makes_way_for_the_next_one_s_is_no_news() -> None:
+    released = event(50, "released", "learner-0")
+    assert told(*BEGUN, released, event(55, "started", "learner-0")) == []
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
     run = RunDirectory.create(tmp_path / "run", "name: trial\n")
