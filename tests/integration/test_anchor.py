@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from batches import uneven
 
 from actors.anchor import AnchorScorer
@@ -27,7 +30,7 @@ def test_the_scorer_says_what_the_initial_model_says_beside_the_anchor(
     prompts = [builder.build(question, training_text(question)) for question in mini_questions[:2]]
     (scored, prompt), *_ = uneven(prompts)
     both, base = AnchorScorer("float32", 1.0, "cpu"), AnchorScorer("float32", 1.0, "cpu")
-    both.load(SHIPPED_BASE, initial=mini_base)
+    both.load(SHIPPED_BASE, mini_base)
     base.load(mini_base)
     said, expected = both.logprobs(scored.group, prompt), base.logprobs(scored.group, prompt)
     assert said.initial_logprobs is not None
@@ -36,3 +39,22 @@ def test_the_scorer_says_what_the_initial_model_says_beside_the_anchor(
     for initial, anchor, right in pairs:
         assert np.array_equal(initial, right)
         assert np.abs(anchor - right).max() > 1e-3
+
+
+def test_a_scorer_lets_go_of_one_model_before_it_takes_the_next(
+    mini_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer, left = AnchorScorer("float32", 1.0, "cpu"), []
+    scorer.load(mini_base)
+    weights = weakref.ref(next(scorer._policies[0].parameters()))
+    frozen = scorer._frozen
+
+    def look(model: Path) -> Any:
+        left.append(weights())
+        return frozen(model)
+
+    monkeypatch.setattr(scorer, "_frozen", look)
+    scorer.load(SHIPPED_BASE)
+    assert left == [None]
+    scorer.load()
+    assert scorer._policies == []

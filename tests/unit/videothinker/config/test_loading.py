@@ -315,7 +315,7 @@ def test_missing_things_are_named_with_the_command_that_brings_them(
 
 @pytest.fixture
 def complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
-    """The paper's configuration with everything it names in place: one question, one video, GPUs."""
+    """The paper's configuration where all that it names is there, with one question and video."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(preflight, "fault", lambda device: None)
     config = load_config(PAPER)
