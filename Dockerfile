@@ -13,7 +13,7 @@ RUN apt-get update \
 
 WORKDIR /videothinker
 COPY . .
-RUN make setup-gpu && rm -rf /root/.cache
+RUN PIP_NO_CACHE_DIR=1 make setup-gpu
 
 ENV PATH=/videothinker/.venv/bin:$PATH
 CMD ["videothinker", "doctor"]

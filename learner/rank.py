@@ -96,7 +96,7 @@ class LearnerRank(Pulse):
     def start_stage(self, assignment: Assignment) -> int:
         """Load the stage's initial model; returns in how many parts it is published.
 
-        Once in a process: DeepSpeed does not let go of what it made for an earlier one.
+        A run does so once in a process: DeepSpeed does not let go of what it made before.
         """
         self._trainee: Trainee | None = None
         self._anchor_head: Tensor | None = None

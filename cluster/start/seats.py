@@ -8,7 +8,6 @@ whole, on the machine that the plan says, and who sits there asks for a token pa
 from __future__ import annotations
 
 import logging
-import subprocess
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -27,6 +26,7 @@ from videothinker.model.shape import shape_of
 from videothinker.planning.layout import Machine
 from videothinker.planning.placement import changed, grow, plan
 from videothinker.planning.plan import memory_here
+from videothinker.process.gpus import NoDriver, gpus
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,6 @@ WAIT_SECONDS = 60.0
 """For the GPUs of a plan to be free, and for a machine to say how much memory it has."""
 GROW_SECONDS = 5.0
 """For the GPUs of more workers: whoever asks `videothinker scale` for them waits for the answer."""
-QUERY = ("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
 NODE = "ray.io/node-id"
 
 
@@ -188,7 +187,7 @@ def machines(known: Mapping[str, Machine]) -> dict[str, Machine]:
                 f"machine {address} of the Ray cluster does not say how much memory it has"
                 f" ({type(error).__name__}). Take it out of the cluster, or mend it"
             ) from error
-        gpu_gb = gpu_memory(said, address) if count else 0.0
+        gpu_gb = gpu_memory(said, address)
         found[node["NodeID"]] = Machine(gpus=count, gpu_gb=gpu_gb, host_gb=host_gb)
     return found
 
@@ -198,30 +197,25 @@ def gpus_of(node: Mapping[str, Any]) -> int:
 
 
 def ask(node: str, gpus: int) -> Any:
-    """A machine's answer: what its nvidia-smi says, and the GB of its own memory."""
+    """A machine's answer: GB of its smallest GPU, and of its own memory."""
     there = NodeAffinitySchedulingStrategy(node, soft=False)
     return ray.remote(num_cpus=0, scheduling_strategy=there)(look).remote(bool(gpus))
 
 
-def look(gpus: bool) -> tuple[str, float]:
-    """Runs on the machine that is asked."""
+def look(has_gpus: bool) -> tuple[float | str, float]:
+    """Runs on the machine that is asked: GB of its smallest GPU, or why that is not known."""
     host_gb = round(memory_here(), 1)
-    if not gpus:
-        return "", host_gb
     try:
-        done = subprocess.run(QUERY, capture_output=True, text=True, timeout=WAIT_SECONDS / 2)
-    except (OSError, subprocess.TimeoutExpired) as error:
+        return min(gpu.gb for gpu in gpus()) if has_gpus else 0.0, host_gb
+    except NoDriver as error:
         return str(error), host_gb
-    return done.stdout or done.stderr, host_gb
 
 
-def gpu_memory(said: str, machine: str) -> float:
-    """GB of the smallest GPU, from nvidia-smi's MiB."""
-    sizes = said.split()
-    if not sizes or not all(size.isdecimal() for size in sizes):
+def gpu_memory(said: float | str, machine: str) -> float:
+    """The size that a machine has told."""
+    if isinstance(said, str):
         raise PlacementError(
-            f"machine {machine}: Ray counts GPUs there, and nvidia-smi does not tell their memory:"
-            f" {' '.join(sizes)[:200] or 'no answer'}. Mend the driver there, or start Ray"
-            " there with --num-gpus=0"
+            f"machine {machine}: Ray counts GPUs there, and their driver does not tell their memory:"
+            f" {said}. Mend the driver there, or start Ray there with --num-gpus=0"
         )
-    return round(min(map(int, sizes)) * 2**20 / 1e9, 1)
+    return said

@@ -64,9 +64,7 @@ class Learner:
 
     def start_stage(self, assignment: Assignment) -> None:
         """Load a stage's initial model into ranks that have held none."""
-        coming, self._coming = self._coming, None
-        if coming is not None:
-            coming.result()
+        self._await_coming()
         if self._parts:
             self._release()
         if not self._ranks:
@@ -142,6 +140,16 @@ class Learner:
         if self._coming is not None:
             self._coming.cancel()
         self._background.run(self._end("it is not wanted any more"))
+
+    def _await_coming(self) -> None:
+        """The ranks that were started ahead, each call of which has its limit."""
+        if self._coming is None:
+            return
+        try:
+            self._coming.result()
+        finally:
+            self._coming.cancel()  # an interrupt ends their start, too
+            self._coming = None
 
     def _release(self) -> None:
         served = self._ranks

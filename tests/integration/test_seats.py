@@ -44,7 +44,9 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The machines; this process is the first one's driver."""
     folder = tmp_path_factory.mktemp("bin")
     tool = folder / "nvidia-smi"
-    tool.write_text("#!/bin/sh\necho 49140\necho 49140\n")
+    tool.write_text(
+        "#!/bin/sh\nfor gpu in 0 1; do echo A6000, 49140, 48000, 580.95.05, 8.6; done\n"
+    )
     tool.chmod(0o755)
     os.environ.setdefault("RAY_AUTH_TOKEN", "0" * 64)  # Ray keeps to a process's first one
     with pytest.MonkeyPatch.context() as patch:

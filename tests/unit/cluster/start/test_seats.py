@@ -1,21 +1,48 @@
+import os
+from pathlib import Path
+
 import pytest
 
-from cluster.start.seats import Seats, dealt, gpu_memory, line
+from cluster.start.seats import Seats, dealt, gpu_memory, line, look
 from videothinker.errors import PlacementError
 
 
-def test_memory_is_that_of_the_smallest_gpu() -> None:
-    assert gpu_memory("49140\n24564\n", "10.0.0.1") == 25.8  # 24564 MiB in 1e9 bytes
+def answer(memory: str) -> str:
+    return f"NVIDIA RTX A6000, {memory}, 20000, 580.95.05, 8.6\n"
+
+
+@pytest.fixture
+def says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What this machine's nvidia-smi prints."""
+    program, words = tmp_path / "nvidia-smi", tmp_path / "words"
+    program.write_text(f"#!/bin/sh\ncat {words}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    return words
+
+
+def test_memory_is_that_of_the_smallest_gpu(says: Path) -> None:
+    says.write_text(answer("49140") + answer("24564"))
+    said, host_gb = look(True)
+    assert gpu_memory(said, "10.0.0.1") == 25.8  # 24564 MiB in 1e9 bytes
+    assert host_gb > 0
+
+
+def test_a_machine_whose_gpus_ray_does_not_count_is_not_asked_for_them(says: Path) -> None:
+    says.write_text("NVIDIA-SMI has failed\n")
+    assert look(False)[0] == 0.0
 
 
 @pytest.mark.parametrize(
-    "said", ["", "\n", "[N/A]\n", "49140\nNVIDIA-SMI has failed\n", "49140 MiB\n"]
+    "said",
+    ["", "\n", answer("[N/A]"), answer("49140") + "NVIDIA-SMI has failed\n", answer("49140 MiB")],
 )
-def test_what_is_no_number_of_mib_is_refused_with_what_was_said(said: str) -> None:
+def test_what_is_no_number_of_mib_is_refused_with_what_was_said(says: Path, said: str) -> None:
+    says.write_text(said)
     with pytest.raises(PlacementError) as caught:
-        gpu_memory(said, "10.0.0.1")
+        gpu_memory(look(True)[0], "10.0.0.1")
     assert "machine 10.0.0.1" in str(caught.value)
-    assert (" ".join(said.split()) or "no answer") in str(caught.value)
+    assert ((said.splitlines() or [""])[-1] or "nothing") in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
