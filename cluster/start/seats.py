@@ -215,7 +215,7 @@ def gpu_memory(said: float | str, machine: str) -> float:
     """The size that a machine has told."""
     if isinstance(said, str):
         raise PlacementError(
-            f"machine {machine}: Ray counts GPUs there, and their driver does not tell their memory:"
-            f" {said}. Mend the driver there, or start Ray there with --num-gpus=0"
+            f"machine {machine}: Ray counts GPUs there, and their driver does not tell how large"
+            f" they are: {said}. Mend it there, or start Ray there with --num-gpus=0"
         )
     return said
