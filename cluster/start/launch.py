@@ -140,10 +140,16 @@ def beside_learner(config: RunConfig, rollouts: int, scorers: int) -> int | None
     Without staleness everybody else waits for the learner, and on GPUs nobody else needs cores: it
     may have all, for the optimizer's arithmetic where that is on the host.
     """
-    if THREADS in os.environ:
+    if threads_are_set():
         return None
     overlapping = config.rollout.max_staleness and config.cluster.device == "cpu"
     return rollouts + scorers if overlapping else 0
+
+
+def threads_are_set() -> bool:
+    """By somebody: Ray gives one to whatever it starts, the driver of a job too."""
+    job = ray_job()
+    return THREADS in (job.get("runtime_env", {}).get("env_vars", {}) if job else os.environ)
 
 
 class Crew:

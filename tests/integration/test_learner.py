@@ -17,7 +17,6 @@ from learner_ranks import Ranks
 
 from actors.anchor import AnchorScorer
 from cluster.loop.states import newest_state, save_state
-from learner import deepspeed_engine
 from learner.deepspeed_engine import part_of
 from learner.rank import Assignment
 from videothinker.config.settings import KLConfig, LearnerConfig, RunConfig, VideoConfig
@@ -372,18 +371,6 @@ def test_an_exact_divergence_has_the_value_and_gradient_of_all_scores_at_once(
     assert report.stats["kl"] == pytest.approx(torch.cat(divergences).mean().item(), rel=1e-5)
     norm = float(torch.nn.utils.get_total_norm(gradients))
     assert report.stats["grad_norm"] == pytest.approx(norm, rel=1e-4)
-
-
-def test_the_host_s_adam_is_called_for_so_many_parameters_at_a_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """In each call it keeps the interpreter to itself: nobody can tell that the process lives."""
-    monkeypatch.setattr(deepspeed_engine, "ADAM_NUMBERS", 4)
-    monkeypatch.setattr(deepspeed_engine, "load_operator", lambda name: None)
-    monkeypatch.setattr("deepspeed.ops.adam.DeepSpeedCPUAdam", lambda groups, **_: groups)
-    parameters = [torch.nn.Parameter(torch.zeros(size)) for size in (3, 1, 6, 2, 2)]
-    groups: Any = deepspeed_engine.adam(parameters, LearnerConfig(offload=True))
-    assert [[p.numel() for p in group["params"]] for group in groups] == [[3, 1], [6], [2, 2]]
 
 
 @pytest.mark.slow

@@ -72,6 +72,18 @@ def test_threads_that_somebody_has_set_are_left_alone(monkeypatch: pytest.Monkey
     assert beside_learner(load_config(CONFIGS / "quickstart.yaml"), 1, 1) is None
 
 
+@pytest.mark.parametrize(
+    ("environment", "beside"), [({}, 0), ({"OMP_NUM_THREADS": "1", "OTHER": "2"}, None)]
+)
+def test_in_a_job_those_count_that_its_submission_names(
+    environment: dict[str, str], beside: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray sets one for the process that starts the driver, and so for the driver."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv(JOB, json.dumps({"runtime_env": {"env_vars": environment}}))
+    assert beside_learner(load_config(CONFIGS / "quickstart.yaml"), 1, 1) == beside
+
+
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_every_process_begins_with_one_thread(device: Device) -> None:
     """Not with what Ray sets for an actor that asks for no core, which happens to be the same."""
