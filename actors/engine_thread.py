@@ -86,7 +86,7 @@ class EngineThread:
             self._thread.submit(self._turn).add_done_callback(self._turned)
 
     def _turn(self) -> None:
-        if not self._waiting:  # all of them turned away
+        if not self._waiting:  # all of them turned away, or were sent away
             return
         for name, result in self._step():
             self._waiting.pop(name).put((name, result))
@@ -97,6 +97,11 @@ class EngineThread:
         if error is None:
             self._step_again()
             return
-        self._broken = f"the engine failed: {type(error).__name__}: {error}"
+        self.fail(f"the engine failed: {type(error).__name__}: {error}")
+
+    def fail(self, reason: str) -> None:
+        """It cannot be trusted any more: whoever waits for it, or asks later, gets Lost."""
+        self._broken = reason
         for mail in set(self._waiting.values()):
             mail.put(None)
+        self._waiting.clear()

@@ -10,8 +10,9 @@ from actors.vllm_engine import VllmEngine
 from videothinker.config.settings import Device, RolloutConfig
 from videothinker.errors import WeightsError
 from videothinker.process import metrics
+from videothinker.process.device import card
 from videothinker.process.pulse import Pulse
-from videothinker.types import Completion, Prompt, RolloutGroup, WeightsPart
+from videothinker.types import Completion, Prompt, RolloutGroup, Route, WeightsPart
 
 
 class RolloutWorker(Pulse):
@@ -41,6 +42,17 @@ class RolloutWorker(Pulse):
         """Replace the weights; returns the version now held."""
         with self.doing(f"loading weights version {version}"):
             self._engine.load(version, parts)
+        metrics.WEIGHT_VERSION.set(version)
+        return version
+
+    def card(self) -> str:
+        """Where its engine's weights lie."""
+        return card(self._device)
+
+    def receive(self, version: int, route: Route) -> int:
+        """Replace the weights by what the learner sends; returns the version now held."""
+        with self.doing(f"receiving weights version {version}"):
+            self._engine.receive(version, route)
         metrics.WEIGHT_VERSION.set(version)
         return version
 

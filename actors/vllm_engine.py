@@ -20,7 +20,7 @@ from videothinker.method.scoring import answer_start
 from videothinker.model.checkpoint import SAFE, require_safe
 from videothinker.model.policy import forbidden_tokens
 from videothinker.model.shape import DECODED_AT_ONCE, PREFILL_AT_ONCE
-from videothinker.types import INITIAL_VERSION, Completion, Prompt, WeightsPart
+from videothinker.types import INITIAL_VERSION, Completion, Prompt, Route, WeightsPart
 
 ENGINE_ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine core lives in this process
@@ -152,6 +152,12 @@ class VllmEngine:
         """Replace the weights between two steps; running completions go on with the new ones."""
         self._thread.call(partial(self._load, version, parts))
 
+    def receive(self, version: int, route: Route) -> None:
+        """The same with what the learner sends meanwhile; where that breaks off, the engine may
+        hold a part of it, and does nothing more.
+        """
+        self._thread.call(partial(self._receive, version, route))
+
     def work(self) -> EngineWork:
         """How much it has to do at this moment: lengths of lists, so that any thread may ask.
 
@@ -203,6 +209,21 @@ class VllmEngine:
                     f"weights version {version} were not loaded: {fault}. Restart the run "
                     "from its last state; the engine still holds the version before"
                 )
+        self._took(version)
+
+    def _receive(self, version: int, route: Route) -> None:
+        try:
+            faults = self._llm.collective_rpc("receive_weights", args=(version, route))
+        except Exception as error:
+            self._thread.fail(f"weights version {version} came in half: {error}")
+            raise WeightsError(f"weights version {version} came in half: {error}") from error
+        for fault in faults:
+            if fault is not None:
+                raise WeightsError(f"weights version {version} were refused: {fault}")
+        self._took(version)
+
+    def _took(self, version: int) -> None:
+        """Nothing that the old weights made counts any more."""
         self._forget()
         self.version = version
         for history in self._histories.values():

@@ -8,7 +8,7 @@ caches go on answering with features of the old weights. Each is dealt with or c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from videothinker.errors import WeightsError
 
 if TYPE_CHECKING:
-    from videothinker.types import WeightsPart
+    from videothinker.types import Route, WeightsPart
 
 
 class WeightUpdate:
@@ -24,9 +24,52 @@ class WeightUpdate:
 
     model_runner: Any
     vllm_config: Any
+    rank: int
+    device: Any
 
     def replace_weights(self, version: int, parts: Sequence[WeightsPart]) -> str | None:
         """Load all parts; returns the reason why not, in which case nothing changed."""
+        from videothinker.model.parts import tensors_in
+
+        try:
+            weights = dict(chain.from_iterable(tensors_in(part, version) for part in parts))
+        except WeightsError as error:
+            return str(error)
+        fault = self._coverage_fault({name: tuple(t.shape) for name, t in weights.items()})
+        if fault is None:
+            self._replace(weights.items())
+        return fault
+
+    def receive_weights(self, version: int, route: Route) -> str | None:
+        """Load what the learner sends; returns the reason why not, in which case nothing changed.
+
+        Each part is loaded as soon as it was checked. Whatever is raised here leaves the engine
+        with a part of the new weights.
+        """
+        from videothinker.model.transfer import Receiver
+
+        if not hasattr(self, "_receiver"):
+            self._receiver = Receiver(self.rank, self.device)
+        try:
+            receiving = self._receiver.begin(route, version)
+        except WeightsError as error:
+            return str(error)
+        fault = self._coverage_fault(receiving.shapes)
+        if fault is None:
+            self._replace(receiving.tensors())
+        else:
+            receiving.refuse(fault)
+        return fault
+
+    def _coverage_fault(self, shapes: Shapes) -> str | None:
+        """What weights of these shapes lack of what the engine was started from."""
+        rename = self.model_runner.model.hf_to_vllm_mapper.apply_list
+        checkpoint = Path(self.vllm_config.model_config.model)
+        return coverage_fault(
+            expected=renamed(shapes_on_disk(checkpoint), rename), found=renamed(shapes, rename)
+        )
+
+    def _replace(self, weights: Iterable[tuple[str, Any]]) -> None:
         import torch
         from vllm.config import set_current_vllm_config
         from vllm.model_executor.model_loader.reload import (
@@ -34,28 +77,13 @@ class WeightUpdate:
             initialize_layerwise_reload,
         )
 
-        from videothinker.model.parts import tensors_in
-
         model = self.model_runner.model
-        rename = model.hf_to_vllm_mapper.apply_list
-        checkpoint = Path(self.vllm_config.model_config.model)
-        try:
-            weights = dict(chain.from_iterable(tensors_in(part, version) for part in parts))
-        except WeightsError as error:
-            return str(error)
-        fault = coverage_fault(
-            expected=renamed(shapes_on_disk(checkpoint), rename),
-            found=renamed({name: tuple(t.shape) for name, t in weights.items()}, rename),
-        )
-        if fault is not None:
-            return fault
         with torch.inference_mode(), set_current_vllm_config(self.vllm_config):
             initialize_layerwise_reload(model)
-            model.load_weights(iter(weights.items()))
+            model.load_weights(iter(weights))
             finalize_layerwise_reload(model, self.vllm_config.model_config)
             if self.vllm_config.device_config.device.type == "cpu":
                 repack_shared_weights(model)
-        return None
 
 
 Shapes = dict[str, tuple[int, ...]]

@@ -113,7 +113,7 @@ def train_step(
     scored = score(session, stage, batch)
     if scored:
         with clock.phase("learn"):
-            report = session.fleet.learner.step(step, steering.coefficient, scored)
+            report = session.fleet.learn(step, steering.coefficient, scored)
     with clock.phase("sync"):
         session.sync(stage, step)
     supply.published(step)

@@ -17,6 +17,7 @@ from learner.extensions import load_operator
 from videothinker.config.settings import Device, LearnerConfig, Part
 from videothinker.model.parts import divided
 from videothinker.model.policy import Policy, load_model
+from videothinker.model.transfer import Entry, entry
 from videothinker.process.address import listening, own_address
 
 ADAM_NUMBERS = 2**28
@@ -141,6 +142,14 @@ class Trainee:
         """Bytes of each parameter, wherever its shards are."""
         return {
             name: getattr(p, "ds_numel", p.numel()) * p.element_size()
+            for name, p in self.parameters.items()
+        }
+
+    @property
+    def entries(self) -> dict[str, Entry]:
+        """Type and whole shape of each, wherever its shards are."""
+        return {
+            name: (*entry(name, p)[:2], tuple(getattr(p, "ds_shape", p.shape)))
             for name, p in self.parameters.items()
         }
 

@@ -34,15 +34,17 @@ from videothinker.model.card import ModelLineage
 from videothinker.model.checkpoint import Budget, model_digest, save_model
 from videothinker.model.parts import as_part, divided
 from videothinker.model.policy import Anchored, completion_mask, load_head
+from videothinker.model.transfer import Sender
 from videothinker.process import metrics
 from videothinker.process.address import own_address
-from videothinker.process.device import settle
+from videothinker.process.device import card, settle
 from videothinker.process.pulse import Pulse
 from videothinker.types import (
     INITIAL_VERSION,
     LearnerReport,
     Prompt,
     RolloutGroup,
+    Route,
     ScoredGroup,
     WeightsPart,
 )
@@ -76,6 +78,7 @@ class LearnerRank(Pulse):
         self._rank = 0
         self._world = 1
         self._version = INITIAL_VERSION
+        self._held: int | None = None
         settle(device)
 
     def meeting_point(self) -> tuple[str, int]:
@@ -107,6 +110,9 @@ class LearnerRank(Pulse):
                 self._anchor_head = head.to(self._device)
             self._trainee = Trainee(assignment.model, assignment.dtype, assignment.learner)
             self._parts = divided(self._trainee.sizes)
+            if self._rank == 0:
+                plan = [[self._trainee.entries[name] for name in part] for part in self._parts]
+                self._sender = Sender(self._meeting_point, torch.device(self._device), plan)
         return len(self._parts)
 
     def step(
@@ -152,6 +158,7 @@ class LearnerRank(Pulse):
             )
         report["repulsion_ratio"] = repulsion_ratio(report)
         report["learning_rate"] = learning_rate(self._task.learner, step, self._task.steps)
+        self._held = None
         with self.doing(f"step {step}, updating"):
             report["grad_norm"] = trainee.step(report["learning_rate"])
         if not np.isfinite(report["grad_norm"]):
@@ -176,6 +183,32 @@ class LearnerRank(Pulse):
             if self._rank != 0:
                 return version, None
             return version, as_part(version, part.items(), copied=trainee.sharded)
+
+    def hold(self, version: int) -> str:
+        """The version of what it holds until the next step; returns the card that it lies on."""
+        self._version = self._held = version
+        metrics.WEIGHT_VERSION.set(version)
+        return card(self._device)
+
+    def send(self, version: int, route: Route) -> str:
+        """Straight into an engine, from rank 0: all parts, for which all ranks gather.
+
+        Returns why it broke off, if it did: that is the engine's end, not the learner's.
+        """
+        assert version == self._held, f"it holds version {self._held}, asked for {version}"
+        trainee = self._require_trainee()
+        with self.doing(f"sending weights version {version} to {route.receiver}"):
+            sending = self._sender.begin(route, version) if self._rank == 0 else None
+            for names in self._parts:
+                part = {name: trainee.parameters[name] for name in names}
+                with trainee.gathered(list(part.values())):
+                    if sending is not None:
+                        sending.part(part)
+            return "" if sending is None else self._sender.end(route, sending)
+
+    def stop_sending(self, link: int) -> None:
+        """Whoever is linked so is gone. Meant for another thread than the one that sends."""
+        self._sender.gone(link)
 
     def save_model(self, folder: Path, base: Path, lineage: ModelLineage | None = None) -> str:
         """Export a Hugging Face checkpoint, processor and all; returns its digest."""
@@ -209,6 +242,7 @@ class LearnerRank(Pulse):
                     f"{folder}: saved with learner.{name} = {saved[name]}, resumed with {here}. "
                     f"Resume with learner.{name} = {saved[name]}"
                 )
+        self._held = None
         self._require_trainee().load_shards(folder)
         restore_random_state(torch.load(folder / f"random_{self._rank}.pt", weights_only=True))
 

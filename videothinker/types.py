@@ -159,6 +159,28 @@ class WeightsPart:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Route:
+    """How one transfer of weights goes from the learner's memory into an engine's
+    (model/transfer.py).
+    """
+
+    path: Literal["ipc", "nccl"]
+    host: str
+    port: int
+    """Of the learner's store."""
+    number: int
+    """Of the transfer; none has it twice."""
+    link: int
+    """Of these two processes: another process, another number."""
+    receiver: str
+    """The engine's name, which its replacement will have, too."""
+    receivers: int
+    """Ranks of the engine."""
+    seconds: float
+    """How long one end waits for a word of the other."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LearnerReport:
     """What one update did, already averaged over ranks."""
 

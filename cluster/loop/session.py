@@ -212,6 +212,7 @@ class Session:
         model = self.run.stage(stage.name) / "model"
         lineage = self.lineage.of_model(stage)
         self.fleet.learner.save_model(model, self.config.model.path, lineage)
+        self.fleet.keep(self.version(stage, stage.steps))
         following = self.config.stages[self.config.stages.index(stage) + 1 :]
         self.fleet.learner.end_stage(another=bool(following))
         self.lineage.add_stage(stage, seconds)

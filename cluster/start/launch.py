@@ -38,6 +38,8 @@ from videothinker.config.settings import (
     FaultsConfig,
     RolloutConfig,
     RunConfig,
+    WeightsPath,
+    weights_path,
 )
 from videothinker.errors import InputError
 from videothinker.model.checkpoint import Budget, budget_of
@@ -177,7 +179,11 @@ class Crew:
                 config.model.path, dtype, config.rollout, config.sampling.max_tokens, rollouts
             ),
             anchor=self.anchor(dtype, temperature, scorers),
-            learner=self.learner(config.learner.ranks, beside_learner(config, rollouts, scorers)),
+            learner=self.learner(
+                config.learner.ranks,
+                beside_learner(config, rollouts, scorers),
+                weights_path(config),
+            ),
             require_room=self._require_room,
             spilled_bytes=spilled_bytes,
         )
@@ -211,10 +217,10 @@ class Crew:
         pool = self._pool("anchor", start, count, at_once=2)  # one waits while one is scored
         return Anchor(self.background, pool, self._faults)
 
-    def learner(self, ranks: int, beside: int | None) -> Learner:
+    def learner(self, ranks: int, beside: int | None, path: WeightsPath = "host") -> Learner:
         """The learner, not started yet."""
         start = self._starter(LearnerRank, self._device, beside)
-        self._learner = Learner(self.background, start, ranks, self._faults, self._notice)
+        self._learner = Learner(self.background, start, ranks, self._faults, self._notice, path)
         return self._learner
 
     def close(self) -> None:

@@ -13,18 +13,26 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from cluster.workers.background import Background
+from cluster.workers.delivery import Stored, Weights
 from cluster.workers.learner import Learner
 from cluster.workers.pool import Occupancy, Pool
 from cluster.workers.process import Process
 from cluster.workers.work import Order, Prepared, Unit
 from videothinker.config.settings import FaultsConfig
-from videothinker.errors import GivenUp, Lost, VideoThinkerError
+from videothinker.errors import GivenUp, InputError, Lost, VideoThinkerError
 from videothinker.method.prompts import training_text
 from videothinker.process.metrics import WEIGHT_SYNC_SECONDS
-from videothinker.types import INITIAL_VERSION, AnchorScores, Failure, Question, RolloutGroup
+from videothinker.types import (
+    INITIAL_VERSION,
+    AnchorScores,
+    Failure,
+    LearnerReport,
+    Question,
+    RolloutGroup,
+    ScoredGroup,
+)
 from videothinker.video.views import View
 
 
@@ -101,25 +109,43 @@ class Rollouts:
     pool: Pool
     faults: FaultsConfig
     _held: dict[str, int] = field(init=False, default_factory=dict)
+    _weights: Weights | None = field(init=False, default=None)
 
-    def load(self, parts: Sequence[Any], version: int) -> None:
+    def load(self, weights: Weights) -> None:
         """From now on nobody samples with other weights than these."""
 
         async def update(process: Process) -> None:
             with WEIGHT_SYNC_SECONDS.time():
-                await self._load(process, parts, version)
+                await self._load(process)
 
-        self.background.call(self.pool.require, update)
+        def require() -> None:
+            self._weights = weights
+            self.pool.require(update)
+            weights.begin()  # whoever waits for older ones finds by now that others are required
 
-    async def _load(self, process: Process, parts: Sequence[Any], version: int) -> None:
+        self.background.call(require)
+
+    def keep(self, weights: Weights) -> None:
+        """The same weights in another place, for whoever comes from now on."""
+
+        def found_there() -> None:
+            self._weights = weights
+
+        self.background.call(found_there)
+
+    async def _load(self, process: Process) -> None:
+        assert self._weights is not None, "nothing was required"
+        version = self._weights.version
         what = f"loading weights version {version}"
         try:
-            held = await process.call(what, self.faults.sync_seconds, "load", version, *parts)
-        except Lost:
+            held = await self._weights.into(process, self.faults.sync_seconds)
+        except (Lost, InputError):
             raise
         except VideoThinkerError as error:  # a failed update leaves an engine in no known state
             process.give_up(str(error))
             raise Lost(f"{process.name}, {what}: {error}") from error
+        if held is None:
+            return
         if held != version:
             process.give_up(f"it holds weights version {held}")
             raise Lost(f"{process.name}, {what}: it confirmed version {held}")
@@ -209,4 +235,18 @@ class Fleet:
 
     def publish(self, version: int) -> None:
         """The learner's weights, for every rollout worker to take before it samples again."""
-        self.rollouts.load(self.learner.publish(version), version)
+        self.rollouts.load(self.learner.weights(version))
+
+    def learn(
+        self, step: int, coefficient: float, scored: Sequence[tuple[ScoredGroup, Prepared]]
+    ) -> LearnerReport:
+        """One update of the policy, once nobody is still to be given what it was before."""
+        if self.learner.direct is not None:
+            self.background.run(self.rollouts.pool.settled())
+        return self.learner.step(step, coefficient, scored)
+
+    def keep(self, version: int) -> None:
+        """The learner is about to go: let whoever comes later find its weights without it."""
+        if self.learner.direct is not None:
+            self.background.run(self.rollouts.pool.settled())
+            self.rollouts.keep(Stored(version=version, parts=self.learner.publish(version)))

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cluster.workers.background import Background
+from cluster.workers.delivery import DirectSending, Stored, Weights
 from cluster.workers.pool import Notice, Occupancy
 from cluster.workers.process import Process
 from cluster.workers.strikes import Strikes
 from cluster.workers.work import Prepared
 from learner.rank import Assignment
-from videothinker.config.settings import FaultsConfig
+from videothinker.config.settings import FaultsConfig, WeightsPath
 from videothinker.errors import InputLost, Lost, VideoThinkerError
 from videothinker.model.card import ModelLineage
 from videothinker.types import INITIAL_VERSION, LearnerReport, RolloutGroup, ScoredGroup
@@ -38,7 +39,10 @@ class Learner:
         count: int,
         faults: FaultsConfig,
         notice: Callable[[Notice], None],
+        path: WeightsPath = "host",
     ) -> None:
+        """`path`: how its weights come into engines."""
+        self.direct = None if path == "host" else DirectSending(path)
         self._background = background
         self._start = start
         self._count = count
@@ -85,10 +89,23 @@ class Learner:
             arguments = (step, coefficient, share, *prompts)
             return await process.call(what, self._faults.learn_seconds, "step", *arguments)
 
-        reports: list[LearnerReport] = self._background.run(self._all(learn))
+        async def change() -> list[LearnerReport]:
+            if self.direct is not None:
+                self.direct.close()
+            return await self._all(learn)
+
+        reports = self._background.run(change())
         if (took := self._strikes.served()) is not None:
             self._notice(Notice(role="learner", worker="learner", event="served", seconds=took))
         return reports[0]
+
+    def weights(self, version: int) -> Weights:
+        """The current ones, for engines to take."""
+        if self.direct is None:
+            return Stored(version=version, parts=self.publish(version))
+        self._version = version
+        what, limit = f"naming weights version {version}", self._faults.sync_seconds
+        return self.direct.held(version, self._everywhere(what, limit, "hold", version)[0])
 
     def publish(self, version: int) -> list[Any]:
         """References to the parts of the current weights in the object store."""
@@ -182,6 +199,8 @@ class Learner:
     async def _join(self, ranks: list[Process]) -> None:
         limit = self._faults.start_seconds
         host, port = await ranks[0].call("finding a meeting point", limit, "meeting_point")
+        if self.direct is not None:
+            self.direct.joined(ranks, (host, port))
 
         async def join(process: Process, rank: int) -> None:
             await process.call("joining the others", limit, "connect", rank, len(ranks), host, port)
@@ -242,6 +261,8 @@ class Learner:
         ]
 
     async def _end(self, reason: str) -> None:
+        if self.direct is not None:
+            self.direct.close()
         for rank in self._ranks:
             rank.give_up(reason)
         await asyncio.gather(*self._watching, return_exceptions=True)

@@ -121,6 +121,8 @@ class Pool:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._ever_started = False
         self._broken: BaseException | None = None
+        self._change = asyncio.Event()
+        """Somebody has met what is required, or is gone."""
 
     @property
     def workers(self) -> list[Worker]:
@@ -151,6 +153,16 @@ class Pool:
         for post in self._posts.values():
             post.ready = False
         self._tell()
+
+    async def settled(self) -> None:
+        """Whoever is there, and not about to go, has met what is required."""
+        while any(
+            post.worker is not None and not post.ready and post.lost is None
+            for post in self._posts.values()
+            if post.number < self.target
+        ):
+            self._change.clear()
+            await self._change.wait()
 
     async def do(self, work: Callable[[Any], Awaitable[T]], order: tuple[int, ...] = ()) -> T:
         """The result of `work(worker)` on any worker; smaller orders are begun first."""
@@ -218,6 +230,7 @@ class Pool:
         if isinstance(error, Lost):
             post.ready = False
             post.lost = post.lost or error
+            self._change.set()
             if post.worker is not None:
                 post.worker.give_up(str(error))
         elif (took := post.strikes.served()) is not None:
@@ -254,6 +267,7 @@ class Pool:
             await asyncio.wait({watching, working}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             post.worker, post.ready = None, False
+            self._change.set()
             ended = [task for task in (working, watching) if task.done()]
             worker.give_up("it is not wanted any more")
             for task in (working, watching):
@@ -292,6 +306,7 @@ class Pool:
                 met = number
                 continue
             post.ready = True
+            self._change.set()
             self._deal()
             await post.news.wait()
         await post.quiet.wait()
@@ -312,6 +327,7 @@ class Pool:
     # who is told
 
     def _tell(self) -> None:
+        self._change.set()
         for post in self._posts.values():
             post.news.set()
 

@@ -100,6 +100,13 @@ class Process:
     def _loss(self, what: str) -> Lost:
         return Lost(f"{self.name}, {what}: {self._lost.result()}")
 
+    def tell(self, method: str, *arguments: Any) -> None:
+        """On the thread that its work does not block; no answer is waited for."""
+        told = getattr(self.actor, method).options(concurrency_group=PULSE).remote(*arguments)
+        asyncio.ensure_future(_one(told)).add_done_callback(
+            lambda answer: answer.cancelled() or answer.exception()
+        )
+
     async def watch(self, faults: FaultsConfig) -> None:
         """Ask for signs of life until one fails to come, and raise Lost."""
         pulse = getattr(self.actor, PULSE).options(concurrency_group=PULSE)

@@ -23,6 +23,7 @@ from stand_ins import group, questions
 
 from cluster.start.launch import actor, ray_running
 from cluster.workers.background import Background
+from cluster.workers.delivery import Stored
 from cluster.workers.fleet import Anchor, Loader, Rollouts
 from cluster.workers.learner import Learner
 from cluster.workers.pool import Notice, Pool
@@ -148,7 +149,7 @@ def stage(background: Background, tmp_path: Path) -> Iterator[Callable[..., Scen
 def sampled(scene: Scene) -> list[int]:
     """Two prompts' groups; returns those that were delivered, in order."""
     rollouts = Rollouts(scene.background, scene.pool, scene.faults)
-    rollouts.load(["weights"], VERSION)
+    rollouts.load(Stored(version=VERSION, parts=["weights"]))
     asked = [Prepared(question=q, prompt=None, failure=None) for q in questions(2)]
     unit = Unit(prepared=tuple(asked), places=(0, 1), seeds=(1, 2), samples=2, temperature=1.0)
     delivered: list[int] = []

@@ -25,6 +25,7 @@ AnchorName = Annotated[
 Positive = Annotated[int, Field(gt=0)]
 Device = Literal["cpu", "cuda"]
 DType = Literal["float32", "bfloat16"]
+WeightsPath = Literal["auto", "ipc", "nccl", "host"]
 Part = Literal["vision", "merger", "embeddings", "layers"]
 """A part of the model; the embeddings include the output head, which may share their weights."""
 RewardName = Literal["soft_accuracy", "format", "strict_accuracy", "strict_format"]
@@ -228,6 +229,15 @@ class RolloutConfig(Section):
     """New weights replace the old in the middle of completions instead of between units."""
 
 
+class WeightsConfig(Section):
+    """New weights on their way from the learner to the engines."""
+
+    path: WeightsPath = "auto"
+    """host: through the object store. ipc: an engine maps the learner's memory, on the same GPU.
+    nccl: between GPUs, also of several machines. auto: on a CPU host, else ipc on one GPU and nccl
+    between two. On a CPU ipc is shared memory and nccl is gloo: the same steps, for tests."""
+
+
 class ClusterConfig(Section):
     """Where Ray runs."""
 
@@ -300,6 +310,13 @@ class RunConfig(Section):
     rewards: tuple[RewardName, ...] = ("soft_accuracy", "format")
     learner: LearnerConfig = LearnerConfig()
     rollout: RolloutConfig = RolloutConfig()
+    weights: WeightsConfig = WeightsConfig()
     cluster: ClusterConfig = ClusterConfig()
     faults: FaultsConfig = FaultsConfig()
     stages: tuple[StageConfig, ...] = Field(min_length=1)
+
+
+def weights_path(config: RunConfig) -> WeightsPath:
+    """What `auto` means before anybody knows who sits on which GPU."""
+    path = config.weights.path
+    return "host" if path == "auto" and config.cluster.device == "cpu" else path

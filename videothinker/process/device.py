@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from pathlib import Path
 
 from videothinker.config.settings import Device
 
@@ -18,6 +19,18 @@ def settle(device: Device) -> None:
 
     # it plans anew for each length, which takes longer than the attention
     torch.backends.cuda.enable_cudnn_sdp(False)
+
+
+def card(device: Device) -> str:
+    """What two processes have to share so that one can map the other's memory: a GPU, or a
+    machine's memory and its table of processes.
+    """
+    if device == "cpu":
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"machine {boot}, {os.readlink('/proc/self/ns/pid')}"
+    import torch
+
+    return f"GPU {torch.cuda.get_device_properties(torch.cuda.current_device()).uuid}"
 
 
 def let_go(device: Device) -> None:

@@ -121,6 +121,7 @@ KEYS = [
     "rollout.units_at_once",
     "rollout.max_staleness",
     "rollout.in_flight",
+    "weights.path",
     "cluster.address",
     "cluster.device",
     "cluster.logprob_tolerance",
