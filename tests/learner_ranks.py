@@ -26,8 +26,8 @@ class Ranks:
             process.start()
             self._pipes.append(ours)
             self._processes.append(process)
-        _, port = self.all("meeting_point")
-        self.everywhere("connect", lambda rank: (rank, count, "127.0.0.1", port))
+        _, self.port = self.all("meeting_point")
+        self.everywhere("connect", lambda rank: (rank, count, "127.0.0.1", self.port))
 
     def everywhere(self, method: str, arguments: Callable[[int], tuple[Any, ...]]) -> list[Any]:
         for rank, pipe in enumerate(self._pipes):

@@ -20,10 +20,11 @@ from ray.util.scheduling_strategies import (
     PlacementGroupSchedulingStrategy,
 )
 
+from cluster.workers.delivery import way
 from videothinker.config.settings import Device, RunConfig
-from videothinker.errors import PlacementError
+from videothinker.errors import InputError, PlacementError
 from videothinker.model.shape import shape_of
-from videothinker.planning.layout import Machine
+from videothinker.planning.layout import Layout, Machine
 from videothinker.planning.placement import changed, grow, plan
 from videothinker.planning.plan import memory_here
 from videothinker.process.gpus import NoDriver, gpus
@@ -82,6 +83,7 @@ class PlannedSeats(Seats):
         self.machines = machines({})
         wanted = sized(config, rollouts, scorers)
         self.layout = plan(wanted, self._shape, list(self.machines.values()))
+        require_way(wanted, self.layout)
         self._strategies: dict[int, PlacementGroupSchedulingStrategy] = {}
         self._pinned: dict[int, str] = {}
         self._reserve(self.layout.used, self.layout.owners, WAIT_SECONDS)
@@ -102,6 +104,10 @@ class PlannedSeats(Seats):
         gone = [number for number, node in enumerate(found) if node not in alive]
         wanted = sized(self._config, rollouts, scorers)
         layout = grow(self.layout, wanted, self._shape, list(found.values()), gone)
+        try:
+            require_way(wanted, layout)
+        except InputError as error:
+            raise PlacementError(str(error)) from error
         self.machines = found
         more = [index for index in layout.used if index not in self._strategies]
         self._reserve(more, layout.owners, GROW_SECONDS)
@@ -137,6 +143,13 @@ class PlannedSeats(Seats):
             elsewhere = placement_group([{"GPU": 1.0}])
             self._strategies[device] = PlacementGroupSchedulingStrategy(elsewhere, 0)
         return self._strategies[device]
+
+
+def require_way(config: RunConfig, layout: Layout) -> None:
+    """InputError where weights cannot go from learner to engines as the configuration says."""
+    first = f"GPU {layout.device('learner-0')}"
+    for number, place in enumerate(layout.places["rollout"]):
+        way(config.weights.path, f"rollout-{number}", f"GPU {place}", first)
 
 
 def is_loader(name: str) -> bool:

@@ -268,6 +268,8 @@ def workforce(machines: Sequence[Machine], owners: Sequence[int], places: Places
         apart=alone(places, "learner") if owners else cpus >= ranks + engines,
         anchors_apart=alone(places, "anchor") if owners else cpus >= ranks + engines + anchors,
         machines_of_ranks=len({owners[index] for index in places["learner"]}) if owners else 1,
+        near={*places["rollout"]} == {places["learner"][0]},
+        across=len(machines) > 1,
         chip=chip_of(min((machines[owner].gpu_gb for owner in owners), default=0.0)),
     )
 

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from videothinker.config.settings import RunConfig
+from videothinker.config.settings import RunConfig, weights_path
 from videothinker.model.shape import BYTES, ModelShape
 from videothinker.planning.memory import (
     GB,
@@ -52,6 +52,11 @@ CONSTANTS = {
         3.5e9,
         "bytes/s through two checksums and the object store",
         "measured, one core: tests/benchmarks/sync.py",
+    ),
+    "leave_gpu": Constant(
+        1.2e9,
+        "bytes/s into memory of the host, with a checksum; weights.path = host",
+        "measured between two places of a CPU's memory, pageable",
     ),
     "text": Constant(115, "tokens of a question", "estimated from CLEVRER"),
     "mean_tokens": Constant(
@@ -114,6 +119,10 @@ class Workforce:
     anchors_apart: bool
     """Whether the anchors have, so that they can score one group while the next is sampled."""
     machines_of_ranks: int
+    near: bool
+    """Whether all engines are on the GPU of the learner's rank 0."""
+    across: bool
+    """Whether there is more than one machine, so that engines may be on others than it."""
     chip: Chip
     """The slowest of those that there are."""
 
@@ -138,7 +147,7 @@ def predict(config: RunConfig, shape: ModelShape, work: Workforce) -> StepSecond
     generate = generate_seconds(config, shape, work, prompts)
     score = score_seconds(config, shape, work, prompts) if anchored_stages(config) else 0.0
     learn = learn_seconds(config, shape, work, prompts)
-    sync = weights_bytes(config, shape) / constant("publish")
+    sync = sync_seconds(config, shape, work)
     cpu = work.chip is CPU
     alone = learn * constant("cpu_learner_alone") if cpu and work.ranks == 1 else learn
     total = generate + score + alone + sync
@@ -206,6 +215,16 @@ def adam_seconds(config: RunConfig, shape: ModelShape, work: Workforce) -> float
         return on_host + (0.0 if cpu else there_and_back)
     touched = 28 * trained / (work.ranks if learner.zero_stage else 1)  # read and written, in bytes
     return touched / work.chip.bandwidth
+
+
+def sync_seconds(config: RunConfig, shape: ModelShape, work: Workforce) -> float:
+    """New weights into all engines: once through the host, or to one after the other."""
+    size, cpu = weights_bytes(config, shape), work.chip is CPU
+    if cpu or weights_path(config) == "host":
+        return size / constant("publish") + (0.0 if cpu else size / constant("leave_gpu"))
+    here = 4 * size / work.chip.bandwidth  # read and written where it is packed and unpacked
+    between = size / constant("network" if work.across else "bus")
+    return work.engines * (here if work.near else here + between)
 
 
 def weights_bytes(config: RunConfig, shape: ModelShape) -> int:

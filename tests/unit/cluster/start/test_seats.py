@@ -2,9 +2,13 @@ import os
 from pathlib import Path
 
 import pytest
+from builders import shipped_config as config
 
-from cluster.start.seats import Seats, dealt, gpu_memory, line, look
-from videothinker.errors import PlacementError
+from cluster.start.seats import Seats, dealt, gpu_memory, line, look, require_way
+from videothinker.errors import InputError, PlacementError
+from videothinker.model.shape import KNOWN
+from videothinker.planning.layout import Machine
+from videothinker.planning.placement import plan
 
 
 def answer(memory: str) -> str:
@@ -69,3 +73,26 @@ def test_a_machine_that_joined_gets_the_next_process() -> None:
 def test_seats_are_told_in_one_line() -> None:
     seating = {"kind": "split", "learner": ["GPU 0"], "rollout": ["GPU 1", "GPU 1"], "anchor": []}
     assert line(seating) == "split; learner GPU 0; rollout GPU 1, GPU 1"
+
+
+@pytest.mark.parametrize(
+    ("path", "gpus", "said"),
+    [
+        (
+            "ipc",
+            2,
+            "weights.path = 'ipc': rollout-0 is on GPU 1, and the learner's rank 0 on GPU",
+        ),
+        ("nccl", 1, "weights.path = 'nccl': rollout-0 and the learner's rank 0 share GPU 0"),
+    ],
+)
+def test_a_way_that_the_seats_do_not_allow_is_refused_before_anything_is_loaded(
+    path: str, gpus: int, said: str
+) -> None:
+    machine = Machine(gpus=gpus, gpu_gb=80, host_gb=256)
+    layout = plan(config(), KNOWN["Qwen2.5-VL-3B-Instruct"], [machine])
+    with pytest.raises(InputError) as caught:
+        require_way(config(f"weights.path={path}"), layout)
+    assert str(caught.value).startswith(said)
+    assert str(caught.value).endswith("Use weights.path = auto")
+    require_way(config(), layout)

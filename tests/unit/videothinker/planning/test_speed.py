@@ -16,6 +16,7 @@ from videothinker.planning.speed import (
     predict,
     prompt_flops,
     row_flops,
+    sync_seconds,
     usual,
 )
 
@@ -28,6 +29,8 @@ TWO_A6000 = Workforce(
     apart=True,
     anchors_apart=False,
     machines_of_ranks=1,
+    near=False,
+    across=False,
     chip=chip_of(48),
 )
 
@@ -80,6 +83,36 @@ def test_overlapped_the_slower_side_counts() -> None:
     assert times.overlapped == pytest.approx(times.learn + times.sync)
     together = predict(config(), SHAPE, replace(TWO_A6000, apart=False))
     assert together.overlapped == together.on_policy, "one device does one thing at a time"
+
+
+def test_weights_take_the_way_that_there_is_from_learner_to_engine() -> None:
+    """7.51 GB, at 25 GB/s between GPUs and 12.5 between machines; on one GPU read and written twice
+    at 614 GB/s; through the host at 1.2 GB/s out of the GPU, and at 3.5 from there.
+    """
+    here, between, far = 4 * 7.509 / 614.4, 7.509 / 25, 7.509 / 12.5
+    on_a_host = config("weights.path=host")
+    seconds = [
+        sync_seconds(given, SHAPE, replace(TWO_A6000, **changes))
+        for given, changes in (
+            (config(), {}),
+            (config(), {"near": True}),
+            (config(), {"engines": 4, "across": True}),
+            (on_a_host, {}),
+            (on_a_host, {"engines": 4}),
+            (config("cluster.device=cpu"), {"chip": CPU}),
+        )
+    ]
+    assert seconds == pytest.approx(
+        [
+            between + here,
+            here,
+            4 * (far + here),
+            7.509 / 1.2 + 7.509 / 3.5,
+            7.509 / 1.2 + 7.509 / 3.5,
+            7.509 / 3.5,
+        ],
+        rel=1e-3,
+    )
 
 
 def test_engines_that_share_a_device_take_turns() -> None:
