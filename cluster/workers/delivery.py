@@ -17,6 +17,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 from cluster.workers.process import Process
 from videothinker.config.settings import WeightsPath
@@ -70,13 +71,13 @@ class DirectSending:
         self._opened = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self._numbers = itertools.count(1)
-        self._links: dict[Process, int] = {}
+        self._links = WeakKeyDictionary[Process, int]()
         self._meeting_point = ("", 0)
 
     def joined(self, ranks: Sequence[Process], meeting_point: tuple[str, int]) -> None:
         """These are the learner from now on, which none is linked with yet."""
         self._ranks, self._meeting_point = ranks, meeting_point
-        self._links = {}
+        self._links.clear()
 
     def held(self, version: int, card: str) -> Held:
         """What the ranks hold, rank 0 on this card."""

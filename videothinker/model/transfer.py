@@ -109,6 +109,7 @@ class Sender:
 
     def end(self, route: Route, sending: Sending) -> str:
         """Why it broke off; empty where everything was taken."""
+        sending.forget("plan", "go")
         if sending.broken and route.receiver in self._groups:
             self._groups.pop(route.receiver)[1].close()
         return sending.broken
@@ -150,12 +151,16 @@ class Sending:
         if self.group is not None:
             self.group.send(self._buffer[:size])
         if self.heard(f"taken {self._number}"):
-            self._store.delete_key(f"part {self._number}")
-            self._store.delete_key(f"taken {self._number}")
+            self.forget(f"part {self._number}", f"taken {self._number}")
         self._number += 1
 
     def say(self, key: str, content: Any) -> None:
         self._store.set(key, json.dumps(content))
+
+    def forget(self, *keys: str) -> None:
+        """Words that everybody has heard; the store is the learner's memory."""
+        for key in keys:
+            self._store.delete_key(key)
 
     def heard(self, key: str) -> bool:
         """Wait until all receivers have said so, or one of them something else."""
