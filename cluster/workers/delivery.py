@@ -125,7 +125,6 @@ class DirectSending:
             received: int = await loading
             return received
         except BaseException:
-            self._links.pop(process, None)
             rank.tell("stop_sending", route.link)
             loading.cancel()
             raise

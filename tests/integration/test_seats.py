@@ -20,8 +20,8 @@ import cluster.start.seats
 from cluster.start.launch import actor, start_ray
 from cluster.start.seats import PlannedSeats, Seats, living, machines
 from videothinker.config.loading import load_config
-from videothinker.config.settings import ClusterConfig, RunConfig
-from videothinker.errors import PlacementError
+from videothinker.config.settings import ClusterConfig, RunConfig, WeightsConfig
+from videothinker.errors import InputError, PlacementError
 
 CONFIG = Path(__file__).parents[2] / "configs" / "cdpo_2xa6000.yaml"
 GPUS = (1, 2, 2)
@@ -79,6 +79,15 @@ def sit(seats: Seats, *names: str) -> list[Any]:
 def where(sitters: list[Any]) -> list[tuple[str, int]]:
     found: list[tuple[str, int]] = ray.get([one.where.remote() for one in sitters], timeout=60)
     return found
+
+
+def test_a_way_of_the_weights_that_the_seats_do_not_allow_reserves_nothing(
+    three: Cluster, config: RunConfig
+) -> None:
+    apart = config.model_copy(update={"weights": WeightsConfig(path="ipc")})
+    with pytest.raises(InputError, match=r"weights\.path = 'ipc': rollout-0 is on GPU"):
+        PlannedSeats(apart, rollouts=1, scorers=1)
+    assert ray.available_resources()["GPU"] == sum(GPUS)
 
 
 def test_machines_are_asked_for_their_memory_the_drivers_first(three: Cluster) -> None:

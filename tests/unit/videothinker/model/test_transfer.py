@@ -158,19 +158,32 @@ def test_a_changed_byte_is_noticed_where_it_lands_and_what_follows_is_not_sent(
     pair: Pair, aside: ThreadPoolExecutor, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The checksum is that of the parameter, so damage in the buffer counts as well."""
-    announce = Sending.say
+    announce, announced = Sending.say, []
 
     def damaging(sending: Sending, key: str, content: Any) -> None:
-        if key == "part 1":
-            sending._buffer[5] ^= 1
+        announced.append(key)
+        if key == "part 0":
+            sending._buffer[17] ^= 1
         announce(sending, key, content)
 
     monkeypatch.setattr(Sending, "say", damaging)
     coming = aside.submit(received, pair.route(path), Receiver(0, CPU))
-    reason = "the checksum of transposed is not the published one"
+    reason = "the checksum of matrix is not the published one"
     assert pair.send(pair.route(path)) == reason
     with pytest.raises(WeightsError, match=reason):
         coming.result()
+    assert announced == ["plan", "part 0"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_an_engine_that_was_replaced_between_two_transfers_is_linked_anew(
+    pair: Pair, aside: ThreadPoolExecutor, path: str
+) -> None:
+    for number in range(2):
+        route = pair.route(path, number=number, link=1 + number)
+        coming = aside.submit(received, route, Receiver(0, CPU))
+        assert pair.send(route) == ""
+        assert torch.equal(coming.result()["matrix"], pair.parts[0]["matrix"])
 
 
 def dying(route: Route, after: int) -> None:
