@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 
 from cluster.workers.process import Process
 from videothinker.config.settings import WeightsPath
-from videothinker.errors import InputError
+from videothinker.errors import InputError, Lost
 from videothinker.types import Route
 
 
@@ -121,6 +121,8 @@ class DirectSending:
             await asyncio.wait([loading, *sending], return_when=asyncio.FIRST_EXCEPTION)
             if not loading.done():
                 [error, *_] = filter(None, [one.exception() for one in sending if one.done()])
+                if isinstance(error, Lost):
+                    self.close()  # or whoever waits would be ended, one after the other
                 process.give_up(f"the learner did not send all weights: {error}")
             received: int = await loading
             return received

@@ -242,11 +242,15 @@ class Fleet:
     ) -> LearnerReport:
         """One update of the policy, once nobody is still to be given what it was before."""
         if self.learner.direct is not None:
-            self.background.run(self.rollouts.pool.settled())
+            self._settle()
         return self.learner.step(step, coefficient, scored)
 
     def keep(self, version: int) -> None:
         """The learner is about to go: let whoever comes later find its weights without it."""
         if self.learner.direct is not None:
-            self.background.run(self.rollouts.pool.settled())
+            self._settle()
             self.rollouts.keep(Stored(version=version, parts=self.learner.publish(version)))
+
+    def _settle(self) -> None:
+        """Wait until every engine that is there has its weights, or for a lost learner."""
+        self.background.run(self.learner.meanwhile(self.rollouts.pool.settled()))

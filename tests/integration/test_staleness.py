@@ -31,6 +31,9 @@ MODES: dict[str, dict[str, dict[str, Any]]] = {
         "sampling": {"max_tokens": 160},
     },
 }
+MODES["in flight, straight from the learner"] = MODES["in flight"] | {"weights": {"path": "ipc"}}
+
+SLOW = [mode for mode in MODES if mode != "in flight"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +46,8 @@ class Finished:
 
 
 @pytest.fixture(
-    scope="module", params=[pytest.param("between units", marks=pytest.mark.slow), "in flight"]
+    scope="module",
+    params=["in flight", *[pytest.param(mode, marks=pytest.mark.slow) for mode in SLOW]],
 )
 def finished(
     request: pytest.FixtureRequest, run_config: RunConfig, tmp_path_factory: pytest.TempPathFactory
@@ -58,6 +62,7 @@ def finished(
         update={
             "out": out,
             "rollout": run_config.rollout.model_copy(update=mode["rollout"]),
+            "weights": run_config.weights.model_copy(update=mode.get("weights", {})),
             "sampling": run_config.sampling.model_copy(update=mode["sampling"]),
             "data": run_config.data.model_copy(update={"validation": None}),
             "learner": learner,
@@ -84,7 +89,7 @@ def test_every_token_has_a_version_and_the_group_the_oldest(finished: Finished) 
             assert versions == sorted(versions)
             mixed += len(set(versions)) > 1
         assert row["weights_version"] == min(map(min, row["weights_versions"]))
-    assert bool(mixed) == (finished.mode == "in flight")
+    assert bool(mixed) == finished.mode.startswith("in flight")
 
 
 def test_tokens_of_the_policy_itself_agree_with_it_and_only_older_ones_drift(

@@ -58,7 +58,8 @@ class Memory(Rank):
         scene = self._scene
         if scene.failures:
             scene.failures -= 1
-            raise Lost("learner-0: it died while it sent")
+            scene.ranks[-1].give_up("it died")
+            await asyncio.sleep(60)
         scene.begun.append(route.number)
         meeting = scene.meetings.setdefault(route.number, asyncio.Event())
         while not meeting.is_set() and route.link not in scene.stopped:
@@ -119,6 +120,7 @@ class Scene:
         self.receiving: list[str] = []
         self.meetings: dict[int, asyncio.Event] = {}
         self.engines: list[Reading] = []
+        self.ranks: list[Here] = []
         self.notices: list[Notice] = []
         self.background = Background()
         self.learner = Learner(
@@ -137,7 +139,8 @@ class Scene:
         )
 
     async def _rank(self, name: str) -> Process:
-        return Here(name, Memory(self))
+        self.ranks.append(Here(name, Memory(self)))
+        return self.ranks[-1]
 
     async def _engine(self, name: str) -> Process:
         self.engines.append(Reading(self, name))
@@ -262,14 +265,26 @@ def test_an_engine_that_fails_in_the_middle_is_replaced_and_the_learner_waits_fo
     assert scene.weights == 1
 
 
-def test_an_engine_that_the_learner_leaves_in_the_middle_is_ended_as_well(scene: Scene) -> None:
+def test_with_the_learner_the_engine_ends_that_it_was_sending_to_and_that_one_alone(
+    scene: Scene,
+) -> None:
     scene.failures = 1
-    scene.resize(1)
+    scene.resize(3)
+    scene.until(lambda: len(scene.pool.workers) == 3)
     scene.fleet.publish(0)
-    scene.until(scene.lost)
-    assert "the learner did not send all weights: learner-0: it died" in scene.lost()[0]
-    scene.until(lambda: scene.engines[-1].read)
-    assert scene.engines[0].read == []
+    with pytest.raises(Lost, match=r"learner-0, .*it died"):
+        learn(scene, 1)
+    scene.until(lambda: len(scene.engines) == 4)
+    engines = [reason for reason in scene.lost() if reason.startswith("rollout")]
+    assert len(engines) == 1
+    assert (
+        "the learner did not send all weights: learner-0, sending weights version 0" in engines[0]
+    )
+    assignment: Any = Assignment()
+    scene.learner.start_stage(assignment)
+    scene.fleet.publish(5)
+    learn(scene, 6)
+    assert sorted(len(engine.read) for engine in scene.engines) == [0, 1, 1, 1]
 
 
 def test_without_a_learner_its_last_weights_come_out_of_the_store(scene: Scene) -> None:
