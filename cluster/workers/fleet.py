@@ -118,10 +118,10 @@ class Rollouts:
             with WEIGHT_SYNC_SECONDS.time():
                 await self._load(process)
 
-        def require() -> None:
+        def require() -> None:  # in one go: who waits for older ones finds these required
             self._weights = weights
             self.pool.require(update)
-            weights.begin()  # whoever waits for older ones finds by now that others are required
+            weights.begin()
 
         self.background.call(require)
 
