@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 import torch
 
-from videothinker.process.device import settle
+from videothinker.process.device import card, settle
 
 ALLOCATOR = "PYTORCH_ALLOC_CONF"
 
@@ -39,3 +41,10 @@ def test_what_the_user_says_of_the_allocator_stands(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv(ALLOCATOR, "max_split_size_mb:512")
     settle("cuda")
     assert os.environ[ALLOCATOR] == "max_split_size_mb:512"
+
+
+def test_processes_of_one_machine_are_on_one_card_and_it_is_no_gpu() -> None:
+    code = "from videothinker.process.device import card; print(card('cpu'))"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert other.stdout.strip() == card("cpu")
+    assert not card("cpu").startswith("GPU")
