@@ -25,7 +25,15 @@ from learner.deepspeed_engine import (
     ranks_here,
     restore_random_state,
 )
-from learner.rows import StepTotals, learning_rate, padded, replayed, row_sizes, tokens
+from learner.rows import (
+    StepTotals,
+    learning_rate,
+    padded,
+    replayed,
+    require_agreement,
+    row_sizes,
+    tokens,
+)
 from videothinker.config.settings import Device, KLConfig, LearnerConfig
 from videothinker.errors import DivergenceError, InputError
 from videothinker.files import disk_errors, file_digest
@@ -145,11 +153,7 @@ class LearnerRank(Pulse):
             report = totals.over_ranks()
         report["logprob_gap"] /= report["fresh_share"] or 1.0
         report["logprob_drift"] /= 1 - report["fresh_share"] or 1.0
-        if report["logprob_gap"] > self._task.logprob_tolerance:
-            raise DivergenceError(
-                f"step {step}: sampler and learner disagree by {report['logprob_gap']:.3g} a token "
-                f"(cluster.logprob_tolerance {self._task.logprob_tolerance:g}); nothing was updated"
-            )
+        require_agreement(step, report["logprob_gap"], self._task.logprob_tolerance)
         report["repulsion_ratio"] = repulsion_ratio(report)
         report["learning_rate"] = learning_rate(self._task.learner, step, self._task.steps)
         with self.doing(f"step {step}, updating"):

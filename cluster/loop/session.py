@@ -178,6 +178,7 @@ class Session:
         line: dict[str, Any] = plain(
             step_metrics(stage, report, groups, clock.seconds(), version, steering)
         )
+        self._heed_gap(stage, report)
         verdict = steering.watch(line)
         REWARD_LOST.set(not steering.good)
         self.pace.step()
@@ -196,6 +197,16 @@ class Session:
         if verdict.action != "healthy":
             self._act(stage, report.step, verdict.action, verdict.cause)
         return line
+
+    def _heed_gap(self, stage: StageConfig, report: LearnerReport) -> None:
+        """Warn of a step in which sampler and learner disagreed; more would have ended the run."""
+        gap, tolerance = report.stats["logprob_gap"], self.config.cluster.logprob_tolerance
+        if gap > tolerance:
+            logger.warning(
+                "stage %s, step %d: sampler and learner disagree by %.3g a token, above"
+                " cluster.logprob_tolerance (%g); look at logprob_gap in the report",
+                *(stage.name, report.step, gap, tolerance),
+            )
 
     def _act(self, stage: StageConfig, step: int, action: str, cause: str) -> None:
         """Do as the guard says: the steering has lowered the coefficient; stopping is an error."""
