@@ -18,7 +18,7 @@ help:
 	@echo "make setup        only the environment, in .venv"
 	@echo "make setup-gpu    the same for a machine with GPUs; every other target then uses it"
 	@echo "make check        format, lint, types, import rules, unit tests"
-	@echo "make contract     what we rely on in the packages for GPUs, without one; 9 GB of packages, or GPU_VENV=DIR"
+	@echo "make contract     what we rely on in the packages for GPUs, without a GPU; in GPU_VENV=DIR, or 9 GB"
 	@echo "make bench        what is measured of speed and memory, in tests/benchmarks/results.json"
 	@echo "make soak         200 steps while workers and driver are killed, in runs/soak/result.json"
 	@echo "make study        every arm of the study, in docs/study; hours (STUDY='jobs=1' for overrides)"

@@ -1,7 +1,7 @@
 """Cards that nobody has to have, and what vLLM makes of our options on each.
 
 The values are what vLLM said when they were written down. A new one that says something else turns
-`make contract` red: then look what that means for memory, log-probs and speed before writing it here.
+`make contract` red: then look what it means for memory, log-probs and speed before writing it here.
 """
 
 from __future__ import annotations

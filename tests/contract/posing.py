@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from actors.vllm_engine import ENGINE_ENVIRONMENT, engine_options
 from contract.cards import CARDS, HEAD, VISION_HEAD, Card
+
+from actors.vllm_engine import ENGINE_ENVIRONMENT, engine_options
 from videothinker.config.settings import DType, RolloutConfig
 
 MODEL = Path(__file__).parents[2] / "videothinker/mini/shipped"
@@ -84,4 +85,4 @@ if __name__ == "__main__":
     os.environ.update(ENGINE_ENVIRONMENT)
     pose_as(CARDS[sys.argv[1]])
     found = [settings(dtype) for dtype in sys.argv[2:]]
-    print(json.dumps(found))
+    json.dump(found, sys.stdout)
