@@ -3,6 +3,7 @@
 A line is Python, read but never run. `f(a, b=..., c=1)`: we give a by position, b by name, and
 leave c out, trusting that it is 1. `f(...) >> g`: what f does not name itself it hands on to g.
 Without brackets: a class, function or value that is there, or what instances of a class have.
+`short = a.b.c` is for the lines below it.
 
 Left out is what every test computes with: what stands at the top of torch, of torch.nn and of
 torch.nn.functional.
@@ -161,6 +162,7 @@ torch.backends.cuda.enable_cudnn_sdp(enabled)
 torch.cuda.empty_cache()
 """,
     "videothinker/model/policy.py": """
+qwen = transformers.models.qwen2_5_vl.modeling_qwen2_5_vl
 torch.nn.utils.rnn.pad_sequence(sequences, batch_first=..., padding_value=0.0)
 torch.utils.checkpoint.checkpoint(function, use_reentrant=...)
 transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(
@@ -171,28 +173,53 @@ transformers.Qwen2_5_VLForConditionalGeneration.lm_head
 transformers.Qwen2_5_VLForConditionalGeneration.model
 transformers.Qwen2_5_VLModel.visual
 transformers.Qwen2_5_VLModel.language_model
-transformers.Qwen2_5_VLModel.forward(
-    input_ids=..., position_ids=..., attention_mask=..., pixel_values_videos=...,
-    video_grid_thw=..., use_cache=...
+transformers.Qwen2_5_VLModel.get_input_embeddings()
+qwen.Qwen2_5_VisionTransformerPretrainedModel.forward(hidden_states, grid_thw)
+transformers.modeling_outputs.BaseModelOutputWithPooling.pooler_output
+transformers.Qwen2_5_VLTextModel.forward(
+    inputs_embeds=..., position_ids=..., attention_mask=..., use_cache=...
 )
-transformers.models.qwen2_5_vl.modeling_qwen2_5_vl.Qwen2_5_VLModelOutputWithPast.last_hidden_state
+transformers.modeling_outputs.BaseModelOutputWithPast.last_hidden_state
 transformers.Qwen2_5_VLConfig.image_token_id
 transformers.Qwen2_5_VLConfig.video_token_id
 transformers.Qwen2_5_VLConfig.vision_start_token_id
 transformers.Qwen2_5_VLConfig.vision_end_token_id
+""",
+    "videothinker/model/layers.py": """
+qwen = transformers.models.qwen2_5_vl.modeling_qwen2_5_vl
+transformers.vision_utils.get_vision_cu_seqlens(grid_thw, merge_temporal=False)
+transformers.vision_utils.get_vision_position_ids(
+    grid_thw, spatial_merge_size, include_temporal=False
+)
+transformers.vision_utils.get_vision_window_index(
+    grid_thw, spatial_merge_size, window_size, patch_size
+)
+qwen.Qwen2_5_VisionTransformerPretrainedModel.blocks
+qwen.Qwen2_5_VisionTransformerPretrainedModel.patch_embed
+qwen.Qwen2_5_VisionTransformerPretrainedModel.patch_size
+qwen.Qwen2_5_VisionTransformerPretrainedModel.rotary_pos_emb
+qwen.Qwen2_5_VisionTransformerPretrainedModel.spatial_merge_size
+qwen.Qwen2_5_VisionTransformerPretrainedModel.window_size
+qwen.Qwen2_5_VisionPatchEmbed.proj
+qwen.Qwen2_5_VLVisionBlock.attn
+qwen.Qwen2_5_VLVisionAttention.qkv
+qwen.Qwen2_5_VLVisionAttention.num_heads
+qwen.Qwen2_5_VLVisionAttention.proj
+qwen.Qwen2_5_VLRMSNorm.variance_epsilon
+qwen.Qwen2_5_VLDecoderLayer.self_attn
+qwen.Qwen2_5_VLAttention.q_proj
+qwen.Qwen2_5_VLAttention.k_proj
+qwen.Qwen2_5_VLAttention.v_proj
+qwen.Qwen2_5_VLAttention.o_proj
+qwen.Qwen2_5_VLAttention.head_dim
+transformers.Qwen2_5_VLTextModel.layers
+transformers.Qwen2_5_VLTextModel.rotary_emb
 """,
     "videothinker/model/attention.py": """
 torch.nn.attention.varlen.varlen_attn(
     query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, window_size=..., enable_gqa=...,
     return_aux=None, scale=None
 )
-transformers.AttentionInterface.register(key, value)
-transformers.AttentionMaskInterface.register(key, value)
-transformers.masking_utils.sdpa_mask
-transformers.integrations.sdpa_attention.sdpa_attention_forward(
-    module, query, key, value, attention_mask, dropout=0.0
-)
-transformers.Qwen2_5_VLConfig.text_config
 """,
     "videothinker/model/checkpoint.py": """
 transformers.Qwen2_5_VLForConditionalGeneration.save_pretrained(save_directory)
