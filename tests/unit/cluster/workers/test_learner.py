@@ -147,6 +147,13 @@ def no_costs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_weights_are_published_part_by_part_and_in_order(crew: Crew) -> None:
     """The stand-in's reference is what it was asked: the version and the part's number."""
     assert crew.learner.publish(9) == [(9, number) for number in range(len(PARTS))]
+    assert crew.learner.weights_bytes == 18
+
+
+def test_its_ranks_are_its_workers_as_long_as_a_stage_has_them(crew: Crew) -> None:
+    assert [rank.name for rank in crew.learner.workers] == ["learner-0", "learner-1"]
+    crew.learner.end_stage(another=False)
+    assert (list(crew.learner.workers), crew.learner.weights_bytes) == ([], 0)
 
 
 @pytest.mark.parametrize("method", CALLS)
