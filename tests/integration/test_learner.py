@@ -61,8 +61,8 @@ def pair() -> Iterator[Ranks]:
 
 
 @pytest.fixture
-def begin(mini_base: Path, mini_video: VideoConfig) -> Callable[..., list[int]]:
-    """Load the base into the ranks, under these settings; the bytes of its parts."""
+def begin(mini_base: Path, mini_video: VideoConfig) -> Callable[..., None]:
+    """Load the base into the ranks, under these settings."""
 
     def begin(
         ranks: Ranks,
@@ -71,8 +71,8 @@ def begin(mini_base: Path, mini_video: VideoConfig) -> Callable[..., list[int]]:
         temperature: float = 1.0,
         anchor: Path | None = None,
         **settings: Any,
-    ) -> list[int]:
-        parts: list[int] = ranks.all(
+    ) -> None:
+        ranks.all(
             "start_stage",
             Assignment(
                 model=mini_base,
@@ -86,7 +86,6 @@ def begin(mini_base: Path, mini_video: VideoConfig) -> Callable[..., list[int]]:
                 anchor=anchor,
             ),
         )
-        return parts
 
     return begin
 
@@ -126,15 +125,6 @@ def test_going_on_from_a_state_is_going_on_bit_for_bit(
     step, state = newest_state(tmp_path)
     alone.all("load_state", state)
     assert (train(alone, prompts, range(step + 1, 7)), alone.weights()) == expected
-
-
-@pytest.mark.parametrize(("dtype", "stage"), [("float32", 2), ("bfloat16", 3)])
-def test_what_is_published_is_as_large_as_was_said(
-    alone: Ranks, begin: Callable[..., list[int]], dtype: str, stage: int
-) -> None:
-    [said] = begin(alone, dtype, zero_stage=stage)
-    _, part = alone.all("publish", 1, 0)
-    assert said == sum(len(stored.content) for stored in part.tensors.values()) > 1e5
 
 
 @pytest.mark.parametrize(("dtype", "stage"), [("float32", 0), ("bfloat16", 2), ("bfloat16", 3)])
