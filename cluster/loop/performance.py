@@ -11,7 +11,7 @@ from cluster.workers.fleet import Fleet
 from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.model.flops import scoring_flops, training_flops
 from videothinker.model.shape import shape_of
-from videothinker.planning.memory import GB
+from videothinker.planning.passes import GB
 from videothinker.process import metrics
 from videothinker.process.cards import peak_flops
 from videothinker.types import LearnerReport, ScoredGroup, Usage

@@ -44,7 +44,8 @@ from videothinker.model.checkpoint import Budget, budget_of
 from videothinker.model.shape import shape_of
 from videothinker.packages import OWN_NAMES, ROOT
 from videothinker.planning.disk import state_gb
-from videothinker.planning.memory import GB, store_gb
+from videothinker.planning.memory import store_gb
+from videothinker.planning.passes import GB
 from videothinker.process import metrics
 from videothinker.process.address import LOOPBACK
 from videothinker.process.device import THREADS

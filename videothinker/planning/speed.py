@@ -12,14 +12,8 @@ from typing import NamedTuple
 from videothinker.config.settings import RunConfig
 from videothinker.model.flops import forward_flops
 from videothinker.model.shape import BYTES, ModelShape
-from videothinker.planning.memory import (
-    GB,
-    Workload,
-    anchored_stages,
-    cache_gb,
-    largest,
-    models_scored,
-)
+from videothinker.planning.memory import Workload, anchored_stages, cache_gb, largest, models_scored
+from videothinker.planning.passes import GB
 from videothinker.process.cards import BFLOAT16
 
 
@@ -195,15 +189,20 @@ def learn_seconds(config: RunConfig, shape: ModelShape, work: Workforce, prompts
     between = constant("network" if work.machines_of_ranks > 1 else "bus")
     exchanges = (2 + 3 * groups * (learner.zero_stage == 3)) * (work.ranks - 1) / work.ranks
     exchange = exchanges * weights_bytes(config, shape) / between
-    return compute + exchange + adam_seconds(config, shape, work)
+    return compute + exchange + adam_seconds(config, shape, work, groups)
 
 
-def adam_seconds(config: RunConfig, shape: ModelShape, work: Workforce) -> float:
-    """The optimizer's arithmetic; on the host, ranks of one machine share its memory's speed."""
+def adam_seconds(config: RunConfig, shape: ModelShape, work: Workforce, rows: int) -> float:
+    """The optimizer's arithmetic; on the host, ranks of one machine share its memory's speed.
+
+    Of each row the sum of gradients so far comes to the GPU and goes back; in place of what would
+    come for the first one, new weights do.
+    """
     learner, cpu = config.learner, work.chip is CPU
     trained = shape.trained(learner.freeze)
     if learner.offload or cpu:
-        there_and_back = 2 * trained * BYTES[config.model.dtype] / constant("bus") / work.ranks
+        once = 2 * trained * BYTES[config.model.dtype] / constant("bus") / work.ranks
+        there_and_back = rows * once
         on_host = trained / constant("host_adam") / work.machines_of_ranks
         return on_host + (0.0 if cpu else there_and_back)
     touched = 28 * trained / (work.ranks if learner.zero_stage else 1)  # read and written, in bytes
