@@ -40,11 +40,13 @@ from videothinker.files import disk_errors, file_digest
 from videothinker.method.objective import policy_loss, repulsion_ratio
 from videothinker.model.card import ModelLineage
 from videothinker.model.checkpoint import Budget, model_digest, save_model
+from videothinker.model.flops import training_flops
 from videothinker.model.parts import as_part, divided
 from videothinker.model.policy import Anchored, completion_mask, load_head
+from videothinker.model.shape import shape_of
 from videothinker.process import metrics
 from videothinker.process.address import own_address
-from videothinker.process.device import settle
+from videothinker.process.device import set_threads, settle
 from videothinker.process.pulse import Pulse
 from videothinker.types import (
     INITIAL_VERSION,
@@ -98,11 +100,11 @@ class LearnerRank(Pulse):
             store = meet(host, port) if rank else self._meeting_point
             if self._beside is not None:
                 cores = len(os.sched_getaffinity(0)) - self._beside
-                torch.set_num_threads(max(1, cores // ranks_here(store, rank, world)))
+                set_threads(max(1, cores // ranks_here(store, rank, world)))
             connect(rank, world, store, self._device)
 
-    def start_stage(self, assignment: Assignment) -> int:
-        """Load the stage's initial model; returns in how many parts it is published.
+    def start_stage(self, assignment: Assignment) -> list[int]:
+        """Load the stage's initial model; returns the bytes of each part in which it is published.
 
         A run does so once in a process: DeepSpeed does not let go of what it made before.
         """
@@ -114,8 +116,10 @@ class LearnerRank(Pulse):
                 head = load_head(assignment.anchor, assignment.dtype)
                 self._anchor_head = head.to(self._device)
             self._trainee = Trainee(assignment.model, assignment.dtype, assignment.learner)
-            self._parts = divided(self._trainee.sizes)
-        return len(self._parts)
+            sizes = self._trainee.sizes
+            self._parts = divided(sizes)
+            self._shape = shape_of(assignment.model)
+        return [sum(sizes[name] for name in part) for part in self._parts]
 
     def step(
         self,
@@ -164,10 +168,15 @@ class LearnerRank(Pulse):
                 "last state with a lower learning rate or KL bound"
             )
         metrics.LEARNER_STEPS.inc()
-        trained = [c for g, weight in share if weight for c in g.group.completions]
-        metrics.SAMPLES_TRAINED.inc(len(trained))
-        metrics.TOKENS_TRAINED.inc(sum(len(completion.token_ids) for completion in trained))
+        self._count([scored.group for scored, weight in share if weight])
         return LearnerReport(step=step, stats=report, seconds=time.monotonic() - started)
+
+    def _count(self, trained: Sequence[RolloutGroup]) -> None:
+        freeze = self._task.learner.freeze
+        lengths = [len(one.token_ids) for group in trained for one in group.completions]
+        metrics.SAMPLES_TRAINED.inc(len(lengths))
+        metrics.TOKENS_TRAINED.inc(sum(lengths))
+        metrics.FLOPS.inc(sum(training_flops(self._shape, group, freeze) for group in trained))
 
     def publish(self, version: int, number: int) -> tuple[int, WeightsPart | None]:
         """The version, for the driver, and from rank 0 a part of the current policy."""

@@ -11,6 +11,7 @@ from typing import Any
 from cluster.loop.asking import Asking
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
+from cluster.loop.performance import performance
 from cluster.loop.replay import sample_replay
 from cluster.loop.states import drop_states, has_state, newest_state, save_state
 from cluster.loop.step import StepClock, UsualStep, step_metrics
@@ -175,8 +176,10 @@ class Session:
         The guard sees the figures as they stand on the disk, where a resumed run finds them.
         """
         version = self.version(stage, report.step - 1)
+        seconds = clock.seconds()
         line: dict[str, Any] = plain(
-            step_metrics(stage, report, groups, clock.seconds(), version, steering)
+            step_metrics(stage, report, groups, seconds, version, steering)
+            | performance(self.config, stage, self.fleet, report, groups, seconds["generate"])
         )
         self._heed_gap(stage, report)
         verdict = steering.watch(line)

@@ -48,11 +48,11 @@ from videothinker.planning.memory import store_gb
 from videothinker.planning.passes import GB
 from videothinker.process import metrics
 from videothinker.process.address import LOOPBACK
+from videothinker.process.device import THREADS
 from videothinker.run.directory import RunDirectory
 from videothinker.run.lock import ray_job
 from videothinker.types import SkipKind
 
-THREADS = "OMP_NUM_THREADS"
 START_ATTEMPTS = 3
 SLOW_START = "timed out during startup"
 """What Ray says when a busy machine needs more than its 30 seconds, which cannot be set."""

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from videothinker.config.settings import RunConfig
+from videothinker.model.flops import forward_flops
 from videothinker.model.shape import BYTES, ModelShape
 from videothinker.planning.memory import Workload, anchored_stages, cache_gb, largest, models_scored
 from videothinker.planning.passes import GB
+from videothinker.process.cards import BFLOAT16
 
 
 class Constant(NamedTuple):
@@ -83,9 +85,9 @@ CPU = Chip(name="a CPU core", flops=38e9, bandwidth=10e9)
 """Operations measured in scoring and learning at three shapes of a small model, 36 to 42 GFLOP in a
 second (tests/benchmarks/shapes.py). Bandwidth assumed."""
 GPUS = (
-    (0.0, gpu("an A6000", flops=155e12, bandwidth=768e9)),
-    (64.0, gpu("an A100", flops=312e12, bandwidth=2039e9)),
-    (100.0, gpu("an H200", flops=990e12, bandwidth=4800e9)),
+    (0.0, gpu("an A6000", flops=BFLOAT16["NVIDIA RTX A6000"], bandwidth=768e9)),
+    (64.0, gpu("an A100", flops=BFLOAT16["NVIDIA A100-SXM4-80GB"], bandwidth=2039e9)),
+    (100.0, gpu("an H200", flops=BFLOAT16["NVIDIA H200"], bandwidth=4800e9)),
 )
 """By the least memory that a device is taken for one of these."""
 
@@ -229,15 +231,11 @@ def longest_tokens(config: RunConfig) -> float:
 
 def prompt_flops(shape: ModelShape, load: Workload) -> float:
     """Vision tower, and the language model over the prompt."""
-    vision = 2.0 * load.patches * shape.vision + 2.0 * load.visual * shape.merger
-    attention = 2.0 * shape.layers * shape.hidden * load.prompt**2
-    return vision + 2.0 * load.prompt * shape.language + attention
+    return sum(forward_flops(shape, load.patches, load.prompt).values())
 
 
 def row_flops(config: RunConfig, shape: ModelShape) -> float:
-    """One forward pass over a packed row; the head sees the completions only."""
-    load, length = usual(config, shape), mean_tokens(config)
-    tokens = load.group * length
-    attention = 4.0 * shape.layers * shape.hidden * tokens * (load.prompt + length / 2)
-    each = 2.0 * (shape.language + shape.vocabulary * shape.hidden)
-    return prompt_flops(shape, load) + tokens * each + attention
+    """One forward pass over a packed row."""
+    load = usual(config, shape)
+    lengths = [mean_tokens(config)] * load.group
+    return sum(forward_flops(shape, load.patches, load.prompt, lengths).values())
