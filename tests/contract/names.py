@@ -160,6 +160,13 @@ torch.nn.utils.rnn.pad_sequence(sequences, batch_first=..., padding_value=0.0)
     "videothinker/process/device.py": """
 torch.backends.cuda.enable_cudnn_sdp(enabled)
 torch.cuda.empty_cache()
+torch.cuda.is_initialized()
+torch.cuda.memory_reserved()
+torch.cuda.max_memory_reserved()
+torch.cuda.utilization()
+torch.cuda.get_device_name()
+torch.cuda.mem_get_info()
+pynvml.NVMLError
 """,
     "videothinker/model/policy.py": """
 qwen = transformers.models.qwen2_5_vl.modeling_qwen2_5_vl
