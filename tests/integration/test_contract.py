@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+from importlib.util import find_spec
 
 import pytest
 from contract.checking import faults
@@ -13,7 +14,11 @@ from learner.deepspeed_engine import deepspeed_settings
 from videothinker.config.settings import LearnerConfig
 
 
-@pytest.mark.parametrize("package", ["torch", "transformers", "deepspeed", "vllm"])
+NVML = pytest.mark.skipif(find_spec("pynvml") is None, reason="comes with the packages for GPUs")
+PACKAGES = ("torch", "transformers", "deepspeed", "vllm", pytest.param("pynvml", marks=NVML))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
 def test_every_name_in_the_table_is_there_and_takes_what_we_give(package: str) -> None:
     names = [name for name in table() if name.path.startswith(f"{package}.")]
     assert names
