@@ -13,7 +13,6 @@ from contract.table import table
 from learner.deepspeed_engine import deepspeed_settings
 from videothinker.config.settings import LearnerConfig
 
-
 NVML = pytest.mark.skipif(find_spec("pynvml") is None, reason="comes with the packages for GPUs")
 PACKAGES = ("torch", "transformers", "deepspeed", "vllm", pytest.param("pynvml", marks=NVML))
 
