@@ -31,6 +31,8 @@ PREPARED_BYTES = 4 * 2**30
 """What the prompts that are being answered and prepared may take in the object store."""
 LARGEST_BATCH = 64
 LEAST_CACHE_GB = 0.05
+BLOCK, SPARE = 32, 64
+"""Tokens that an engine's cache is cut into, and those that it keeps to itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,8 +97,9 @@ def device_here() -> Device:
 
 def cache_gb(shape: ModelShape, budget: Budget, together: int) -> float:
     """An engine's usual cache, or what so many of the longest answers take, if that is less."""
-    longest = together * budget.max_model_len * shape.cache_bytes(budget.dtype)
-    return min(RolloutConfig().cache_gb, max(LEAST_CACHE_GB, longest / 2**30))
+    tokens = together * (budget.max_model_len + BLOCK) + SPARE
+    needed = tokens * shape.cache_bytes(budget.dtype) / 2**30
+    return min(RolloutConfig().cache_gb, max(LEAST_CACHE_GB, needed))
 
 
 def budget_for(model: Path, named: str | None) -> Budget:

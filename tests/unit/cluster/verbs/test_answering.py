@@ -32,5 +32,5 @@ def test_the_packages_for_cpus_answer_on_a_cpu(monkeypatch: pytest.MonkeyPatch) 
 def test_one_question_takes_the_cache_of_one_answer_and_many_an_engines_usual() -> None:
     budget = Budget(dtype="bfloat16", video=VideoConfig(), max_tokens=768, max_model_len=8192)
     one = answering.cache_gb(SHAPE, budget, 1)
-    assert one == pytest.approx(8192 * 2 * 36 * 2 * 128 * 2 / 2**30)
+    assert one == pytest.approx((8192 + 32 + 64) * 2 * 36 * 2 * 128 * 2 / 2**30)
     assert answering.cache_gb(SHAPE, budget, 64) == 4.0
