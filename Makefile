@@ -10,7 +10,7 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu quickstart test check lint unit soak bench study
+.PHONY: help setup setup-gpu quickstart test check lint unit contract soak bench study
 
 help:
 	@echo "make quickstart   install, then both stages on a small video world on this machine"
@@ -18,6 +18,7 @@ help:
 	@echo "make setup        only the environment, in .venv"
 	@echo "make setup-gpu    the same for a machine with GPUs; every other target then uses it"
 	@echo "make check        format, lint, types, import rules, unit tests"
+	@echo "make contract     what we rely on in the packages for GPUs, without a GPU; in GPU_VENV=DIR, or 9 GB"
 	@echo "make bench        what is measured of speed and memory, in tests/benchmarks/results.json"
 	@echo "make soak         200 steps while workers and driver are killed, in runs/soak/result.json"
 	@echo "make study        every arm of the study, in docs/study; hours (STUDY='jobs=1' for overrides)"
@@ -45,10 +46,14 @@ lint: setup
 
 unit: setup
 	@timeout --signal=INT $(UNIT_BUDGET) $(BIN)/python -m pytest tests/unit -q $(SIDE_BY_SIDE) \
-		-m "not integration and not gpu and not slow" --timeout 30 $(PYTEST) || { code=$$?; \
+		-m "not integration and not gpu and not gpu_packages and not slow" --timeout 30 $(PYTEST) || { code=$$?; \
 		[ $$code -ne 124 ] || echo "check: the unit tests took longer than $(UNIT_BUDGET) s; \
 	make the slow ones faster or mark them integration (UNIT_BUDGET=300 for a slower machine)" >&2; \
 		exit $$code; }
+
+# not on top of .venv, which may have the packages for CPUs
+contract:
+	@bash .ci/contract.sh $(PYTEST)
 
 bench: setup
 	@$(BIN)/python tests/benchmarks/run.py

@@ -4,11 +4,12 @@
 #
 # Done before, it ends in a fraction of a second: .venv/setup.stamp holds the hash of everything the
 # environment depends on, and is written last. No stamp means an interrupted or failed install,
-# which starts again from nothing.
+# which starts again from nothing. SETUP_VENV names another folder than .venv.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly VENV=.venv LOG=.venv/setup.log STAMP=.venv/setup.stamp
+readonly VENV=${SETUP_VENV:-.venv}
+readonly LOG=$VENV/setup.log STAMP=$VENV/setup.stamp
 readonly MEND=videothinker/cpu_torch/sitecustomize.py
 readonly TORCH_INDEX=https://download.pytorch.org/whl/cpu
 # Without compiling, which is over half of the work: Python compiles a module when first imported.

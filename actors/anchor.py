@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import numpy as np
 import torch
 
 from videothinker.config.settings import Device
+from videothinker.model.flops import scoring_flops
 from videothinker.model.policy import Policy, load_model
+from videothinker.model.shape import shape_of
+from videothinker.process import metrics
 from videothinker.process.device import let_go, settle
-from videothinker.process.metrics import ANCHOR_GROUPS
 from videothinker.process.pulse import Pulse
 from videothinker.types import AnchorScores, Prompt, RolloutGroup
 
@@ -35,6 +38,7 @@ class AnchorScorer(Pulse):
             self._policies: list[Policy] = []  # or old and new weights lie beside each other
             let_go(self._device)
             self._policies = [Policy(self._frozen(model)) for model in models]
+            self._shapes = [shape_of(model) for model in models]
 
     def _frozen(self, model: Path) -> Any:
         return load_model(model, self._dtype).to(self._device).eval().requires_grad_(False)
@@ -43,6 +47,7 @@ class AnchorScorer(Pulse):
         self, group: RolloutGroup, prompt: Prompt, with_hidden: bool = False
     ) -> AnchorScores:
         """Per completion its token log-probs, and its final hidden states if asked for."""
+        started = time.monotonic()
         token_ids = [completion.token_ids for completion in group.completions]
         lengths = [len(tokens) for tokens in token_ids]
 
@@ -56,10 +61,13 @@ class AnchorScorer(Pulse):
             hidden = anchor.hidden(row)
             logp, _ = anchor.scores(row, hidden, self._temperature)
             initial = [other([(prompt, token_ids)], self._temperature)[0] for other in compared]
-        ANCHOR_GROUPS.inc()
+        metrics.ANCHOR_GROUPS.inc()
+        metrics.ANCHOR_TOKENS.inc(sum(lengths))
+        metrics.FLOPS.inc(sum(scoring_flops(shape, group) for shape in self._shapes))
         states = hidden.float().cpu().split(lengths) if with_hidden else None
         return AnchorScores(
             logprobs=cut(logp),
             hidden=None if states is None else tuple(part.numpy() for part in states),
             initial_logprobs=cut(initial[0]) if initial else None,
+            seconds=time.monotonic() - started,
         )

@@ -73,40 +73,12 @@ class VllmEngine:
         require_safe(model)
         cpu_torch.install()
         os.environ.update(ENGINE_ENVIRONMENT)
-        # vLLM's own limits follow the card
-        options: dict[str, Any] = {"max_num_batched_tokens": PREFILL_AT_ONCE[device]}
         if device == "cpu":
             os.environ["TORCHDYNAMO_DISABLE"] = "1"
-            options = {
-                "enforce_eager": True,
-                # a seeded request whose prompt is split over two steps fails there ("CPU Generator
-                # does not use offset")
-                "enable_chunked_prefill": False,
-                "max_num_batched_tokens": max(config.max_model_len, PREFILL_AT_ONCE[device]),
-            }
-        elif engine_share:
-            options["gpu_memory_utilization"] = engine_share
         from vllm import LLM
 
         keep_pixels()
-        self._llm = LLM(
-            model=str(model),
-            load_format="safetensors",
-            trust_remote_code=False,
-            dtype=dtype,
-            max_model_len=config.max_model_len,
-            block_size=32,
-            max_num_seqs=DECODED_AT_ONCE,
-            mm_device_do_normalize=False,  # prompts arrive normalised
-            mm_processor_cache_gb=0,  # or it keeps up to 4 GiB of pixels
-            limit_mm_per_prompt={"image": 0, "video": 1},
-            logprobs_mode="processed_logprobs",  # of the distribution that is sampled from
-            worker_extension_cls="actors.vllm_worker.WeightUpdate",
-            generation_config="vllm",  # a checkpoint's own file must not change the sampling
-            disable_log_stats=True,
-            kv_cache_memory_bytes=int(config.cache_gb * 2**30),
-            **options,
-        )
+        self._llm = LLM(**engine_options(model, dtype, config, device, engine_share))
         self._engine = self._llm.llm_engine
         # the library's own: what wraps it takes four times as long
         self._tokenizer = self._llm.get_tokenizer().backend_tokenizer
@@ -270,6 +242,41 @@ class VllmEngine:
             {"video": [prompt.digest]},
             {"video": [PlaceholderRange(offset=start, length=length)]},
         )
+
+
+def engine_options(
+    model: Path, dtype: str, config: RolloutConfig, device: Device, engine_share: float = 0.0
+) -> dict[str, Any]:
+    """What vLLM makes an engine from."""
+    # vLLM's own limits follow the card
+    options: dict[str, Any] = {"max_num_batched_tokens": PREFILL_AT_ONCE[device]}
+    if device == "cpu":
+        options = {
+            "enforce_eager": True,
+            # a seeded request whose prompt is split over two steps fails there ("CPU Generator
+            # does not use offset")
+            "enable_chunked_prefill": False,
+            "max_num_batched_tokens": max(config.max_model_len, PREFILL_AT_ONCE[device]),
+        }
+    elif engine_share:
+        options["gpu_memory_utilization"] = engine_share
+    return options | {
+        "model": str(model),
+        "load_format": "safetensors",
+        "trust_remote_code": False,
+        "dtype": dtype,
+        "max_model_len": config.max_model_len,
+        "block_size": 32,
+        "max_num_seqs": DECODED_AT_ONCE,
+        "mm_device_do_normalize": False,  # prompts arrive normalised
+        "mm_processor_cache_gb": 0,  # or it keeps up to 4 GiB of pixels
+        "limit_mm_per_prompt": {"image": 0, "video": 1},
+        "logprobs_mode": "processed_logprobs",  # of the distribution that is sampled from
+        "worker_extension_cls": "actors.vllm_worker.WeightUpdate",
+        "generation_config": "vllm",  # a checkpoint's own file must not change the sampling
+        "disable_log_stats": True,
+        "kv_cache_memory_bytes": int(config.cache_gb * 2**30),
+    }
 
 
 def keep_pixels() -> None:

@@ -25,19 +25,29 @@ from learner.deepspeed_engine import (
     ranks_here,
     restore_random_state,
 )
-from learner.rows import StepTotals, learning_rate, padded, replayed, row_sizes, tokens
+from learner.rows import (
+    StepTotals,
+    learning_rate,
+    padded,
+    replayed,
+    require_agreement,
+    row_sizes,
+    tokens,
+)
 from videothinker.config.settings import Device, KLConfig, LearnerConfig
 from videothinker.errors import DivergenceError, InputError
 from videothinker.files import disk_errors, file_digest
 from videothinker.method.objective import policy_loss, repulsion_ratio
 from videothinker.model.card import ModelLineage
 from videothinker.model.checkpoint import Budget, model_digest, save_model
+from videothinker.model.flops import training_flops
 from videothinker.model.parts import as_part, divided
 from videothinker.model.policy import Anchored, completion_mask, load_head
+from videothinker.model.shape import shape_of
 from videothinker.model.transfer import Sender
 from videothinker.process import metrics
 from videothinker.process.address import own_address
-from videothinker.process.device import card, settle
+from videothinker.process.device import card, set_threads, settle
 from videothinker.process.pulse import Pulse
 from videothinker.types import (
     INITIAL_VERSION,
@@ -93,11 +103,11 @@ class LearnerRank(Pulse):
             store = meet(host, port) if rank else self._meeting_point
             if self._beside is not None:
                 cores = len(os.sched_getaffinity(0)) - self._beside
-                torch.set_num_threads(max(1, cores // ranks_here(store, rank, world)))
+                set_threads(max(1, cores // ranks_here(store, rank, world)))
             connect(rank, world, store, self._device)
 
-    def start_stage(self, assignment: Assignment) -> int:
-        """Load the stage's initial model; returns in how many parts it is published.
+    def start_stage(self, assignment: Assignment) -> list[int]:
+        """Load the stage's initial model; returns the bytes of each part in which it is published.
 
         A run does so once in a process: DeepSpeed does not let go of what it made before.
         """
@@ -109,11 +119,13 @@ class LearnerRank(Pulse):
                 head = load_head(assignment.anchor, assignment.dtype)
                 self._anchor_head = head.to(self._device)
             self._trainee = Trainee(assignment.model, assignment.dtype, assignment.learner)
-            self._parts = divided(self._trainee.sizes)
+            sizes = self._trainee.sizes
+            self._parts = divided(sizes)
+            self._shape = shape_of(assignment.model)
             if self._rank == 0:
                 plan = [[self._trainee.entries[name] for name in part] for part in self._parts]
                 self._sender = Sender(self._meeting_point, torch.device(self._device), plan)
-        return len(self._parts)
+        return [sum(sizes[name] for name in part) for part in self._parts]
 
     def step(
         self,
@@ -151,11 +163,7 @@ class LearnerRank(Pulse):
             report = totals.over_ranks()
         report["logprob_gap"] /= report["fresh_share"] or 1.0
         report["logprob_drift"] /= 1 - report["fresh_share"] or 1.0
-        if report["logprob_gap"] > self._task.logprob_tolerance:
-            raise DivergenceError(
-                f"step {step}: sampler and learner disagree by {report['logprob_gap']:.3g} a token "
-                f"(cluster.logprob_tolerance {self._task.logprob_tolerance:g}); nothing was updated"
-            )
+        require_agreement(step, report["logprob_gap"], self._task.logprob_tolerance)
         report["repulsion_ratio"] = repulsion_ratio(report)
         report["learning_rate"] = learning_rate(self._task.learner, step, self._task.steps)
         self._held = None
@@ -167,10 +175,15 @@ class LearnerRank(Pulse):
                 "last state with a lower learning rate or KL bound"
             )
         metrics.LEARNER_STEPS.inc()
-        trained = [c for g, weight in share if weight for c in g.group.completions]
-        metrics.SAMPLES_TRAINED.inc(len(trained))
-        metrics.TOKENS_TRAINED.inc(sum(len(completion.token_ids) for completion in trained))
+        self._count([scored.group for scored, weight in share if weight])
         return LearnerReport(step=step, stats=report, seconds=time.monotonic() - started)
+
+    def _count(self, trained: Sequence[RolloutGroup]) -> None:
+        freeze = self._task.learner.freeze
+        lengths = [len(one.token_ids) for group in trained for one in group.completions]
+        metrics.SAMPLES_TRAINED.inc(len(lengths))
+        metrics.TOKENS_TRAINED.inc(sum(lengths))
+        metrics.FLOPS.inc(sum(training_flops(self._shape, group, freeze) for group in trained))
 
     def publish(self, version: int, number: int) -> tuple[int, WeightsPart | None]:
         """The version, for the driver, and from rank 0 a part of the current policy."""

@@ -10,8 +10,12 @@ from torch import Tensor
 
 from learner.deepspeed_engine import max_over_ranks, mean_over_ranks
 from videothinker.config.settings import LearnerConfig
+from videothinker.errors import DivergenceError
 from videothinker.model.shape import TOKENS_AT_ONCE
 from videothinker.types import RolloutGroup
+
+GRAVE = 4
+"""Times the tolerance: how far sampler and learner may disagree in a step that is still applied."""
 
 
 def learning_rate(config: LearnerConfig, step: int, steps: int) -> float:
@@ -24,6 +28,17 @@ def learning_rate(config: LearnerConfig, step: int, steps: int) -> float:
         return config.learning_rate * step / warm
     left = (steps - step + 1) / (steps - warm) if config.schedule == "linear" else 1.0
     return config.learning_rate * left
+
+
+def require_agreement(step: int, gap: float, tolerance: float) -> None:
+    """End a run whose sampler and learner hold different opinions; rounding may differ in a step,
+    which the driver then warns of.
+    """
+    if gap > GRAVE * tolerance:
+        raise DivergenceError(
+            f"step {step}: sampler and learner disagree by {gap:.3g} a token, more than {GRAVE}"
+            f" times cluster.logprob_tolerance ({tolerance:g}); nothing was updated"
+        )
 
 
 class StepTotals:

@@ -10,7 +10,7 @@ import numpy as np
 
 from videothinker.config.loading import load_config
 from videothinker.config.settings import RunConfig
-from videothinker.types import Completion, Question, RolloutGroup
+from videothinker.types import Completion, Question, RolloutGroup, Usage
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -42,13 +42,18 @@ def completion(
 
 def group(*completions: Completion, about: Question | None = None, **other: Any) -> RolloutGroup:
     """As old as its oldest token."""
-    usual = {"worker": "rollout-0", "seconds": 0.0, "prompt_tokens": 40}
+    usual = {"worker": "rollout-0", "seconds": 0.0, "prompt_tokens": 40, "patches": 64}
     return RolloutGroup(
         question=about or question(),
         completions=completions,
         weights_version=min(int(one.weights_versions.min()) for one in completions),
         **usual | other,
     )
+
+
+def usage(**other: Any) -> Usage:
+    """Of a process on a CPU."""
+    return Usage(**{"memory": 600_000_000, "peak": 700_000_000, "threads": 1} | other)
 
 
 def run_config(folder: Path, *stages: Any, **sections: Any) -> RunConfig:

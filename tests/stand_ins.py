@@ -38,9 +38,11 @@ from videothinker.types import (
     LearnerReport,
     Question,
     RolloutGroup,
+    SignOfLife,
 )
 
 PROMPT_TOKENS = 1_052
+PART_BYTES = 4_000_000
 STATS = {"loss": 0.0, "kl": 0.01, "entropy": 1.0, "grad_norm": 1.0, "learning_rate": 1e-6}
 
 
@@ -113,8 +115,11 @@ class Pacing:
 class Engine:
     """Base of the pretended engines."""
 
-    async def pulse(self) -> str:
-        return "pretending"
+    doing = "pretending"
+    usage = builders.usage()
+
+    async def pulse(self) -> SignOfLife:
+        return SignOfLife(doing=self.doing, usage=self.usage)
 
 
 class PromptMaker(Engine):
@@ -168,8 +173,8 @@ class Rank(Engine):
     async def connect(self, *_: Any) -> None:
         pass
 
-    async def start_stage(self, *_: Any) -> int:
-        return 1
+    async def start_stage(self, *_: Any) -> list[int]:
+        return [PART_BYTES]
 
     async def step(self, step: int, *_: Any) -> LearnerReport:
         await asyncio.sleep(self._seconds)

@@ -98,6 +98,8 @@ class RolloutGroup:
     worker: str
     seconds: float
     prompt_tokens: int
+    patches: int
+    """Of the prompt's video, before merging; 0 without one."""
     replayed: int = 0
     """How many completions, the last ones, the stage's initial model gave before it began."""
 
@@ -118,6 +120,8 @@ class AnchorScores:
     into its scores of every token; None unless the estimator needs them."""
     initial_logprobs: tuple[np.ndarray, ...] | None = None
     """The same as `logprobs` of the stage's initial model; None unless they are compared."""
+    seconds: float = 0.0
+    """How long the scorer took; 0 where nobody looked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,6 +139,8 @@ class ScoredGroup:
     """G arrays of [T] bool, the tokens that feel the divergence; None where all do."""
     anchor_hidden: tuple[np.ndarray, ...] | None = None
     """As in AnchorScores."""
+    anchor_seconds: float = 0.0
+    """Likewise."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,3 +194,27 @@ class LearnerReport:
     stats: dict[str, float]
     """loss, kl, entropy, clip_share, bound_share, grad_norm, learning_rate, logprob_gap_max, ..."""
     seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """What a process has of its device at one moment: of a GPU, or of its machine."""
+
+    memory: int
+    """Bytes it holds: on a GPU those that PyTorch has taken, else its resident memory."""
+    peak: int
+    """The most that was."""
+    utilisation: float | None = None
+    """Part of the time in which anybody computed on the card, 0 to 1; None where it is unknown."""
+    card: str | None = None
+    """The GPU's name."""
+    threads: int | None = None
+    """Of its arithmetic on cores, as they were set; None where they were not."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SignOfLife:
+    """What a process answers every few seconds, on a thread that its work does not block."""
+
+    doing: str
+    usage: Usage

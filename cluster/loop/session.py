@@ -11,6 +11,7 @@ from typing import Any
 from cluster.loop.asking import Asking
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
+from cluster.loop.performance import performance
 from cluster.loop.replay import sample_replay
 from cluster.loop.states import drop_states, has_state, newest_state, save_state
 from cluster.loop.step import StepClock, UsualStep, step_metrics
@@ -175,9 +176,12 @@ class Session:
         The guard sees the figures as they stand on the disk, where a resumed run finds them.
         """
         version = self.version(stage, report.step - 1)
+        seconds = clock.seconds()
         line: dict[str, Any] = plain(
-            step_metrics(stage, report, groups, clock.seconds(), version, steering)
+            step_metrics(stage, report, groups, seconds, version, steering)
+            | performance(self.config, stage, self.fleet, report, groups, seconds["generate"])
         )
+        self._heed_gap(stage, report)
         verdict = steering.watch(line)
         REWARD_LOST.set(not steering.good)
         self.pace.step()
@@ -196,6 +200,16 @@ class Session:
         if verdict.action != "healthy":
             self._act(stage, report.step, verdict.action, verdict.cause)
         return line
+
+    def _heed_gap(self, stage: StageConfig, report: LearnerReport) -> None:
+        """Warn of a step in which sampler and learner disagreed; more would have ended the run."""
+        gap, tolerance = report.stats["logprob_gap"], self.config.cluster.logprob_tolerance
+        if gap > tolerance:
+            logger.warning(
+                "stage %s, step %d: sampler and learner disagree by %.3g a token, above"
+                " cluster.logprob_tolerance (%g); look at logprob_gap in the report",
+                *(stage.name, report.step, gap, tolerance),
+            )
 
     def _act(self, stage: StageConfig, step: int, action: str, cause: str) -> None:
         """Do as the guard says: the steering has lowered the coefficient; stopping is an error."""

@@ -46,14 +46,15 @@ from videothinker.model.checkpoint import Budget, budget_of
 from videothinker.model.shape import shape_of
 from videothinker.packages import OWN_NAMES, ROOT
 from videothinker.planning.disk import state_gb
-from videothinker.planning.memory import GB, store_gb
+from videothinker.planning.memory import store_gb
+from videothinker.planning.passes import GB
 from videothinker.process import metrics
 from videothinker.process.address import LOOPBACK
+from videothinker.process.device import THREADS
 from videothinker.run.directory import RunDirectory
 from videothinker.run.lock import ray_job
 from videothinker.types import SkipKind
 
-THREADS = "OMP_NUM_THREADS"
 START_ATTEMPTS = 3
 SLOW_START = "timed out during startup"
 """What Ray says when a busy machine needs more than its 30 seconds, which cannot be set."""

@@ -10,7 +10,8 @@ import ray
 from ray._private.internal_api import get_memory_info_reply
 from ray.exceptions import RayError
 
-from videothinker.planning.memory import GB, STORE_SHARE
+from videothinker.planning.memory import STORE_SHARE
+from videothinker.planning.passes import GB
 from videothinker.planning.plan import memory_here
 from videothinker.process.metrics import SPILLED
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from cluster.loop.asking import Asking, Reply
 from cluster.start.launch import Crew, ray_running
@@ -21,13 +20,19 @@ from videothinker.config.settings import (
     RolloutConfig,
     VideoConfig,
 )
+from videothinker.errors import InputError
 from videothinker.model.checkpoint import Budget, read_budget
+from videothinker.model.shape import ModelShape, shape_of
+from videothinker.process.gpus import cuda_of_torch, fault
 from videothinker.types import Question
 from videothinker.video.views import View
 
 PREPARED_BYTES = 4 * 2**30
 """What the prompts that are being answered and prepared may take in the object store."""
 LARGEST_BATCH = 64
+LEAST_CACHE_GB = 0.05
+BLOCK, SPARE = 32, 64
+"""Tokens that an engine's cache is cut into, and those that it keeps to itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,18 +64,42 @@ class Answerer:
 
 
 @contextmanager
-def answering(model: Path, videos: Path, budget: Budget, workers: int = 1) -> Iterator[Answerer]:
-    """A private Ray with a model on it, for as long as the block runs."""
-    device: Device = "cuda" if torch.cuda.is_available() else "cpu"
+def answering(
+    model: Path, videos: Path, budget: Budget, workers: int = 1, at_most: int = LARGEST_BATCH
+) -> Iterator[Answerer]:
+    """A private Ray with a model on it, for as long as the block runs, that is asked no more than
+    so many questions at a time."""
+    device = device_here()
     data, faults = DataConfig(videos=videos), FaultsConfig()
-    rollout = RolloutConfig(workers=workers, max_model_len=budget.max_model_len)
+    together = min(at_most, max(1, batch_size(budget.video) // workers))
+    rollout = RolloutConfig(
+        workers=workers,
+        max_model_len=budget.max_model_len,
+        cache_gb=cache_gb(shape_of(model), budget, together),
+    )
     with ray_running(ClusterConfig(device=device)), closing(Crew(faults, device)) as crew:
         yield Answerer(
             background=crew.background,
             loader=crew.loader(model, data, budget),
             rollouts=crew.rollouts(model, budget.dtype, rollout, budget.max_tokens, workers),
-            together=max(1, batch_size(budget.video) // workers),
+            together=together,
         )
+
+
+def device_here() -> Device:
+    """That of the installed packages; a head node need not have the GPU that its cluster has."""
+    device: Device = "cpu" if cuda_of_torch() is None else "cuda"
+    in_a_job = os.environ.get("RAY_ADDRESS")
+    if not in_a_job and (why_not := fault(device)) is not None:
+        raise InputError(why_not)
+    return device
+
+
+def cache_gb(shape: ModelShape, budget: Budget, together: int) -> float:
+    """An engine's usual cache, or what so many of the longest answers take, if that is less."""
+    tokens = together * (budget.max_model_len + BLOCK) + SPARE
+    needed = tokens * shape.cache_bytes(budget.dtype) / 2**30
+    return min(RolloutConfig().cache_gb, max(LEAST_CACHE_GB, needed))
 
 
 def budget_for(model: Path, named: str | None) -> Budget:

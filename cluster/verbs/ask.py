@@ -43,7 +43,10 @@ def run(
         answer="",
     )
     started = time.monotonic()
-    with ProgressLine("ask") as progress, answering(model, file.parent, seen) as answerer:
+    with (
+        ProgressLine("ask") as progress,
+        answering(model, file.parent, seen, at_most=1) as answerer,
+    ):
         progress(0, 1, "loading the model, then thinking")
         [reply] = answerer.answer([question], lambda question: asked(question, wording))
         progress(1, 1)

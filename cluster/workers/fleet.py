@@ -7,6 +7,7 @@ learner, whose ranks hold parts of one policy, is something else (`learner.py`).
 from __future__ import annotations
 
 import asyncio
+import time
 import zlib
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
@@ -108,6 +109,8 @@ class Rollouts:
     background: Background
     pool: Pool
     faults: FaultsConfig
+    load_seconds: float | None = field(init=False, default=None)
+    """Of the last update of an engine, from the order to its confirmation."""
     _held: dict[str, int] = field(init=False, default_factory=dict)
     _weights: Weights | None = field(init=False, default=None)
 
@@ -115,8 +118,10 @@ class Rollouts:
         """From now on nobody samples with other weights than these."""
 
         async def update(process: Process) -> None:
-            with WEIGHT_SYNC_SECONDS.time():
-                await self._load(process)
+            started = time.monotonic()
+            await self._load(process)
+            self.load_seconds = time.monotonic() - started
+            WEIGHT_SYNC_SECONDS.observe(self.load_seconds)
 
         def require() -> None:  # in one go: who waits for older ones finds these required
             self._weights = weights

@@ -52,10 +52,20 @@ class Learner:
         self._watching: list[asyncio.Task[None]] = []
         self._coming: Future[None] | None = None
         self._version = INITIAL_VERSION
-        self._parts = 0
+        self._parts: list[int] = []
         self._strikes = Strikes("the learner", faults, "made a step")
         self._ever_started = False
         self._calls = 0
+
+    @property
+    def workers(self) -> Sequence[Process]:
+        """Its ranks, those that are started and not lost."""
+        return self._ranks
+
+    @property
+    def weights_bytes(self) -> int:
+        """Of what `publish` publishes; 0 before a stage has begun."""
+        return sum(self._parts)
 
     def occupancy(self) -> Occupancy:
         """All ranks work, or none does."""
@@ -115,7 +125,7 @@ class Learner:
             what, limit = f"publishing weights version {version}", self._faults.sync_seconds
             published = [
                 process.divided(what, limit, "publish", version, number)
-                for number in range(self._parts)
+                for number in range(len(self._parts))
             ]
             return [part for _held, part in await asyncio.gather(*published)]
 
@@ -266,7 +276,7 @@ class Learner:
         for rank in self._ranks:
             rank.give_up(reason)
         await asyncio.gather(*self._watching, return_exceptions=True)
-        self._ranks, self._watching, self._parts = [], [], 0
+        self._ranks, self._watching, self._parts = [], [], []
 
 
 def _seen(task: asyncio.Task[Any]) -> None:

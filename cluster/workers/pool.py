@@ -25,6 +25,7 @@ from typing import Any, Protocol, TypeVar
 from cluster.workers.strikes import Strikes
 from videothinker.config.settings import FaultsConfig
 from videothinker.errors import GivenUp, Lost, VideoThinkerError
+from videothinker.types import Usage
 
 T = TypeVar("T")
 
@@ -33,6 +34,7 @@ class Worker(Protocol):
     """What a pool needs of a process."""
 
     name: str
+    usage: Usage | None
 
     async def watch(self, faults: FaultsConfig) -> None:
         """Raise Lost as soon as it is lost."""

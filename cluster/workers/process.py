@@ -22,6 +22,7 @@ from ray.exceptions import (
 
 from videothinker.config.settings import FaultsConfig
 from videothinker.errors import InputLost, Lost, VideoThinkerError
+from videothinker.types import SignOfLife, Usage
 
 GONE = (RayActorError, OutOfMemoryError, NodeDiedError, ActorUnschedulableError)
 """What Ray says of a process that is no more; the last, of one whose machine it was to start on."""
@@ -38,6 +39,8 @@ class Process:
         self.actor = actor
         self.phase = "starting"
         """What it said last that it was doing."""
+        self.usage: Usage | None = None
+        """And what it then had of its device."""
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting: set[asyncio.Future[Any]] = set()
 
@@ -111,9 +114,10 @@ class Process:
         """Ask for signs of life until one fails to come, and raise Lost."""
         pulse = getattr(self.actor, PULSE).options(concurrency_group=PULSE)
         while not self._lost.done():
-            self.phase = await self._answer(
+            sign: SignOfLife = await self._answer(
                 pulse.remote(), "watched", faults.silent_seconds, "no sign of life"
             )
+            self.phase, self.usage = sign.doing, sign.usage
             await asyncio.wait({self._lost}, timeout=faults.heartbeat_seconds)
         raise self._loss("watched")
 

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def mini_model() -> Any:
 
 def passes(model: Any) -> dict[str, Callable[[], None]]:
     """Forward and backward over the group, both ways."""
-    policy = Policy(model)
+    policy = Policy(deepcopy(model))  # which changes how it computes
     prompt, completions = made_up_group(model, GRID, WORDS_AFTER, LENGTHS)
 
     def shared() -> None:
@@ -143,7 +144,7 @@ def peak_memory(vocabulary: int, *, chunked: bool) -> float:
     hidden = torch.randn(SCORED, HIDDEN, requires_grad=True)
     predicted = torch.randint(vocabulary, (SCORED,))
     if not chunked:
-        policy_module.LOGITS_AT_ONCE = SCORED * vocabulary
+        policy_module.LOGITS_AT_ONCE["cpu"] = SCORED * vocabulary
     score_and_back(head, hidden[:2], predicted[:2])  # libraries take what they keep
     before = memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts again from here

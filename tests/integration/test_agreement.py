@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 import torch
+from safetensors.numpy import load_file
 
 from actors.rollout import RolloutWorker
 from cluster.loop.asking import Asking
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
+from cluster.loop.performance import heard_of
 from cluster.loop.session import Session
 from cluster.start.launch import actor
 from cluster.train import train_step
@@ -124,6 +127,28 @@ def exported(
     folder = tmp_path_factory.mktemp("export") / "model"
     fleet.learner.save_model(folder, run_config.model.path)
     return folder
+
+
+def test_an_update_is_timed_and_as_large_as_the_exported_weights(
+    fleet: Fleet, exported: Path
+) -> None:
+    tensors = load_file(exported / "model.safetensors").values()
+    assert fleet.learner.weights_bytes == sum(tensor.nbytes for tensor in tensors)
+    assert 0 < (fleet.rollouts.load_seconds or 0) < 60
+
+
+@pytest.mark.usefixtures("gaps")
+def test_processes_at_work_say_what_they_hold_and_how_many_threads_they_have(fleet: Fleet) -> None:
+    heard = heard_of(fleet)
+    assert {role: len(those) for role, those in heard.items()} == {
+        "rollout": len(fleet.rollouts.pool.workers),
+        "anchor": len(fleet.anchor.pool.workers),
+        "learner": 1,
+    }
+    for usage in chain.from_iterable(heard.values()):
+        assert usage is not None
+        assert 1e8 < usage.memory <= usage.peak
+    assert {usage.threads for usage in heard["rollout"] if usage} == {1}
 
 
 def test_an_updated_engine_answers_as_one_freshly_loaded_from_the_export(

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,14 +16,14 @@ import torch
 
 from actors.rollout import RolloutWorker
 from actors.vllm_engine import VllmEngine
-from videothinker.config.settings import Device, RolloutConfig, VideoConfig
+from videothinker.config.settings import RolloutConfig, VideoConfig
 from videothinker.errors import WeightsError
 from videothinker.method.prompts import training_text
 from videothinker.mini.render import encode
 from videothinker.model.parts import as_part
 from videothinker.model.policy import Policy, forbidden_tokens, load_model
 from videothinker.model.processing import ClipSource, PromptBuilder
-from videothinker.model.shape import DECODED_AT_ONCE, PREFILL_AT_ONCE
+from videothinker.model.shape import PREFILL_AT_ONCE
 from videothinker.types import Completion, Prompt, Question, WeightsPart
 
 Build = Callable[..., list[Prompt]]
@@ -91,29 +90,6 @@ def test_log_probs_are_those_of_the_sampling_temperature(
     prompts = build(mini_video)
     for index, completions in sample(engine, prompts, 0.6).items():
         assert largest_gap(policy, prompts[index], completions, 0.6) < 1e-4
-
-
-class Asked(Exception):
-    """With what an engine would have been started."""
-
-
-@pytest.mark.parametrize(("device", "share"), [("cpu", 0.0), ("cuda", 0.5)])
-def test_one_step_takes_in_what_the_plan_counts_whatever_the_machine(
-    device: Device, share: float, mini_base: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """vLLM's own limits follow the card, and it would keep gigabytes of pixels that come once."""
-
-    def ask(**options: Any) -> None:
-        raise Asked(options)
-
-    monkeypatch.setattr("vllm.LLM", ask)
-    with pytest.raises(Asked) as asked:
-        VllmEngine(mini_base, "float32", RolloutConfig(max_model_len=512), device, share)
-    (options,) = asked.value.args
-    assert options["max_num_seqs"] == DECODED_AT_ONCE
-    assert options["max_num_batched_tokens"] == PREFILL_AT_ONCE[device]
-    assert options["mm_processor_cache_gb"] == 0
-    assert options.get("gpu_memory_utilization", 0.0) == share
 
 
 def test_what_lies_in_the_engine_is_exported_while_it_samples(

@@ -55,8 +55,10 @@ def test_float32_without_zero_needs_no_copy_of_the_weights(mini_base: Path) -> N
 
 
 @pytest.mark.slow
-def test_offloaded_states_take_18_bytes_beside_weights_and_gradients(mini_base: Path) -> None:
+def test_offloaded_states_take_20_bytes_beside_weights_the_gradients_among_them(
+    mini_base: Path,
+) -> None:
     """Up to the largest tensor's size, for which DeepSpeed keeps a buffer."""
     parameters, found = measured(mini_base, 2, "bfloat16", offload=True)
     everything = sum(found["step"].values()) / parameters
-    assert 2 + 2 + HOST_OPTIMIZER_BYTES <= everything + 0.01 < 2 + 2 + HOST_OPTIMIZER_BYTES + 1
+    assert 2 + HOST_OPTIMIZER_BYTES <= everything + 0.01 < 2 + HOST_OPTIMIZER_BYTES + 1

@@ -190,6 +190,7 @@ FIGURES = {
     "videothinker_learner_steps_total": lambda lines: len(lines),
     "videothinker_samples_trained_total": lambda lines: sum(line["samples"] for line in lines),
     "videothinker_tokens_trained_total": lambda lines: sum(line["tokens"] for line in lines),
+    "videothinker_flops_total": lambda lines: operations(lines, "learner"),  # the scorer is silent
     'videothinker_phase_seconds_count{phase="learn"}': lambda lines: len(lines),
     'videothinker_phase_seconds_sum{phase="learn"}': lambda lines: sum(
         line["seconds"]["learn"] for line in lines
@@ -205,6 +206,15 @@ FIGURES = {
     "videothinker_rollout_workers": lambda _: 1,
 }
 """What Prometheus must have of a run that stands still, from its metrics.jsonl."""
+
+
+def operations(lines: list[dict[str, Any]], role: str) -> float:
+    """What the driver counted from the groups; the process counts what it does."""
+    return sum(
+        line["tokens"] * roles[role]["flops_per_second"] / roles[role]["tokens_per_second"]
+        for line in lines
+        for roles in [line["roles"]]
+    )
 
 
 def last(lines: list[dict[str, Any]], key: str) -> float:

@@ -40,6 +40,7 @@ IMPORTED_BY_DEEP = ("transformers", "qwen_vl_utils", "decord", "ray", "deepspeed
 SETUP = "run `make setup`"
 FREE_SHARE = 0.9
 """Of a card's memory: with less of it free, somebody else is at work there."""
+FLASH = "the same algorithm as flash-attn's (the extra `flash`), not measured beside it"
 STORE_OF_3B = 31.0
 """GB of the object store of configs/cdpo_2xa6000.yaml."""
 
@@ -47,12 +48,17 @@ ASK_TORCH = """
 import json, videothinker.cpu_torch as fix
 fix.install()
 import torch
-found = {"cuda_build": torch.version.cuda, "devices": [], "nccl": None}
+found = {"cuda_build": torch.version.cuda, "devices": [], "nccl": None, "flash_attn": None}
 if torch.cuda.is_available():
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
         found["devices"].append([device.name, device.total_memory / 1e9])
     found["nccl"] = ".".join(map(str, torch.cuda.nccl.version()))
+    try:
+        import flash_attn
+        found["flash_attn"] = flash_attn.__version__
+    except ImportError:
+        pass
 try:
     import torchvision.transforms
     found["torchvision"] = None
@@ -186,6 +192,9 @@ def torch_findings(torch: Mapping[str, Any]) -> Iterator[Finding]:
     else:
         yield Finding("GPU", "none; torch is a CPU build")
     if torch.get("nccl"):
+        flash = torch["flash_attn"]
+        kernel = f"flash-attn {flash}" if flash else f"torch's kernel; {FLASH}"
+        yield Finding("attention", kernel)
         yield Finding("NCCL", torch["nccl"])
 
 

@@ -251,7 +251,8 @@ class ClusterConfig(Section):
     """Address on which each process opens a port with its metrics; 0.0.0.0 where Prometheus, or a
     part of the run, is on another machine. Nobody who can reach them is asked for a password."""
     logprob_tolerance: float = Field(default=0.05, gt=0)
-    """Largest mean gap between sampler and learner log-probs that a step may show."""
+    """Mean gap between sampler and learner log-probs above which a step is warned of; above four
+    times as much the run ends before the update."""
 
 
 class FaultsConfig(Section):

@@ -79,6 +79,7 @@ def _scored(
         anchor_logprobs=None if anchor is None else anchor.logprobs,
         divergence_mask=None if kl is None else divergence_mask(group.completions, advantages, kl),
         anchor_hidden=None if anchor is None else anchor.hidden,
+        anchor_seconds=0.0 if anchor is None else anchor.seconds,
     )
 
 

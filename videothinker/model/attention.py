@@ -1,102 +1,157 @@
-"""Attention over rows of groups, [prompt][completion 1]...[completion G] each.
+"""Attention over rows that hold many sequences, each of which sees only what it may.
 
-A mask over the whole row gives the same numbers, but its cost grows with the square of the group:
-at eight completions of 150 tokens after a prompt of 1,050, about half of the pairs are of two
-completions, which do not see each other. So every completion meets the prompt and itself alone,
-unless they are so short that a call for each costs more than the pairs that nobody sees.
+A row of groups is [prompt][completion 1]...[completion G] each: a prompt sees itself, a completion
+the prompt and itself. A row of videos is windows of patches, each of which sees itself. Either is
+one call of a kernel that takes sequences of various lengths; where there is none, those of equal
+lengths share a call.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 
-NAME = "videothinker_shared_prefix"
-BLOCK = 96
-"""Completions share a call, with a mask, up to so many tokens together."""
+HALF = (torch.bfloat16, torch.float16)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class GroupMask:
-    """Where a group's prompt ends and its completions begin, and what each token sees."""
+class Sequences:
+    """Of a row: how many tokens ask in each, how many they are answered by, and which."""
 
-    lengths: tuple[int, ...]
-    """Tokens of the prompt, then of each block of completions, in order."""
-    visible: tuple[Tensor, ...]
-    """Of each block [n, prompt + n] bool: what each of its tokens sees of the prompt and itself."""
+    queries: tuple[int, ...]
+    keys: tuple[int, ...]
+    causal: bool
+    """Whether a sequence's last query sees all of its keys, the one before it all but the last, and
+    so on; otherwise each sees all."""
+    shared: Tensor | None
+    """[sum of keys], where in the row each sequence's keys are; None if they are its own tokens."""
+    query_starts: Tensor
+    key_starts: Tensor
+    """[sequences + 1] int32: the sums of `queries` and `keys`, as kernels take them."""
 
-    @classmethod
-    def of(cls, prompt: int, completions: tuple[int, ...], device: torch.device) -> GroupMask:
-        """That of a group of these lengths."""
-        blocks = joined(completions)
-        return cls(
-            lengths=(prompt, *[sum(block) for block in blocks]),
-            visible=tuple(seen(prompt, block).to(device) for block in blocks),
+
+def alone(lengths: Sequence[int], device: torch.device) -> Sequences:
+    """Sequences one after the other that see themselves, forwards and backwards."""
+    starts = summed(lengths).to(device)
+    return Sequences(
+        queries=tuple(lengths),
+        keys=tuple(lengths),
+        causal=False,
+        shared=None,
+        query_starts=starts,
+        key_starts=starts,
+    )
+
+
+def after_prompts(groups: Sequence[tuple[int, Sequence[int]]], device: torch.device) -> Sequences:
+    """Of each group its prompt, then its completions, which see the prompt and themselves."""
+    queries, keys, shared, start = [], [], [], 0
+    for prompt, completions in groups:
+        prompt_tokens = torch.arange(start, start + prompt)
+        queries += [prompt, *completions]
+        keys += [prompt, *[prompt + length for length in completions]]
+        shared.append(prompt_tokens)
+        for first, end in pairwise(accumulate(completions, initial=start + prompt)):
+            shared += [prompt_tokens, torch.arange(first, end)]
+        start += prompt + sum(completions)
+    return Sequences(
+        queries=tuple(queries),
+        keys=tuple(keys),
+        causal=True,
+        shared=torch.cat(shared).to(device),
+        query_starts=summed(queries).to(device),
+        key_starts=summed(keys).to(device),
+    )
+
+
+def summed(lengths: Sequence[int]) -> Tensor:
+    """Where each begins, and where the last ends."""
+    return torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, sequences: Sequences) -> Tensor:
+    """[row, heads, D], and [row, key heads, D] twice -> [row, heads, D]."""
+    if sequences.shared is not None:
+        key, value = (part.index_select(0, sequences.shared) for part in (key, value))
+    kernel = by_length if query.is_cpu or query.dtype not in HALF else varlen()
+    return kernel(query, key, value, sequences)
+
+
+@cache
+def varlen() -> Callable[[Tensor, Tensor, Tensor, Sequences], Tensor]:
+    """flash-attn's kernel if that is installed, or else torch's; both put the diagonal of a causal
+    sequence where its last query and its last key are."""
+    try:
+        from flash_attn import flash_attn_varlen_func
+    except ImportError:
+        return torch_varlen
+
+    def flash_varlen(query: Tensor, key: Tensor, value: Tensor, sequences: Sequences) -> Tensor:
+        output: Tensor = flash_attn_varlen_func(
+            query, key, value, *bounds(sequences), causal=sequences.causal
         )
+        return output
 
-    @property
-    def tokens(self) -> int:
-        """Of the whole group."""
-        return sum(self.lengths)
+    return flash_varlen
 
 
-class RowMask(tuple[GroupMask, ...]):
-    """Those of a row's groups, one after the other; passed in place of a tensor."""
+def torch_varlen(query: Tensor, key: Tensor, value: Tensor, sequences: Sequences) -> Tensor:
+    """torch's kernel, for 16 bits on a GPU."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    window = (-1, 0) if sequences.causal else (-1, -1)
+    output = varlen_attn(query, key, value, *bounds(sequences), window_size=window, enable_gqa=True)
+    assert isinstance(output, Tensor)
+    return output
 
 
-def joined(completions: tuple[int, ...]) -> list[list[int]]:
-    """Lengths of completions in blocks of up to BLOCK tokens, or of one completion."""
-    blocks: list[list[int]] = [[]]
-    for length in completions:
-        if blocks[-1] and sum(blocks[-1]) + length > BLOCK:
-            blocks.append([])
-        blocks[-1].append(length)
-    return blocks
+def bounds(sequences: Sequences) -> tuple[Any, ...]:
+    """Where sequences of queries and keys begin, and how long the longest are."""
+    starts = (sequences.query_starts, sequences.key_starts)
+    return *starts, max(sequences.queries), max(sequences.keys)
 
 
-def seen(prompt: int, block: list[int]) -> Tensor:
-    """What each token of a block sees of prompt and block: all of the one, and of the other what
-    its own completion has so far."""
-    owner = torch.repeat_interleave(torch.arange(len(block)), torch.tensor(block))
-    own = (owner[:, None] == owner).tril()
-    return torch.cat([own.new_ones(len(own), prompt), own], dim=1)
+def by_length(query: Tensor, key: Tensor, value: Tensor, sequences: Sequences) -> Tensor:
+    """On any device and in any type: sequences of equal lengths together."""
+    alike: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for place, lengths in enumerate(zip(sequences.queries, sequences.keys, strict=True)):
+        alike[lengths].append(place)
+    parts = zip(
+        query.split(sequences.queries),
+        key.split(sequences.keys),
+        value.split(sequences.keys),
+        strict=True,
+    )
+    each = list(parts)
+    outputs = [query] * len(each)
+    for (asking, answering), places in alike.items():
+        queries, keys, values = (
+            torch.stack(part).transpose(1, 2)
+            for part in zip(*[each[place] for place in places], strict=True)
+        )
+        square = asking == answering
+        found = scaled_dot_product_attention(
+            queries,
+            keys,
+            values,
+            None if square or not sequences.causal else visible(asking, answering, query.device),
+            is_causal=square and sequences.causal,
+            enable_gqa=True,
+        )
+        for place, output in zip(places, found.transpose(1, 2), strict=True):
+            outputs[place] = output
+    return torch.cat(outputs)
 
 
-def share_prefix(model: Any) -> None:
-    """Let a Qwen2.5-VL take a `RowMask` as its attention mask; any other mask works as before."""
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
-
-    AttentionInterface.register(NAME, attend)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
-    model.config.text_config._attn_implementation = NAME
-
-
-def attend(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **options: Any
-) -> tuple[Tensor, None]:
-    """transformers' attention function: [1, heads, row, D] each -> [1, row, heads, D].
-
-    In each group the prompt attends to itself, then every completion to the prompt and itself.
-    """
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-    sdpa = partial(sdpa_attention_forward, module, **options)
-    if not isinstance(attention_mask, RowMask):
-        output: Tensor = sdpa(query, key, value, attention_mask)[0]
-        return output, None
-    lengths = [length for group in attention_mask for length in group.lengths]
-    queries, keys, values = (iter(part.split(lengths, dim=2)) for part in (query, key, value))
-    outputs = []
-    for group in attention_mask:
-        prompt, prompt_value = next(keys), next(values)
-        outputs.append(sdpa(next(queries), prompt, prompt_value, None)[0])
-        for visible in group.visible:
-            seen_keys = torch.cat([prompt, next(keys)], dim=2)
-            seen_values = torch.cat([prompt_value, next(values)], dim=2)
-            outputs.append(sdpa(next(queries), seen_keys, seen_values, visible)[0])
-    return torch.cat(outputs, dim=1), None
+def visible(asking: int, answering: int, device: torch.device) -> Tensor:
+    """[asking, answering] bool: what each of the last tokens sees."""
+    everything = torch.ones(asking, answering, dtype=torch.bool, device=device)
+    return everything.tril(answering - asking)

@@ -22,8 +22,9 @@ from torch.utils.checkpoint import checkpoint
 from videothinker import cpu_torch
 from videothinker.errors import InputError
 from videothinker.method.divergence import exact_divergence
-from videothinker.model.attention import GroupMask, RowMask, share_prefix
+from videothinker.model.attention import after_prompts
 from videothinker.model.checkpoint import SAFE, require_safe
+from videothinker.model.layers import rewrite, windows
 from videothinker.model.shape import LOGITS_AT_ONCE
 from videothinker.types import Prompt
 
@@ -66,17 +67,6 @@ def forbidden_tokens(config: Any) -> list[int]:
     return sorted({getattr(config, name) for name in names})
 
 
-def multiply_patches(patches: nn.Conv3d) -> None:
-    """Let a convolution over patches that do not overlap be the product of matrices that it is."""
-    assert patches.bias is None
-    assert patches.kernel_size == patches.stride
-
-    def product(input: Tensor) -> Tensor:
-        return linear(input.flatten(1), patches.weight.flatten(1))
-
-    patches.forward = product  # type: ignore[method-assign]
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Anchored:
     """The frozen anchor's view of a group's completions, short of its scores of every token."""
@@ -92,8 +82,7 @@ class Policy(nn.Module):
 
     def __init__(self, model: Any) -> None:
         super().__init__()
-        share_prefix(model)
-        multiply_patches(model.model.visual.patch_embed.proj)
+        rewrite(model)
         self.model: Any = model
         self._forbidden = forbidden_tokens(model.config)
 
@@ -110,16 +99,17 @@ class Policy(nn.Module):
 
     def row(self, groups: Sequence[Asked]) -> PackedRow:
         """The groups where the model is."""
-        return PackedRow(groups, next(self.parameters()).device)
+        return PackedRow(groups, self.model, next(self.parameters()).device)
 
     def hidden(self, row: PackedRow) -> Tensor:
         """Final hidden states [sum of lengths, H] at the positions that predict a token."""
-        states: Tensor = self.model.model(
-            input_ids=row.token_ids,
+        inner = self.model.model
+        features = inner.visual(row.pixel_values, row.grid, **row.patches).pooler_output
+        texts = inner.get_input_embeddings()(row.token_ids)
+        states: Tensor = inner.language_model(
+            inputs_embeds=texts.index_copy(0, row.visual, features)[None],
             position_ids=row.positions,
-            attention_mask=row.mask,
-            pixel_values_videos=row.pixel_values,
-            video_grid_thw=row.grid,
+            attention_mask={"full_attention": row.sequences},  # by type of layer
             use_cache=False,
         ).last_hidden_state[0, row.predicting]
         return states
@@ -164,7 +154,8 @@ def token_scores(
         anchor_logits = sampled_from(linear(states, anchor.head))
         return chosen, -parts.sum(1), exact_divergence(logits, anchor_logits, rows)
 
-    rows = max(1, LOGITS_AT_ONCE // head.out_features)
+    at_once = LOGITS_AT_ONCE["cpu" if hidden.is_cpu else "cuda"]
+    rows = max(1, at_once // head.out_features)
     known = (hidden, predicted) if anchor is None else (hidden, predicted, anchor.hidden)
     chunks = [
         checkpoint(score, *chunk, use_reentrant=False)
@@ -174,27 +165,33 @@ def token_scores(
 
 
 class PackedRow:
-    """Groups one after the other, each a prompt and its completions, as one row of tensors."""
+    """Groups one after the other, each a prompt and its completions, as one row of tensors.
 
-    def __init__(self, groups: Sequence[Asked], device: torch.device) -> None:
+    What has to be counted is counted before anything is on the device, which then never waits.
+    """
+
+    def __init__(self, groups: Sequence[Asked], model: Any, device: torch.device) -> None:
         self._device = device
         self._lengths = [len(tokens) for _, completions in groups for tokens in completions]
-        token_ids, positions, predicting, masks, start = [], [], [], [], 0
+        token_ids, positions, predicting, lengths, start = [], [], [], [], 0
         for prompt, completions in groups:
-            prefix, lengths = len(prompt.token_ids), tuple(len(tokens) for tokens in completions)
-            steps = np.concatenate([np.arange(length) for length in lengths])
+            prefix, ends = len(prompt.token_ids), [len(tokens) for tokens in completions]
+            steps = np.concatenate([np.arange(length) for length in ends])
             token_ids += [prompt.token_ids, *completions]
             positions += [prompt.positions, np.tile(steps + prompt.next_position, (3, 1))]
             # the prompt's last token predicts a completion's first, each of those predicts its next
             before = np.arange(len(steps)) + prefix - 1
             predicting.append(start + np.where(steps, before, prefix - 1))
-            masks.append(GroupMask.of(prefix, lengths, device))
-            start += masks[-1].tokens
-        self.token_ids = self._tensor(np.concatenate(token_ids))[None]
+            lengths.append((prefix, ends))
+            start += prefix + len(steps)
+        tokens = np.concatenate(token_ids)
+        self.token_ids = self._tensor(tokens)
         self.positions = self._tensor(np.concatenate(positions, axis=1))[:, None]
-        self.mask = {"full_attention": RowMask(masks)}  # by layer type, as transformers has masks
+        self.sequences = after_prompts(lengths, device)
         self.pixel_values = self._tensor(np.concatenate([p.pixel_values for p, _ in groups]))
-        self.grid = self._tensor(np.array([prompt.grid for prompt, _ in groups]))
+        self.grid = torch.tensor([prompt.grid for prompt, _ in groups])
+        self.patches = windows(model.model.visual, self.grid, device)
+        self.visual = self._tensor(np.flatnonzero(tokens == model.config.video_token_id))
         self.predicting = self._tensor(np.concatenate(predicting))
         self.predicted = self._tensor(np.concatenate([c for _, group in groups for c in group]))
 

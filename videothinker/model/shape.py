@@ -14,8 +14,8 @@ from typing import Any
 from videothinker.config.settings import DType, Part
 from videothinker.errors import InputError
 
-LOGITS_AT_ONCE = 2**24
-"""Scores over the vocabulary that exist at one time: 64 MiB of float32."""
+LOGITS_AT_ONCE = {"cpu": 2**24, "cuda": 2**26}
+"""Scores over the vocabulary that exist at one time: 64 MiB of float32, and 256."""
 TOKENS_AT_ONCE = 2048
 """Of a row that holds several groups. Small groups share a row because each pass costs time of its
 own; one of the paper's is longer than this, and has one to itself."""

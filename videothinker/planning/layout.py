@@ -14,7 +14,6 @@ from typing import Any, Literal
 from videothinker.config.settings import RunConfig
 from videothinker.model.shape import ModelShape
 from videothinker.planning.memory import (
-    Parts,
     anchor_parts,
     anchored_stages,
     engine_parts,
@@ -22,6 +21,7 @@ from videothinker.planning.memory import (
     learner_parts,
     total,
 )
+from videothinker.planning.passes import Parts
 from videothinker.planning.speed import StepSeconds, Workforce, chip_of, predict
 
 SeatedRole = Literal["learner", "rollout", "anchor"]

@@ -12,35 +12,29 @@ from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.model.shape import (
     BYTES,
     DECODED_AT_ONCE,
-    LOGITS_AT_ONCE,
     PREFILL_AT_ONCE,
     TOKENS_AT_ONCE,
     ModelShape,
 )
+from videothinker.planning.passes import GB, Parts, Row, row_phases, scoring_gb
 
-Parts = dict[str, float]
-"""GB by part."""
-GB = 1e9
 TEXT_TOKENS = 256
 """Of a question with its options: assumed, twice what CLEVRER's have."""
 OPTIMIZER_BYTES = 12
 """A trained parameter: float32 copy and Adam's two moments. Measured, ZeRO 2 and 3."""
 UNCOPIED_OPTIMIZER_BYTES = 8
 """Without the copy, which float32 under ZeRO 0 needs not. Measured."""
-HOST_OPTIMIZER_BYTES = 18
-"""The same on the host, with a float32 gradient and a bfloat16 copy. Measured."""
+HOST_OPTIMIZER_BYTES = 20
+"""The same on the host, with a float32 gradient, a bfloat16 copy, and the gradients of the rows so
+far, which leave the GPU as they come. Measured."""
+PINNED_BYTES = 2
+"""More of each of these for a GPU: its host's pinned memory comes in powers of two. Assumed."""
 UPDATE_BYTES = 8
-"""More of a parameter during Adam's arithmetic on a GPU: float32 gradient, denominator. Assumed."""
+"""More of a parameter while its gradient becomes a float32 one for Adam. Read in DeepSpeed."""
 BUCKET_NUMBERS = 5e8
 """DeepSpeed's default bucket, which exists whole however small the model. Measured, ZeRO 3."""
 LIVE_NUMBERS = 1e9
 """ZeRO 3's default of parameters that are gathered at one time."""
-SAVED_PER_HIDDEN = 15
-SAVED_PER_INNER = 4
-"""Numbers that a layer keeps of each token for its backward pass, for each of its hidden and of its
-MLP's inner features; a layer under checkpointing keeps one of its hidden. Measured."""
-LOGITS_COPIES = 4
-"""Of LOGITS_AT_ONCE in a forward and backward pass: 191 MiB of 64 MiB were measured, rounded up."""
 GRAPHS_GB = 1.0
 """vLLM's CUDA graphs: assumed."""
 CONTEXT_GB = 0.6
@@ -68,14 +62,28 @@ class Workload:
     group: int
 
     @property
-    def row(self) -> int:
-        """Tokens of the longest row: a group, or several that are shorter."""
-        return max(self.prompt + self.group * self.completion, TOKENS_AT_ONCE)
+    def longest(self) -> Row:
+        """As many of the longest groups as share a row."""
+        groups = max(1, TOKENS_AT_ONCE // (self.prompt + self.group * self.completion))
+        return self._row(groups, self.completion)
 
     @property
-    def videos(self) -> int:
-        """Of a row."""
-        return max(1, TOKENS_AT_ONCE // self.prompt)
+    def rows(self) -> list[Row]:
+        """The longest, and one as full of videos as goes, with what is left for completions."""
+        videos = TOKENS_AT_ONCE // self.prompt
+        if videos <= 1:
+            return [self.longest]
+        left = TOKENS_AT_ONCE - videos * self.prompt
+        return [self.longest, self._row(videos, left // videos // self.group)]
+
+    def _row(self, groups: int, completion: int) -> Row:
+        scored = groups * self.group * completion
+        return Row(
+            tokens=groups * self.prompt + scored,
+            patches=groups * self.patches,
+            scored=scored,
+            repeated=groups * self.group * self.prompt,
+        )
 
 
 def largest(config: RunConfig, shape: ModelShape, text_tokens: int = TEXT_TOKENS) -> Workload:
@@ -112,15 +120,23 @@ def learner_phases(config: RunConfig, shape: ModelShape) -> list[Parts]:
     learner, size = config.learner, BYTES[config.model.dtype] / GB
     trained = shape.trained(learner.freeze)
     shards = learner.ranks if learner.zero_stage else 1
-    backward = {"gradients": trained * size / shards} | activations(config, shape)
+    beside = {} if learner.offload else {"gradients": trained * size / shards}
     if learner.zero_stage:
         room = BUCKET_NUMBERS if config.cluster.device == "cuda" else min(BUCKET_NUMBERS, trained)
-        backward["buckets"] = room * size
-    update = {} if learner.offload else {"arithmetic": trained * UPDATE_BYTES / shards / GB}
-    if learner.zero_stage < 3:
-        return [backward, update]
-    backward["gathered"] = min(LIVE_NUMBERS, shape.parameters) * size
-    return [backward, update, {"gathered": shape.parameters * size}]
+        beside["buckets"] = room * size
+    if learner.zero_stage == 3:
+        beside["gathered"] = min(LIVE_NUMBERS, shape.parameters) * size
+    exact = any(stage.kl.estimator == "exact" for stage in anchored_stages(config))
+    phases = [
+        beside | held
+        for row in largest(config, shape).rows
+        for held in row_phases(config, shape, row, exact=exact)
+    ]
+    if not learner.offload:
+        phases.append({"arithmetic": trained * UPDATE_BYTES / shards / GB})
+    if learner.zero_stage == 3:
+        phases.append({"gathered": shape.parameters * size})
+    return phases
 
 
 def optimizer_bytes(config: RunConfig) -> int:
@@ -129,28 +145,6 @@ def optimizer_bytes(config: RunConfig) -> int:
         return 0
     plain = config.model.dtype == "float32" and config.learner.zero_stage == 0
     return UNCOPIED_OPTIMIZER_BYTES if plain else OPTIMIZER_BYTES
-
-
-def activations(config: RunConfig, shape: ModelShape) -> Parts:
-    """Of one row's forward and backward pass."""
-    load, size = largest(config, shape), BYTES[config.model.dtype] / GB
-    checkpointed = config.learner.gradient_checkpointing
-
-    def kept(tokens: int, layers: int, hidden: int, inner: int) -> float:
-        one = tokens * (SAVED_PER_HIDDEN * hidden + SAVED_PER_INNER * inner) * size
-        # one layer is computed again, and as much again are the gradients on their way
-        return 2 * one + layers * tokens * hidden * size if checkpointed else (layers + 1) * one
-
-    blocks = 0 if "vision" in config.learner.freeze else shape.vision_layers
-    exact = any(stage.kl.estimator == "exact" for stage in anchored_stages(config))
-    logits = LOGITS_COPIES * LOGITS_AT_ONCE * 4 / GB
-    return {
-        "activations": kept(load.row, shape.layers, shape.hidden, shape.intermediate),
-        "vision": kept(
-            load.videos * load.patches, blocks, shape.vision_hidden, shape.vision_intermediate
-        ),
-        "logits": 2 * logits + shape.vocabulary * shape.hidden * size if exact else logits,
-    }
 
 
 def engine_parts(config: RunConfig, shape: ModelShape) -> Parts:
@@ -178,15 +172,10 @@ def cache_gb(config: RunConfig) -> float:
 def anchor_parts(config: RunConfig, shape: ModelShape) -> Parts:
     """One anchor scorer: weights, of two models where they are compared, and a forward pass that
     keeps nothing."""
-    load, size = largest(config, shape), BYTES[config.model.dtype] / GB
-    language = load.row * (SAVED_PER_HIDDEN * shape.hidden + SAVED_PER_INNER * shape.intermediate)
-    vision = load.patches * (
-        SAVED_PER_HIDDEN * shape.vision_hidden + SAVED_PER_INNER * shape.vision_intermediate
-    )
+    weights = shape.parameters * BYTES[config.model.dtype] / GB
     return {
-        "weights": models_scored(config) * shape.parameters * size,
-        "activations": max(language, vision) * size,
-        "logits": LOGITS_COPIES * LOGITS_AT_ONCE * 4 / GB,
+        "weights": models_scored(config) * weights,
+        "activations": scoring_gb(config, shape, largest(config, shape).longest),
         "context": context_gb(config),
     }
 
@@ -261,8 +250,9 @@ def host_parts(
     learner, weights = config.learner, shape.parameters * size
     parts: Parts = {}
     if learner.offload:
-        states = shape.trained(learner.freeze) * HOST_OPTIMIZER_BYTES / GB
-        parts["optimizer"] = states * ranks / learner.ranks
+        each = HOST_OPTIMIZER_BYTES
+        each += PINNED_BYTES if config.cluster.device == "cuda" else 0
+        parts["optimizer"] = shape.trained(learner.freeze) * each / GB * ranks / learner.ranks
     # in the object store where they are made, two versions; before that, every rank reads the
     # checkpoint
     parts["published"] = weights * max(2 if publishes else 1, ranks)

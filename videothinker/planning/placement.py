@@ -28,7 +28,8 @@ from videothinker.planning.layout import (
     process_counts,
     seated,
 )
-from videothinker.planning.memory import GB, Parts, cache_gb
+from videothinker.planning.memory import cache_gb
+from videothinker.planning.passes import GB, Parts
 
 MOST_MORE_GPUS = 8
 LARGEST_GPU = 288

@@ -10,15 +10,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from videothinker.config.settings import RunConfig, weights_path
+from videothinker.model.flops import forward_flops
 from videothinker.model.shape import BYTES, ModelShape
-from videothinker.planning.memory import (
-    GB,
-    Workload,
-    anchored_stages,
-    cache_gb,
-    largest,
-    models_scored,
-)
+from videothinker.planning.memory import Workload, anchored_stages, cache_gb, largest, models_scored
+from videothinker.planning.passes import GB
+from videothinker.process.cards import BFLOAT16
 
 
 class Constant(NamedTuple):
@@ -94,9 +90,9 @@ CPU = Chip(name="a CPU core", flops=38e9, bandwidth=10e9)
 """Operations measured in scoring and learning at three shapes of a small model, 36 to 42 GFLOP in a
 second (tests/benchmarks/shapes.py). Bandwidth assumed."""
 GPUS = (
-    (0.0, gpu("an A6000", flops=155e12, bandwidth=768e9)),
-    (64.0, gpu("an A100", flops=312e12, bandwidth=2039e9)),
-    (100.0, gpu("an H200", flops=990e12, bandwidth=4800e9)),
+    (0.0, gpu("an A6000", flops=BFLOAT16["NVIDIA RTX A6000"], bandwidth=768e9)),
+    (64.0, gpu("an A100", flops=BFLOAT16["NVIDIA A100-SXM4-80GB"], bandwidth=2039e9)),
+    (100.0, gpu("an H200", flops=BFLOAT16["NVIDIA H200"], bandwidth=4800e9)),
 )
 """By the least memory that a device is taken for one of these."""
 
@@ -202,15 +198,20 @@ def learn_seconds(config: RunConfig, shape: ModelShape, work: Workforce, prompts
     between = constant("network" if work.machines_of_ranks > 1 else "bus")
     exchanges = (2 + 3 * groups * (learner.zero_stage == 3)) * (work.ranks - 1) / work.ranks
     exchange = exchanges * weights_bytes(config, shape) / between
-    return compute + exchange + adam_seconds(config, shape, work)
+    return compute + exchange + adam_seconds(config, shape, work, groups)
 
 
-def adam_seconds(config: RunConfig, shape: ModelShape, work: Workforce) -> float:
-    """The optimizer's arithmetic; on the host, ranks of one machine share its memory's speed."""
+def adam_seconds(config: RunConfig, shape: ModelShape, work: Workforce, rows: int) -> float:
+    """The optimizer's arithmetic; on the host, ranks of one machine share its memory's speed.
+
+    Of each row the sum of gradients so far comes to the GPU and goes back; in place of what would
+    come for the first one, new weights do.
+    """
     learner, cpu = config.learner, work.chip is CPU
     trained = shape.trained(learner.freeze)
     if learner.offload or cpu:
-        there_and_back = 2 * trained * BYTES[config.model.dtype] / constant("bus") / work.ranks
+        once = 2 * trained * BYTES[config.model.dtype] / constant("bus") / work.ranks
+        there_and_back = rows * once
         on_host = trained / constant("host_adam") / work.machines_of_ranks
         return on_host + (0.0 if cpu else there_and_back)
     touched = 28 * trained / (work.ranks if learner.zero_stage else 1)  # read and written, in bytes
@@ -249,15 +250,11 @@ def longest_tokens(config: RunConfig) -> float:
 
 def prompt_flops(shape: ModelShape, load: Workload) -> float:
     """Vision tower, and the language model over the prompt."""
-    vision = 2.0 * load.patches * shape.vision + 2.0 * load.visual * shape.merger
-    attention = 2.0 * shape.layers * shape.hidden * load.prompt**2
-    return vision + 2.0 * load.prompt * shape.language + attention
+    return sum(forward_flops(shape, load.patches, load.prompt).values())
 
 
 def row_flops(config: RunConfig, shape: ModelShape) -> float:
-    """One forward pass over a packed row; the head sees the completions only."""
-    load, length = usual(config, shape), mean_tokens(config)
-    tokens = load.group * length
-    attention = 4.0 * shape.layers * shape.hidden * tokens * (load.prompt + length / 2)
-    each = 2.0 * (shape.language + shape.vocabulary * shape.hidden)
-    return prompt_flops(shape, load) + tokens * each + attention
+    """One forward pass over a packed row."""
+    load = usual(config, shape)
+    lengths = [mean_tokens(config)] * load.group
+    return sum(forward_flops(shape, load.patches, load.prompt, lengths).values())

@@ -5,6 +5,7 @@ A process serves those of its own role, and its memory and processor time, on a 
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, get_args
@@ -19,8 +20,10 @@ from prometheus_client import (
     start_http_server,
 )
 
+from videothinker.config.settings import Device
 from videothinker.errors import InputError
 from videothinker.process.address import LOOPBACK
+from videothinker.process.device import free_memory, usage
 
 Role = Literal["driver", "loader", "rollout", "anchor", "learner"]
 EVERYWHERE = "0.0.0.0"
@@ -54,11 +57,21 @@ VIDEOS = declare(Counter, "videos", "Videos asked for, by outcome", "loader", la
 ROLLOUT_TOKENS = declare(Counter, "rollout_tokens", "Completion tokens sampled", "rollout")
 ROLLOUT_GROUPS = declare(Counter, "rollout_groups", "Groups sampled to the end", "rollout")
 ANCHOR_GROUPS = declare(Counter, "anchor_groups", "Groups scored", "anchor")
+ANCHOR_TOKENS = declare(Counter, "anchor_tokens", "Completion tokens of these", "anchor")
 LEARNER_STEPS = declare(Counter, "learner_steps", "Updates applied to the policy", "learner")
 SAMPLES_TRAINED = declare(
     Counter, "samples_trained", "Completions of this rank that took part in an update", "learner"
 )
 TOKENS_TRAINED = declare(Counter, "tokens_trained", "Tokens of these completions", "learner")
+FLOPS = declare(
+    Counter, "flops", "Operations of scoring or training groups, by formula", "anchor", "learner"
+)
+PEAK_FLOPS = declare(
+    Gauge,
+    "peak_flops",
+    "What a role's cards can do in a second, by their data sheets; NaN where that is unknown",
+    labels=("role",),
+)
 
 # the engine of a rollout worker
 ENGINE_REQUESTS = declare(
@@ -78,6 +91,7 @@ WEIGHT_SYNC_SECONDS = declare(
     "One engine's update, from the order to its confirmation",
     buckets=SECONDS,
 )
+WEIGHTS_BYTES = declare(Gauge, "weights_bytes", "What an engine takes in an update")
 GROUP_STALENESS = declare(
     Histogram, "group_staleness", "Updates between sampling and training", buckets=(0, 1, 2, 4, 8)
 )
@@ -145,17 +159,29 @@ STEP_GAUGES = {
 }
 """Key of metrics.jsonl -> the same figure of the last step; 0 where a stage has no such figure."""
 
-# memory; resident memory comes with every process
-ON_GPUS: tuple[Role, ...] = ("rollout", "anchor", "learner")
-GPU_HELD = declare(
-    Gauge, "gpu_held_bytes", "GPU memory that this process has taken; 0 on a CPU", *ON_GPUS
+# the device: a GPU, or the machine
+ON_DEVICE: tuple[Role, ...] = ("rollout", "anchor", "learner")
+DEVICE_MEMORY = declare(
+    Gauge,
+    "device_memory_bytes",
+    "What this process holds: of its GPU through PyTorch, else resident memory",
+    *ON_DEVICE,
 )
-GPU_FREE = declare(
-    Gauge, "gpu_free_bytes", "Free memory of the GPU this process works on; 0 on a CPU", *ON_GPUS
+DEVICE_MEMORY_PEAK = declare(
+    Gauge, "device_memory_peak_bytes", "The most that was, so far", *ON_DEVICE
+)
+DEVICE_FREE = declare(
+    Gauge, "device_free_bytes", "Free memory of the GPU, or of the machine", *ON_DEVICE
+)
+DEVICE_UTILISATION = declare(
+    Gauge,
+    "device_utilisation",
+    "Part of the time in which anybody computed on the GPU; NaN where that is unknown",
+    *ON_DEVICE,
 )
 
 
-def serve(role: Role, host: str = LOOPBACK, device: str = "cpu") -> tuple[str, int]:
+def serve(role: Role, host: str = LOOPBACK, device: Device = "cpu") -> tuple[str, int]:
     """Serve a role's metrics; returns the address and the port at which others find them."""
     # a second series for every counter, which nobody asks for
     disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -163,8 +189,7 @@ def serve(role: Role, host: str = LOOPBACK, device: str = "cpu") -> tuple[str, i
     ProcessCollector(registry=registry)
     for metric in EXPORTED[role]:
         registry.register(metric)
-    if device == "cuda":
-        _watch_gpu()
+    _watch(device)
     try:
         server, _ = start_http_server(0, addr=host, registry=registry)
     except OSError as error:
@@ -200,9 +225,14 @@ def public_address() -> str:
         return str(probe.getsockname()[0])
 
 
-def _watch_gpu() -> None:
-    """The one place that asks a GPU: its memory, at each scrape."""
-    import torch
+def _watch(device: Device) -> None:
+    """Ask the device at each scrape."""
 
-    GPU_HELD.set_function(torch.cuda.memory_reserved)
-    GPU_FREE.set_function(lambda: torch.cuda.mem_get_info()[0])
+    def utilisation() -> float:
+        share = usage(device).utilisation
+        return math.nan if share is None else share
+
+    DEVICE_MEMORY.set_function(lambda: usage(device).memory)
+    DEVICE_MEMORY_PEAK.set_function(lambda: usage(device).peak)
+    DEVICE_FREE.set_function(lambda: free_memory(device))
+    DEVICE_UTILISATION.set_function(utilisation)

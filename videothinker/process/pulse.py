@@ -8,7 +8,9 @@ from threading import Lock
 
 from videothinker.config.settings import Device
 from videothinker.process.address import LOOPBACK
+from videothinker.process.device import usage
 from videothinker.process.metrics import Role, serve
+from videothinker.types import SignOfLife
 
 
 class Pulse:
@@ -23,11 +25,12 @@ class Pulse:
         """Start this process's Prometheus endpoint; returns where it is found."""
         return serve(self.role, host, self._device)
 
-    def pulse(self) -> str:
-        """What was begun last; answers on a thread of its own, so it tells a busy process from one
-        that hangs.
+    def pulse(self) -> SignOfLife:
+        """What was begun last, and what that takes; answers on a thread of its own, so it tells a
+        busy process from one that hangs.
         """
-        return self._doing[-1] if self._doing else "idle"
+        doing = self._doing[-1] if self._doing else "idle"
+        return SignOfLife(doing=doing, usage=usage(self._device))
 
     @contextmanager
     def doing(self, what: str) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from videothinker.files import disk_errors, whole_folder
+from videothinker.status.roles import roles_of
 from videothinker.status.snapshot import Fields, number, read_snapshot
 
 FOLDER = "tensorboard"
@@ -29,9 +30,11 @@ def write_events(run: Path) -> Path:
 
 
 def scalars(line: Fields) -> dict[str, float]:
-    """The finite numbers of one step; seconds by phase as seconds/PHASE."""
+    """The finite numbers of one step, those of its parts as seconds/PHASE and ROLE/FIGURE."""
     seconds = line.get("seconds")
-    phases = seconds.items() if isinstance(seconds, dict) else ()
-    named = {**line, **{f"seconds/{phase}": value for phase, value in phases}}
+    parts = {"seconds": seconds if isinstance(seconds, dict) else {}, **roles_of(line)}
+    named = dict(line)
+    for name, part in parts.items():
+        named |= {f"{name}/{key}": value for key, value in part.items()}
     found = ((name, number(value)) for name, value in named.items() if name not in PLACES)
     return {name: value for name, value in found if value is not None}

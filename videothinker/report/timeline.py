@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from videothinker.progress import duration
 from videothinker.report.charts import Mark, Slice, stacked_steps
+from videothinker.status.roles import SCALED_AS, rate, roles_of
 from videothinker.status.snapshot import Fields, Snapshot, number
 from videothinker.status.speed import step_seconds
 
@@ -22,6 +23,14 @@ TELLING = {"lost": "lost", "joined": "more workers", "left": "fewer workers", "r
 GONE = ("lost", "left", "released")
 """A process that is no more; the last served its stage, and another is started for the next."""
 NOTICED_SECONDS = 0.005
+DEVICE_FIGURES: dict[str, tuple[str, Callable[[list[float]], float], Callable[[float], str]]] = {
+    "GB at its peak": ("memory_peak_gb", max, "{:.3g}".format),
+    "card busy": ("utilisation", fmean, "{:.0%}".format),
+    "threads": ("threads", max, "{:.0f}".format),
+    "tokens/s": ("tokens_per_second", fmean, rate),
+    "MFU": ("mfu", fmean, "{:.0%}".format),
+}
+"""Title -> key of a role's figures, what of a stage's steps is shown, and how."""
 LISTED = 30
 """Losses and reasons that a page lists; of more it says how many."""
 
@@ -56,6 +65,8 @@ def timeline_part(run: Snapshot) -> dict[str, object] | None:
         "wide": stacked_steps(slices, marks, 980, 270),
         "narrow": stacked_steps(slices, marks, 358, 240),
         "stages": _stages(lines),
+        "devices": _devices(lines),
+        "sync": _mean(lines, "sync_gb_per_second"),
     }
 
 
@@ -174,6 +185,34 @@ def _stages(lines: Sequence[Fields]) -> list[dict[str, object]]:
             }
         )
     return found
+
+
+def _devices(lines: Sequence[Fields]) -> tuple[list[str], list[list[str]]] | None:
+    """Titles and a row for each stage and role, without what nobody knows; None where nobody
+    looked, as in runs of older versions.
+    """
+    titles, rows = ["stage", "role", *DEVICE_FIGURES], []
+    for stage in dict.fromkeys(line["stage"] for line in lines):
+        own = [roles_of(line) for line in lines if line["stage"] == stage]
+        for role in dict.fromkeys(role for roles in own for role in roles):
+            steps = [roles[role] for roles in own if role in roles]
+            rows.append([stage, SCALED_AS.get(role, role), *_device_figures(steps)])
+    known = [place for place, cells in enumerate(zip(*rows, strict=True)) if {*cells} != {"-"}]
+    if not known:
+        return None
+    return [titles[place] for place in known], [[row[place] for place in known] for row in rows]
+
+
+def _device_figures(steps: Sequence[Fields]) -> Iterator[str]:
+    """Of one role, over its steps."""
+    for key, summary, shown in DEVICE_FIGURES.values():
+        values = [value for one in steps if (value := number(one.get(key))) is not None]
+        yield shown(summary(values)) if values else "-"
+
+
+def _mean(lines: Sequence[Fields], key: str) -> str:
+    values = [value for line in lines if (value := number(line.get(key))) is not None]
+    return f"{fmean(values):.3g}" if values else ""
 
 
 def _told(names: Sequence[str], seconds: Sequence[float]) -> str:

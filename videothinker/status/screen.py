@@ -17,12 +17,11 @@ from rich.cells import cell_len, set_cell_size
 from videothinker.progress import duration
 from videothinker.status.latest_group import LatestGroup
 from videothinker.status.life import Life
+from videothinker.status.roles import SCALED_AS, roles_of, told
 from videothinker.status.snapshot import Snapshot, Stage, number, whole
 from videothinker.status.speed import Speed, pace
 from videothinker.terminal_text import clip, text_table, visible, wrap
 
-SCALED_AS = {"anchor": "scorer"}
-"""Roles by the words that `videothinker scale` uses; others by their own."""
 CURVES = (
     ("reward", "reward", False),
     ("observational", "observational_accuracy", True),
@@ -80,6 +79,8 @@ def as_dict(run: Snapshot, life: Life, group: LatestGroup | None) -> dict[str, A
         "stages": [asdict(stage) for stage in run.stages],
         "pace": asdict(speed) if speed else None,
         "workers": workers(run),
+        "roles": roles_of(run.metrics[-1]) if run.metrics else {},
+        "sync_gb_per_second": run.metrics[-1].get("sync_gb_per_second") if run.metrics else None,
         "recent": {key: [number(line.get(key)) for line in recent] for _, key, _ in CURVES},
         "left_out": dict(Counter(str(entry.get("reason")) for entry in run.skipped)),
         "events": list(run.events[-20:]),
@@ -158,6 +159,7 @@ def _figures(run: Snapshot, life: Life) -> list[str]:
     rows = [
         *_speed(speed),
         ("workers", _workers(run, life)),
+        *_roles(run, life),
         ("last lost", _lost(run)),
         ("weights", _weights(run)),
         ("guard", _guard(run)),
@@ -190,6 +192,14 @@ def _workers(run: Snapshot, life: Life) -> str:
     )
 
 
+def _roles(run: Snapshot, life: Life) -> list[tuple[str, str]]:
+    """Who holds a device, as its process said last before the newest step."""
+    if life.over or not run.metrics:
+        return []
+    roles = roles_of(run.metrics[-1])
+    return [(SCALED_AS.get(role, role), told(figures)) for role, figures in roles.items()]
+
+
 def _lost(run: Snapshot) -> str:
     """The last process that was lost, and whether somebody has its place."""
     places = [place for place, event in enumerate(run.events) if event.get("event") == "lost"]
@@ -206,8 +216,10 @@ def _lost(run: Snapshot) -> str:
 
 def _weights(run: Snapshot) -> str:
     version = run.status.get("weights_version")
-    coefficient = number(run.metrics[-1].get("coefficient")) if run.metrics else None
+    newest = run.metrics[-1] if run.metrics else {}
+    coefficient, sync = (number(newest.get(key)) for key in ("coefficient", "sync_gb_per_second"))
     known = [f"version {version}"] if version is not None else []
+    known += [f"{sync:.3g} GB/s to an engine"] if sync is not None else []
     known += [f"coefficient of the divergence {coefficient:.3g}"] if coefficient is not None else []
     return ", ".join(known)
 

@@ -103,6 +103,7 @@ class Loop:
                     worker="bare",
                     seconds=0.0,
                     prompt_tokens=len(prompts[index].token_ids),
+                    patches=len(prompts[index].pixel_values),
                 )
                 for index, completions in sorted(sampled, key=lambda pair: pair[0])
             ]

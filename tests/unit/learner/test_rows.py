@@ -2,7 +2,8 @@
 
 import pytest
 
-from learner.rows import row_sizes
+from learner.rows import require_agreement, row_sizes
+from videothinker.errors import DivergenceError
 from videothinker.model.shape import TOKENS_AT_ONCE
 
 
@@ -21,3 +22,9 @@ def test_rows_are_as_even_as_goes_and_a_long_group_has_one_to_itself(
     groups: int, longest: int, sizes: list[int]
 ) -> None:
     assert row_sizes(groups, longest) == sizes
+
+
+def test_a_step_is_refused_at_four_times_the_tolerance_and_not_before() -> None:
+    require_agreement(1, 0.2, tolerance=0.05)
+    with pytest.raises(DivergenceError, match="sampler and learner disagree by"):
+        require_agreement(1, 0.201, tolerance=0.05)

@@ -27,7 +27,7 @@ from videothinker.errors import Lost
 from videothinker.files import read_lines
 from videothinker.run.directory import RunDirectory
 from videothinker.run.replay import read_replay
-from videothinker.types import AnchorScores, RolloutGroup
+from videothinker.types import AnchorScores, RolloutGroup, SignOfLife
 
 
 def config(folder: Path) -> RunConfig:
@@ -137,10 +137,10 @@ class Dying(Rank):
         self.published = True
         return await super().publish(version, number)
 
-    async def pulse(self) -> str:
+    async def pulse(self) -> SignOfLife:
         if self.published:
             await asyncio.sleep(60)
-        return "idle"
+        return await super().pulse()
 
 
 def test_a_step_whose_groups_never_come_ends_when_the_learner_is_lost(tmp_path: Path) -> None:

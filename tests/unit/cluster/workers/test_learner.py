@@ -16,6 +16,7 @@ from cluster.workers.learner import Learner
 from cluster.workers.pool import Notice
 from videothinker.config.settings import FaultsConfig
 from videothinker.errors import InputError, Lost, VideoThinkerError
+from videothinker.types import SignOfLife
 
 LIMITS = dict.fromkeys(("start_seconds", "learn_seconds", "sync_seconds", "save_seconds"), 0.3)
 FAULTS = FaultsConfig(heartbeat_seconds=0.02, backoff_seconds=0.05, restarts=3, **LIMITS)
@@ -31,23 +32,23 @@ class Fragile(Rank):
         super().__init__(0.0)
         self._crew = crew
         self._name = name
-        self._doing = "idle"
+        self.doing = "idle"
 
-    async def pulse(self) -> str:
+    async def pulse(self) -> SignOfLife:
         if (self._name, "pulse") in self._crew.hangs:
             await asyncio.sleep(60)
-        return self._doing
+        return await super().pulse()
 
     async def _in(self, method: str) -> None:
-        self._doing = f"in {method}"
+        self.doing = f"in {method}"
         if any(hung == method for _, hung in self._crew.hangs):  # or where the other one waits
             await asyncio.sleep(60)
-        self._doing = "idle"
+        self.doing = "idle"
 
     async def connect(self, *_: Any) -> None:
         await self._in("connect")
 
-    async def start_stage(self, *_: Any) -> int:
+    async def start_stage(self, *_: Any) -> list[int]:
         await self._in("start_stage")
         return PARTS
 
@@ -70,8 +71,8 @@ class Fragile(Rank):
         return ""
 
 
-PARTS = 3
-"""In so many a policy is published."""
+PARTS = [5, 6, 7]
+"""Bytes of those in which a policy is published."""
 
 
 class Crew:
@@ -145,7 +146,14 @@ def no_costs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_weights_are_published_part_by_part_and_in_order(crew: Crew) -> None:
     """The stand-in's reference is what it was asked: the version and the part's number."""
-    assert crew.learner.publish(9) == [(9, number) for number in range(PARTS)]
+    assert crew.learner.publish(9) == [(9, number) for number in range(len(PARTS))]
+    assert crew.learner.weights_bytes == 18
+
+
+def test_its_ranks_are_its_workers_as_long_as_a_stage_has_them(crew: Crew) -> None:
+    assert [rank.name for rank in crew.learner.workers] == ["learner-0", "learner-1"]
+    crew.learner.end_stage(another=False)
+    assert (list(crew.learner.workers), crew.learner.weights_bytes) == ([], 0)
 
 
 @pytest.mark.parametrize("method", CALLS)

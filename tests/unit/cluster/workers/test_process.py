@@ -12,6 +12,7 @@ from stand_ins import Engine, Here
 from cluster.workers.process import last_line
 from videothinker.config.settings import FaultsConfig
 from videothinker.errors import InputLost, Lost
+from videothinker.types import SignOfLife
 
 FAULTS = FaultsConfig(heartbeat_seconds=0.02, silent_seconds=0.4)
 
@@ -20,11 +21,12 @@ class Slow(Engine):
     """Answers, or does not."""
 
     silent = False
+    doing = "step 3, group 2 of 4"
 
-    async def pulse(self) -> str:
+    async def pulse(self) -> SignOfLife:
         if self.silent:
             await asyncio.sleep(60)
-        return "step 3, group 2 of 4"
+        return await super().pulse()
 
     async def take(self, seconds: float) -> str:
         await asyncio.sleep(seconds)

@@ -72,6 +72,15 @@ def test_gpus_are_listed_with_their_memory() -> None:
     assert named(list(doctor.torch_findings(said)), "GPU").found == "A6000 52 GB, A6000 52 GB"
 
 
+@pytest.mark.parametrize(
+    ("installed", "named_kernel"), [("2.8.3", "flash-attn 2.8.3"), (None, "torch's")]
+)
+def test_a_gpu_is_told_whose_attention_it_runs(installed: str | None, named_kernel: str) -> None:
+    said = {**HEALTHY, "nccl": "2.29.7", "flash_attn": installed}
+    found = named(list(doctor.torch_findings(said)), "attention").found
+    assert found.startswith(named_kernel)
+
+
 def test_a_torch_that_cannot_be_imported_is_reported_not_raised() -> None:
     (found,) = doctor.torch_findings({"error": "ImportError: libtorch"})
     assert (found.state, "libtorch" in found.remedy) == ("wrong", True)

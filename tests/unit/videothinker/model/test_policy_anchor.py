@@ -12,6 +12,7 @@ from torch import Tensor
 from videothinker.errors import InputError
 from videothinker.method.divergence import exact_divergence
 from videothinker.model.policy import Anchored, load_head, load_model, token_scores
+from videothinker.model.shape import LOGITS_AT_ONCE
 
 FORBIDDEN = [4, 7]
 TEMPERATURE = 0.7
@@ -49,7 +50,7 @@ class Case:
 def test_divergence_and_gradient_are_those_of_all_scores_at_once(
     monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr("videothinker.model.policy.LOGITS_AT_ONCE", at_once)
+    monkeypatch.setitem(LOGITS_AT_ONCE, "cpu", at_once)
     case = Case()
     found, expected = case.divergence(), case.naive()
     assert expected.min() > 0.1  # nats

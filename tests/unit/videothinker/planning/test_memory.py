@@ -6,7 +6,6 @@ from builders import shipped_config as config
 from videothinker.config.settings import RunConfig
 from videothinker.model.shape import KNOWN, TOKENS_AT_ONCE, ModelShape
 from videothinker.planning.memory import (
-    activations,
     anchor_parts,
     answered_together,
     engine_parts,
@@ -16,7 +15,9 @@ from videothinker.planning.memory import (
     learner_phases,
     prompts_gb,
     store_gb,
+    total,
 )
+from videothinker.planning.passes import row_phases
 
 SHAPE: ModelShape = KNOWN["Qwen2.5-VL-3B-Instruct"]
 
@@ -29,7 +30,8 @@ ANSWERED = 2 * 12
 def test_the_largest_prompt_is_the_whole_video_budget_and_a_question() -> None:
     load = largest(config(), SHAPE)
     assert (load.visual, load.patches, load.prompt) == (16 * 128 // 2, 4 * 1024, 1024 + 256)
-    assert load.row == 1280 + 8 * 768
+    assert load.longest.tokens == 1280 + 8 * 768
+    assert load.rows == [load.longest]
 
 
 def test_no_prompt_is_longer_than_the_loader_lets_through() -> None:
@@ -51,10 +53,11 @@ def test_a_rank_holds_its_part_of_the_optimizer(override: str, optimizer: float)
     assert learner_parts(config(override), SHAPE)["optimizer"] == pytest.approx(optimizer)
 
 
-def test_an_offloaded_rank_holds_weights_and_gradients() -> None:
+def test_an_offloaded_rank_holds_weights_and_lets_gradients_go_as_they_come() -> None:
     parts = learner_parts(config(), SHAPE)
-    assert parts["weights"] == parts["gradients"] == pytest.approx(7.509245952)
+    assert parts["weights"] == pytest.approx(7.509245952)
     assert parts["optimizer"] == 0
+    assert "gradients" not in parts
 
 
 def test_without_offload_the_optimizers_arithmetic_is_the_peak() -> None:
@@ -67,32 +70,50 @@ def test_zero_3_shares_the_weights_and_gathers_some() -> None:
     sharded = config("learner={zero_stage: 3, ranks: 2, offload: true}")
     assert learner_parts(sharded, SHAPE)["weights"] == pytest.approx(7.509245952 / 2)
     gathered = [phase.get("gathered", 0.0) for phase in learner_phases(sharded, SHAPE)]
-    assert gathered == pytest.approx([2.0, 0, 7.509246])
+    assert gathered == pytest.approx([2.0, 2.0, 2.0, 7.509246])
 
 
-def test_checkpointed_activations_are_one_hidden_state_a_layer_and_twice_one_layer() -> None:
-    kept = activations(config(), SHAPE)
-    row, one_layer = 7424, (15 * 2048 + 4 * 11008) * 2
-    assert kept["activations"] == pytest.approx(row * (36 * 2048 * 2 + 2 * one_layer) / 1e9)
-    assert kept["logits"] == pytest.approx(4 * 64 * 2**20 / 1e9)
+def row_parts(*overrides: str, exact: bool = False) -> list[dict[str, float]]:
+    """At the output head, in a layer, at the embeddings; in the longest row."""
+    settings = config(*overrides)
+    return row_phases(settings, SHAPE, largest(settings, SHAPE).longest, exact=exact)
+
+
+def test_checkpointed_a_layer_keeps_its_input_and_one_is_computed_again() -> None:
+    at_head, in_layer, _ = row_parts()
+    row, repeated = 7424, 8 * 1280
+    assert at_head["activations"] == pytest.approx(row * 38 * 2048 * 2 / 1e9)
+    again = row * (6.4 * 2048 + 4 * 11008) + repeated * 2 * 256
+    passing = row * (2 * 2048 + 11008) + 2048 * 11008
+    assert in_layer["layer"] == pytest.approx(2 * (again + passing) / 1e9)
+
+
+def test_the_head_has_its_gradient_three_times_and_the_embeddings_wait_for_it() -> None:
+    head = 151_936 * 2048 * 2 / 1e9
+    at_head, in_layer, embeddings = row_parts()
+    assert at_head["head"] + at_head["logits"] == pytest.approx(2 * head + 3 * 256 * 2**20 / 1e9)
+    assert in_layer["head"] == pytest.approx(head)
+    assert embeddings == pytest.approx({"head": 3 * head})
 
 
 def test_without_checkpointing_every_layer_is_kept() -> None:
-    plain = activations(config("learner.gradient_checkpointing=false"), SHAPE)["activations"]
-    assert plain == pytest.approx(37 * 7424 * (15 * 2048 + 4 * 11008) * 2 / 1e9)
+    layer = 7424 * (6.4 * 2048 + 4 * 11008) + 8 * 1280 * 2 * 256
+    plain = row_parts("learner.gradient_checkpointing=false")[0]["activations"]
+    assert plain == pytest.approx((2 * 7424 * 2048 + 36 * layer) * 2 / 1e9)
 
 
 def test_a_frozen_vision_tower_keeps_no_layer_of_its_own() -> None:
-    frozen = activations(config("learner.freeze=[vision]"), SHAPE)["vision"]
-    assert frozen < activations(config(), SHAPE)["vision"]
+    frozen = row_parts("learner.freeze=[vision]")[0]["vision"]
+    assert frozen == pytest.approx(5 * 4096 * 1280 * 2 / 1e9)
+    assert row_parts()[0]["vision"] == pytest.approx(37 * 4096 * 1280 * 2 / 1e9)
 
 
-def test_an_exact_divergence_needs_the_anchors_head_as_well() -> None:
+def test_an_exact_divergence_needs_the_anchors_head_and_its_scores() -> None:
     exact = RunConfig.model_validate(
         config().model_dump() | {"stages": [stage_with_kl({"estimator": "exact"})]}
     )
-    more = activations(exact, SHAPE)["logits"] - activations(config(), SHAPE)["logits"]
-    assert more == pytest.approx((151_936 * 2048 * 2 + 4 * 64 * 2**20) / 1e9)
+    more = total(learner_parts(exact, SHAPE)) - total(learner_parts(config(), SHAPE))
+    assert more == pytest.approx((151_936 * 2048 * 2 + 3 * 256 * 2**20) / 1e9)
 
 
 def stage_with_kl(kl: dict[str, str]) -> dict[str, object]:
@@ -107,7 +128,6 @@ def test_an_anchor_holds_no_gradient_and_no_optimizer() -> None:
     assert set(anchor_parts(config(), SHAPE)) == {
         "weights",
         "activations",
-        "logits",
         "context",
     }
 
@@ -122,7 +142,7 @@ def test_an_anchor_that_is_compared_with_the_initial_model_holds_both() -> None:
 
 def test_the_host_holds_what_is_offloaded_and_two_copies_of_what_is_published() -> None:
     parts = host_parts(config(), SHAPE, ranks=1, engines=1, anchors=1, first=True, publishes=True)
-    assert parts["optimizer"] == pytest.approx(3.754622976 * 18)
+    assert parts["optimizer"] == pytest.approx(3.754622976 * (20 + 2))
     assert parts["published"] == pytest.approx(2 * 7.509245952)
     assert parts["prompts"] == pytest.approx(ANSWERED * PROMPT_GB)
 
@@ -156,9 +176,11 @@ def test_a_cpu_has_no_context_and_no_graphs() -> None:
 
 def test_small_groups_fill_a_row_with_their_videos_and_the_papers_has_one_to_itself() -> None:
     small = largest(config(name="quickstart"), SHAPE)
-    assert small.row == TOKENS_AT_ONCE
-    assert small.videos == TOKENS_AT_ONCE // small.prompt > 1
-    assert largest(config(name="paper"), SHAPE).videos == 1
+    *_, full = small.rows
+    assert full.patches == TOKENS_AT_ONCE // small.prompt * small.patches > small.patches
+    assert TOKENS_AT_ONCE - 8 * full.patches < full.tokens <= TOKENS_AT_ONCE
+    paper = largest(config(name="paper"), SHAPE)
+    assert [row.patches for row in paper.rows] == [paper.patches]
 
 
 @pytest.mark.parametrize("stage", [0, 2, 3])

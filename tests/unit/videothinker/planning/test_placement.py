@@ -38,7 +38,7 @@ def test_the_scale_out_configuration_fits_two_machines_of_four() -> None:
 
 def test_one_gpu_is_shared_by_all_where_they_fit() -> None:
     assert plan(config(), SHAPE, [Machine(gpus=1, gpu_gb=48)]).kind == "colocated"
-    assert "GPUs of at least 48 GB" in refused(config(), [Machine(gpus=1, gpu_gb=40)])
+    assert "GPUs of at least 39 GB" in refused(config(), [Machine(gpus=1, gpu_gb=32)])
 
 
 REFUSED = {
@@ -90,7 +90,7 @@ def test_the_smallest_change_of_a_kind_is_named() -> None:
 
 def test_a_gpu_more_or_larger_ones_are_both_named() -> None:
     found = remedies_of(config(), Machine(gpus=1, gpu_gb=32))
-    assert found == ["1 more GPU", "GPUs of at least 48 GB"]
+    assert found == ["1 more GPU", "GPUs of at least 39 GB"]
 
 
 def test_ranks_without_a_gpu_are_given_one() -> None:
@@ -100,17 +100,18 @@ def test_ranks_without_a_gpu_are_given_one() -> None:
 
 def test_host_memory_is_named_alone_where_it_is_enough_and_beside_gpus_where_both_lack() -> None:
     assert remedies_of(config(), Machine(gpus=2, gpu_gb=48, host_gb=32)) == [
-        "at least 100 GB of host memory"
+        "at least 116 GB of host memory"
     ]
     assert remedies_of(config(), Machine(gpus=1, gpu_gb=16, host_gb=16)) == [
-        "GPUs of at least 48 GB and at least 100 GB of host memory"
+        "2 more GPUs and at least 116 GB of host memory",
+        "GPUs of at least 39 GB and at least 116 GB of host memory",
     ]
 
 
 def test_one_gb_less_than_a_remedy_names_would_not_do() -> None:
-    assert fitting(config(), SHAPE, [Machine(gpus=1, gpu_gb=48, host_gb=100)])
-    assert not fitting(config(), SHAPE, [Machine(gpus=1, gpu_gb=47, host_gb=100)])
-    assert not fitting(config(), SHAPE, [Machine(gpus=1, gpu_gb=48, host_gb=99)])
+    assert fitting(config(), SHAPE, [Machine(gpus=1, gpu_gb=39, host_gb=116)])
+    assert not fitting(config(), SHAPE, [Machine(gpus=1, gpu_gb=38, host_gb=116)])
+    assert not fitting(config(), SHAPE, [Machine(gpus=1, gpu_gb=39, host_gb=115)])
 
 
 def test_a_refusal_says_what_is_too_large_by_how_much() -> None:

@@ -15,8 +15,10 @@ from counting import flops, rows_into
 from learner.rows import row_sizes
 from videothinker.config.settings import VideoConfig
 from videothinker.method.prompts import training_text
+from videothinker.model.flops import scoring_flops, training_flops
 from videothinker.model.policy import Policy, load_model
 from videothinker.model.processing import ClipSource, PromptBuilder
+from videothinker.model.shape import shape_of
 from videothinker.types import Prompt, Question, ScoredGroup
 
 LENGTHS = (19, 16, 22, 18, 20, 17, 23, 19)
@@ -67,6 +69,28 @@ def test_a_group_costs_no_more_arithmetic_than_it_did(
     assert len(prompt.token_ids) == 136
     assert flops(score) <= 420e6
     assert flops(learn) / GROUPS <= 1290e6
+
+
+def test_the_formula_has_nine_tenths_of_what_torch_counts(
+    policy: Policy, prompt: Prompt, completions: list[np.ndarray], mini_base: Path
+) -> None:
+    """Attention in the vision tower is left out, and so is what is computed again."""
+    asked = group(
+        *[completion("", tokens) for tokens in completions],
+        prompt_tokens=len(prompt.token_ids),
+        patches=len(prompt.pixel_values),
+    )
+    shape = shape_of(mini_base)
+
+    def score() -> None:
+        with torch.inference_mode():
+            policy([(prompt, completions)], 1.0)
+
+    def learn() -> None:
+        policy([(prompt, completions)], 1.0)[0].sum().backward()
+
+    assert 0.9 < scoring_flops(shape, asked) / flops(score) <= 1
+    assert 0.88 < training_flops(shape, asked) / flops(learn) <= 1
 
 
 def test_the_vision_tower_sees_each_video_of_a_row_once_and_the_head_no_prompt(

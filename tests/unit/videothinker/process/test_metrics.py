@@ -7,6 +7,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from builders import usage
 
 from cluster.start.launch import start_counting
 from videothinker.config.settings import RunConfig
@@ -96,18 +97,25 @@ def test_what_has_not_happened_yet_is_exported_as_such(tmp_path: Path) -> None:
     assert free == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.05)
 
 
-def test_on_a_gpu_its_memory_is_asked_for_at_each_scrape(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
+@pytest.mark.parametrize("role", ["rollout", "anchor", "learner"])
+def test_on_a_cpu_a_role_s_device_is_its_machine(role: metrics.Role) -> None:
+    text = page(serve(role))
+    found = dict(re.findall(r"^videothinker_device_(\w+) (\S+)", text, re.M))
+    assert {*found} == {"memory_bytes", "memory_peak_bytes", "free_bytes", "utilisation"}
+    assert 1e6 < float(found["memory_bytes"]) <= float(found["memory_peak_bytes"])
+    assert float(found["free_bytes"]) > 1e6
+    assert found["utilisation"] == "NaN"
 
-    held = iter((5, 7))
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: next(held))
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (11, 48))
+
+def test_a_gpu_is_asked_at_each_scrape(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = [usage(memory=5, peak=6, utilisation=0.5, card="A6000")] * 3
+    said += [usage(memory=7, peak=8, utilisation=None, card="A6000")] * 3
+    monkeypatch.setattr(metrics, "usage", lambda device: said.pop(0))
+    monkeypatch.setattr(metrics, "free_memory", lambda device: {"cuda": 11.0}[device])
     place = serve("anchor", device="cuda")
-    try:
-        for expected in ("5.0", "7.0"):
-            text = page(place)
-            assert f"videothinker_gpu_held_bytes {expected}" in text
-            assert "videothinker_gpu_free_bytes 11.0" in text
-    finally:
-        for gauge in (metrics.GPU_HELD, metrics.GPU_FREE):
-            gauge.set_function(lambda: 0.0)
+    for memory, peak, busy in (("5.0", "6.0", "0.5"), ("7.0", "8.0", "NaN")):
+        text = page(place)
+        assert f"videothinker_device_memory_bytes {memory}" in text
+        assert f"videothinker_device_memory_peak_bytes {peak}" in text
+        assert f"videothinker_device_utilisation {busy}" in text
+        assert "videothinker_device_free_bytes 11.0" in text

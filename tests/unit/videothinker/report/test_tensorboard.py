@@ -48,6 +48,13 @@ def test_every_number_of_every_step_is_there_once_by_stage(run: RunDirectory) ->
     ]
 
 
+def test_a_role_s_figures_are_curves_of_their_own(run: RunDirectory) -> None:
+    roles = {"learner": {"memory_gb": 2.0, "mfu": None}}
+    run.record({"stage": "late", "step": 1, "roles": roles})
+    found = scalars(write_events(run.path) / "late")
+    assert [(name, value) for name, _, value, _ in found] == [("learner/memory_gb", 2.0)]
+
+
 def test_a_value_stands_at_the_time_its_step_ended(run: RunDirectory) -> None:
     run.path.joinpath("metrics.jsonl").write_text(
         '{"stage": "bias", "step": 7, "reward": 1.0, "time": 1700000000.5}\n'

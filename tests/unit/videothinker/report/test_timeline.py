@@ -76,6 +76,27 @@ def test_the_phases_of_a_step_add_up_to_it(run: RunDirectory) -> None:
     assert "generate 2.5 s" in text
 
 
+def test_what_the_roles_held_and_did_is_a_table_without_what_nobody_knows(
+    run: RunDirectory,
+) -> None:
+    for step, (tokens, mfu) in enumerate(((900, 0.3), (1100, 0.5)), start=3):
+        learner = {"memory_peak_gb": 40.0 + step, "tokens_per_second": tokens, "mfu": mfu}
+        anchor = {"memory_peak_gb": 9.0, "tokens_per_second": 12.5, "utilisation": None}
+        line = {"stage": "cdpo", "step": step, "seconds": {"total": 5.0}}
+        run.record({**line, "roles": {"anchor": anchor, "learner": learner}})
+    run.record({"stage": "cdpo", "step": 5, "seconds": {"total": 5.0}, "sync_gb_per_second": 2.5})
+    text = page_of(run)
+    assert "<th>stage</th><th>role</th><th>GB at its peak</th><th>tokens/s</th><th>MFU</th>" in text
+    assert "<td>cdpo</td><td>learner</td><td>44</td><td>1,000</td><td>40%</td>" in text
+    assert "<td>cdpo</td><td>scorer</td><td>9</td><td>12.5</td><td>-</td>" in text
+    assert "took new weights at 2.5 GB/s" in text
+    assert "card busy" not in text
+
+
+def test_of_a_run_without_such_figures_there_is_no_table(run: RunDirectory) -> None:
+    assert "held of its device" not in page_of(run)
+
+
 def test_a_loss_is_marked_on_the_step_in_which_it_happened(run: RunDirectory) -> None:
     run.event({"event": "started", "process": "rollout-0"})
     run.event({"event": "lost", "process": "rollout-0", "reason": HOSTILE})

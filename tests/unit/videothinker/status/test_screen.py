@@ -104,6 +104,41 @@ def test_workers_and_losses_are_told(run: RunDirectory) -> None:
     assert "rollout-1, replaced: killed" in "\n".join(shown(run.path))
 
 
+ROLES = {
+    "anchor": {"memory_gb": 0.61, "memory_peak_gb": 0.7, "threads": 1, "tokens_per_second": 812.4},
+    "learner": {
+        "memory_gb": 38.21,
+        "memory_peak_gb": 41.0,
+        "utilisation": 0.92,
+        "threads": 16,
+        "tokens_per_second": 5210.0,
+        "mfu": 0.412,
+    },
+}
+
+
+def test_what_each_role_holds_and_does_is_a_line(run: RunDirectory) -> None:
+    line = {"stage": "bias", "step": 3, "seconds": {"total": 2.0}, "sync_gb_per_second": 2.06}
+    run.record({**line, "roles": ROLES})
+    text = "\n".join(shown(run.path, width=80, height=24))
+    assert "scorer         0.61 GB (peak 0.7), 1 thread, 812 tokens/s\n" in text
+    learner = "learner        38.2 GB (peak 41), 92% busy, 16 threads, 5,210 tokens/s, MFU 41%\n"
+    assert learner in text
+    assert "version 3, 2.06 GB/s to an engine" in text
+    found = data(run.path)
+    assert (found["roles"], found["sync_gb_per_second"]) == (ROLES, 2.06)
+    run.status(state="interrupted")
+    assert "16 threads" not in "\n".join(shown(run.path))
+
+
+@pytest.mark.parametrize("roles", [None, 3, {"learner": 3}, {"learner": {"memory_gb": "much"}}])
+def test_a_run_without_such_figures_is_shown_without_them(run: RunDirectory, roles: Any) -> None:
+    before = shown(run.path, width=100)
+    run.record({"stage": "bias", "step": 2, "reward": 0.5, "roles": roles})
+    assert len(shown(run.path, width=100)) <= len(before)
+    assert "GB" not in "\n".join(shown(run.path))
+
+
 def test_the_screen_fits_the_smallest_terminal_and_uses_a_larger_one(run: RunDirectory) -> None:
     run.skip("bias", 1, "q", "no frame could be decoded " * 5)
     run.rollouts("bias", 2, [scored("why " * 80, ("wrong " * 80, "right " * 80), (0.0, 1.0))])

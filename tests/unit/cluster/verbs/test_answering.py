@@ -1,0 +1,36 @@
+"""Where an engine that answers computes, and how much cache it is given."""
+
+from __future__ import annotations
+
+import pytest
+
+from cluster.verbs import answering
+from videothinker.config.settings import VideoConfig
+from videothinker.errors import InputError
+from videothinker.model.checkpoint import Budget
+from videothinker.model.shape import KNOWN
+
+SHAPE = KNOWN["Qwen2.5-VL-3B-Instruct"]
+
+
+def test_a_head_node_without_a_gpu_asks_for_its_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answering, "cuda_of_torch", lambda: "13.0")
+    monkeypatch.setattr(answering, "fault", lambda device: f"no driver for {device}")
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    assert answering.device_here() == "cuda"
+    monkeypatch.delenv("RAY_ADDRESS")
+    with pytest.raises(InputError, match="no driver for cuda"):
+        answering.device_here()
+
+
+def test_the_packages_for_cpus_answer_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answering, "cuda_of_torch", lambda: None)
+    monkeypatch.setattr(answering, "fault", lambda device: None)
+    assert answering.device_here() == "cpu"
+
+
+def test_one_question_takes_the_cache_of_one_answer_and_many_an_engines_usual() -> None:
+    budget = Budget(dtype="bfloat16", video=VideoConfig(), max_tokens=768, max_model_len=8192)
+    one = answering.cache_gb(SHAPE, budget, 1)
+    assert one == pytest.approx((8192 + 32 + 64) * 2 * 36 * 2 * 128 * 2 / 2**30)
+    assert answering.cache_gb(SHAPE, budget, 64) == 4.0

@@ -1,0 +1,80 @@
+"""The plan's learner and scorer beside a trace of their work at real models' shapes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from builders import shipped_config
+from paper_shape import WORDS_BEFORE
+from traced import traced
+
+from videothinker.config.settings import RunConfig
+from videothinker.model.shape import KNOWN, ModelShape
+from videothinker.planning.memory import anchor_parts, largest, total
+from videothinker.planning.passes import GB, Row, row_phases
+
+ROWS = {
+    "small groups": ("video.max_frames=4", "video.max_pixels=50176", "sampling.max_tokens=64"),
+    "4k": ("sampling.max_tokens=344",),
+    "7k": ("sampling.max_tokens=768",),
+    "8k, a long video": (
+        "video.max_frames=48",
+        "video.total_pixels=2408448",
+        "sampling.max_tokens=600",
+    ),
+}
+LAUNCHES = 7_000
+"""Of a GPU for one group of the paper's shape; about 24,000 with transformers' layers."""
+
+
+def some_layers(shape: ModelShape) -> ModelShape:
+    """Everything grows evenly with the layers; these take seconds."""
+    return replace(shape, layers=6, vision_layers=6)
+
+
+def traced_peak(config: RunConfig, shape: ModelShape, row: Row, *, learns: bool) -> float:
+    """GB beside the weights."""
+    load = largest(config, shape)
+    groups = row.patches // load.patches
+    found = traced(
+        shape,
+        (load.patches // 256, 16, 16),
+        load.prompt - load.visual - WORDS_BEFORE,
+        (row.scored // groups // load.group,) * load.group,
+        checkpointing=config.learner.gradient_checkpointing,
+        learns=learns,
+        groups=groups,
+    )
+    return found.peak / GB
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        pytest.param(part(shape), id=f"{name}, {which}", marks=marks)
+        for name, shape in KNOWN.items()
+        for which, part, marks in (
+            ("some layers", some_layers, ()),
+            ("whole", lambda shape: shape, pytest.mark.slow),
+        )
+    ],
+)
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row_takes_what_the_plan_says_of_learner_and_scorer(shape: ModelShape, row: str) -> None:
+    weights = shape.parameters * 2 / GB
+    for checkpointing in ("true", "false"):
+        config = shipped_config(f"learner.gradient_checkpointing={checkpointing}", *ROWS[row])
+        for each in largest(config, shape).rows:
+            planned = max(map(total, row_phases(config, shape, each, exact=False)))
+            found = traced_peak(config, shape, each, learns=True)
+            assert weights + planned == pytest.approx(weights + found, rel=0.05)
+    scorer = anchor_parts(config, shape)
+    found = traced_peak(config, shape, largest(config, shape).longest, learns=False)
+    assert scorer["weights"] + scorer["activations"] == pytest.approx(weights + found, rel=0.05)
+
+
+def test_a_group_of_the_papers_shape_starts_few_things_on_a_gpu() -> None:
+    shape = KNOWN["Qwen2.5-VL-3B-Instruct"]
+    found = traced(shape, (8, 16, 32), 226, (768,) * 8, checkpointing=True)
+    assert found.launches.total() <= LAUNCHES, found.launches.most_common(10)

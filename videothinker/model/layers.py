@@ -1,0 +1,132 @@
+"""Layers of a Qwen2.5-VL, so that a row takes few operations: a GPU starts each in a time that
+small ones do not last.
+
+The numbers are those of transformers' layers, whose parameters and names stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear, rms_norm
+
+from videothinker.model.attention import Sequences, alone, attend
+
+Rotation = tuple[Tensor, Tensor]
+"""Of each token cosine and sine [row, 1, D]; the sine's first half is negative."""
+
+
+def rewrite(model: Any) -> None:
+    """Let a Qwen2.5-VL take `Sequences` in place of masks, one row [1, row, H] at a time."""
+    inner = model.model
+    multiply_patches(inner.visual.patch_embed.proj)
+    sign_sines(inner.visual.rotary_pos_emb)
+    sign_sines(inner.language_model.rotary_emb)
+    for module in model.modules():
+        if hasattr(module, "variance_epsilon"):
+            normalize_at_once(module)
+    for block in inner.visual.blocks:
+        see_patches(block.attn)
+    for layer in inner.language_model.layers:
+        read_groups(layer.self_attn)
+
+
+def windows(visual: Any, grid: Tensor, device: torch.device) -> dict[str, Any]:
+    """What a vision tower needs to know of its videos [videos, 3], counted without the device."""
+    from transformers.vision_utils import (
+        get_vision_cu_seqlens,
+        get_vision_position_ids,
+        get_vision_window_index,
+    )
+
+    merge = visual.spatial_merge_size
+    index, near = get_vision_window_index(grid, merge, visual.window_size, visual.patch_size)
+    far = get_vision_cu_seqlens(grid)
+    return {
+        "position_ids": get_vision_position_ids(grid, merge).to(device),
+        "window_index": index.to(device),
+        "cu_window_seqlens": alone(near.diff().tolist(), device),
+        "cu_seqlens": alone(far.diff().tolist(), device),
+    }
+
+
+def multiply_patches(patches: nn.Conv3d) -> None:
+    """Let a convolution over patches that do not overlap be the product of matrices that it is."""
+    assert patches.bias is None
+    assert patches.kernel_size == patches.stride
+
+    def product(input: Tensor) -> Tensor:
+        return linear(input.flatten(1), patches.weight.flatten(1))
+
+    patches.forward = product  # type: ignore[method-assign]
+
+
+def normalize_at_once(norm: Any) -> None:
+    """One operation for the root mean square and what follows."""
+
+    def normalized(hidden: Tensor) -> Tensor:
+        return rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon)
+
+    norm.forward = normalized
+
+
+def sign_sines(embedding: Any) -> None:
+    """Angles once a row, with the sign that `rotated` needs."""
+    angles: Callable[..., Rotation] = type(embedding).forward.__get__(embedding)
+
+    def signed(hidden: Tensor, positions: Tensor) -> Rotation:
+        cosine, sine = angles(hidden, positions)
+        first, second = sine.chunk(2, dim=-1)
+        return cosine, torch.cat([-first, second], dim=-1)
+
+    embedding.forward = signed
+
+
+def rotated(states: Tensor, rotation: Rotation) -> Tensor:
+    """Heads [row, ..., D] turned by their token's angles."""
+    cosine, sine = rotation
+    swapped = states.roll(states.shape[-1] // 2, dims=-1)
+    return torch.addcmul(states * cosine, swapped, sine)
+
+
+def see_patches(attention: Any) -> None:
+    """Attention of the vision tower over all windows at once."""
+
+    def forward(
+        hidden_states: Tensor, cu_seqlens: Sequences, position_embeddings: Rotation, **_: Any
+    ) -> Tensor:
+        row = len(hidden_states)
+        mixed = attention.qkv(hidden_states).view(row, 3, attention.num_heads, -1)
+        cosine, sine = (part[:, None, None] for part in position_embeddings)
+        asking, answers = mixed.split([2, 1], dim=1)
+        query, key = rotated(asking.float(), (cosine, sine)).to(mixed.dtype).unbind(1)
+        found = attend(query, key, answers.squeeze(1), cu_seqlens)
+        output: Tensor = attention.proj(found.reshape(row, -1))
+        return output
+
+    attention.forward = forward
+
+
+def read_groups(attention: Any) -> None:
+    """Attention of the language model over all groups of a row at once."""
+
+    def forward(
+        hidden_states: Tensor,
+        attention_mask: Sequences,
+        position_embeddings: Rotation,
+        **_: Any,
+    ) -> tuple[Tensor, None]:
+        row = hidden_states.shape[1]
+        cosine, sine = (part[0, :, None] for part in position_embeddings)
+        query, key, value = (
+            project(hidden_states).view(row, -1, attention.head_dim)
+            for project in (attention.q_proj, attention.k_proj, attention.v_proj)
+        )
+        query, key = (rotated(part, (cosine, sine)) for part in (query, key))
+        found = attend(query, key, value, attention_mask)
+        return attention.o_proj(found.reshape(1, row, -1)), None
+
+    attention.forward = forward
