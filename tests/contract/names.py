@@ -157,7 +157,31 @@ torch.load(f, weights_only=...)
     "learner/rows.py": """
 torch.nn.utils.rnn.pad_sequence(sequences, batch_first=..., padding_value=0.0)
 """,
+    "videothinker/model/transfer.py": """
+torch.distributed.Store
+torch.distributed.Store.set
+torch.distributed.Store.get
+torch.distributed.Store.add
+torch.distributed.Store.check
+torch.distributed.Store.delete_key
+torch.distributed.PrefixStore(prefix, store)
+torch.distributed.TCPStore(host_name, port, is_master=..., timeout=...)
+torch.distributed.ProcessGroupGloo
+torch.distributed.ProcessGroupNCCL
+torch.distributed.ProcessGroupNCCL.Options
+torch.distributed.ProcessGroupNCCL.broadcast
+torch.distributed.ProcessGroupNCCL.abort
+torch.UntypedStorage._share_cuda_
+torch.UntypedStorage._new_shared_cuda
+torch.UntypedStorage._share_fd_cpu_
+torch.UntypedStorage._new_shared_fd_cpu
+torch._C._accelerator_setAllocatorSettings
+torch.cuda.current_device()
+torch.cuda.synchronize(device)
+""",
     "videothinker/process/device.py": """
+torch.cuda.current_device()
+torch.cuda.get_device_properties(device)
 torch.backends.cuda.enable_cudnn_sdp(enabled)
 torch.cuda.empty_cache()
 torch.cuda.is_initialized()
