@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from videothinker.config.settings import RunConfig, StageConfig
+from videothinker.config.settings import RunConfig, StageConfig, weights_path
 from videothinker.model.shape import (
     BYTES,
     DECODED_AT_ONCE,
@@ -111,6 +111,7 @@ def learner_parts(config: RunConfig, shape: ModelShape) -> Parts:
         "weights": shape.parameters * size / (learner.ranks if learner.zero_stage == 3 else 1),
         "optimizer": optimizer / (learner.ranks if learner.zero_stage else 1),
         "context": context_gb(config),
+        "transfer": transfer_gb(config, shape),
     } | max(learner_phases(config, shape), key=total)
 
 
@@ -161,7 +162,21 @@ def engine_parts(config: RunConfig, shape: ModelShape) -> Parts:
         "cache": cache_gb(config),
         "workspace": max(tokens, vision) * size + sampling + graphs,
         "context": context_gb(config),
+        "transfer": transfer_gb(config, shape),
     }
+
+
+def transfer_gb(config: RunConfig, shape: ModelShape) -> float:
+    """Where weights go straight, either end has room for the part that is on its way, of which the
+    embeddings are the largest."""
+    straight = weights_path(config) != "host"
+    return shape.vocabulary * shape.hidden * BYTES[config.model.dtype] / GB if straight else 0.0
+
+
+def versions_stored(config: RunConfig) -> int:
+    """Of the weights in the object store: those that come and those that go; straight ones only
+    when the learner does."""
+    return 2 if weights_path(config) == "host" else 1
 
 
 def cache_gb(config: RunConfig) -> float:
@@ -228,7 +243,7 @@ def store_gb(config: RunConfig, shape: ModelShape) -> float:
     What Ray takes by itself, a third of the machine, it writes to from end to end: each publishing
     of large weights would for long go to memory that nobody had before, ten times as slow.
     """
-    weights = 2 * shape.parameters * BYTES[config.model.dtype] / GB
+    weights = versions_stored(config) * shape.parameters * BYTES[config.model.dtype] / GB
     return max(LEAST_STORE_GB, 2 * (weights + prompts_gb(config, shape, largest(config, shape))))
 
 
@@ -253,9 +268,8 @@ def host_parts(
         each = HOST_OPTIMIZER_BYTES
         each += PINNED_BYTES if config.cluster.device == "cuda" else 0
         parts["optimizer"] = shape.trained(learner.freeze) * each / GB * ranks / learner.ranks
-    # in the object store where they are made, two versions; before that, every rank reads the
-    # checkpoint
-    parts["published"] = weights * max(2 if publishes else 1, ranks)
+    # in the object store where they are made; before that, every rank reads the checkpoint
+    parts["published"] = weights * max(versions_stored(config) if publishes else 1, ranks)
     parts["prompts"] = prompts_gb(config, shape, load)
     loaders = config.data.loaders if first else 0
     if loaders:

@@ -141,7 +141,8 @@ def test_an_anchor_that_is_compared_with_the_initial_model_holds_both() -> None:
 
 
 def test_the_host_holds_what_is_offloaded_and_two_copies_of_what_is_published() -> None:
-    parts = host_parts(config(), SHAPE, ranks=1, engines=1, anchors=1, first=True, publishes=True)
+    stored = config("weights.path=host")
+    parts = host_parts(stored, SHAPE, ranks=1, engines=1, anchors=1, first=True, publishes=True)
     assert parts["optimizer"] == pytest.approx(3.754622976 * (20 + 2))
     assert parts["published"] == pytest.approx(2 * 7.509245952)
     assert parts["prompts"] == pytest.approx(ANSWERED * PROMPT_GB)
@@ -149,7 +150,16 @@ def test_the_host_holds_what_is_offloaded_and_two_copies_of_what_is_published() 
 
 def test_a_store_has_twice_the_room_of_two_versions_and_the_prompts() -> None:
     prompts = ANSWERED * PROMPT_GB
-    assert store_gb(config(), SHAPE) == pytest.approx(2 * (2 * 7.509245952 + prompts))
+    stored = config("weights.path=host")
+    assert store_gb(stored, SHAPE) == pytest.approx(2 * (2 * 7.509245952 + prompts))
+
+
+def test_weights_that_go_straight_are_stored_once_and_have_room_for_a_part_at_either_end() -> None:
+    prompts = ANSWERED * PROMPT_GB
+    assert store_gb(config(), SHAPE) == pytest.approx(2 * (7.509245952 + prompts))
+    for parts in (learner_parts, engine_parts):
+        assert parts(config(), SHAPE)["transfer"] == pytest.approx(151_936 * 2048 * 2 / 1e9)
+        assert parts(config("weights.path=host"), SHAPE)["transfer"] == 0
 
 
 def test_many_prompts_a_step_take_more_room_than_an_evaluation() -> None:

@@ -38,7 +38,7 @@ def test_the_scale_out_configuration_fits_two_machines_of_four() -> None:
 
 def test_one_gpu_is_shared_by_all_where_they_fit() -> None:
     assert plan(config(), SHAPE, [Machine(gpus=1, gpu_gb=48)]).kind == "colocated"
-    assert "GPUs of at least 39 GB" in refused(config(), [Machine(gpus=1, gpu_gb=32)])
+    assert "GPUs of at least 40 GB" in refused(config(), [Machine(gpus=1, gpu_gb=32)])
 
 
 REFUSED = {
@@ -85,12 +85,12 @@ def test_settings_of_a_remedy_are_what_the_command_line_takes() -> None:
 
 def test_the_smallest_change_of_a_kind_is_named() -> None:
     found = remedies_of(config("rollout.cache_gb=60"), *TWO_A6000)
-    assert found == ["rollout.cache_gb=30.0", "GPUs of at least 79 GB"]
+    assert found == ["rollout.cache_gb=30.0", "GPUs of at least 80 GB"]
 
 
 def test_a_gpu_more_or_larger_ones_are_both_named() -> None:
     found = remedies_of(config(), Machine(gpus=1, gpu_gb=32))
-    assert found == ["1 more GPU", "GPUs of at least 39 GB"]
+    assert found == ["1 more GPU", "GPUs of at least 40 GB"]
 
 
 def test_ranks_without_a_gpu_are_given_one() -> None:
@@ -100,23 +100,23 @@ def test_ranks_without_a_gpu_are_given_one() -> None:
 
 def test_host_memory_is_named_alone_where_it_is_enough_and_beside_gpus_where_both_lack() -> None:
     assert remedies_of(config(), Machine(gpus=2, gpu_gb=48, host_gb=32)) == [
-        "at least 116 GB of host memory"
+        "at least 108 GB of host memory"
     ]
     assert remedies_of(config(), Machine(gpus=1, gpu_gb=16, host_gb=16)) == [
-        "2 more GPUs and at least 116 GB of host memory",
-        "GPUs of at least 39 GB and at least 116 GB of host memory",
+        "2 more GPUs and at least 108 GB of host memory",
+        "GPUs of at least 40 GB and at least 108 GB of host memory",
     ]
 
 
 def test_one_gb_less_than_a_remedy_names_would_not_do() -> None:
-    assert fitting(config(), SHAPE, [Machine(gpus=1, gpu_gb=39, host_gb=116)])
-    assert not fitting(config(), SHAPE, [Machine(gpus=1, gpu_gb=38, host_gb=116)])
-    assert not fitting(config(), SHAPE, [Machine(gpus=1, gpu_gb=39, host_gb=115)])
+    assert fitting(config(), SHAPE, [Machine(gpus=1, gpu_gb=40, host_gb=108)])
+    assert not fitting(config(), SHAPE, [Machine(gpus=1, gpu_gb=39, host_gb=108)])
+    assert not fitting(config(), SHAPE, [Machine(gpus=1, gpu_gb=40, host_gb=107)])
 
 
 def test_a_refusal_says_what_is_too_large_by_how_much() -> None:
     said = refused(config("learner.offload=false"), TWO_A6000)
-    assert "GPU 0 would hold 83.2 GB and has 45.6" in said
+    assert "GPU 0 would hold 83.8 GB and has 45.6" in said
     assert "optimizer 45.1, arithmetic 30.0, weights 7.5" in said
 
 

@@ -88,7 +88,7 @@ def test_a_configuration_for_cpus_is_planned_over_this_machine(
 def test_a_dry_run_says_what_the_run_takes_at_least(capsys: Capture) -> None:
     path = str(CONFIGS / "cdpo_2xa6000.yaml")
     assert main(["train", path, "--dry-run"]) == 0
-    assert "at least 1 GPU of 39 GB and 116 GB of host memory" in capsys.readouterr().err
+    assert "at least 1 GPU of 40 GB and 108 GB of host memory" in capsys.readouterr().err
 
 
 def test_what_fits_nowhere_or_is_unknown_takes_nothing_that_could_be_said() -> None:
