@@ -43,7 +43,14 @@ from videothinker.types import (
 
 PROMPT_TOKENS = 1_052
 PART_BYTES = 4_000_000
-STATS = {"loss": 0.0, "kl": 0.01, "entropy": 1.0, "grad_norm": 1.0, "learning_rate": 1e-6}
+STATS = {
+    "loss": 0.0,
+    "kl": 0.01,
+    "entropy": 1.0,
+    "grad_norm": 1.0,
+    "logprob_gap": 0.0,
+    "learning_rate": 1e-6,
+}
 
 
 class Method:
