@@ -1,0 +1,92 @@
+"""A group of the paper's shape through the learner's forward and backward pass: time and memory.
+
+It needs torch and transformers only, and older ones than ours will do.
+"""
+
+from __future__ import annotations
+
+import torch
+from paper_shape import made_up_group
+from traced import model_of
+
+from gpu_check.environment import matrix_rate
+from gpu_check.part import Finding, answer, seconds
+from videothinker.config.loading import load_config
+from videothinker.model.flops import forward_flops
+from videothinker.model.policy import Policy
+from videothinker.model.shape import KNOWN, ModelShape
+from videothinker.packages import ROOT
+from videothinker.planning.memory import largest, total
+from videothinker.planning.passes import GB, row_phases
+from videothinker.process.device import settle
+
+SHAPES = {
+    "cuda": KNOWN["Qwen2.5-VL-3B-Instruct"],
+    "cpu": ModelShape(
+        hidden=256,
+        layers=2,
+        heads=2,
+        kv_heads=1,
+        intermediate=512,
+        vocabulary=2048,
+        tied=True,
+        vision_hidden=320,
+        vision_layers=2,
+        vision_intermediate=428,
+    ),
+}
+CAP_GB = 48
+MFU, MEMORY = 0.25, 1.05
+"""What is asked for: a share of the measured rate, and of the planned memory."""
+OVERRIDES = {
+    "cuda": [],
+    "cpu": ["sampling.max_tokens=16", "video.min_frames=2", "video.max_frames=2"],
+}
+
+
+def learner_step(device: torch.device) -> Finding:
+    settle("cuda" if device.type == "cuda" else "cpu")
+    shape = SHAPES[device.type]
+    file = ROOT / "configs" / "cdpo_2xa6000.yaml"
+    config = load_config(file, OVERRIDES[device.type])
+    load = largest(config, shape)
+    model = model_of(shape).to_empty(device=device).train()
+    for parameter in model.parameters():
+        torch.nn.init.uniform_(parameter, -0.02, 0.02)
+    for buffer in model.buffers():
+        torch.nn.init.uniform_(buffer, 0.0, 1.0)
+    model.gradient_checkpointing_enable()
+    policy = Policy(model)
+    for parameter in policy.parameters():  # as with an optimizer on the host: they leave at once
+        parameter.register_post_accumulate_grad_hook(lambda p: setattr(p, "grad", None))
+    lengths = (load.completion,) * load.group
+    grid = (load.patches // 256, 16, 16)
+    group = made_up_group(model, grid, load.prompt - load.visual - 15, lengths)
+    if device.type == "cuda":
+        share = min(1.0, CAP_GB * GB / torch.cuda.get_device_properties(device).total_memory)
+        torch.cuda.set_per_process_memory_fraction(share, device)
+        torch.cuda.reset_peak_memory_stats(device)
+
+    def work() -> None:
+        logp, _ = policy([group], 1.0)
+        logp.sum().backward()
+
+    took = seconds(work, device, rounds=3)
+    passes = 3 * sum(forward_flops(shape, load.patches, load.prompt, lengths).values())
+    mfu = passes / took / matrix_rate(device)
+    figures = {"seconds": took, "MFU": mfu, "row": load.longest.tokens}
+    if device.type == "cpu":
+        return Finding(passed=took > 0, said="on a CPU only that it runs", figures=figures)
+    planned = shape.parameters * 2 / GB
+    planned += max(map(total, row_phases(config, shape, load.longest, exact=False)))
+    peak = torch.cuda.max_memory_allocated(device) / GB
+    figures |= {"peak GB": peak, "planned GB": planned}
+    return Finding(
+        passed=mfu > MFU and peak < MEMORY * planned,
+        said=f"under a cap of {CAP_GB} GB",
+        figures=figures,
+    )
+
+
+if __name__ == "__main__":
+    answer(learner_step)
