@@ -34,12 +34,15 @@ class Part:
 
 PARTS = (
     Part(
-        module="environment", limit=60, asks="what is here, and how fast it multiplies and copies"
+        module="environment", limit=40, asks="what is here, and how fast it multiplies and copies"
     ),
-    Part(module="kernels", limit=60, asks="attention over sequences, forwards and backwards"),
-    Part(module="learner_step", limit=180, asks="a group of the paper's shape: time and memory"),
-    Part(module="weights", limit=120, asks="weights from process to process, by each way"),
+    Part(module="kernels", limit=40, asks="attention over sequences, forwards and backwards"),
+    Part(module="learner_step", limit=150, asks="a group of the paper's shape: time and memory"),
+    Part(module="weights", limit=100, asks="weights from process to process, by each way"),
     Part(module="agreement", limit=180, asks="log-probs of sampler and learner, in both types"),
+    Part(
+        module="stages", limit=200, asks="three stages in a row without growth, weights in flight"
+    ),
 )
 
 
@@ -55,11 +58,11 @@ class Outcome:
     seconds: float
 
 
-def run(part: Part, device: str) -> Outcome:
-    """One part, however it ends."""
+def run(part: Part, device: str, patience: float) -> Outcome:
+    """One part, however it ends; `patience` makes its limit longer."""
     started = time.monotonic()
     words = [sys.executable, "-m", f"gpu_check.{part.module}", "--device", device]
-    found = found_by(words, part.limit)
+    found = found_by(words, patience * part.limit)
     return Outcome(part=part.module, asks=part.asks, seconds=time.monotonic() - started, **found)
 
 
@@ -128,6 +131,9 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument(
+        "--patience", type=float, default=1.0, metavar="TIMES", help="of each part's limit"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs"), metavar="FOLDER")
     names = [part.module for part in PARTS]
     parser.add_argument("parts", nargs="*", choices=[*names, []], metavar="PART", default=[])
@@ -138,7 +144,7 @@ def main() -> int:
         if asked.parts and part.module not in asked.parts:
             continue
         print(f"{number}/{len(PARTS)} {part.module}: {part.asks}", flush=True)
-        outcomes.append(run(part, asked.device))
+        outcomes.append(run(part, asked.device, asked.patience))
         last = outcomes[-1]
         verdict = "pass" if last.passed else "FAIL"
         print(f"  {verdict}, {last.said}: {figures(last.figures)}", flush=True)

@@ -16,7 +16,17 @@ pytestmark = pytest.mark.integration
 def test_every_part_runs_on_a_cpu_and_finds_it_well(tmp_path: Path) -> None:
     path = os.pathsep.join((str(ROOT), str(ROOT / "tests")))
     done = subprocess.run(
-        [sys.executable, "-m", "gpu_check", "--device", "cpu", "--out", tmp_path],
+        [
+            sys.executable,
+            "-m",
+            "gpu_check",
+            "--device",
+            "cpu",
+            "--patience",
+            "4",
+            "--out",
+            tmp_path,
+        ],
         env=os.environ | {"PYTHONPATH": path},
         capture_output=True,
         text=True,
