@@ -45,10 +45,13 @@ def missing(there: Sequence[Sequence[str]], here: Sequence[Sequence[str]]) -> in
     return sum((Counter(one) - Counter(other)).total() for one, other in pairs)
 
 
+OF_THE_MACHINE = ("seconds", "time", "roles", "sync_gb_per_second")
+
+
 def untimed(run: Path) -> list[dict[str, Any]]:
-    """Every step's figures but the times."""
+    """Every step's figures but those of time, and of the machine."""
     lines = read_lines(run / "metrics.jsonl")
-    return [{key: line[key] for key in line if key not in ("seconds", "time")} for line in lines]
+    return [{key: line[key] for key in line if key not in OF_THE_MACHINE} for line in lines]
 
 
 def largest_difference(one: Path, other: Path) -> float:
