@@ -32,6 +32,15 @@ PATHS = ("ipc", "nccl")
 Tensors = dict[str, torch.Tensor]
 
 
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """As it was, for other tests: staying on an address is for the rest of a process's life."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.fixture
 def parts() -> list[Tensors]:
     generator = torch.Generator().manual_seed(0)
