@@ -203,8 +203,11 @@ def sharded(mini_base: Path, mini_video: VideoConfig) -> Iterator[Ranks]:
         ),
     )
     ranks.all("hold", 7)
+    before = dict(os.environ)
     stay_on(LOOPBACK)
     yield ranks
+    os.environ.clear()  # staying on an address is for the rest of a process's life
+    os.environ.update(before)
     ranks.close()
 
 
