@@ -38,7 +38,7 @@ BLOCKS = dict(re.findall(r"<!-- (\w+) -->\n```bash\n(.*?)```", PAGE, re.S))
 RUN = Path("runs/cdpo")
 EPOCHS, PROMPTS = 2, 16
 STEPS = EPOCHS * PROMPTS
-LIMIT = 240.0
+LIMIT = 480.0
 CACHES = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
 
 
