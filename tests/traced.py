@@ -155,31 +155,27 @@ def leave(parameter: Tensor) -> None:
 
 def fused_norm(hidden: Tensor, shape: torch.Size, weight: Tensor, epsilon: float) -> Tensor:
     """A kernel of its own, as on a GPU; without one torch takes it to pieces."""
-    output: Tensor = normalize(hidden, weight, epsilon)[0]
+    output: Tensor = torch.ops.traced.rms_norm(hidden, weight, epsilon)[0]
     return output
 
 
-@torch.library.custom_op("traced::rms_norm", mutates_args=())
-def normalize(hidden: Tensor, weight: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    """Never computed."""
-    raise NotImplementedError
+# without an implementation: on tensors without numbers the sizes of what comes out are enough
+torch.library.define("traced::rms_norm", "(Tensor x, Tensor weight, float eps) -> (Tensor, Tensor)")
+torch.library.define(
+    "traced::rms_norm_backward",
+    "(Tensor gradient, Tensor x, Tensor weight, Tensor scale) -> (Tensor, Tensor)",
+)
 
 
-@normalize.register_fake  # type: ignore[untyped-decorator]
-def _(hidden: Tensor, weight: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+@torch.library.register_fake("traced::rms_norm")
+def _normalized(hidden: Tensor, weight: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     return torch.empty_like(hidden), hidden.new_empty(hidden.shape[:-1], dtype=torch.float32)
 
 
-@torch.library.custom_op("traced::rms_norm_backward", mutates_args=())
-def normalize_backward(
+@torch.library.register_fake("traced::rms_norm_backward")
+def _gradients(
     gradient: Tensor, hidden: Tensor, weight: Tensor, scale: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Never computed."""
-    raise NotImplementedError
-
-
-@normalize_backward.register_fake
-def _(gradient: Tensor, hidden: Tensor, weight: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
     return torch.empty_like(hidden), torch.empty_like(weight)
 
 
@@ -188,7 +184,7 @@ def _remember(ctx: Any, inputs: Any, output: Any) -> None:
 
 
 def _turn_back(ctx: Any, gradient: Tensor, _: Any) -> tuple[Tensor | None, ...]:
-    return *normalize_backward(gradient, *ctx.saved_tensors), None
+    return *torch.ops.traced.rms_norm_backward(gradient, *ctx.saved_tensors), None
 
 
-normalize.register_autograd(_turn_back, setup_context=_remember)
+torch.library.register_autograd("traced::rms_norm", _turn_back, setup_context=_remember)

@@ -10,7 +10,7 @@ import pytest
 from gpu_check.__main__ import PARTS
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
 
 def test_every_part_runs_on_a_cpu_and_finds_it_well(tmp_path: Path) -> None:
