@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from naive import naive_logprobs
 from paper_shape import loss_of, made_up_group, paper_like_model
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
@@ -119,6 +120,26 @@ def test_sequences_alone_see_themselves_both_ways() -> None:
     found = with_gradients(attend(*inputs, alone(lengths, CPU)), inputs)
     for here, there in zip(found, with_gradients(masked(*inputs, mask), inputs), strict=True):
         torch.testing.assert_close(here, there, atol=1e-5, rtol=1e-5)
+
+
+def test_windows_of_a_video_are_those_of_the_model_as_transformers_runs_it() -> None:
+    """In three of four blocks patches see their window alone; at the edges these are smaller."""
+    lengths, plain = (12, 30, 7), paper_like_model()
+    group = made_up_group(plain, (2, 10, 14), 9, lengths)
+    packed = Policy(paper_like_model())
+    expected = naive_logprobs(plain, *group, 1.0)
+    found, _ = packed([group], 1.0)
+    losses = [loss_of(found, lengths), loss_of(expected, lengths)]
+    torch.testing.assert_close(losses[0], losses[1], atol=1e-6, rtol=1e-5)
+    for row, length in enumerate(lengths):
+        here, there = found[row, :length], expected[row, :length]
+        torch.testing.assert_close(here, there, atol=1e-5, rtol=0)
+    for loss in losses:
+        loss.backward()
+    for (name, here), there in zip(
+        packed.model.named_parameters(), plain.parameters(), strict=True
+    ):
+        assert (here.grad - there.grad).norm() <= 1e-4 * there.grad.norm(), name
 
 
 def test_a_gpus_kernel_gives_the_policys_loss_and_every_gradient(
