@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
+from traced import config_of, without_numbers
 
 from videothinker import cpu_torch
 from videothinker.config.settings import VideoConfig
 from videothinker.files import whole_folder
 from videothinker.mini.base.tokenizer import CHAT_TEMPLATE
 from videothinker.model.checkpoint import Budget, write_budget
+from videothinker.model.shape import KNOWN
 
 VIDEO = VideoConfig(
     fps=2.0,
@@ -58,8 +61,6 @@ def write_full_model(out: Path, *, layers: int = 36, blocks: int = 32) -> None:
     cpu_torch.install()
     from transformers import (
         GenerationConfig,
-        Qwen2_5_VLConfig,
-        Qwen2_5_VLForConditionalGeneration,
         Qwen2_5_VLProcessor,
         Qwen2VLImageProcessor,
         Qwen2VLVideoProcessor,
@@ -67,47 +68,18 @@ def write_full_model(out: Path, *, layers: int = 36, blocks: int = 32) -> None:
 
     words = tokenizer()
     token = words.convert_tokens_to_ids
-    text = {
-        "vocab_size": 151_936,
-        "hidden_size": 2048,
-        "intermediate_size": 11_008,
-        "num_hidden_layers": layers,
-        "num_attention_heads": 16,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 128_000,
-        "rms_norm_eps": 1e-6,
-        "rope_parameters": {
-            "rope_type": "default",
-            "rope_theta": 1e6,
-            "mrope_section": [16, 24, 24],
-        },
-        "tie_word_embeddings": True,
-    }
-    vision = {
-        "depth": blocks,
-        "hidden_size": 1280,
-        "intermediate_size": 3420,
-        "num_heads": 16,
-        "fullatt_block_indexes": [7, 15, 23, 31],
-        "out_hidden_size": 2048,
-        "tokens_per_second": 2,
-    }
     names = ("image_pad", "video_pad", "vision_start", "vision_end")
     marks = {f"{name.replace('_pad', '')}_token_id": token(f"<|{name}|>") for name in names}
-    config = Qwen2_5_VLConfig(
-        text_config=text, vision_config=vision, tie_word_embeddings=True, **marks
-    )
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.bfloat16)
-    with torch.device("meta"):
-        model = Qwen2_5_VLForConditionalGeneration._from_config(config, dtype=torch.bfloat16)
-    model = model.to_empty(device="cpu")
+    shape = replace(KNOWN["Qwen2.5-VL-3B-Instruct"], layers=layers, vision_layers=blocks)
+    model = without_numbers(config_of(shape, **marks)).to_empty(device="cpu")
     model.tie_weights()
-    for name, parameter in model.named_parameters():
-        with torch.no_grad():
-            parameter.fill_(1.0) if "norm" in name or "ln_q" in name else parameter.uniform_(
-                -0.02, 0.02
-            )
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" in name or "ln_q" in name:
+                parameter.fill_(1.0)
+            else:
+                parameter.uniform_(-0.02, 0.02)
     model.generation_config = GenerationConfig(eos_token_id=[token("<|im_end|>")])
     limits = {"shortest_edge": 4 * 28 * 28, "longest_edge": 16384 * 28 * 28}
     with whole_folder(out) as partial:

