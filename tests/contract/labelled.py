@@ -11,16 +11,14 @@ import ctypes
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from builders import question
+from paper_shape import made_up_group
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from videothinker.model.policy import Policy, load_model
-from videothinker.types import Prompt
 
 CARD = torch.device("cuda", 0)
 MODEL = Path(__file__).parents[2] / "videothinker/mini/shipped"
@@ -120,30 +118,13 @@ def on_card() -> Policy:
     return Policy(model)
 
 
-def prompt_of(config: Any, grid: tuple[int, int, int]) -> Prompt:
-    patches = int(np.prod(grid))
-    video = [config.video_token_id] * (patches // config.vision_config.spatial_merge_size**2)
-    tokens = np.array([1, config.vision_start_token_id, *video, config.vision_end_token_id, 5])
-    return Prompt(
-        question=question(),
-        token_ids=tokens,
-        positions=np.tile(np.arange(len(tokens)), (3, 1)),
-        next_position=len(tokens),
-        pixel_values=np.ones((patches, 1176), np.float32),
-        grid=grid,
-        seconds_per_grid=1.0,
-        digest="",
-    )
-
-
 def main() -> None:
     torch.cuda._lazy_init = lambda: None  # there is no driver to ask
     torch._C._ensureCUDADeviceGuardSet()  # one that guards nothing, while there is no device
     devices = ctypes.c_int8.in_dll(ctypes.CDLL(None), "videothinker_devices")
     with OnCard(), Filled():
         policy = on_card()
-        prompt = prompt_of(policy.model.config, (2, 8, 4))
-        groups = [(prompt, [np.arange(10, 30), np.arange(40, 45)]), (prompt, [np.arange(9)])]
+        groups = [made_up_group(policy.model, (2, 8, 4), 3, lengths) for lengths in ((20, 5), (9,))]
         logp, entropy = policy(groups, 1.0)
         loss = logp.sum() + entropy.sum()
         devices.value = GUARDED  # autograd asks each; attention would ask for more than is there

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import pytest
 import torch
+from paper_shape import WORDS_BEFORE, made_up_group
 
 from videothinker.mini.base.build import make_config
 from videothinker.mini.base.tokenizer import make_tokenizer
@@ -15,13 +15,12 @@ from videothinker.planning.passes import (
     SAVED_PER_INNER,
     SAVED_PER_VISION_HIDDEN,
 )
-from videothinker.types import Prompt, Question
 
 HIDDEN, INNER, VISION_HIDDEN, VISION_INNER = 256, 1376, 160, 428
 """The 3B model's at an eighth."""
 GRID = (5, 12, 16)
 PATCHES = 5 * 12 * 16
-COMPLETIONS = [np.arange(100) % 20 + 10] * 4
+WORDS_AFTER, LENGTHS = 7, (100,) * 4
 
 
 @contextmanager
@@ -60,28 +59,12 @@ def measured(layers: int, blocks: int, checkpointed: bool) -> int:
         model.gradient_checkpointing_enable()
     policy = Policy(model)
     with kept_bytes(model) as kept:
-        policy([(prompt(config), COMPLETIONS)], 1.0)
+        policy([made_up_group(model, GRID, WORDS_AFTER, LENGTHS)], 1.0)
     return sum(kept.values())
 
 
-def prompt(config: object) -> Prompt:
-    tokens = [config.vision_start_token_id]  # type: ignore[attr-defined]
-    tokens += [config.video_token_id] * (PATCHES // 4)  # type: ignore[attr-defined]
-    tokens += [config.vision_end_token_id, *range(10, 30)]  # type: ignore[attr-defined]
-    return Prompt(
-        question=Question(id="q", video="v", text="?", options=(), answer="A"),
-        token_ids=np.array(tokens),
-        positions=np.tile(np.arange(len(tokens)), (3, 1)),
-        next_position=len(tokens),
-        pixel_values=np.zeros((PATCHES, 1176), np.float32),
-        grid=GRID,
-        seconds_per_grid=1.0,
-        digest="d",
-    )
-
-
 def row_tokens() -> int:
-    return PATCHES // 4 + 22 + sum(map(len, COMPLETIONS))
+    return WORDS_BEFORE + PATCHES // 4 + WORDS_AFTER + sum(LENGTHS)
 
 
 def test_a_layer_keeps_16_numbers_a_hidden_and_4_an_inner_feature() -> None:
