@@ -32,6 +32,7 @@ from cluster.verbs.answering import cache_gb
 from videothinker.config.loading import load_config
 from videothinker.model.shape import shape_of
 from videothinker.planning.memory import (
+    ENGINE_GB,
     PROCESS_GB,
     anchor_parts,
     engine_parts,
@@ -113,7 +114,7 @@ def asked(folder: Path) -> dict[str, Any]:
     overrides = ["cluster.device=cpu", f"rollout.max_model_len={BUDGET.max_model_len}"]
     overrides += ["sampling.max_tokens=16", f"rollout.cache_gb={cache_gb(shape, BUDGET, 1)}"]
     config = load_config(Path("configs/cdpo_2xa6000.yaml"), overrides)
-    planned = total(engine_parts(config, shape)) + PROCESS_GB["cpu"]
+    planned = total(engine_parts(config, shape)) + ENGINE_GB["cpu"]
     return {
         "seconds": seconds,
         "held_gb": most,
@@ -136,16 +137,16 @@ def trained(folder: Path, dtype: str) -> dict[str, Any]:
     seconds, most, _ = run("train", config_file, mapped=mapped)
     shape = shape_of(model)
     planned = {
-        "learner": learner_parts(config, shape),
-        "rollout": engine_parts(config, shape),
-        "anchor": anchor_parts(config, shape),
+        "learner": total(learner_parts(config, shape)) + PROCESS_GB["cpu"],
+        "rollout": total(engine_parts(config, shape)) + ENGINE_GB["cpu"],
+        "anchor": total(anchor_parts(config, shape)) + PROCESS_GB["cpu"],
     }
     (line,) = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     return {
         "layers": [layers, blocks],
         "seconds": seconds,
         "held_gb": most,
-        "planned_gb": {name: total(parts) + PROCESS_GB["cpu"] for name, parts in planned.items()},
+        "planned_gb": planned,
         "logprob_gap": line["logprob_gap"],
         "logprob_gap_max": line["logprob_gap_max"],
     }

@@ -41,6 +41,8 @@ CONTEXT_GB = 0.6
 """A process's CUDA context, cuBLAS and NCCL: assumed."""
 PROCESS_GB = {"cuda": 3.0, "cpu": 0.8}
 """Resident memory of one process's libraries: assumed for CUDA, measured on a CPU (0.5 to 0.8)."""
+ENGINE_GB = {"cuda": 3.0, "cpu": 1.2}
+"""The same of an engine's: assumed, measured (1.1 to 1.4)."""
 CLIPS_GB = 0.27
 """Clips that a loader keeps in memory: video/clips.py."""
 LEAST_STORE_GB = 0.25
@@ -274,7 +276,7 @@ def host_parts(
     loaders = config.data.loaders if first else 0
     if loaders:
         parts["clips"] = CLIPS_GB * loaders
-    processes = ranks + engines + anchors
-    parts["processes"] = processes * PROCESS_GB[config.cluster.device]
+    device = config.cluster.device
+    parts["processes"] = (ranks + anchors) * PROCESS_GB[device] + engines * ENGINE_GB[device]
     parts["processes"] += (2 * loaders + first) * PROCESS_GB["cpu"]
     return parts

@@ -82,7 +82,7 @@ def test_a_configuration_for_cpus_is_planned_over_this_machine(
     assert main(words("quickstart", f"model.path={mini_base}", "--host-memory", "16")) == 0
     assert capsys.readouterr().out.startswith("cpu: ")
     assert main(words("quickstart", f"model.path={mini_base}", "--host-memory", "1")) == 1
-    assert "What would fit: at least 6 GB of host memory" in capsys.readouterr().err
+    assert "What would fit: at least 7 GB of host memory" in capsys.readouterr().err
 
 
 def test_a_dry_run_says_what_the_run_takes_at_least(capsys: Capture) -> None:
