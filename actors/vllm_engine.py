@@ -265,6 +265,7 @@ def engine_options(
         "load_format": "safetensors",
         "trust_remote_code": False,
         "dtype": dtype,
+        "hf_overrides": {"head_dtype": "float32"},  # as the learner's: what it rounds, is lost
         "max_model_len": config.max_model_len,
         "block_size": 32,
         "max_num_seqs": DECODED_AT_ONCE,

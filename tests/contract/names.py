@@ -20,7 +20,7 @@ vllm.LLM(
     max_num_seqs=..., max_num_batched_tokens=..., mm_device_do_normalize=...,
     mm_processor_cache_gb=..., limit_mm_per_prompt=..., logprobs_mode=...,
     worker_extension_cls=..., generation_config=..., disable_log_stats=...,
-    kv_cache_memory_bytes=..., enforce_eager=..., enable_chunked_prefill=...,
+    kv_cache_memory_bytes=..., hf_overrides=..., enforce_eager=..., enable_chunked_prefill=...,
     gpu_memory_utilization=..., tensor_parallel_size=1, seed=0,
 ) >> vllm.EngineArgs
 vllm.LLM.llm_engine
@@ -28,6 +28,7 @@ vllm.LLM.model_config
 vllm.LLM.get_tokenizer()
 vllm.LLM.collective_rpc(method, args=...)
 vllm.config.ModelConfig.hf_config
+vllm.config.ModelConfig.head_dtype
 vllm.v1.engine.llm_engine.LLMEngine.engine_core
 vllm.v1.engine.llm_engine.LLMEngine.output_processor
 vllm.v1.engine.llm_engine.LLMEngine.add_request(request_id, prompt, params)
@@ -217,6 +218,7 @@ transformers.Qwen2_5_VLConfig.vision_start_token_id
 transformers.Qwen2_5_VLConfig.vision_end_token_id
 """,
     "videothinker/model/layers.py": """
+torch.autograd.Function
 qwen = transformers.models.qwen2_5_vl.modeling_qwen2_5_vl
 transformers.vision_utils.get_vision_cu_seqlens(grid_thw, merge_temporal=False)
 transformers.vision_utils.get_vision_position_ids(

@@ -5,13 +5,16 @@ from __future__ import annotations
 import ast
 import inspect
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
+import torch
 from contract.checking import faults
 from contract.table import table
 
+from actors.vllm_engine import engine_options
 from learner.deepspeed_engine import deepspeed_settings
-from videothinker.config.settings import LearnerConfig
+from videothinker.config.settings import LearnerConfig, RolloutConfig
 from videothinker.process.gpus import cuda_of_torch
 
 NVML = pytest.mark.skipif(find_spec("pynvml") is None, reason="comes with the packages for GPUs")
@@ -39,6 +42,14 @@ def test_vllm_withholds_pixels_by_the_function_that_we_replace() -> None:
     calls = [node for node in nodes if isinstance(node, ast.Call)]
     [call] = [one for one in calls if ast.unparse(one.func) == "strip_covered_mm_data"]
     assert ast.unparse(call.args[0]) == "request.mm_features"
+
+
+def test_vllm_scores_the_vocabulary_in_32_bits_as_the_learner_does(mini_base: Path) -> None:
+    from vllm import EngineArgs
+
+    options = engine_options(mini_base, "bfloat16", RolloutConfig(max_model_len=512), "cpu")
+    model = EngineArgs(**options).create_model_config()
+    assert (model.dtype, model.head_dtype) == (torch.bfloat16, torch.float32)
 
 
 def test_deepspeed_reads_every_setting_that_we_give_it(monkeypatch: pytest.MonkeyPatch) -> None:

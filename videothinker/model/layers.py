@@ -32,6 +32,7 @@ def rewrite(model: Any) -> None:
         see_patches(block.attn)
     for layer in inner.language_model.layers:
         read_groups(layer.self_attn)
+    score_in_full(model.lm_head)
 
 
 def windows(visual: Any, grid: Tensor, device: torch.device) -> dict[str, Any]:
@@ -130,3 +131,41 @@ def read_groups(attention: Any) -> None:
         return attention.o_proj(found.reshape(1, row, -1)), None
 
     attention.forward = forward
+
+
+def score_in_full(head: nn.Linear) -> None:
+    """Scores of the vocabulary in 32 bits, as the engine's are (`head_dtype`)."""
+
+    def scored(input: Tensor) -> Tensor:
+        scores: Tensor = FullScores.apply(input, head.weight)  # type: ignore[no-untyped-call]
+        return scores
+
+    head.forward = scored  # type: ignore[method-assign]
+
+
+def full_scores(states: Tensor, head: Tensor) -> Tensor:
+    """[n, H] and [V, H] of any type -> [n, V] that are not rounded to it."""
+    if states.dtype == torch.float32:
+        return linear(states, head)
+    if states.is_cpu:
+        return linear(states.float(), head.float())
+    return torch.mm(states, head.T, out_dtype=torch.float32)
+
+
+class FullScores(torch.autograd.Function):
+    """`full_scores`, which PyTorch does not differentiate where types differ."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, head: Tensor) -> Tensor:
+        ctx.save_for_backward(states, head)
+        return full_scores(states, head)
+
+    @staticmethod
+    def backward(ctx: Any, by_scores: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        states, head = ctx.saved_tensors
+        for_states, for_head = ctx.needs_input_grad
+        by_scores = by_scores.to(states.dtype)
+        return (
+            by_scores @ head if for_states else None,
+            by_scores.T @ states if for_head else None,
+        )

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint
 
 from videothinker import cpu_torch
@@ -24,7 +23,7 @@ from videothinker.errors import InputError
 from videothinker.method.divergence import exact_divergence
 from videothinker.model.attention import after_prompts
 from videothinker.model.checkpoint import SAFE, require_safe
-from videothinker.model.layers import rewrite, windows
+from videothinker.model.layers import full_scores, rewrite, windows
 from videothinker.model.shape import LOGITS_AT_ONCE
 from videothinker.types import Prompt
 
@@ -140,7 +139,7 @@ def token_scores(
     out = torch.tensor(forbidden, device=hidden.device)
 
     def sampled_from(logits: Tensor) -> Tensor:
-        return logits.float().div_(temperature).index_fill_(1, out, -torch.inf)
+        return logits.div_(temperature).index_fill_(1, out, -torch.inf)
 
     def score(hidden: Tensor, predicted: Tensor, *anchor_hidden: Tensor) -> tuple[Tensor, ...]:
         logits = sampled_from(head(hidden))
@@ -151,7 +150,7 @@ def token_scores(
         if anchor is None:
             return chosen, -parts.sum(1)
         (states,) = anchor_hidden
-        anchor_logits = sampled_from(linear(states, anchor.head))
+        anchor_logits = sampled_from(full_scores(states, anchor.head))
         return chosen, -parts.sum(1), exact_divergence(logits, anchor_logits, rows)
 
     at_once = LOGITS_AT_ONCE["cpu" if hidden.is_cpu else "cuda"]
