@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from inspect import signature
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -104,13 +105,26 @@ def varlen() -> Callable[[Tensor, Tensor, Tensor, Sequences], Tensor]:
 
 
 def torch_varlen(query: Tensor, key: Tensor, value: Tensor, sequences: Sequences) -> Tensor:
-    """torch's kernel, for 16 bits on a GPU."""
+    """torch's kernel, for 16 bits on a GPU; several heads share keys."""
     from torch.nn.attention.varlen import varlen_attn
 
     window = (-1, 0) if sequences.causal else (-1, -1)
-    output = varlen_attn(query, key, value, *bounds(sequences), window_size=window, enable_gqa=True)
+    where = bounds(sequences)
+    if says_shared_heads():
+        output = varlen_attn(query, key, value, *where, window_size=window, enable_gqa=True)
+    else:
+        output = varlen_attn(query, key, value, *where, window_size=window)
     assert isinstance(output, Tensor)
     return output
+
+
+@cache
+def says_shared_heads() -> bool:
+    """Whether torch's kernel wants to be told that heads share keys; that of torch 2.11 takes them
+    as they come, and has no word for it."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    return "enable_gqa" in signature(varlen_attn).parameters
 
 
 def bounds(sequences: Sequences) -> tuple[Any, ...]:
