@@ -16,16 +16,15 @@ import torch
 from mini_worlds import prepared_world
 
 from gpu_check.agreement import ALLOWED, apart, prompts
+from gpu_check.bias_run import SIZES, write_model
 from gpu_check.part import Finding, answer
 from videothinker.config.settings import Device, DType, RolloutConfig
-from videothinker.mini import SHIPPED_BASE
-from videothinker.model.shape import shape_of
 from videothinker.types import Completion, Prompt
 
 TYPE: dict[str, DType] = {"cuda": "bfloat16", "cpu": "float32"}
-QUESTIONS, SAMPLES, TOKENS, LONGEST = 6, 16, 48, 256
-ROOM = 320
-"""Tokens in the cache: those of a single group do not fit."""
+QUESTIONS, SAMPLES, TOKENS, LONGEST = 4, 8, 96, 256
+ROOM = 512
+"""Tokens in the cache: those of a single group, once they are sampled, do not fit."""
 MIDWAY = 10
 """Steps of the engine before new weights come."""
 NOISE = 0.05
@@ -101,10 +100,12 @@ def in_flight(device: torch.device, folder: Path) -> Finding:
     kind: Device = "cuda" if device.type == "cuda" else "cpu"
     dtype = TYPE[kind]
     asked = prompts(prepared_world(folder / "in_flight", videos=4), QUESTIONS)
-    cache = ROOM * shape_of(SHIPPED_BASE).cache_bytes(dtype) / 2**30
+    shape, checkpoint = SIZES["cpu"].shape, folder / "in_flight" / "model"
+    write_model(checkpoint, shape)  # a random one, whose completions hardly ever end early
+    cache = ROOM * shape.cache_bytes(dtype) / 2**30
     rollout = RolloutConfig(max_model_len=LONGEST, cache_gb=cache)
-    engine = VllmEngine(SHIPPED_BASE, dtype, rollout, kind, 0.3)
-    before, after = (load_model(SHIPPED_BASE, dtype) for _ in range(2))
+    engine = VllmEngine(checkpoint, dtype, rollout, kind, 0.3)
+    before, after = (load_model(checkpoint, dtype) for _ in range(2))
     with torch.no_grad():
         for parameter in after.parameters():
             parameter += NOISE * torch.randn_like(parameter)

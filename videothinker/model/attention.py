@@ -110,7 +110,7 @@ def torch_varlen(query: Tensor, key: Tensor, value: Tensor, sequences: Sequences
 
     window = (-1, 0) if sequences.causal else (-1, -1)
     where = bounds(sequences)
-    if says_shared_heads():
+    if wants_to_be_told(varlen_attn):
         output = varlen_attn(query, key, value, *where, window_size=window, enable_gqa=True)
     else:
         output = varlen_attn(query, key, value, *where, window_size=window)
@@ -119,12 +119,9 @@ def torch_varlen(query: Tensor, key: Tensor, value: Tensor, sequences: Sequences
 
 
 @cache
-def says_shared_heads() -> bool:
-    """Whether torch's kernel wants to be told that heads share keys; that of torch 2.11 takes them
-    as they come, and has no word for it."""
-    from torch.nn.attention.varlen import varlen_attn
-
-    return "enable_gqa" in signature(varlen_attn).parameters
+def wants_to_be_told(kernel: Callable[..., Any]) -> bool:
+    """That heads share keys; torch 2.11's takes such heads as well, and has no word for it."""
+    return "enable_gqa" in signature(kernel).parameters
 
 
 def bounds(sequences: Sequences) -> tuple[Any, ...]:
