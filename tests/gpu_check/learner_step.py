@@ -44,7 +44,7 @@ OVERRIDES = {
     "cuda": [],
     "cpu": [
         *("sampling.max_tokens=8", "sampling.group_size=2"),
-        *("video.min_frames=2", "video.max_frames=2", "video.max_pixels=12544"),
+        *("video.min_frames=2", "video.max_frames=2"),
     ],
 }
 

@@ -87,7 +87,8 @@ def run(part: Part, device: str, folder: Path, limit: float) -> Outcome:
     started = time.monotonic()
     absent = [name for name in part.needs if find_spec(name) is None]
     if absent:
-        found = without_finding("not run", f"not run: {', '.join(absent)} is not here")
+        verb = "is" if len(absent) == 1 else "are"
+        found = without_finding("not run", f"{', '.join(absent)} {verb} not here")
     else:
         words = ["-m", f"gpu_check.{part.module}", "--device", device, "--folder", str(folder)]
         found = found_by([sys.executable, *words], limit)
