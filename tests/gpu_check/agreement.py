@@ -6,10 +6,10 @@ of its own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from mini_worlds import MINI_VIDEO, prepared_world
 from gpu_check.part import Finding, answer
 from videothinker.config.settings import Device, DType, RolloutConfig
 from videothinker.mini import SHIPPED_BASE
-from videothinker.types import Prompt
+from videothinker.types import Completion, Prompt
 from videothinker.video.frames import Clip, read_clip
 
 ALLOWED: dict[DType, float] = {"float32": 1e-3, "bfloat16": 0.05}
@@ -33,14 +33,23 @@ class Here:
         return read_clip(path, MINI_VIDEO, start, end)
 
 
-def prompts(world: Path) -> list[Prompt]:
+def prompts(world: Path, count: int) -> list[Prompt]:
+    """The first questions of a prepared world."""
     from videothinker.data.questions import read_questions
     from videothinker.method.prompts import training_text
     from videothinker.model.processing import PromptBuilder
 
     builder = PromptBuilder(SHIPPED_BASE, world / "raw" / "videos", Here())
-    questions = read_questions(world / "questions.parquet")[:QUESTIONS]
+    questions = read_questions(world / "questions.parquet")[:count]
     return [builder.build(question, training_text(question)) for question in questions]
+
+
+def apart(policy: torch.nn.Module, prompt: Prompt, group: Sequence[Completion]) -> list[np.ndarray]:
+    """Of each completion's tokens [T], how far the policy's log-probs are from the sampler's."""
+    with torch.no_grad():
+        logp, _ = policy([(prompt, [one.token_ids for one in group])], 1.0)
+    rows = zip(logp.cpu().numpy(), group, strict=True)
+    return [np.abs(row[: len(one.logprobs)] - one.logprobs) for row, one in rows]
 
 
 def gaps(world: Path, dtype: DType, device: Device) -> tuple[float, float]:
@@ -48,38 +57,31 @@ def gaps(world: Path, dtype: DType, device: Device) -> tuple[float, float]:
     from actors.vllm_engine import VllmEngine
     from videothinker.model.policy import Policy, load_model
 
-    asked = prompts(world)
+    asked = prompts(world, QUESTIONS)
     rollout = RolloutConfig(max_model_len=512, cache_gb=0.25)
     engine = VllmEngine(SHIPPED_BASE, dtype, rollout, device, 0.3)
-    sampled = dict(
-        engine.sample(
-            asked, samples=SAMPLES, temperature=1.0, max_tokens=TOKENS, seeds=range(len(asked))
-        )
+    sampled = engine.sample(
+        asked, samples=SAMPLES, temperature=1.0, max_tokens=TOKENS, seeds=range(len(asked))
     )
     policy = Policy(load_model(SHIPPED_BASE, dtype).to(device))
-    found = []
-    for number, completions in sampled.items():
-        with torch.no_grad():
-            logp, _ = policy([(asked[number], [one.token_ids for one in completions])], 1.0)
-        for row, one in zip(logp.cpu().numpy(), completions, strict=True):
-            found.append(np.abs(row[: len(one.logprobs)] - one.logprobs))
-    every = np.concatenate(found)
+    every = np.concatenate(
+        [gap for number, group in sampled for gap in apart(policy, asked[number], group)]
+    )
     return float(every.mean()), float(every.max())
 
 
-def agreement(device: torch.device) -> Finding:
+def agreement(device: torch.device, folder: Path) -> Finding:
     kind: Device = "cuda" if device.type == "cuda" else "cpu"
-    figures: dict[str, float] = {}
-    with TemporaryDirectory() as folder:
-        world = prepared_world(Path(folder), videos=4)
-        for dtype in ALLOWED:
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
-                mean, most = alone.submit(gaps, world, dtype, kind).result()
-            figures |= {dtype: mean, f"{dtype}, most": most}
+    found: dict[DType, tuple[float, float]] = {}
+    world = prepared_world(folder / "agreement", videos=4)
+    for dtype in ALLOWED:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+            found[dtype] = alone.submit(gaps, world, dtype, kind).result()
     return Finding(
-        passed=all(figures[dtype] < allowed for dtype, allowed in ALLOWED.items()),
-        said="mean gap of a token, nats",
-        figures=figures,
+        passed=all(found[dtype][0] < allowed for dtype, allowed in ALLOWED.items()),
+        said=", ".join(f"{mean:.2g} nats a token in {dtype}" for dtype, (mean, _) in found.items()),
+        goal=", ".join(f"below {allowed:g} in {dtype}" for dtype, allowed in ALLOWED.items()),
+        figures={dtype: {"mean": mean, "largest": most} for dtype, (mean, most) in found.items()},
     )
 
 

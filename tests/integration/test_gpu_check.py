@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from gpu_check.__main__ import PARTS
+from gpu_check.running import PARTS
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
@@ -15,24 +15,17 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
 def test_every_part_runs_on_a_cpu_and_finds_it_well(tmp_path: Path) -> None:
     path = os.pathsep.join((str(ROOT), str(ROOT / "tests")))
+    words = ("--device", "cpu", "--patience", "4", "--out", str(tmp_path))
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "gpu_check",
-            "--device",
-            "cpu",
-            "--patience",
-            "4",
-            "--out",
-            tmp_path,
-        ],
+        [sys.executable, "-m", "gpu_check", *words],
         env=os.environ | {"PYTHONPATH": path},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads((tmp_path / "gpu-check.json").read_text())
-    assert [one["part"] for one in found["parts"]] == [part.module for part in PARTS]
-    assert (tmp_path / "gpu-check.md").read_text().count("| pass |") == len(PARTS)
+    page = (tmp_path / "gpu-check.md").read_text()
+    assert done.returncode == 0, done.stdout + done.stderr + page
+    found = json.loads((tmp_path / "gpu-check.json").read_text())["parts"]
+    assert [one["part"] for one in found] == [part.module for part in PARTS]
+    assert [one["verdict"] for one in found] == ["pass"] * len(PARTS)
+    assert all(f"| {one['part']} | pass | {one['said']} | {one['goal']} |" in page for one in found)

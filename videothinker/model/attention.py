@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from inspect import signature
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -104,13 +105,23 @@ def varlen() -> Callable[[Tensor, Tensor, Tensor, Sequences], Tensor]:
 
 
 def torch_varlen(query: Tensor, key: Tensor, value: Tensor, sequences: Sequences) -> Tensor:
-    """torch's kernel, for 16 bits on a GPU."""
+    """torch's kernel, for 16 bits on a GPU; several heads share keys."""
     from torch.nn.attention.varlen import varlen_attn
 
     window = (-1, 0) if sequences.causal else (-1, -1)
-    output = varlen_attn(query, key, value, *bounds(sequences), window_size=window, enable_gqa=True)
+    where = bounds(sequences)
+    if wants_to_be_told(varlen_attn):
+        output = varlen_attn(query, key, value, *where, window_size=window, enable_gqa=True)
+    else:
+        output = varlen_attn(query, key, value, *where, window_size=window)
     assert isinstance(output, Tensor)
     return output
+
+
+@cache
+def wants_to_be_told(kernel: Callable[..., Any]) -> bool:
+    """That heads share keys; torch 2.11's takes such heads as well, and has no word for it."""
+    return "enable_gqa" in signature(kernel).parameters
 
 
 def bounds(sequences: Sequences) -> tuple[Any, ...]:

@@ -82,7 +82,7 @@ def kernel_of_a_gpu(
     return torch.cat(found)
 
 
-@pytest.fixture(params=["by length", "torch", "flash-attn"])
+@pytest.fixture(params=["by length", "torch", "torch 2.11", "flash-attn"])
 def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `attend` uses; a GPU's are played by what their documentation says."""
     if request.param == "by length":
@@ -92,7 +92,12 @@ def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         assert enable_gqa
         return kernel_of_a_gpu(*inputs, causal={(-1, 0): True, (-1, -1): False}[window_size])
 
-    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", torch_kernel)
+    def older_kernel(*inputs: Any, window_size: tuple[int, int]) -> Tensor:
+        return torch_kernel(*inputs, window_size=window_size, enable_gqa=True)
+
+    older = request.param == "torch 2.11"
+    own = older_kernel if older else torch_kernel
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", own)
     if request.param == "flash-attn":
         package = ModuleType("flash_attn")
         package.flash_attn_varlen_func = kernel_of_a_gpu  # type: ignore[attr-defined]
@@ -156,7 +161,7 @@ def test_a_gpus_kernel_gives_the_policys_loss_and_every_gradient(
 
     expected = update()
 
-    def torch_kernel(*inputs: Any, window_size: tuple[int, int], **_: Any) -> Tensor:
+    def torch_kernel(*inputs: Any, window_size: tuple[int, int], enable_gqa: bool) -> Tensor:
         return kernel_of_a_gpu(*inputs, causal=window_size == (-1, 0))
 
     monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", torch_kernel)
