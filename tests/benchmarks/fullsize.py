@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -46,18 +46,19 @@ STEP_LAYERS = {"bfloat16": (2, 2), "float32": (6, 4)}
 """Of the language model and the vision tower, of 36 and 32."""
 
 
-def held(process: psutil.Process, mapped: bool) -> float:
-    """GB of a process's own memory and, where its weights are a mapped file, of files; what it sees
-    of the object store is not its own."""
+def held(process: psutil.Process) -> float:
+    """GB of a process's own memory and of weights that it reads where they lie on the disk; what it
+    sees of the object store and of libraries is not its own."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     sizes = dict(line.split(":", 1) for line in status.splitlines())
-    counted = ("RssAnon", "RssFile") if mapped else ("RssAnon",)
-    return sum(int(sizes[name].split()[0]) for name in counted) * 1024 / 1e9
+    own = int(sizes["RssAnon"].split()[0]) * 1024
+    files = process.memory_maps()
+    return (own + sum(file.rss for file in files if file.path.endswith(".safetensors"))) / 1e9
 
 
 @contextmanager
-def watched(mapped: Sequence[str]) -> Iterator[dict[str, float]]:
-    """The most that each role's process held while the block ran; of these, with mapped files."""
+def watched() -> Iterator[dict[str, float]]:
+    """The most that each role's process held while the block ran."""
     most: dict[str, float] = defaultdict(float)
     over = threading.Event()
 
@@ -68,7 +69,7 @@ def watched(mapped: Sequence[str]) -> Iterator[dict[str, float]]:
                     name = " ".join(process.cmdline())
                     for role, worker in ROLES.items():
                         if name.startswith(f"ray::{worker}"):
-                            most[role] = max(most[role], held(process, role in mapped))
+                            most[role] = max(most[role], held(process))
                 except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError, KeyError):
                     continue  # it ended meanwhile
 
@@ -81,10 +82,10 @@ def watched(mapped: Sequence[str]) -> Iterator[dict[str, float]]:
         thread.join()
 
 
-def run(*words: str | Path, mapped: Sequence[str] = ()) -> tuple[float, dict[str, float], str]:
+def run(*words: str | Path) -> tuple[float, dict[str, float], str]:
     """One command of ours: its seconds, what its roles held, what it printed."""
     started = time.monotonic()
-    with watched(mapped) as most:
+    with watched() as most:
         done = subprocess.run(
             [*COMMAND, *map(str, words)], check=True, stdout=subprocess.PIPE, text=True
         )
@@ -132,9 +133,7 @@ def trained(folder: Path, dtype: str) -> dict[str, Any]:
     config_file = folder / f"{dtype}.yaml"
     config_file.write_text(yaml.safe_dump(settings(folder, model, out, dtype)))
     config = load_config(config_file, [])
-    # frozen weights stay where they are on the disk, unless they become of another type
-    mapped = ("learner", "anchor") if dtype == "bfloat16" else ()
-    seconds, most, _ = run("train", config_file, mapped=mapped)
+    seconds, most, _ = run("train", config_file)
     shape = shape_of(model)
     planned = {
         "learner": total(learner_parts(config, shape)) + PROCESS_GB["cpu"],

@@ -17,8 +17,11 @@ from videothinker.run.directory import RunDirectory
 
 pytestmark = pytest.mark.slow
 ROLES = ("LearnerRank", "AnchorScorer", "RolloutWorker", "PromptLoader")
-GROWTH = dict.fromkeys(ROLES, 1.02) | {"RolloutWorker": 1.04}
-"""Of the engine 1.023 to 1.026 were seen over stages of three steps; what that is was not found."""
+GROWTH = 1.02
+STEPS = (8, 2, 2)
+"""Of each stage. On CPUs vLLM's products of matrices keep something for each number of tokens that
+they have met, up to 128 of them, and the first steps meet most: sampling with the same seeds again
+adds nothing to an engine, new lengths added 30 MB over 72 calls, ever less."""
 
 
 def sizes() -> dict[str, int]:
@@ -45,11 +48,11 @@ def test_three_stages_leave_every_process_as_large_as_one(
         StageConfig(
             name=f"stage{number}",
             questions=mini_world / "questions.parquet",
-            steps=3,
+            steps=steps,
             prompts_per_step=4,
             kl=kl,
         )
-        for number in range(3)
+        for number, steps in enumerate(STEPS)
     )
     config = run_config.model_copy(
         update={
@@ -71,4 +74,4 @@ def test_three_stages_leave_every_process_as_large_as_one(
     first, _, last = found
     assert set(first) == set(last) == set(ROLES)
     grown = {role: last[role] / first[role] for role in ROLES}
-    assert {role: by for role, by in grown.items() if by > GROWTH[role]} == {}, grown
+    assert {role: by for role, by in grown.items() if by > GROWTH} == {}, grown

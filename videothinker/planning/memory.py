@@ -7,6 +7,7 @@ reach `sampling.max_tokens`. docs/placement.md says which constants were measure
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 from videothinker.config.settings import RunConfig, StageConfig, weights_path
 from videothinker.model.shape import (
@@ -16,7 +17,7 @@ from videothinker.model.shape import (
     TOKENS_AT_ONCE,
     ModelShape,
 )
-from videothinker.planning.passes import GB, Parts, Row, row_phases, scoring_gb
+from videothinker.planning.passes import GB, Parts, Row, row_phases, scoring_gb, widened_gb
 
 TEXT_TOKENS = 256
 """Of a question with its options: assumed, twice what CLEVRER's have."""
@@ -62,17 +63,19 @@ class Workload:
     """Tokens before a completion, the video's included."""
     completion: int
     group: int
+    groups: int
+    """Of a step, on one rank."""
 
     @property
     def longest(self) -> Row:
         """As many of the longest groups as share a row."""
         groups = max(1, TOKENS_AT_ONCE // (self.prompt + self.group * self.completion))
-        return self._row(groups, self.completion)
+        return self._row(min(groups, self.groups), self.completion)
 
     @property
     def rows(self) -> list[Row]:
         """The longest, and one as full of videos as goes, with what is left for completions."""
-        videos = TOKENS_AT_ONCE // self.prompt
+        videos = min(TOKENS_AT_ONCE // self.prompt, self.groups)
         if videos <= 1:
             return [self.longest]
         left = TOKENS_AT_ONCE - videos * self.prompt
@@ -102,6 +105,7 @@ def largest(config: RunConfig, shape: ModelShape, text_tokens: int = TEXT_TOKENS
         prompt=min(visual + text_tokens, longest),
         completion=config.sampling.max_tokens,
         group=config.sampling.group_size,
+        groups=ceil(max(stage.prompts_per_step for stage in config.stages) / config.learner.ranks),
     )
 
 
@@ -159,8 +163,11 @@ def engine_parts(config: RunConfig, shape: ModelShape) -> Parts:
     vision = patches * (4 * shape.vision_hidden + 3 * shape.vision_intermediate)
     sampling = 3 * DECODED_AT_ONCE * shape.vocabulary * 4 / GB  # scores, log-probs, sorted
     graphs = GRAPHS_GB if config.cluster.device == "cuda" else 0.0
+    # on a CPU vLLM keeps the output head once more, laid out for its products of matrices
+    packed = 0.0 if config.cluster.device == "cuda" else shape.vocabulary * shape.hidden * size
     return {
         "weights": shape.parameters * size,
+        "head": packed + widened_gb(config, shape),
         "cache": cache_gb(config),
         "workspace": max(tokens, vision) * size + sampling + graphs,
         "context": context_gb(config),

@@ -50,8 +50,11 @@ def row_phases(config: RunConfig, shape: ModelShape, row: Row, *, exact: bool) -
     head = shape.vocabulary * shape.hidden * size
     if exact:
         kept["anchor's head"] = head
+    if "embeddings" in config.learner.freeze:  # what follows are gradients
+        head = 0.0
     wanted = row.scored * shape.vocabulary
     scores = logits_gb(config, wanted) * (2 if exact else 1)
+    scores += widened_gb(config, shape)
     at_head = {"head": head, "logits": scores}
     if wanted > LOGITS_AT_ONCE[config.cluster.device]:
         # its gradient so far, that of a chunk, and their sum, which comes when the scores are gone
@@ -100,10 +103,16 @@ def scoring_gb(config: RunConfig, shape: ModelShape, row: Row) -> float:
     size = BYTES[config.model.dtype] / GB
     language = row.tokens * (HELD_HIDDEN * shape.hidden + HELD_INNER * shape.intermediate)
     vision = row.patches * HELD_VISION_HIDDEN * shape.vision_hidden
-    logits = logits_gb(config, row.scored * shape.vocabulary)
+    logits = logits_gb(config, row.scored * shape.vocabulary) + widened_gb(config, shape)
     return max(language * size, vision * size, logits)
 
 
 def logits_gb(config: RunConfig, wanted: int) -> float:
     """Scores over the vocabulary, of so many numbers a chunk."""
     return LOGITS_COPIES * min(wanted, LOGITS_AT_ONCE[config.cluster.device]) * 4 / GB
+
+
+def widened_gb(config: RunConfig, shape: ModelShape) -> float:
+    """An output head of 16 bits as one of 32; a GPU multiplies without that."""
+    needed = config.cluster.device == "cpu" and config.model.dtype == "bfloat16"
+    return shape.vocabulary * shape.hidden * 4 / GB if needed else 0.0
