@@ -32,7 +32,7 @@ def answer_text(text: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kind:
+class KindOfAnswer:
     """What is to be known of a kind of answer."""
 
     asked: str
@@ -145,33 +145,33 @@ def _overlap(given: Sequence[float], right: Sequence[float], _: Question) -> flo
     return shared / (first + second - shared)
 
 
-KINDS: dict[AnswerKind, Kind] = {
-    "choice": Kind(
+KINDS: dict[AnswerKind, KindOfAnswer] = {
+    "choice": KindOfAnswer(
         asked="the letter of one option",
         read=letters,
         credit=_same,
     ),
-    "multi": Kind(
+    "multi": KindOfAnswer(
         asked="letters separated by , if multiple",
         read=letters,
         credit=_named,
     ),
-    "number": Kind(asked="a number", read=number, credit=_near),
-    "text": Kind(asked="in few words", read=words, credit=_shared),
-    "yes_no": Kind(asked="yes or no", read=affirmed, credit=_same),
-    "span": Kind(
+    "number": KindOfAnswer(asked="a number", read=number, credit=_near),
+    "text": KindOfAnswer(asked="in few words", read=words, credit=_shared),
+    "yes_no": KindOfAnswer(asked="yes or no", read=affirmed, credit=_same),
+    "span": KindOfAnswer(
         asked="start and end in seconds, such as 1.5-4",
         read=span,
         credit=_overlap,
         enough=HALF,
     ),
-    "box": Kind(
+    "box": KindOfAnswer(
         asked="left, top, right and bottom, from 0 to 1000, such as [10, 20, 110, 220]",
         read=box,
         credit=_overlap,
         enough=HALF,
     ),
-    "list": Kind(
+    "list": KindOfAnswer(
         asked="all of them, separated by ;",
         read=items,
         credit=_shared,

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from videothinker.data.own.fields import Field, questions, told
 from videothinker.data.own.rows import count, rows
 from videothinker.data.questions import SCHEMA, as_rows
-from videothinker.errors import InputError
+from videothinker.errors import ConfigError, InputError
 from videothinker.files import disk_errors, partial_folder, replace_files, write_json
 from videothinker.method.prompts import training_text
 from videothinker.types import AnswerKind, Question
@@ -132,7 +132,7 @@ def prepare(
                 progress(done, max(done, total))
         open_files.close()
         if (wrong and not leave_out) or not kinds:
-            raise InputError(_told(own.source, problems, wrong, leave_out))
+            raise ConfigError(_told(own.source, problems, wrong, leave_out))
         stats = {
             "questions": kinds.total(),
             "videos": len(videos),
@@ -142,10 +142,11 @@ def prepare(
             "source": str(own.source),
         }
         write_json(partial / "stats.json", stats)
-        for name, empty in (("bias.parquet", not categories[BIAS]), ("left_out.jsonl", not wrong)):
-            if empty:
-                (partial / name).unlink()
-        replace_files(partial, out, last="stats.json")
+        empty = {"bias.parquet": not categories[BIAS], "left_out.jsonl": not wrong}
+        stale = [name for name, is_empty in empty.items() if is_empty]
+        for name in stale:
+            (partial / name).unlink()
+        replace_files(partial, out, last="stats.json", stale=stale)
     return stats
 
 
