@@ -51,22 +51,35 @@ PLACE = re.compile(r"\s*<(?:video|image)>\s*")
 """Where a video stands among words."""
 
 
-def told(words: Mapping[Field, str | None]) -> dict[Field, tuple[str, ...]]:
-    """NAMES, but for what a user says a field is called."""
-    return {field: (said,) if (said := words.get(field)) else NAMES[field] for field in NAMES}
+class Names:
+    """What each field is called in a file: as in NAMES, but for what its user says."""
+
+    def __init__(self, said: Mapping[Field, str | None]) -> None:
+        self.called = {
+            field: (name,) if (name := said.get(field)) else NAMES[field] for field in NAMES
+        }
+        self._known: dict[tuple[str, ...], list[tuple[Field, str | None]]] = {}
+        """By the names that a row has, which most rows have in common."""
+
+    def found(self, fields: Mapping[str, Any]) -> dict[Field, Any]:
+        """What a row has of each field, or None."""
+        there = tuple(fields)
+        if there not in self._known:
+            self._known[there] = [
+                (field, next((name for name in called if name in fields), None))
+                for field, called in self.called.items()
+            ]
+        return {field: None if name is None else fields[name] for field, name in self._known[there]}
 
 
 def questions(
-    fields: Mapping[str, Any],
-    number: int,
-    names: Mapping[Field, tuple[str, ...]],
-    kind: AnswerKind | None,
+    fields: Mapping[str, Any], number: int, names: Names, kind: AnswerKind | None
 ) -> Iterator[Question]:
     """What a row asks: one question, or one for each exchange of a talk; InputError begins with
     the field that is wrong.
     """
     talk = next((fields[name] for name in TALKS if name in fields), None)
-    found = {field: _first(fields, called) for field, called in names.items()}
+    found = names.found(fields)
     if talk is None:
         yield _question(fields, found, str(number), names, kind)
         return
@@ -78,20 +91,16 @@ def questions(
         yield _question(fields, turn, f"{number}/{place}" if place else str(number), names, kind)
 
 
-def _first(fields: Mapping[str, Any], called: tuple[str, ...]) -> Any:
-    return next((fields[name] for name in called if name in fields), None)
-
-
 def _question(
     fields: Mapping[str, Any],
     found: Mapping[Field, Any],
     number: str,
-    names: Mapping[Field, tuple[str, ...]],
+    names: Names,
     forced: AnswerKind | None,
 ) -> Question:
     for needed in ("question", "answer", "video"):
         if found[needed] is None:
-            raise InputError(_missing(needed, fields, names[needed]))
+            raise InputError(_missing(needed, fields, names.called[needed]))
     options = read_options(found["options"])
     answer, letters = read_answer(found["answer"], options)
     kind = forced or _kind(found["kind"], letters if options else None, answer)
@@ -235,7 +244,7 @@ def _video(value: Any) -> str:
 def _text(field: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise InputError(f"{field}: {_short(value)} is not a text")
-    return PLACE.sub("", value) if field == "question" else value
+    return PLACE.sub("", value) if field == "question" and "<" in value else value
 
 
 def _seconds(field: str, value: Any) -> float | None:

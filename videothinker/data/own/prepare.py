@@ -11,12 +11,11 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from videothinker.data.own.fields import Field, questions, told
+from videothinker.data.own.fields import Field, Names, questions
 from videothinker.data.own.rows import count, rows
-from videothinker.data.questions import SCHEMA, as_rows
+from videothinker.data.questions import SCHEMA, as_table
 from videothinker.errors import ConfigError, InputError
 from videothinker.files import disk_errors, partial_folder, replace_files, write_json
 from videothinker.method.prompts import training_text
@@ -36,7 +35,7 @@ class Reading:
 
     source: Path
     videos: Path
-    names: Mapping[Field, tuple[str, ...]]
+    names: Names
     kind: AnswerKind | None = None
     """Of every answer, whatever it looks like."""
 
@@ -77,7 +76,7 @@ def reading(
     """`called`: fields whose names do not say what they are."""
     if not videos.is_dir():
         raise InputError(f"--videos {videos}: no such folder. Give the one that holds the videos.")
-    return Reading(source=source, videos=videos, names=told(called), kind=kind)
+    return Reading(source=source, videos=videos, names=Names(called), kind=kind)
 
 
 def look(own: Reading, count: int) -> str:
@@ -184,5 +183,5 @@ class _Writer:
 
     def _write(self) -> None:
         if self._waiting:
-            self._file.write_table(pa.Table.from_pylist(as_rows(self._waiting), schema=SCHEMA))
+            self._file.write_table(as_table(self._waiting))
             self._waiting = []

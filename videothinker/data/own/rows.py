@@ -20,7 +20,7 @@ REMEDY = f"Give a file that ends in one of {', '.join(KNOWN)}, or a folder of su
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class SourceRow:
     """One entry of a file."""
 
     where: str
@@ -30,7 +30,7 @@ class Entry:
     """Why there are no fields."""
 
 
-def rows(source: Path) -> Iterator[Entry]:
+def rows(source: Path) -> Iterator[SourceRow]:
     """Those of a file, or of all files of a folder, such as a `datasets` folder."""
     for file in files_of(source):
         try:
@@ -69,7 +69,7 @@ def count(source: Path) -> int:
     return total
 
 
-def _json_lines(file: Path) -> Iterator[Entry]:
+def _json_lines(file: Path) -> Iterator[SourceRow]:
     with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if line.isspace():
@@ -77,17 +77,19 @@ def _json_lines(file: Path) -> Iterator[Entry]:
             where = f"{file}: line {number}"
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-                yield _entry(where, whole_characters(json.loads(text), text, where))
+                yield _row(where, whole_characters(json.loads(text), text, where))
             except json.JSONDecodeError as error:
                 torn = "" if line.endswith(b"\n") else "; the file may have been cut off there"
-                yield Entry(where=where, fields={}, problem=f"not JSON ({error.msg}){torn}")
+                yield SourceRow(where=where, fields={}, problem=f"not JSON ({error.msg}){torn}")
             except (ValueError, RecursionError) as error:
-                yield Entry(where=where, fields={}, problem=unusual(error))
+                yield SourceRow(where=where, fields={}, problem=unusual(error))
             except InputError as error:
-                yield Entry(where=where, fields={}, problem=str(error).removeprefix(f"{where}: "))
+                yield SourceRow(
+                    where=where, fields={}, problem=str(error).removeprefix(f"{where}: ")
+                )
 
 
-def _json(file: Path) -> Iterator[Entry]:
+def _json(file: Path) -> Iterator[SourceRow]:
     text = file.read_text(encoding="utf-8-sig")
     try:
         entries = json.loads(text)
@@ -99,44 +101,46 @@ def _json(file: Path) -> Iterator[Entry]:
     if not isinstance(entries, list):
         raise InputError(f"{file}: no list of questions. Give a list of objects, or JSON Lines.")
     for number, entry in enumerate(entries, start=1):
-        yield _entry(f"{file}: entry {number}", entry)
+        yield _row(f"{file}: entry {number}", entry)
 
 
-def _separated(file: Path) -> Iterator[Entry]:
+def _separated(file: Path) -> Iterator[SourceRow]:
     with file.open(encoding="utf-8-sig", newline="") as lines:
         reader = csv.DictReader(lines, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
         for fields in reader:
             where = f"{file}: line {reader.line_num}"
             if None in fields or None in fields.values():
-                yield Entry(where=where, fields={}, problem="more or fewer values than the header")
+                yield SourceRow(
+                    where=where, fields={}, problem="more or fewer values than the header"
+                )
             else:
-                yield Entry(where=where, fields={k: v for k, v in fields.items() if v != ""})
+                yield SourceRow(where=where, fields={k: v for k, v in fields.items() if v != ""})
 
 
-def _parquet(file: Path) -> Iterator[Entry]:
+def _parquet(file: Path) -> Iterator[SourceRow]:
     with pq.ParquetFile(file) as table:
         yield from _numbered(file, table.iter_batches(batch_size=4096))
 
 
-def _arrow(file: Path) -> Iterator[Entry]:
+def _arrow(file: Path) -> Iterator[SourceRow]:
     """What `datasets` saves to a disk."""
     with pa.memory_map(str(file)) as mapped:
         yield from _numbered(file, pa.ipc.open_stream(mapped))
 
 
-def _numbered(file: Path, batches: Iterator[pa.RecordBatch]) -> Iterator[Entry]:
+def _numbered(file: Path, batches: Iterator[pa.RecordBatch]) -> Iterator[SourceRow]:
     number = 0
     for batch in batches:
         for fields in batch.to_pylist():
             number += 1
             kept = {name: value for name, value in fields.items() if value is not None}
-            yield Entry(where=f"{file}: row {number}", fields=kept)
+            yield SourceRow(where=f"{file}: row {number}", fields=kept)
 
 
-def _entry(where: str, entry: Any) -> Entry:
+def _row(where: str, entry: Any) -> SourceRow:
     if isinstance(entry, dict):
-        return Entry(where=where, fields={k: v for k, v in entry.items() if v is not None})
-    return Entry(where=where, fields={}, problem="no object with fields")
+        return SourceRow(where=where, fields={k: v for k, v in entry.items() if v is not None})
+    return SourceRow(where=where, fields={}, problem="no object with fields")
 
 
 READERS = {
