@@ -2,7 +2,7 @@
 
 A right answer is a text, as it stands in the data: "C", "A,C", "12.5", "a red car", "yes", "1.5-4",
 "[10, 20, 110, 220]" or "red; blue". What a model gives is read from its first answer block.
-docs/answers.md has a table of examples, which a test makes.
+docs/own-data.md has a table of examples, which a test compares.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -58,6 +59,14 @@ def test_an_answer_is_worth_what_it_shares_with_the_right_one(
 ) -> None:
     said = f"<think>so</think><answer>{given}</answer>"
     assert credit(said, question(kind, right)) == pytest.approx(worth)
+
+
+def test_the_documented_table_is_this_one() -> None:
+    rows = [
+        f"| `{kind}` | {right} | {given} | {worth:.2g} |" for kind, right, given, worth in CASES
+    ]
+    page = (Path(__file__).parents[4] / "docs/own-data.md").read_text()
+    assert "\n".join(rows) in page
 
 
 def test_every_kind_is_in_the_table() -> None:
