@@ -8,7 +8,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
@@ -154,3 +154,18 @@ def whole_folder(out: Path, *, replace: bool = False) -> Iterator[Path]:
             if replace and out.exists():
                 out.rename(old)  # removing it takes longer, and would leave half of it in a crash
             partial.rename(out)
+
+
+def replace_files(partial: Path, out: Path, last: str, stale: Sequence[str] = ()) -> None:
+    """OUT becomes what a folder beside it is, in one step.
+
+    Into an existing folder its files move one by one, and the one called `last` goes first and
+    comes at the end: a folder that has it is complete. `stale` ones of before go, too.
+    """
+    if not out.exists():
+        partial.rename(out)
+        return
+    for name in (last, *stale):
+        (out / name).unlink(missing_ok=True)
+    for file in sorted(partial.iterdir(), key=lambda path: path.name == last):
+        file.replace(out / file.name)

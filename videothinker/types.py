@@ -14,6 +14,8 @@ import numpy as np
 FinishReason = Literal["stop", "length"]
 SkipKind = Literal["video", "too_long", "processes_lost", "too_old", "no_replay"]
 """Why a question or a group was left out: what metrics count by."""
+AnswerKind = Literal["choice", "multi", "number", "text", "yes_no", "span", "box", "list"]
+"""How an answer is asked for and judged: `method/answers.py`."""
 INITIAL_VERSION = 0
 """Weights version of an engine that still holds the checkpoint it was started from."""
 
@@ -34,12 +36,15 @@ class Question:
     options: tuple[tuple[str, str], ...]
     """(letter, text) in the order shown."""
     answer: str
-    """Correct letters, ascending, comma separated: "C" or "A,C"."""
+    """Correct letters, ascending, comma separated: "C" or "A,C"; else what its kind says."""
     category: str = ""
     """What results are split by; for CLEVRER "observational" or "inferential"."""
     start: float | None = None
     end: float | None = None
     """The part of the video to watch, in seconds; None is its own start or end."""
+    kind: AnswerKind = "multi"
+    tolerance: float | None = None
+    """How far a number may be from the answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,8 +11,8 @@ from typing import Any
 
 from cluster.verbs.answering import answering, budget_for
 from videothinker.errors import InputError, VideoThinkerError
+from videothinker.method.answers import answer_text
 from videothinker.method.prompts import Wording, asked
-from videothinker.method.rewards import answer_text
 from videothinker.model.checkpoint import require_safe
 from videothinker.progress import ProgressLine
 from videothinker.types import Failure, Question

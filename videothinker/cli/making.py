@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from videothinker.cli.verb import Outcome, argument, config_words, flag, verb
+from videothinker.errors import InputError
 from videothinker.progress import ProgressLine
 
 
@@ -26,25 +27,73 @@ def quickstart(arguments: Namespace) -> Outcome:
     return Outcome(text=pipeline.run(arguments.out, arguments.seed, arguments.retrain))
 
 
+def own_fields(parser: ArgumentParser) -> None:
+    """What a field is called, where its name does not say what it is."""
+    from videothinker.data.own.fields import NAMES
+    from videothinker.method.answers import KINDS
+
+    names = parser.add_argument_group("jsonl: fields, where their names are others than these")
+    parser.add_argument(
+        "--as",
+        dest="every",
+        choices=list(KINDS),
+        help="jsonl: what every answer is, where that cannot be told from the answers",
+    )
+    for field, known in NAMES.items():
+        names.add_argument(f"--{field}", metavar="NAME", help=", ".join(known))
+
+
 @verb(
-    "videothinker prepare clevrer --questions data/mini/questions.json"
-    " --annotations data/mini/annotations --videos data/mini/videos --out data/mini/prepared",
-    argument("dataset", choices=["clevrer"]),
-    argument("--questions", type=Path, required=True, metavar="FILE"),
-    argument("--annotations", type=Path, required=True, metavar="DIR"),
+    "videothinker prepare jsonl mine.jsonl --videos clips --out data/mine",
+    argument("dataset", choices=["jsonl", "clevrer"]),
+    argument(
+        "file",
+        nargs="?",
+        type=Path,
+        metavar="FILE",
+        help="jsonl: questions of your own as .jsonl, .json, .csv, .parquet, or a folder of them",
+    ),
     argument("--videos", type=Path, required=True, metavar="DIR"),
-    argument("--out", type=Path, required=True, metavar="DIR"),
+    argument("--out", type=Path, metavar="DIR"),
+    argument(
+        "--head",
+        type=int,
+        metavar="N",
+        help="jsonl: print how the first questions will be asked, and write nothing",
+    ),
+    flag("--leave-out", "jsonl: list rows that cannot be used in left_out.jsonl, keep the others"),
+    own_fields,
+    argument("--questions", type=Path, metavar="FILE", help="clevrer: train.json"),
+    argument("--annotations", type=Path, metavar="DIR", help="clevrer"),
     argument(
         "--rule",
         choices=["R1", "R2", "R3", "R4"],
         default="R1",
-        help="how a question is called observational (default R1)",
+        help="clevrer: how a question is called observational (default R1)",
     ),
 )
 def prepare(arguments: Namespace) -> Outcome:
-    """Turn CLEVRER's files into questions that say which need reasoning."""
+    """Turn questions of your own, or CLEVRER's files, into what training reads."""
+    return _clevrer(arguments) if arguments.dataset == "clevrer" else _own(arguments)
+
+
+def _own(arguments: Namespace) -> Outcome:
+    from videothinker.data.own import prepare as own
+    from videothinker.data.own.fields import NAMES
+
+    _require(arguments, "file", *(() if arguments.head else ("out",)))
+    called = {field: getattr(arguments, field) for field in NAMES}
+    asked = own.reading(arguments.file, arguments.videos, called, arguments.every)
+    if arguments.head:
+        return Outcome(text=own.look(asked, arguments.head))
+    with ProgressLine("prepare") as progress:
+        return Outcome(result=own.prepare(asked, arguments.out, arguments.leave_out, progress))
+
+
+def _clevrer(arguments: Namespace) -> Outcome:
     from videothinker.data.clevrer.prepare import prepare as prepare_clevrer
 
+    _require(arguments, "questions", "annotations", "out")
     with ProgressLine("prepare") as progress:
         statistics = prepare_clevrer(
             arguments.questions,
@@ -55,6 +104,13 @@ def prepare(arguments: Namespace) -> Outcome:
             progress,
         )
     return Outcome(result=statistics)
+
+
+def _require(arguments: Namespace, *names: str) -> None:
+    for name in names:
+        if getattr(arguments, name) is None:
+            word = "FILE" if name == "file" else f"--{name}"
+            raise InputError(f"prepare {arguments.dataset}: {word} is missing; see prepare --help")
 
 
 @verb(

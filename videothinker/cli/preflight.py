@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,13 @@ from videothinker.config.loading import load_config, to_yaml
 from videothinker.config.settings import RunConfig
 from videothinker.data.questions import read_questions
 from videothinker.errors import ConfigError, InputError, VideoThinkerError
+from videothinker.method.answers import LETTERED
 from videothinker.model.checkpoint import require_safe
 from videothinker.packages import foreign_owners
 from videothinker.planning.disk import shortage
 from videothinker.planning.plan import least
 from videothinker.process.gpus import fault
+from videothinker.types import Question
 from videothinker.video.files import find
 
 if TYPE_CHECKING:
@@ -132,7 +134,7 @@ def check_paths(config: RunConfig) -> list[str]:
             )
             missing += _no_model(key, Path(stage.kl.anchor), remedy)
         made.add(stage.name)
-    missing += _missing_videos(config)
+    missing += _missing_videos(config, asked_questions(config))
     missing += _no_device(config)
     if (short := shortage(config)) is not None:
         missing.append(short)
@@ -182,18 +184,11 @@ def _no_questions(key: str, file: Path, config: RunConfig) -> list[str]:
     return [f"{key}: no file {file}. {_quickstart(file) or prepare}"]
 
 
-def _missing_videos(config: RunConfig) -> list[str]:
+def _missing_videos(config: RunConfig, asked: Mapping[Path, Sequence[Question]]) -> list[str]:
     """Question files whose videos lie elsewhere; single gaps are the ledger's business."""
-    folder = config.data.videos
-    files = dict.fromkeys([stage.questions for stage in config.stages])
-    files |= {config.data.validation: None} if config.data.validation else {}
-    lines = []
-    for file in (file for file in files if file.is_file() and folder.is_dir()):
-        try:
-            names = {question.video for question in read_questions(file)}
-        except InputError as error:
-            lines.append(str(error))
-            continue
+    folder, lines = config.data.videos, []
+    for file, questions in asked.items() if folder.is_dir() else ():
+        names = {question.video for question in questions}
         absent = sorted(name for name in names if find(folder, name) is None)
         if len(absent) > config.data.max_skipped_share * len(names):
             lines.append(
@@ -202,6 +197,38 @@ def _missing_videos(config: RunConfig) -> list[str]:
                 " was given: data.videos=DIR"
             )
     return lines
+
+
+def asked_questions(config: RunConfig) -> dict[Path, list[Question]]:
+    """What is in those files of questions that are there; ConfigError where one cannot be used,
+    which no other machine would mend."""
+    files = dict.fromkeys([stage.questions for stage in config.stages])
+    files |= {config.data.validation: None} if config.data.validation else {}
+    asked, faults = {}, []
+    for file in (file for file in files if file.is_file()):
+        try:
+            asked[file] = read_questions(file)
+        except InputError as error:
+            faults.append(str(error))
+            continue
+        faults += _unfit_rewards(config, file, asked[file])
+    if faults:
+        raise ConfigError(
+            "\n".join(["its questions cannot be used:", *(f"  - {f}" for f in faults)])
+        )
+    return asked
+
+
+def _unfit_rewards(config: RunConfig, file: Path, questions: Sequence[Question]) -> list[str]:
+    """Rewards that read letters, for answers that are none."""
+    reading = [name for name in config.rewards if name in ("soft_accuracy", "strict_accuracy")]
+    others = [question for question in questions if question.kind not in LETTERED]
+    if not reading or not others:
+        return []
+    return [
+        f"rewards: {reading[0]} reads letters, and {len(others)} answers in {file} are none, the"
+        f" first that of {others[0].id} ({others[0].kind}). Use accuracy: rewards=[accuracy,format]"
+    ]
 
 
 def _model_remedy(folder: Path) -> str:

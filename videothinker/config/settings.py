@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-RIGHTNESS = ("soft_accuracy", "strict_accuracy")
+RIGHTNESS = ("accuracy", "soft_accuracy", "strict_accuracy")
 """Those that are for the answer; the others are for its form."""
 
 Place = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
@@ -28,7 +28,7 @@ DType = Literal["float32", "bfloat16"]
 WeightsPath = Literal["auto", "ipc", "nccl", "host"]
 Part = Literal["vision", "merger", "embeddings", "layers"]
 """A part of the model; the embeddings include the output head, which may share their weights."""
-RewardName = Literal["soft_accuracy", "format", "strict_accuracy", "strict_format"]
+RewardName = Literal["accuracy", "soft_accuracy", "format", "strict_accuracy", "strict_format"]
 DEFAULT_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "videothinker" / "clips"
 
 

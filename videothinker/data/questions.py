@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from videothinker.errors import InputError
 from videothinker.files import write_table
+from videothinker.method.answers import KINDS, LETTERED
 from videothinker.types import Question
 
 SCHEMA_VERSION = "1"
 VERSION_KEY = b"videothinker.schema"
-REMEDY = "Write it again with `videothinker prepare clevrer`."
+REMEDY = "Write it again with `videothinker prepare`; docs/data.md has the columns."
 
 SCHEMA = pa.schema(
     [
@@ -28,22 +30,45 @@ SCHEMA = pa.schema(
         ("category", pa.string()),
         ("start", pa.float64()),
         ("end", pa.float64()),
+        ("kind", pa.string()),
+        ("tolerance", pa.float64()),
     ],
     metadata={VERSION_KEY: SCHEMA_VERSION.encode()},
 )
 """A question's fields."""
+NEEDED = ("id", "video", "text", "options", "answer")
+LEFT_OPEN: dict[str, Any] = {
+    "category": "",
+    "start": None,
+    "end": None,
+    "kind": "multi",
+    "tolerance": None,
+}
+"""What stands where a column is missing, or a value in it."""
 
 
 def write_questions(path: Path | str, questions: Sequence[Question]) -> None:
     """Writes the questions, in order, so that the file appears whole or not at all."""
     path = Path(path)
     refuse_duplicates(path, (question.id for question in questions))
-    rows = [
-        asdict(question)
-        | {"options": [{"letter": letter, "text": text} for letter, text in question.options]}
-        for question in questions
+    write_table(path, as_table(questions))
+
+
+def as_table(questions: Sequence[Question]) -> pa.Table:
+    """As SCHEMA has them; by columns, because a million rows take long."""
+    options = [option for question in questions for option in question.options]
+    ends = np.cumsum([0, *(len(question.options) for question in questions)], dtype=np.int32)
+    pairs = pa.StructArray.from_arrays(
+        [pa.array([pair[place] for pair in options], pa.string()) for place in (0, 1)],
+        fields=list(SCHEMA.field("options").type.value_type),
+    )
+    columns = [
+        pa.ListArray.from_arrays(ends, pairs)
+        if field.name == "options"
+        else pa.array([getattr(question, field.name) for question in questions], field.type)
+        for field in SCHEMA
     ]
-    write_table(path, pa.Table.from_pylist(rows, schema=SCHEMA))
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
 def read_questions(path: Path | str) -> list[Question]:
@@ -57,34 +82,59 @@ def read_questions(path: Path | str) -> list[Question]:
     except (pa.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"{path}: not a Parquet file ({reason}). {REMEDY}") from error
-    version = (table.schema.metadata or {}).get(VERSION_KEY, b"none").decode()
+    version = (table.schema.metadata or {}).get(VERSION_KEY, SCHEMA_VERSION.encode()).decode()
     if version != SCHEMA_VERSION:
         raise InputError(
             f"{path}: schema version {version}, this version of videothinker reads "
             f"{SCHEMA_VERSION}. {REMEDY}"
         )
-    missing = [name for name in SCHEMA.names if name not in table.column_names]
+    missing = [name for name in NEEDED if name not in table.column_names]
     if missing:
         raise InputError(f"{path}: column {missing[0]!r} is missing. {REMEDY}")
     table = _typed(path, table)
     refuse_duplicates(path, table.column("id").to_pylist())
-    rows = table.to_pylist()
-    for row in rows:
-        row["options"] = tuple((option["letter"], option["text"]) for option in row["options"])
-    return [Question(**row) for row in rows]
+    questions = [_question(row) for batch in table.to_batches() for row in batch.to_pylist()]
+    for question in questions:
+        if (found := fault(question)) is not None:
+            raise InputError(f"{path}: question {question.id}: {found}. {REMEDY}")
+    return questions
+
+
+def fault(question: Question) -> str | None:
+    """What is wrong with a question, beginning with the field."""
+    if question.kind not in KINDS:
+        return f"kind: {question.kind!r} is not one of {', '.join(KINDS)}"
+    letters = [letter for letter, _ in question.options]
+    if question.kind in LETTERED:
+        absent = {*question.answer.split(",")} - {*letters, ""}
+        if absent:
+            return f"answer: {question.answer!r} is not among the options {', '.join(letters)}"
+    elif KINDS[question.kind].read(question.answer) is None:
+        wanted = KINDS[question.kind].asked
+        return f"answer: {question.answer!r} is not what a {question.kind} is: {wanted}"
+    return None
+
+
+def _question(row: dict[str, Any]) -> Question:
+    filled = {
+        name: row[name] if row.get(name) is not None else open_ for name, open_ in LEFT_OPEN.items()
+    }
+    options = tuple((option["letter"], option["text"]) for option in row["options"])
+    return Question(**row | filled | {"options": options})
 
 
 def _typed(path: Path, table: pa.Table) -> pa.Table:
-    """The columns as SCHEMA has them; only a question's part of the video may be left open."""
+    """The columns as SCHEMA has them, of those that are there."""
     try:
-        typed = table.select(SCHEMA.names).cast(SCHEMA)
+        there = [field for field in SCHEMA if field.name in table.column_names]
+        typed = table.select([field.name for field in there]).cast(pa.schema(there))
         typed.validate(full=True)
     except pa.ArrowException as error:
         reason = str(error).partition("\n")[0]
         raise InputError(
             f"{path}: its columns are not a question's ({reason}). {REMEDY}"
         ) from error
-    for name in SCHEMA.names[:-2]:
+    for name in NEEDED:
         if typed.column(name).null_count:
             raise InputError(f"{path}: {name}: a question has none. {REMEDY}")
     return typed

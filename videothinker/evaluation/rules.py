@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from videothinker.method.rewards import ANSWER
+from videothinker.method.answers import ANSWER
 from videothinker.types import Question
 
 END = r"(?=\s*(?:$|[.):,;\]*\"\n]|'(?!\w)))"

@@ -16,7 +16,8 @@ from videothinker.evaluation.benchmarks.clevrer import judged
 from videothinker.evaluation.benchmarks.loading import load, read
 from videothinker.evaluation.intervals import counted, mean_of_shares, per_option, share
 from videothinker.evaluation.rules import equals_solution
-from videothinker.method.rewards import format_reward, soft_accuracy
+from videothinker.method.answers import is_right
+from videothinker.method.rewards import format_reward
 from videothinker.types import Question
 
 __all__ = ["BENCHMARKS", "KINDS", "diagnose", "load", "read", "score"]
@@ -77,15 +78,15 @@ def score(
 def diagnose(questions: Sequence[Question], completions: Sequence[str]) -> dict[str, Any]:
     """Observational, inferential and overall accuracy with 95% intervals, and the shortcut gap.
 
-    A question counts as right when exactly its correct letters are named (the training reward is
-    1); questions without a correct option, which have no kind, are not counted. "format" is the
-    share of completions with the asked layout. The gap is observational minus inferential
-    accuracy: how much better the model does where the video alone gives the answer. It is None
-    where one of the two kinds is missing.
+    A question counts as right when exactly its correct letters are named, or what else its kind of
+    answer demands (`method/answers.py`); questions without a correct option, which have no kind,
+    are not counted. "format" is the share of completions with the asked layout. The gap is
+    observational minus inferential accuracy: how much better the model does where the video alone
+    gives the answer. It is None where one of the two kinds is missing.
     """
     _check_lengths(questions, completions)
     marked = [
-        (question.category, soft_accuracy(completion, question.answer) == 1.0)
+        (question.category, is_right(completion, question))
         for question, completion in zip(questions, completions, strict=True)
         if question.answer
     ]

@@ -22,7 +22,7 @@ from typing import Any, Literal
 from videothinker.data.clevrer.rules import Label
 from videothinker.evaluation.intervals import wilson
 from videothinker.evaluation.scores import KINDS
-from videothinker.method.rewards import soft_accuracy
+from videothinker.method.answers import is_right
 from videothinker.types import Question
 
 Probe = Literal["blind", "frame", "shuffled", "clause"]
@@ -31,6 +31,8 @@ PROBES: tuple[Probe, ...] = ("blind", "frame", "shuffled", "clause")
 
 def rotations(question: Question) -> list[Question]:
     """The question with its options at every rotation, ids ending in "#0", "#1", ..."""
+    if not question.options:
+        return [replace(question, id=f"{question.id}#0")]
     letters = [letter for letter, _ in question.options]
     texts = [text for _, text in question.options]
     correct = {letters.index(letter) for letter in question.answer.split(",")}
@@ -50,8 +52,7 @@ def answered(questions: Sequence[Question], answers: Mapping[str, str]) -> dict[
     """{id: every rotation was answered right}; a missing answer is a wrong one."""
     return {
         question.id: all(
-            soft_accuracy(answers.get(turned.id, ""), turned.answer) == 1.0
-            for turned in rotations(question)
+            is_right(answers.get(turned.id, ""), turned) for turned in rotations(question)
         )
         for question in questions
     }
@@ -89,7 +90,11 @@ def agreement(
 
 def guessing_share(questions: Sequence[Question]) -> float:
     """Share of the questions that a uniform guess of one letter would pass by luck, each probe."""
-    luck = [(1 / len(q.options)) ** len(q.options) for q in questions if "," not in q.answer]
+    luck = [
+        (1 / len(q.options)) ** len(q.options)
+        for q in questions
+        if q.options and "," not in q.answer
+    ]
     return sum(luck) / len(questions) if questions else 0.0
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from videothinker.method.answers import KINDS, LETTERED
 from videothinker.types import Question
 
 Wording = Literal["training", "evaluation", "direct"]
 
 TRAINING_SUFFIX = (
-    "  Output the thinking process in <think> </think> and final answer (letters separated by , "
-    "if multiple) in <answer> </answer> tags."
+    "  Output the thinking process in <think> </think> and final answer ({}) in <answer> </answer> "
+    "tags."
 )
-"""The two leading spaces are the reference's own and part of what its models were trained on."""
+"""The two leading spaces are the reference's own and part of what its models were trained on; the
+kind of answer says what stands in brackets, where the reference has but the one with letters."""
 
 EVALUATION_SUFFIX = (
     "\nPlease think about this question as if you were a human pondering deeply. Engage in an "
@@ -24,6 +26,7 @@ EVALUATION_SUFFIX = (
 )
 """The missing full stop after "thought expressions" is the reference's own."""
 
+OTHER_ANSWER_SUFFIX = " Please provide only the answer ({}) within the <answer> </answer> tags."
 SINGLE_LETTER_SUFFIX = (
     " Please provide only the single option letter (e.g., A, B, C, D, etc.) within the <answer> "
     "</answer> tags."
@@ -32,6 +35,10 @@ SINGLE_LETTER_SUFFIX = (
 DIRECT_SUFFIX = (
     "\nAnswer straight away, without thinking first: write only the letter of the correct option "
     "within <answer> </answer> tags."
+)
+DIRECT_SUFFIX_OTHER = (
+    "\nAnswer straight away, without thinking first: write only the answer ({}) within <answer> "
+    "</answer> tags."
 )
 DIRECT_SUFFIX_SEVERAL = (
     "\nAnswer straight away, without thinking first: write only the letters of all correct "
@@ -48,7 +55,7 @@ def problem(question: Question) -> str:
 
 def training_text(question: Question) -> str:
     """What the policy reads in training, after the video."""
-    return problem(question) + TRAINING_SUFFIX
+    return problem(question) + TRAINING_SUFFIX.format(KINDS[question.kind].asked)
 
 
 def asked(question: Question, wording: Wording, benchmark: str = "clevrer") -> str:
@@ -61,6 +68,11 @@ def asked(question: Question, wording: Wording, benchmark: str = "clevrer") -> s
     """
     if wording == "training":
         return training_text(question)
+    if question.kind not in LETTERED:
+        words = KINDS[question.kind].asked
+        if wording == "direct":
+            return problem(question) + DIRECT_SUFFIX_OTHER.format(words)
+        return problem(question) + EVALUATION_SUFFIX + OTHER_ANSWER_SUFFIX.format(words)
     if wording == "evaluation":
         return _evaluated(question, benchmark) + EVALUATION_SUFFIX + SINGLE_LETTER_SUFFIX
     suffix = DIRECT_SUFFIX_SEVERAL if benchmark == "clevrer" else DIRECT_SUFFIX

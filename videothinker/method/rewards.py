@@ -13,27 +13,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from videothinker.errors import InputError
+from videothinker.method.answers import answer_text, credit, letters
+from videothinker.types import Question
 
-ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 LAYOUT = re.compile(r"<think>.*?</think>\s*<answer>.*?</answer>[\s!]*$", re.DOTALL)
 STRICT_LAYOUT = re.compile(r"\s*<think>(.*)</think>\s*<answer>(.*)</answer>\s*", re.DOTALL)
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
-
-
-def answer_text(text: str) -> str:
-    """The content of the first <answer> block; the whole text where there is none."""
-    match = ANSWER.search(text)
-    return (match.group(1) if match else text).strip()
-
-
-def letters(text: str) -> frozenset[str]:
-    """The set of letters that a completion or a solution names.
-
-    An empty text is the set that holds the empty string: that makes "A," wrong, and an empty
-    answer to an empty solution right.
-    """
-    parts = answer_text(text).replace(" ", "").split(",")
-    return frozenset(part.strip() for part in parts)
 
 
 def soft_accuracy(completion: str, solution: str) -> float:
@@ -47,7 +32,7 @@ def soft_accuracy(completion: str, solution: str) -> float:
     formula. That is left out: a solution made of letters contains no formula, so it never says
     yes, and only solutions with numbers or LaTeX could tell the difference.
     """
-    named, correct = letters(completion), letters(solution)
+    named, correct = letters(answer_text(completion)), letters(answer_text(solution))
     return len(named) / len(correct) if named <= correct else 0.0
 
 
@@ -72,8 +57,8 @@ def strict_accuracy(completion: str, solution: str) -> float:
     """
     if completion.count("<answer>") != 1 or completion.count("</answer>") != 1:
         return 0.0
-    named = letters(completion)
-    return float(named == letters(solution) and "" not in named)
+    named = letters(answer_text(completion))
+    return float(named == letters(answer_text(solution)) and "" not in named)
 
 
 def strict_format(completion: str) -> float:
@@ -87,22 +72,22 @@ def strict_format(completion: str) -> float:
     return float(match is not None and all(block.strip() for block in match.groups()))
 
 
-def _of_layout(reward: Callable[[str], float]) -> Callable[[str, str], float]:
-    """Every reward is called alike; the layout does not depend on what is right."""
-    return lambda completion, _solution: reward(completion)
-
-
-REWARDS: dict[str, Callable[[str, str], float]] = {
-    "soft_accuracy": soft_accuracy,
-    "format": _of_layout(format_reward),
-    "strict_accuracy": strict_accuracy,
-    "strict_format": _of_layout(strict_format),
+Reward = Callable[[str, Question], float]
+"""What a completion earns as an answer to a question."""
+REWARDS: dict[str, Reward] = {
+    "accuracy": credit,
+    "soft_accuracy": lambda completion, question: soft_accuracy(completion, question.answer),
+    "strict_accuracy": lambda completion, question: strict_accuracy(completion, question.answer),
+    "format": lambda completion, _: format_reward(completion),
+    "strict_format": lambda completion, _: strict_format(completion),
 }
-"""Name in the configuration -> function of (completion, solution); the names are `RewardName` in
-config/settings.py, those that pay for the answer `RIGHTNESS` beside it."""
+"""By name in the configuration; the names are `RewardName` in config/settings.py, those that pay
+for the answer `RIGHTNESS` beside it."""
 
 
-def score(names: Sequence[str], completions: Sequence[str], solution: str) -> dict[str, np.ndarray]:
+def score(
+    names: Sequence[str], completions: Sequence[str], question: Question
+) -> dict[str, np.ndarray]:
     """Each named reward of G completions of one question: {name: [G] float32}."""
     unknown = [name for name in names if name not in REWARDS]
     if unknown:
@@ -110,6 +95,6 @@ def score(names: Sequence[str], completions: Sequence[str], solution: str) -> di
             f"rewards: {unknown[0]!r} is not a reward. Use one of {', '.join(REWARDS)}."
         )
     return {
-        name: np.array([REWARDS[name](text, solution) for text in completions], dtype=np.float32)
+        name: np.array([REWARDS[name](text, question) for text in completions], dtype=np.float32)
         for name in names
     }

@@ -31,7 +31,7 @@ def score_groups(
     if not groups:
         return []
     rewards = [
-        score(reward_names, [one.text for one in group.completions], group.question.answer)
+        score(reward_names, [one.text for one in group.completions], group.question)
         for group, _ in groups
     ]
     if kl is not None and kl.direction == "discount":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from videothinker.method.answers import KINDS
 from videothinker.method.prompts import TRAINING_SUFFIX
 from videothinker.mini.settings import COLOURS, PHRASINGS
 from videothinker.mini.world import LETTERS, SHAPES, Scene
@@ -51,7 +52,8 @@ def vocabulary_texts() -> list[str]:
     texts = [phrasing.format(name) for phrasing in (*PHRASINGS, *negated) for name in names]
     texts += [f"\n{LETTERS[0]}. The {name} collides with the {name}" for name in names]
     texts += [f"{opening} the {name}" for opening in OPENINGS.values() for name in names]
-    frame = f"system\n{SYSTEM}\nuser\nassistant\n{TRAINING_SUFFIX}"
+    asked = TRAINING_SUFFIX.format(KINDS["multi"].asked)
+    frame = f"system\n{SYSTEM}\nuser\nassistant\n{asked}"
     for tag in TAGS:
         texts = [text.replace(tag, " ") for text in texts]
         frame = frame.replace(tag, " ")

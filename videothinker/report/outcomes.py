@@ -14,7 +14,8 @@ from pathlib import Path
 
 from videothinker.data.questions import read_questions
 from videothinker.errors import InputError
-from videothinker.method.rewards import STRICT_LAYOUT, answer_text, soft_accuracy
+from videothinker.method.answers import answer_text, is_right
+from videothinker.method.rewards import STRICT_LAYOUT
 from videothinker.report.charts import percent
 from videothinker.report.results import KIND_TITLES, NEEDS
 from videothinker.report.stills import Pictures
@@ -44,9 +45,9 @@ class AnswerSheet:
     that a model was not able to answer is not among its completions, and counts as wrong."""
 
     def right(self, model: str, question: Question) -> bool:
-        """Whether exactly the correct letters were named, as in the table of results."""
+        """Whether the answer is right, as in the table of results."""
         completion = self.said[model].get(question.id, "")
-        return soft_accuracy(completion, question.answer) == 1.0
+        return is_right(completion, question)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -48,7 +48,13 @@ from videothinker.data.clevrer.rules import (
 )
 from videothinker.data.questions import write_questions
 from videothinker.errors import InputError
-from videothinker.files import disk_errors, file_digest, partial_folder, write_json
+from videothinker.files import (
+    disk_errors,
+    file_digest,
+    partial_folder,
+    replace_files,
+    write_json,
+)
 from videothinker.types import Question
 
 STATS_SCHEMA = 2
@@ -197,20 +203,11 @@ def _statistics(kept: Sequence[Labelled], rule: str) -> dict[str, Any]:
 
 
 def _publish(out: Path, labelled: Sequence[Labelled], stats: dict[str, Any]) -> None:
-    """Builds the files in a folder beside OUT, then moves them in one step.
-
-    Into an existing folder they move one by one, stats.json last, and its old one goes first: a
-    folder with stats.json is complete.
-    """
+    """Builds the files in a folder beside OUT, then moves them in one step."""
     with disk_errors(out), partial_folder(out) as partial:
         _write(partial, labelled)
         write_json(partial / "stats.json", stats)
-        if not out.exists():
-            partial.rename(out)
-            return
-        (out / "stats.json").unlink(missing_ok=True)
-        for file in sorted(partial.iterdir(), key=lambda path: path.name == "stats.json"):
-            file.replace(out / file.name)
+        replace_files(partial, out, last="stats.json")
 
 
 def _write(folder: Path, labelled: Sequence[Labelled]) -> None:

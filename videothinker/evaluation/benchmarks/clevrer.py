@@ -8,7 +8,7 @@ from pathlib import Path
 from videothinker.data.questions import read_questions, refuse_duplicates
 from videothinker.errors import InputError
 from videothinker.evaluation.benchmarks.choices import LETTERED
-from videothinker.method.rewards import ANSWER
+from videothinker.method.answers import ANSWER
 from videothinker.types import Question
 
 LISTED = re.compile(r"[\s(\[]*[A-Z][\s)\].:]*(?:(?:[,;&\s]|\band\b)[\s(\[]*[A-Z][\s)\].:]*)*")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +15,13 @@ from videothinker.data.json_values import unusual, whole_characters
 from videothinker.errors import InputError
 
 LAYOUTS = "docs/benchmarks.md lists the layouts that are read."
+
+
+class Watched(TypedDict):
+    """A question's part of its video, in seconds."""
+
+    start: float | None
+    end: float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,12 +52,12 @@ class FileRecord:
             raise self.problem(name, f"{_short(value)} is not a text. Give it as a JSON string.")
         return value
 
-    def clip(self) -> dict[str, float | None]:
+    def clip(self) -> Watched:
         """The part of the video to watch."""
         start, end = self._seconds("start"), self._seconds("end")
         if start is not None and end is not None and start >= end:
             raise self.problem("end", f"{end} s is not after the start at {start} s.")
-        return {"start": start, "end": end}
+        return Watched(start=start, end=end)
 
     def _seconds(self, name: str) -> float | None:
         value = self.fields.get(name)

@@ -23,7 +23,17 @@ QUESTIONS = [
         answer="A,B",
         category="inferential",
     ),
-    Question(id="x", video="y", text="z", options=(), answer="C", start=1.5, end=2.0),
+    Question(
+        id="x",
+        video="y",
+        text="z",
+        options=(),
+        answer="3",
+        start=1.5,
+        end=2.0,
+        kind="number",
+        tolerance=0.5,
+    ),
 ]
 
 
@@ -55,6 +65,36 @@ def test_a_file_of_another_schema_version_is_refused(tmp_path: Path) -> None:
         read_questions(tmp_path / "q.parquet")
 
 
+def test_a_table_of_the_needed_columns_is_enough(tmp_path: Path) -> None:
+    options = [{"letter": "A", "text": "yes"}]
+    row = {"id": "x", "video": "v.mp4", "text": "?", "options": options, "answer": "A"}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "q")
+    [one] = read_questions(tmp_path / "q")
+    assert (one.kind, one.category, one.start, one.tolerance) == ("multi", "", None, None)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("kind", "riddle", "question x: kind: 'riddle' is not one of choice"),
+        ("answer", "D", "question x: answer: 'D' is not among the options A"),
+        ("answer", "A", "question y: answer: 'A' is not what a number is"),
+    ],
+)
+def test_a_question_that_cannot_be_asked_is_named(
+    tmp_path: Path, column: str, value: str, said: str
+) -> None:
+    options = [{"letter": "A", "text": "yes"}]
+    needed = {"id": "x", "video": "v", "text": "?", "options": options, "answer": "A"}
+    first = needed | {"kind": "multi"}
+    second = first | {"id": "y", "answer": "3", "kind": "number"}
+    rows = [first, second | {column: value}] if "y" in said else [first | {column: value}, second]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "q")
+    with pytest.raises(InputError) as refused:
+        read_questions(tmp_path / "q")
+    assert said in str(refused.value)
+
+
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
     table = pa.Table.from_pylist([], schema=SCHEMA).drop_columns(["answer"])
     pq.write_table(table, tmp_path / "q.parquet")
@@ -84,7 +124,7 @@ def test_pandas_and_duckdb_read_questions(tmp_path: Path) -> None:
     assert frame["options"][0][1] == {"letter": "B", "text": "that"}
     assert pd.isna(frame["start"][0])
     rows = duckdb.sql(f"select answer, options[1].text, \"end\" from '{path}'").fetchall()
-    assert rows == [("A,B", "this", None), ("C", None, 2.0)]
+    assert rows == [("A,B", "this", None), ("3", None, 2.0)]
 
 
 def test_pandas_and_duckdb_read_evidence(tmp_path: Path) -> None:

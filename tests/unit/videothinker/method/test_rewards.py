@@ -16,10 +16,15 @@ from videothinker.method.rewards import (
     strict_accuracy,
     strict_format,
 )
+from videothinker.types import Question
 
 
 def answer(text: str) -> str:
     return f"<think>because</think><answer>{text}</answer>"
+
+
+def asked(right: str) -> Question:
+    return Question(id="q", video="v.mp4", text="Which?", options=(), answer=right)
 
 
 @pytest.mark.parametrize("text", ["A,C", "C,A", "A,A,C", "A , C", "A,\nC", " A,C ", "\nA,C\n"])
@@ -199,7 +204,7 @@ def test_strict_rewards_never_pay_where_the_reference_does_not(solution: str) ->
 
 
 def test_score_returns_one_float32_per_completion_and_name() -> None:
-    rewards = score(("soft_accuracy", "format"), [answer("A"), "A,C", "<answer>B"], "A,C")
+    rewards = score(("soft_accuracy", "format"), [answer("A"), "A,C", "<answer>B"], asked("A,C"))
     assert {name: values.tolist() for name, values in rewards.items()} == {
         "soft_accuracy": [0.5, 1.0, 0.0],
         "format": [1.0, 0.0, 0.0],
@@ -208,15 +213,15 @@ def test_score_returns_one_float32_per_completion_and_name() -> None:
 
 
 def test_an_unknown_reward_is_refused_with_the_known_names() -> None:
-    with pytest.raises(InputError, match=r"'accuracy' is not a reward.*soft_accuracy, format"):
-        score(["accuracy"], ["A"], "A")
+    with pytest.raises(InputError, match=r"'correctness' is not a reward.*accuracy, soft_accuracy"):
+        score(["correctness"], ["A"], asked("A"))
 
 
 def test_every_name_of_the_configuration_is_a_reward_of_completion_and_solution() -> None:
-    paid = {name: reward(answer("A"), "A") for name, reward in REWARDS.items()}
+    paid = {name: reward(answer("A"), asked("A")) for name, reward in REWARDS.items()}
     assert paid == dict.fromkeys(get_args(RewardName), 1.0)
 
 
 def test_a_reward_of_the_layout_does_not_look_at_the_solution() -> None:
-    rewards = score(("format", "strict_format"), [answer("A")], "B")
+    rewards = score(("format", "strict_format"), [answer("A")], asked("B"))
     assert [values.tolist() for values in rewards.values()] == [[1.0], [1.0]]

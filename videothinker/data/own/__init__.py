@@ -1,0 +1,1 @@
+"""Questions of your own: whatever file they are in becomes the one that training reads."""

@@ -1,0 +1,271 @@
+"""What a row's fields mean, whoever named them: the ones training needs, found by name or told."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, get_args
+
+from videothinker.data.questions import fault
+from videothinker.errors import InputError
+from videothinker.method.answers import KINDS, affirmed, answer_text, number
+from videothinker.types import AnswerKind, Question
+
+Field = Literal[
+    "id", "question", "options", "answer", "video", "start", "end", "category", "kind", "tolerance"
+]
+NAMES: dict[Field, tuple[str, ...]] = {
+    "id": ("id", "question_id", "problem_id", "qid"),
+    "question": ("question", "problem", "query", "text"),
+    "options": ("options", "choices", "candidates"),
+    "answer": ("answer", "solution", "correct_answer", "label"),
+    "video": ("video", "video_path", "path", "videos"),
+    "start": ("start", "start_time"),
+    "end": ("end", "end_time"),
+    "category": ("category", "question_type", "task_type"),
+    "kind": ("kind", "answer_type", "problem_type"),
+    "tolerance": ("tolerance",),
+}
+"""What each may be called, in the order in which they are tried."""
+TALKS = ("conversations", "messages")
+"""Fields that hold turns: of LLaVA's layout, and of chat templates'."""
+PICTURES = ("image", "images")
+KIND_NAMES: dict[str, AnswerKind] = {
+    "multiple choice": "choice",
+    "multiple-choice": "choice",
+    "mcq": "choice",
+    "numerical": "number",
+    "regression": "number",
+    "free-form": "text",
+    "open-ended": "text",
+    "ocr": "text",
+    "yes/no": "yes_no",
+    "temporal grounding": "span",
+}
+"""How others call our kinds."""
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+LETTER = re.compile(r"\s*\(?([A-Z])(?:[.):]\s*|\s*$)(.*)", re.DOTALL)
+"""An option's letter, and what follows."""
+PLACE = re.compile(r"\s*<(?:video|image)>\s*")
+"""Where a video stands among words."""
+
+
+class Names:
+    """What each field is called in a file: as in NAMES, but for what its user says."""
+
+    def __init__(self, said: Mapping[Field, str | None]) -> None:
+        self.called = {
+            field: (name,) if (name := said.get(field)) else NAMES[field] for field in NAMES
+        }
+        self._known: dict[tuple[str, ...], list[tuple[Field, str | None]]] = {}
+        """By the names that a row has, which most rows have in common."""
+
+    def found(self, fields: Mapping[str, Any]) -> dict[Field, Any]:
+        """What a row has of each field, or None."""
+        there = tuple(fields)
+        if there not in self._known:
+            self._known[there] = [
+                (field, next((name for name in called if name in fields), None))
+                for field, called in self.called.items()
+            ]
+        return {field: None if name is None else fields[name] for field, name in self._known[there]}
+
+
+def questions(
+    fields: Mapping[str, Any], number: int, names: Names, kind: AnswerKind | None
+) -> Iterator[Question]:
+    """What a row asks: one question, or one for each exchange of a talk; InputError begins with
+    the field that is wrong.
+    """
+    talk = next((fields[name] for name in TALKS if name in fields), None)
+    found = names.found(fields)
+    if talk is None:
+        yield _question(fields, found, str(number), names, kind)
+        return
+    for place, (asked, answered) in enumerate(_exchanges(talk)):
+        text, options = split_options(asked)
+        turn = found | {"question": text, "options": options or None, "answer": answered}
+        if place and found["id"] is not None:
+            turn["id"] = f"{found['id']}/{place}"
+        yield _question(fields, turn, f"{number}/{place}" if place else str(number), names, kind)
+
+
+def _question(
+    fields: Mapping[str, Any],
+    found: Mapping[Field, Any],
+    number: str,
+    names: Names,
+    forced: AnswerKind | None,
+) -> Question:
+    for needed in ("question", "answer", "video"):
+        if found[needed] is None:
+            raise InputError(_missing(needed, fields, names.called[needed]))
+    options = read_options(found["options"])
+    answer, letters = read_answer(found["answer"], options)
+    kind = forced or _kind(found["kind"], letters if options else None, answer)
+    if options and kind in ("choice", "multi"):
+        answer = letters or answer
+    question = Question(
+        id=str(found["id"]) if found["id"] is not None else number,
+        video=_video(found["video"]),
+        text=_text("question", found["question"]),
+        options=options if kind in ("choice", "multi") else (),
+        answer=answer,
+        category=str(found["category"] or ""),
+        start=_seconds("start", found["start"]),
+        end=_seconds("end", found["end"]),
+        kind=kind,
+        tolerance=_seconds("tolerance", found["tolerance"]),
+    )
+    if (wrong := fault(question)) is not None:
+        raise InputError(wrong)
+    return question
+
+
+def _missing(field: str, fields: Mapping[str, Any], called: tuple[str, ...]) -> str:
+    if field == "video" and any(name in fields for name in PICTURES):
+        return "video: only an image, and images are not read; leave the row out"
+    there = ", ".join(fields) or "nothing"
+    return f"{field}: none of the fields {', '.join(called)}; there are {there}. --{field} NAME"
+
+
+def _exchanges(talk: Any) -> Iterator[tuple[str, str]]:
+    """What was asked and answered, turn by turn."""
+    if isinstance(talk, str):
+        talk = _parsed("conversations", talk)
+    asked = None
+    for turn in talk if isinstance(talk, list) else ():
+        who = str(turn.get("from") or turn.get("role") or "").lower()
+        said = turn.get("value") or turn.get("content") or ""
+        if isinstance(said, list):  # parts, of which those of text count
+            said = " ".join(part.get("text") or "" for part in said if isinstance(part, dict))
+        if who in ("human", "user"):
+            asked = PLACE.sub("", str(said)).strip()
+        elif who in ("gpt", "assistant") and asked is not None:
+            yield asked, str(said)
+            asked = None
+
+
+def split_options(text: str) -> tuple[str, list[str]]:
+    """A question whose options stand in its text, a line each; what follows them is left out."""
+    lines = text.splitlines()
+    for start in range(len(lines)):
+        found = []
+        for letter, candidate in zip(LETTERS, lines[start:], strict=False):
+            match = LETTER.match(candidate)
+            if match is None or match[1] != letter or not match[2].strip():
+                break
+            found.append(match[2].strip())
+        if len(found) > 1:
+            return "\n".join(lines[:start]).strip(), found
+    return text, []
+
+
+def read_options(value: Any) -> tuple[tuple[str, str], ...]:
+    """(letter, text) of a list of texts, with their letters or without, or of an object."""
+    if value is None or value in ("", [], {}):
+        return ()
+    if isinstance(value, str):
+        value = _parsed("options", value) if value.lstrip()[:1] in ("[", "{") else value.split("|")
+    if isinstance(value, dict):
+        value = [f"{letter}. {text}" for letter, text in value.items() if text is not None]
+    if not isinstance(value, list):
+        raise InputError(f"options: {_short(value)} is no list of texts")
+    if all(isinstance(one, dict) and {"letter", "text"} <= one.keys() for one in value):
+        value = [f"{one['letter']}. {one['text']}" for one in value]
+    texts = [_text("options", str(one) if isinstance(one, int | float) else one) for one in value]
+    if len(texts) > len(LETTERS):
+        raise InputError(f"options: {len(texts)} of them; at most {len(LETTERS)} have letters")
+    marked = [LETTER.match(text) for text in texts]
+    wanted = list(LETTERS[: len(texts)])
+    if [match[1] if match else "" for match in marked] == wanted:
+        texts = [match[2].strip() if match else "" for match in marked]
+    return tuple(zip(wanted, texts, strict=True))
+
+
+def read_answer(value: Any, options: tuple[tuple[str, str], ...]) -> tuple[str, str]:
+    """The answer as a text, and the letters that it stands for among the options."""
+    if isinstance(value, bool):
+        return ("yes" if value else "no"), ""
+    if isinstance(value, list):
+        parts = [read_answer(one, options) for one in value]
+        separator = "; " if all(isinstance(one, str) for one in value) else ", "
+        letters = sorted({letter for _, named in parts for letter in named.split(",")} - {""})
+        return separator.join(text for text, _ in parts), ",".join(letters)
+    if isinstance(value, int) and options:  # a place among them, from 0
+        return str(value), options[value][0] if 0 <= value < len(options) else ""
+    text = answer_text(_text("answer", str(value) if isinstance(value, int | float) else value))
+    return text, _letters(text, options)
+
+
+def _letters(text: str, options: tuple[tuple[str, str], ...]) -> str:
+    """Of "C", "(C)", "C. the red car", "A, C" or the option's own words."""
+    known = [letter for letter, _ in options]
+    for letter, option in options:
+        if text.strip().casefold() == option.strip().casefold():
+            return letter
+    several = [part.strip(" ().") for part in text.split(",")]
+    if several and all(part in known for part in several):
+        return ",".join(sorted({*several}))
+    match = LETTER.match(text)
+    return match[1] if match and match[1] in known else ""
+
+
+def _kind(said: Any, letters: str | None, answer: str) -> AnswerKind:
+    """The one that is said or, where none is, the one that the answer looks like."""
+    if said is not None:
+        name = KIND_NAMES.get(str(said).lower(), said)
+        if name in KINDS:
+            kind: AnswerKind = name
+            return "multi" if kind == "choice" and letters and "," in letters else kind
+        if letters is None:
+            known = ", ".join([*get_args(AnswerKind), *KIND_NAMES])
+            raise InputError(f"kind: {_short(said)} is none of {known}")
+    if letters is not None:
+        return "multi" if "," in letters else "choice"
+    if affirmed(answer) is not None and len(answer.split()) == 1:
+        return "yes_no"
+    return (
+        "number" if number(answer) is not None and re.fullmatch(r"[^a-zA-Z]+", answer) else "text"
+    )
+
+
+def _video(value: Any) -> str:
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, dict):  # as `datasets` keeps a file
+        value = value.get("path")
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"video: {_short(value)} is not the path of one video")
+    return value.removeprefix("./")
+
+
+def _text(field: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{field}: {_short(value)} is not a text")
+    return PLACE.sub("", value) if field == "question" and "<" in value else value
+
+
+def _seconds(field: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = -1.0
+    if isinstance(value, bool) or not 0 <= seconds < float("inf"):
+        raise InputError(f"{field}: {_short(value)} is not a number from 0")
+    return seconds
+
+
+def _parsed(field: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{field}: {_short(text)} is not JSON") from error
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

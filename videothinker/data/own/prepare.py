@@ -1,0 +1,187 @@
+"""From a file of one's own to the questions that training reads, or to all that is wrong in it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from videothinker.data.own.fields import Field, Names, questions
+from videothinker.data.own.rows import count, rows
+from videothinker.data.questions import SCHEMA, as_table
+from videothinker.errors import ConfigError, InputError
+from videothinker.files import disk_errors, partial_folder, replace_files, write_json
+from videothinker.method.prompts import training_text
+from videothinker.types import AnswerKind, Question
+from videothinker.video.files import find
+
+AT_ONCE = 10_000
+"""Questions of a row group."""
+LISTED = 50
+"""Problems that are told one by one."""
+BIAS = "observational"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """How a file of one's own is read."""
+
+    source: Path
+    videos: Path
+    names: Names
+    kind: AnswerKind | None = None
+    """Of every answer, whatever it looks like."""
+
+    def asked(self) -> Iterator[Question | str]:
+        """Question after question, or what is wrong with a row: where, field and remedy."""
+        ids: dict[int, str] = {}
+        there: dict[str, str] = {}
+        for number, row in enumerate(rows(self.source), start=1):
+            if row.problem:
+                yield f"{row.where}: {row.problem}"
+                continue
+            try:
+                for question in questions(row.fields, number, self.names, self.kind):
+                    if question.video not in there:
+                        there[question.video] = self._absent(question.video)
+                    wrong = there[question.video] or _clip(question)
+                    first = ids.setdefault(hash(question.id), row.where)
+                    if first != row.where:
+                        wrong = f"id: {question.id!r} was used before, at {first}"
+                    yield f"{row.where}: {wrong}" if wrong else question
+            except InputError as error:
+                yield f"{row.where}: {error}"
+
+    def _absent(self, video: str) -> str:
+        if ".." in PurePosixPath(video).parts:
+            return f"video: {video} leads out of {self.videos}"
+        if find(self.videos, video) is None:
+            return f"video: no file {video} in {self.videos}"
+        return ""
+
+
+def reading(
+    source: Path,
+    videos: Path,
+    called: Mapping[Field, str | None],
+    kind: AnswerKind | None = None,
+) -> Reading:
+    """`called`: fields whose names do not say what they are."""
+    if not videos.is_dir():
+        raise InputError(f"--videos {videos}: no such folder. Give the one that holds the videos.")
+    return Reading(source=source, videos=videos, names=Names(called), kind=kind)
+
+
+def look(own: Reading, count: int) -> str:
+    """How the first questions will be asked."""
+    parts = []
+    for one in islice(own.asked(), count):
+        if isinstance(one, str):
+            parts.append(f"not usable: {one}")
+            continue
+        clip = "" if one.start is None and one.end is None else f" ({one.start} to {one.end} s)"
+        parts.append(
+            f"{one.id}: {one.video}{clip}\n\n{training_text(one)}\n\nright: {one.answer}"
+            f" ({one.kind}{f', {one.category}' if one.category else ''})"
+        )
+    return f"\n\n{'-' * 40}\n\n".join(parts)
+
+
+def prepare(
+    own: Reading,
+    out: Path,
+    leave_out: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Writes questions.parquet, those of them for a bias model and stats.json into OUT, all or
+    nothing; returns the statistics.
+
+    What is wrong is told at once, with all of its places. `leave_out`: such rows are listed in
+    left_out.jsonl, and the others kept.
+    """
+    problems: list[str] = []
+    kinds: Counter[str] = Counter()
+    categories: Counter[str] = Counter()
+    videos: set[str] = set()
+    wrong, total = 0, count(own.source)
+    with disk_errors(out), partial_folder(out) as partial, ExitStack() as open_files:
+        everything = _Writer(open_files, partial / "questions.parquet")
+        bias = _Writer(open_files, partial / "bias.parquet")
+        left_out = open_files.enter_context((partial / "left_out.jsonl").open("w"))
+        for done, one in enumerate(own.asked(), start=1):
+            if isinstance(one, str):
+                wrong += 1
+                problems += [one] if len(problems) < LISTED else []
+                left_out.write(json.dumps({"reason": one}) + "\n")
+            else:
+                kinds[one.kind] += 1
+                categories[one.category] += 1
+                videos.add(one.video)
+                everything.add(one)
+                if one.category == BIAS:
+                    bias.add(one)
+            if progress:
+                progress(done, max(done, total))
+        open_files.close()
+        if (wrong and not leave_out) or not kinds:
+            raise ConfigError(_told(own.source, problems, wrong, leave_out))
+        stats = {
+            "questions": kinds.total(),
+            "videos": len(videos),
+            "by_kind": dict(sorted(kinds.items())),
+            "by_category": dict(sorted(categories.items())),
+            "left_out": wrong,
+            "source": str(own.source),
+        }
+        write_json(partial / "stats.json", stats)
+        empty = {"bias.parquet": not categories[BIAS], "left_out.jsonl": not wrong}
+        stale = [name for name, is_empty in empty.items() if is_empty]
+        for name in stale:
+            (partial / name).unlink()
+        replace_files(partial, out, last="stats.json", stale=stale)
+    return stats
+
+
+def _clip(question: Question) -> str:
+    start, end = question.start, question.end
+    late = start is not None and end is not None and start >= end
+    return f"end: {end} s is not after the start at {start} s" if late else ""
+
+
+def _told(source: Path, problems: list[str], wrong: int, leave_out: bool) -> str:
+    if not wrong:
+        return f"{source}: holds no question"
+    more = [f"... and {wrong - len(problems)} more"] if wrong > len(problems) else []
+    remedy = (
+        "no question is left"
+        if leave_out
+        else "mend them, or leave these rows out and list them in OUT/left_out.jsonl: --leave-out"
+    )
+    lines = [f"{source}: {wrong} rows cannot be used:", *problems, *more, remedy]
+    return "\n  - ".join(lines[:-1]) + f"\n{lines[-1]}"
+
+
+class _Writer:
+    """Questions on their way into a file, some thousand at a time."""
+
+    def __init__(self, open_files: ExitStack, path: Path) -> None:
+        self._file = open_files.enter_context(pq.ParquetWriter(path, SCHEMA))
+        self._waiting: list[Question] = []
+        open_files.callback(self._write)
+
+    def add(self, question: Question) -> None:
+        self._waiting.append(question)
+        if len(self._waiting) == AT_ONCE:
+            self._write()
+
+    def _write(self) -> None:
+        if self._waiting:
+            self._file.write_table(as_table(self._waiting))
+            self._waiting = []

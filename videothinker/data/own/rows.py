@@ -1,0 +1,154 @@
+"""A file's rows, one after the other, each with its place; a million lines take no more memory."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from videothinker.data.json_values import unusual, whole_characters
+from videothinker.errors import InputError
+
+KNOWN = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
+REMEDY = f"Give a file that ends in one of {', '.join(KNOWN)}, or a folder of such files."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceRow:
+    """One entry of a file."""
+
+    where: str
+    """What an error begins with."""
+    fields: dict[str, Any]
+    problem: str = ""
+    """Why there are no fields."""
+
+
+def rows(source: Path) -> Iterator[SourceRow]:
+    """Those of a file, or of all files of a folder, such as a `datasets` folder."""
+    for file in files_of(source):
+        try:
+            yield from READERS[file.suffix.lower()](file)
+        except UnicodeDecodeError as error:
+            raise InputError(f"{file}: not UTF-8 ({error.reason}). Save it as UTF-8.") from error
+        except (pa.ArrowException, OSError, csv.Error) as error:
+            reason = str(error).partition("\n")[0]
+            raise InputError(f"{file}: cannot be read ({reason}). {REMEDY}") from error
+
+
+def files_of(source: Path) -> list[Path]:
+    """The file itself, or what a folder holds, of the one kind that it holds most of."""
+    if source.is_file():
+        if source.suffix.lower() not in KNOWN:
+            raise InputError(f"{source}: {source.suffix or 'no ending'} is not known. {REMEDY}")
+        return [source]
+    if not source.is_dir():
+        raise InputError(f"{source}: no such file or folder. {REMEDY}")
+    for suffix in (".parquet", ".arrow", ".jsonl", ".ndjson", ".csv", ".tsv"):
+        if found := sorted(source.rglob(f"*{suffix}")):
+            return found
+    raise InputError(f"{source}: holds no file of questions. {REMEDY}")
+
+
+def count(source: Path) -> int:
+    """About how many rows there are; 0 where that takes reading them."""
+    total = 0
+    for file in files_of(source):
+        if file.suffix.lower() == ".parquet":
+            total += pq.ParquetFile(file).metadata.num_rows
+        elif file.suffix.lower() in (".jsonl", ".ndjson", ".csv", ".tsv"):
+            with file.open("rb") as lines:
+                while piece := lines.read(2**20):
+                    total += piece.count(b"\n")
+    return total
+
+
+def _json_lines(file: Path) -> Iterator[SourceRow]:
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.isspace():
+                continue
+            where = f"{file}: line {number}"
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                yield _row(where, whole_characters(json.loads(text), text, where))
+            except json.JSONDecodeError as error:
+                torn = "" if line.endswith(b"\n") else "; the file may have been cut off there"
+                yield SourceRow(where=where, fields={}, problem=f"not JSON ({error.msg}){torn}")
+            except (ValueError, RecursionError) as error:
+                yield SourceRow(where=where, fields={}, problem=unusual(error))
+            except InputError as error:
+                yield SourceRow(
+                    where=where, fields={}, problem=str(error).removeprefix(f"{where}: ")
+                )
+
+
+def _json(file: Path) -> Iterator[SourceRow]:
+    text = file.read_text(encoding="utf-8-sig")
+    try:
+        entries = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{file}: line {error.lineno}: not JSON ({error.msg}). If every line is a question of "
+            "its own, name the file .jsonl."
+        ) from error
+    if not isinstance(entries, list):
+        raise InputError(f"{file}: no list of questions. Give a list of objects, or JSON Lines.")
+    for number, entry in enumerate(entries, start=1):
+        yield _row(f"{file}: entry {number}", entry)
+
+
+def _separated(file: Path) -> Iterator[SourceRow]:
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        reader = csv.DictReader(lines, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
+        for fields in reader:
+            where = f"{file}: line {reader.line_num}"
+            if None in fields or None in fields.values():
+                yield SourceRow(
+                    where=where, fields={}, problem="more or fewer values than the header"
+                )
+            else:
+                yield SourceRow(where=where, fields={k: v for k, v in fields.items() if v != ""})
+
+
+def _parquet(file: Path) -> Iterator[SourceRow]:
+    with pq.ParquetFile(file) as table:
+        yield from _numbered(file, table.iter_batches(batch_size=4096))
+
+
+def _arrow(file: Path) -> Iterator[SourceRow]:
+    """What `datasets` saves to a disk."""
+    with pa.memory_map(str(file)) as mapped:
+        yield from _numbered(file, pa.ipc.open_stream(mapped))
+
+
+def _numbered(file: Path, batches: Iterator[pa.RecordBatch]) -> Iterator[SourceRow]:
+    number = 0
+    for batch in batches:
+        for fields in batch.to_pylist():
+            number += 1
+            kept = {name: value for name, value in fields.items() if value is not None}
+            yield SourceRow(where=f"{file}: row {number}", fields=kept)
+
+
+def _row(where: str, entry: Any) -> SourceRow:
+    if isinstance(entry, dict):
+        return SourceRow(where=where, fields={k: v for k, v in entry.items() if v is not None})
+    return SourceRow(where=where, fields={}, problem="no object with fields")
+
+
+READERS = {
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".json": _json,
+    ".csv": _separated,
+    ".tsv": _separated,
+    ".parquet": _parquet,
+    ".arrow": _arrow,
+}
