@@ -86,7 +86,7 @@ class PlannedSeats(Seats):
         require_way(wanted, self.layout)
         self._strategies: dict[int, PlacementGroupSchedulingStrategy] = {}
         self._pinned: dict[int, str] = {}
-        self._reserve(self.layout.used, self.layout.owners, WAIT_SECONDS)
+        self._reserve(self.layout.bundles, self.layout.owners, WAIT_SECONDS)
         self.engine_share = self.layout.engine_share
         logger.warning("seats: %s", line(self.seating()))
 
@@ -94,8 +94,10 @@ class PlannedSeats(Seats):
         """What Ray is told of where a process goes; where its machine was lost, to any free GPU."""
         if is_loader(name):
             return {"num_gpus": 0, "scheduling_strategy": "SPREAD"}
-        strategy = self._strategy(self.layout.device(name))
-        return {"num_gpus": TOKEN_PART, "scheduling_strategy": strategy}
+        wide = self.layout.engine_gpus > 1 and name.startswith("rollout-")
+        gpus = self.layout.engine_gpus if wide else 1
+        strategy = self._strategy(self.layout.device(name), gpus)
+        return {"num_gpus": gpus if wide else TOKEN_PART, "scheduling_strategy": strategy}
 
     def require_room(self, rollouts: int, scorers: int) -> None:
         """Seat so many, on machines that joined since as well, or raise PlacementError."""
@@ -109,18 +111,18 @@ class PlannedSeats(Seats):
         except InputError as error:
             raise PlacementError(str(error)) from error
         self.machines = found
-        more = [index for index in layout.used if index not in self._strategies]
+        more = [one for one in layout.bundles if one.start not in self._strategies]
         self._reserve(more, layout.owners, GROW_SECONDS)
         self.layout = layout
 
     def seating(self) -> dict[str, Any]:
         return self.layout.seating()
 
-    def _reserve(self, devices: Sequence[int], owners: Sequence[int], seconds: float) -> None:
+    def _reserve(self, devices: Sequence[range], owners: Sequence[int], seconds: float) -> None:
         if not devices:
             return
-        nodes = [list(self.machines)[owners[index]] for index in devices]
-        bundles = [{"GPU": 1.0} for _ in devices]
+        nodes = [list(self.machines)[owners[one.start]] for one in devices]
+        bundles = [{"GPU": float(len(one))} for one in devices]
         group = placement_group(bundles, bundle_label_selector=[{NODE: node} for node in nodes])
         if not group.wait(seconds):
             remove_placement_group(group)
@@ -129,18 +131,18 @@ class PlannedSeats(Seats):
                 for resources in (ray.available_resources(), ray.cluster_resources())
             )
             raise PlacementError(
-                f"the plan takes {len(devices)} GPUs, and after {seconds:g} s {free:g} of the"
-                f" cluster's {all_of_them:g} are free: other jobs hold the rest. Wait for them"
+                f"the plan takes {sum(map(len, devices))} GPUs, and after {seconds:g} s {free:g} of"
+                f" the cluster's {all_of_them:g} are free: other jobs hold the rest. Wait for them"
                 " (`ray status` names what is in use), or use fewer"
             )
-        for bundle, (index, node) in enumerate(zip(devices, nodes, strict=True)):
-            self._strategies[index] = PlacementGroupSchedulingStrategy(group, bundle)
-            self._pinned[index] = node
+        for bundle, (one, node) in enumerate(zip(devices, nodes, strict=True)):
+            self._strategies[one.start] = PlacementGroupSchedulingStrategy(group, bundle)
+            self._pinned[one.start] = node
 
-    def _strategy(self, device: int) -> PlacementGroupSchedulingStrategy:
+    def _strategy(self, device: int, gpus: int) -> PlacementGroupSchedulingStrategy:
         if device in self._pinned and self._pinned[device] not in living():
             del self._pinned[device]
-            elsewhere = placement_group([{"GPU": 1.0}])
+            elsewhere = placement_group([{"GPU": float(gpus)}])
             self._strategies[device] = PlacementGroupSchedulingStrategy(elsewhere, 0)
         return self._strategies[device]
 

@@ -10,7 +10,7 @@ import pytest
 
 from cluster.start.launch import beside_learner, code_for_others, ray_running, worker_environment
 from videothinker.config.loading import load_config
-from videothinker.config.settings import ClusterConfig, Device
+from videothinker.config.settings import ClusterConfig
 
 CONFIGS = Path(__file__).parents[4] / "configs"
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
@@ -84,7 +84,6 @@ def test_in_a_job_those_count_that_its_submission_names(
     assert beside_learner(load_config(CONFIGS / "quickstart.yaml"), 1, 1) == beside
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_every_process_begins_with_one_thread(device: Device) -> None:
+def test_every_process_begins_with_one_thread() -> None:
     """Not with what Ray sets for an actor that asks for no core, which happens to be the same."""
-    assert worker_environment(device)["OMP_NUM_THREADS"] == "1"
+    assert worker_environment()["OMP_NUM_THREADS"] == "1"
