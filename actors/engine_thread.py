@@ -109,7 +109,8 @@ class EngineThread:
         if error is None:
             self._step_again()
             return
-        self.fail(f"the engine failed: {type(error).__name__}: {error}")
+        why = self._lost() or f"{type(error).__name__}: {error}"
+        self.fail(f"the engine failed: {why}")
 
     def fail(self, reason: str) -> None:
         """It cannot be trusted any more: whoever waits for it, or asks later, gets Lost."""

@@ -145,7 +145,7 @@ def beside_learner(config: RunConfig, rollouts: int, scorers: int) -> int | None
     if threads_are_set():
         return None
     overlapping = config.rollout.max_staleness and config.cluster.device == "cpu"
-    return rollouts + scorers if overlapping else 0
+    return rollouts * config.rollout.tensor_parallel + scorers if overlapping else 0
 
 
 def threads_are_set() -> bool:

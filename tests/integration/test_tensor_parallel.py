@@ -216,7 +216,7 @@ def test_an_engine_that_loses_a_rank_is_lost_whoever_asks_and_nothing_of_it_stay
         while not engine.work().running:
             time.sleep(0.01)
         ranks[1].kill()
-        with pytest.raises(Lost, match="the engine failed"):
+        with pytest.raises(Lost, match="the engine failed: a process of its model died"):
             sampling.result(60)
     for ask in (
         lambda: worker.load(9, *edition(9).parts),

@@ -56,6 +56,7 @@ def test_sigterm_stays_what_it_was_when_ray_has_started(monkeypatch: pytest.Monk
     [
         ("rollout.max_staleness=0", 0),
         ("rollout.max_staleness=1", 5),
+        ("rollout.max_staleness=1 rollout.tensor_parallel=2", 8),
         ("cluster.device=cuda", 0),
     ],
 )
@@ -63,7 +64,7 @@ def test_a_learner_has_company_only_where_others_need_not_wait_for_it(
     override: str, beside: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS")
-    config = load_config(CONFIGS / "quickstart.yaml", [override])
+    config = load_config(CONFIGS / "quickstart.yaml", override.split())
     assert beside_learner(config, 3, 2) == beside
 
 
