@@ -94,6 +94,8 @@ def test_anchors_sit_with_the_learner_where_engines_have_the_rest() -> None:
 def test_two_gpus_sample_faster_than_one_and_not_twice_as_fast() -> None:
     one, two = (plan(asked, SHAPE, [FOUR]).seconds.generate for asked in (config(), wide()))
     assert one / 2 < two < one
+    token_step, all_reduces = 2e-3, 2 * 36 * 2e-5
+    assert two - one / 2 == pytest.approx(350 * (token_step / 2 + all_reduces))
 
 
 def refused(asked: RunConfig, *machines: Machine) -> str:
