@@ -23,11 +23,17 @@ class EngineThread:
     """Whatever is called here is executed on the one thread, in the order of the calls."""
 
     def __init__(
-        self, step: Callable[[], Iterable[tuple[str, Any]]], abort: Callable[[list[str]], None]
+        self,
+        step: Callable[[], Iterable[tuple[str, Any]]],
+        abort: Callable[[list[str]], None],
+        lost: Callable[[], str] = str,
     ) -> None:
-        """`step` does a piece of all requests' work and returns the finished ones by name."""
+        """`step` does a piece of all requests' work and returns the finished ones by name. `lost`
+        says why the engine can do nothing more, if so.
+        """
         self._step = step
         self._abort = abort
+        self._lost = lost
         self._thread = ThreadPoolExecutor(1, "engine")
         self._waiting: dict[str, Mail] = {}
         self._stepping = False
@@ -68,7 +74,13 @@ class EngineThread:
     def _while_sound(self, work: Callable[[], T]) -> T:
         if self._broken:
             raise Lost(self._broken)
-        return work()
+        try:
+            return work()
+        except Exception as error:
+            if reason := self._lost():  # whatever this was, nothing else will work either
+                self.fail(reason)
+                raise Lost(reason) from error
+            raise
 
     def _enter(self, add: Callable[[], list[str]], mail: Mail) -> list[str]:
         names = add()
@@ -97,7 +109,8 @@ class EngineThread:
         if error is None:
             self._step_again()
             return
-        self.fail(f"the engine failed: {type(error).__name__}: {error}")
+        why = self._lost() or f"{type(error).__name__}: {error}"
+        self.fail(f"the engine failed: {why}")
 
     def fail(self, reason: str) -> None:
         """It cannot be trusted any more: whoever waits for it, or asks later, gets Lost."""

@@ -8,11 +8,18 @@ from pathlib import Path
 
 from actors.vllm_engine import VllmEngine
 from videothinker.config.settings import Device, RolloutConfig
-from videothinker.errors import WeightsError
+from videothinker.errors import Lost, WeightsError
 from videothinker.process import metrics
-from videothinker.process.device import card
 from videothinker.process.pulse import Pulse
-from videothinker.types import Completion, Prompt, RolloutGroup, Route, WeightsPart
+from videothinker.types import (
+    Completion,
+    Prompt,
+    RolloutGroup,
+    Route,
+    SignOfLife,
+    Usage,
+    WeightsPart,
+)
 
 
 class RolloutWorker(Pulse):
@@ -47,7 +54,16 @@ class RolloutWorker(Pulse):
 
     def card(self) -> str:
         """Where its engine's weights lie."""
-        return card(self._device)
+        return self._engine.ranks.card()
+
+    def usage(self) -> Usage:
+        return self._engine.ranks.usage()
+
+    def pulse(self) -> SignOfLife:
+        """Lost where its process lives and its model does not: it can do nothing more."""
+        if reason := self._engine.lost():
+            raise Lost(reason)
+        return super().pulse()
 
     def receive(self, version: int, route: Route) -> int:
         """Replace the weights by what the learner sends; returns the version now held."""

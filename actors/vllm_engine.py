@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from actors.engine_thread import EngineThread
+from actors.ranks import Ranks, first_fault, rank_options, threads_of_ranks
 from videothinker import cpu_torch
 from videothinker.config.settings import Device, RolloutConfig
 from videothinker.errors import WeightsError
@@ -27,7 +28,14 @@ ENGINE_ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "WARNING",
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_ALLOW_INSECURE_SERIALIZATION": "0",  # whatever the shell says
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # a fork would inherit locks of our threads
 }
+CPU_ENVIRONMENT = {
+    "TORCHDYNAMO_DISABLE": "1",
+    # threads go where the system puts them: ranks of an engine would each need a memory node
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+}
+"""vLLM reads both for the first engine of a process, and not again."""
 History = list[tuple[int, dict[int, int]]]
 """The weights versions that a request has seen, each with the tokens that its completions had by
 then; a completion that was finished by then is missing."""
@@ -64,7 +72,8 @@ class VllmEngine:
         """Of the weights it holds."""
         self._requests = 0
         self._histories: dict[str, History] = {}
-        self._thread = EngineThread(self._step, self._abort)
+        self._ranks: Ranks | None = None
+        self._thread = EngineThread(self._step, self._abort, self.lost)
         self._thread.call(partial(self._start, model, dtype, config, device, engine_share))
 
     def _start(
@@ -72,14 +81,16 @@ class VllmEngine:
     ) -> None:
         require_safe(model)
         cpu_torch.install()
+        ranks = config.tensor_parallel
         os.environ.update(ENGINE_ENVIRONMENT)
         if device == "cpu":
-            os.environ["TORCHDYNAMO_DISABLE"] = "1"
+            os.environ.update(CPU_ENVIRONMENT | threads_of_ranks(ranks))
         from vllm import LLM
 
         keep_pixels()
         self._llm = LLM(**engine_options(model, dtype, config, device, engine_share))
         self._engine = self._llm.llm_engine
+        self._ranks = Ranks(self._llm, ranks, device)
         # the library's own: what wraps it takes four times as long
         self._tokenizer = self._llm.get_tokenizer().backend_tokenizer
         hf_config = self._llm.model_config.hf_config
@@ -140,6 +151,16 @@ class VllmEngine:
         share = scheduler.kv_cache_manager.usage
         return EngineWork(running=running, waiting=waiting, cache_share=share)
 
+    @property
+    def ranks(self) -> Ranks:
+        """Where its model lies."""
+        assert self._ranks is not None, "it has started"
+        return self._ranks
+
+    def lost(self) -> str:
+        """Why nothing can be expected of it any more; may be asked on any thread."""
+        return "" if self._ranks is None else self._ranks.lost()
+
     # on the engine's thread
 
     def _add(self, requests: Sequence[tuple[Any, Any]]) -> list[str]:
@@ -166,6 +187,7 @@ class VllmEngine:
     def _step(self) -> Iterator[tuple[str, tuple[Completion, ...]]]:
         if not self._engine.has_unfinished_requests():
             raise RuntimeError("it lost its requests")
+        self.ranks.look()
         for output in self._engine.step():
             if output.finished:
                 history = self._histories.pop(output.request_id)
@@ -175,28 +197,36 @@ class VllmEngine:
                 )
 
     def _load(self, version: int, parts: Sequence[WeightsPart]) -> None:
-        for fault in self._llm.collective_rpc("replace_weights", args=(version, parts)):
-            if fault is not None:
-                raise WeightsError(
-                    f"weights version {version} were not loaded: {fault}. Restart the run "
-                    "from its last state; the engine still holds the version before"
-                )
+        try:
+            fault = self.ranks.replace(version, parts)
+        except Exception as error:
+            raise self._in_half(version, error) from error
+        if fault is not None:
+            raise WeightsError(
+                f"weights version {version} were not loaded: {fault}. Restart the run "
+                "from its last state; the engine still holds the version before"
+            )
         self._took(version)
 
     def _receive(self, version: int, route: Route) -> None:
         try:
             faults = self._llm.collective_rpc("receive_weights", args=(version, route))
         except Exception as error:
-            self._thread.fail(f"weights version {version} came in half: {error}")
-            raise WeightsError(f"weights version {version} came in half: {error}") from error
-        for fault in faults:
-            if fault is not None:
-                raise WeightsError(f"weights version {version} were refused: {fault}")
+            raise self._in_half(version, error) from error
+        if (fault := first_fault(faults)) is not None:
+            raise WeightsError(f"weights version {version} were refused: {fault}")
         self._took(version)
+
+    def _in_half(self, version: int, error: Exception) -> WeightsError:
+        """Nothing is to be sampled with what it holds now."""
+        reason = f"weights version {version} came in half: {error}"
+        self._thread.fail(reason)
+        return WeightsError(reason)
 
     def _took(self, version: int) -> None:
         """Nothing that the old weights made counts any more."""
         self._forget()
+        self.ranks.look()
         self.version = version
         for history in self._histories.values():
             history.append((self.version, {}))
@@ -260,24 +290,28 @@ def engine_options(
         }
     elif engine_share:
         options["gpu_memory_utilization"] = engine_share
-    return options | {
-        "model": str(model),
-        "load_format": "safetensors",
-        "trust_remote_code": False,
-        "dtype": dtype,
-        "hf_overrides": {"head_dtype": "float32"},  # as the learner's: what it rounds, is lost
-        "max_model_len": config.max_model_len,
-        "block_size": 32,
-        "max_num_seqs": DECODED_AT_ONCE,
-        "mm_device_do_normalize": False,  # prompts arrive normalised
-        "mm_processor_cache_gb": 0,  # or it keeps up to 4 GiB of pixels
-        "limit_mm_per_prompt": {"image": 0, "video": 1},
-        "logprobs_mode": "processed_logprobs",  # of the distribution that is sampled from
-        "worker_extension_cls": "actors.vllm_worker.WeightUpdate",
-        "generation_config": "vllm",  # a checkpoint's own file must not change the sampling
-        "disable_log_stats": True,
-        "kv_cache_memory_bytes": int(config.cache_gb * 2**30),
-    }
+    return (
+        options
+        | {
+            "model": str(model),
+            "load_format": "safetensors",
+            "trust_remote_code": False,
+            "dtype": dtype,
+            "hf_overrides": {"head_dtype": "float32"},  # as the learner's: what it rounds, is lost
+            "max_model_len": config.max_model_len,
+            "block_size": 32,
+            "max_num_seqs": DECODED_AT_ONCE,
+            "mm_device_do_normalize": False,  # prompts arrive normalised
+            "mm_processor_cache_gb": 0,  # or it keeps up to 4 GiB of pixels
+            "limit_mm_per_prompt": {"image": 0, "video": 1},
+            "logprobs_mode": "processed_logprobs",  # of the distribution that is sampled from
+            "worker_extension_cls": "actors.vllm_worker.WeightUpdate",
+            "generation_config": "vllm",  # a checkpoint's own file must not change the sampling
+            "disable_log_stats": True,
+            "kv_cache_memory_bytes": int(config.cache_gb * 2**30 / config.tensor_parallel),
+        }
+        | rank_options(config.tensor_parallel)
+    )
 
 
 def keep_pixels() -> None:

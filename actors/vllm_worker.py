@@ -8,7 +8,8 @@ caches go on answering with features of the old weights. Each is dealt with or c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,20 +71,35 @@ class WeightUpdate:
         )
 
     def _replace(self, weights: Iterable[tuple[str, Any]]) -> None:
-        import torch
-        from vllm.config import set_current_vllm_config
-        from vllm.model_executor.model_loader.reload import (
-            finalize_layerwise_reload,
-            initialize_layerwise_reload,
-        )
+        self._begin_replacing()
+        self._replace_some(weights)
+        self._finish_replacing()
 
-        model = self.model_runner.model
-        with torch.inference_mode(), set_current_vllm_config(self.vllm_config):
+    def _begin_replacing(self) -> None:
+        from vllm.model_executor.model_loader.reload import initialize_layerwise_reload
+
+        with self._changing() as model:
             initialize_layerwise_reload(model)
+
+    def _replace_some(self, weights: Iterable[tuple[str, Any]]) -> None:
+        with self._changing() as model:
             model.load_weights(iter(weights))
+
+    def _finish_replacing(self) -> None:
+        from vllm.model_executor.model_loader.reload import finalize_layerwise_reload
+
+        with self._changing() as model:
             finalize_layerwise_reload(model, self.vllm_config.model_config)
             if self.vllm_config.device_config.device.type == "cpu":
                 repack_shared_weights(model)
+
+    @contextmanager
+    def _changing(self) -> Iterator[Any]:
+        import torch
+        from vllm.config import set_current_vllm_config
+
+        with torch.inference_mode(), set_current_vllm_config(self.vllm_config):
+            yield self.model_runner.model
 
 
 Shapes = dict[str, tuple[int, ...]]

@@ -87,3 +87,15 @@ def mini_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("base") / "model"
     random_base(base, seed=3)
     return base
+
+
+@pytest.fixture(scope="session")
+def even_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with four heads in place of three, which two ranks can share."""
+    from videothinker.mini.base import build
+
+    base = tmp_path_factory.mktemp("even") / "model"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "HIDDEN", 4 * build.HEAD)
+        build.random_base(base, seed=3)
+    return base

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from unittest import mock
 
 import torch
@@ -35,8 +36,14 @@ class Found:
 class Sent:
     """A sender in this process, whose parts a test may spoil."""
 
-    def __init__(self, tensors: dict[str, torch.Tensor]) -> None:
+    def __init__(
+        self,
+        tensors: dict[str, torch.Tensor],
+        path: Literal["ipc", "nccl"] = "ipc",
+        receivers: int = 1,
+    ) -> None:
         stay_on(LOOPBACK)
+        self.path, self.receivers = path, receivers
         self.store = meeting_point(LOOPBACK)
         names = list(tensors)
         self.parts = [names[:20], names[20:]]
@@ -47,13 +54,13 @@ class Sent:
     def to(self, worker: RolloutWorker, number: int, damaged: int | None = None) -> str:
         """Why it broke off; `damaged` is the part in which a byte changes on its way."""
         route = Route(
-            path="ipc",
+            path=self.path,
             host=LOOPBACK,
             port=self.store.port,
             number=number,
             link=number,
             receiver="here",
-            receivers=1,
+            receivers=self.receivers,
             seconds=30,
         )
         with ThreadPoolExecutor(1) as aside:

@@ -213,6 +213,8 @@ class Usage:
     """Part of the time in which anybody computed on the card, 0 to 1; None where it is unknown."""
     card: str | None = None
     """The GPU's name."""
+    cards: int = 1
+    """So many such GPUs; the other figures are then those of one."""
     threads: int | None = None
     """Of its arithmetic on cores, as they were set; None where they were not."""
 

@@ -111,5 +111,5 @@ def rates(work: RoleWork, peak: float | None) -> dict[str, Any]:
 def peak(heard: Heard, dtype: str) -> float | None:
     """What the cards of a role can do in a second, together; None where that is unknown of one."""
     peaks = [peak_flops(one.card, dtype) if one else None for one in heard]
-    known = [one for one in peaks if one is not None]
+    known = [most * one.cards for most, one in zip(peaks, heard, strict=True) if most and one]
     return sum(known) if known and len(known) == len(peaks) else None

@@ -94,7 +94,7 @@ def start_ray(cluster: ClusterConfig, room_gb: float | None = None) -> None:
     """Connect, or start what can be connected to."""
     options: dict[str, Any] = {
         "runtime_env": {
-            "env_vars": worker_environment(cluster.device),
+            "env_vars": worker_environment(),
             "worker_process_setup_hook": f"{begin.__module__}.{begin.__name__}",
         },
         "log_to_driver": False,
@@ -127,13 +127,12 @@ def code_for_others() -> dict[str, Any]:
     return {"py_modules": [str(ROOT / name) for name in OWN_NAMES]}
 
 
-def worker_environment(device: Device) -> dict[str, str]:
+def worker_environment() -> dict[str, str]:
     """What every actor's process finds in its environment."""
     places = [cpu_torch.FOLDER, str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     path = os.pathsep.join(dict.fromkeys(place for place in places if place))
     # two unpinned torch processes lose most of their speed; the learner asks for more
-    threads = {THREADS: "1"} | ({"VLLM_CPU_OMP_THREADS_BIND": "nobind"} if device == "cpu" else {})
-    return {"PYTHONPATH": path, **threads}
+    return {"PYTHONPATH": path, THREADS: "1"}
 
 
 def beside_learner(config: RunConfig, rollouts: int, scorers: int) -> int | None:
@@ -146,7 +145,7 @@ def beside_learner(config: RunConfig, rollouts: int, scorers: int) -> int | None
     if threads_are_set():
         return None
     overlapping = config.rollout.max_staleness and config.cluster.device == "cpu"
-    return rollouts + scorers if overlapping else 0
+    return rollouts * config.rollout.tensor_parallel + scorers if overlapping else 0
 
 
 def threads_are_set() -> bool:
@@ -184,6 +183,7 @@ class Crew:
                 config.learner.ranks,
                 beside_learner(config, rollouts, scorers),
                 weights_path(config),
+                config.rollout.tensor_parallel,
             ),
             require_room=self._require_room,
             spilled_bytes=spilled_bytes,
@@ -218,10 +218,14 @@ class Crew:
         pool = self._pool("anchor", start, count, at_once=2)  # one waits while one is scored
         return Anchor(self.background, pool, self._faults)
 
-    def learner(self, ranks: int, beside: int | None, path: WeightsPath = "host") -> Learner:
+    def learner(
+        self, ranks: int, beside: int | None, path: WeightsPath = "host", receivers: int = 1
+    ) -> Learner:
         """The learner, not started yet."""
         start = self._starter(LearnerRank, self._device, beside)
-        self._learner = Learner(self.background, start, ranks, self._faults, self._notice, path)
+        self._learner = Learner(
+            self.background, start, ranks, self._faults, self._notice, path, receivers
+        )
         return self._learner
 
     def close(self) -> None:

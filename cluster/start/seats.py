@@ -84,9 +84,9 @@ class PlannedSeats(Seats):
         wanted = sized(config, rollouts, scorers)
         self.layout = plan(wanted, self._shape, list(self.machines.values()))
         require_way(wanted, self.layout)
-        self._strategies: dict[int, PlacementGroupSchedulingStrategy] = {}
-        self._pinned: dict[int, str] = {}
-        self._reserve(self.layout.used, self.layout.owners, WAIT_SECONDS)
+        self._strategies: dict[range, PlacementGroupSchedulingStrategy] = {}
+        self._pinned: dict[range, str] = {}
+        self._reserve(self.layout.bundles, self.layout.owners, WAIT_SECONDS)
         self.engine_share = self.layout.engine_share
         logger.warning("seats: %s", line(self.seating()))
 
@@ -94,8 +94,11 @@ class PlannedSeats(Seats):
         """What Ray is told of where a process goes; where its machine was lost, to any free GPU."""
         if is_loader(name):
             return {"num_gpus": 0, "scheduling_strategy": "SPREAD"}
-        strategy = self._strategy(self.layout.device(name))
-        return {"num_gpus": TOKEN_PART, "scheduling_strategy": strategy}
+        device = self.layout.device(name)
+        [seat] = [bundle for bundle in self.layout.bundles if device in bundle]
+        # who has several shares none of them
+        part = TOKEN_PART if len(seat) == 1 else len(seat)
+        return {"num_gpus": part, "scheduling_strategy": self._strategy(seat)}
 
     def require_room(self, rollouts: int, scorers: int) -> None:
         """Seat so many, on machines that joined since as well, or raise PlacementError."""
@@ -109,18 +112,18 @@ class PlannedSeats(Seats):
         except InputError as error:
             raise PlacementError(str(error)) from error
         self.machines = found
-        more = [index for index in layout.used if index not in self._strategies]
+        more = [bundle for bundle in layout.bundles if bundle not in self._strategies]
         self._reserve(more, layout.owners, GROW_SECONDS)
         self.layout = layout
 
     def seating(self) -> dict[str, Any]:
         return self.layout.seating()
 
-    def _reserve(self, devices: Sequence[int], owners: Sequence[int], seconds: float) -> None:
-        if not devices:
+    def _reserve(self, seats: Sequence[range], owners: Sequence[int], seconds: float) -> None:
+        if not seats:
             return
-        nodes = [list(self.machines)[owners[index]] for index in devices]
-        bundles = [{"GPU": 1.0} for _ in devices]
+        nodes = [list(self.machines)[owners[seat.start]] for seat in seats]
+        bundles = [{"GPU": float(len(seat))} for seat in seats]
         group = placement_group(bundles, bundle_label_selector=[{NODE: node} for node in nodes])
         if not group.wait(seconds):
             remove_placement_group(group)
@@ -129,20 +132,20 @@ class PlannedSeats(Seats):
                 for resources in (ray.available_resources(), ray.cluster_resources())
             )
             raise PlacementError(
-                f"the plan takes {len(devices)} GPUs, and after {seconds:g} s {free:g} of the"
-                f" cluster's {all_of_them:g} are free: other jobs hold the rest. Wait for them"
+                f"the plan takes {sum(map(len, seats))} GPUs, and after {seconds:g} s {free:g} of"
+                f" the cluster's {all_of_them:g} are free: other jobs hold the rest. Wait for them"
                 " (`ray status` names what is in use), or use fewer"
             )
-        for bundle, (index, node) in enumerate(zip(devices, nodes, strict=True)):
-            self._strategies[index] = PlacementGroupSchedulingStrategy(group, bundle)
-            self._pinned[index] = node
+        for bundle, (seat, node) in enumerate(zip(seats, nodes, strict=True)):
+            self._strategies[seat] = PlacementGroupSchedulingStrategy(group, bundle)
+            self._pinned[seat] = node
 
-    def _strategy(self, device: int) -> PlacementGroupSchedulingStrategy:
-        if device in self._pinned and self._pinned[device] not in living():
-            del self._pinned[device]
-            elsewhere = placement_group([{"GPU": 1.0}])
-            self._strategies[device] = PlacementGroupSchedulingStrategy(elsewhere, 0)
-        return self._strategies[device]
+    def _strategy(self, seat: range) -> PlacementGroupSchedulingStrategy:
+        if seat in self._pinned and self._pinned[seat] not in living():
+            del self._pinned[seat]
+            elsewhere = placement_group([{"GPU": float(len(seat))}])
+            self._strategies[seat] = PlacementGroupSchedulingStrategy(elsewhere, 0)
+        return self._strategies[seat]
 
 
 def require_way(config: RunConfig, layout: Layout) -> None:

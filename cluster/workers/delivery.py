@@ -63,8 +63,10 @@ Weights = Stored | Held
 class DirectSending:
     """From the learner's ranks to engines; everything here runs on the event loop's thread."""
 
-    def __init__(self, path: WeightsPath) -> None:
+    def __init__(self, path: WeightsPath, receivers: int = 1) -> None:
+        """`receivers`: ranks of an engine, which take every part together."""
         self._path = path
+        self._receivers = receivers
         self._ranks: Sequence[Process] = ()
         self._card = ""
         self._held: Held | None = None
@@ -143,7 +145,7 @@ class DirectSending:
             number=next(self._numbers),
             link=link,
             receiver=process.name,
-            receivers=1,
+            receivers=self._receivers,
             seconds=limit,
         )
 

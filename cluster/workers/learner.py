@@ -40,9 +40,10 @@ class Learner:
         faults: FaultsConfig,
         notice: Callable[[Notice], None],
         path: WeightsPath = "host",
+        receivers: int = 1,
     ) -> None:
-        """`path`: how its weights come into engines."""
-        self.direct = None if path == "host" else DirectSending(path)
+        """`path`: how its weights come into engines, each of so many ranks."""
+        self.direct = None if path == "host" else DirectSending(path, receivers)
         self._background = background
         self._start = start
         self._count = count

@@ -15,13 +15,15 @@ vllm.envs.VLLM_ENABLE_V1_MULTIPROCESSING
 vllm.envs.VLLM_LOGGING_LEVEL
 vllm.envs.VLLM_NO_USAGE_STATS
 vllm.envs.VLLM_ALLOW_INSECURE_SERIALIZATION
+vllm.envs.VLLM_WORKER_MULTIPROC_METHOD
+vllm.envs.VLLM_CPU_OMP_THREADS_BIND
 vllm.LLM(
     model=..., load_format=..., trust_remote_code=..., dtype=..., max_model_len=..., block_size=...,
     max_num_seqs=..., max_num_batched_tokens=..., mm_device_do_normalize=...,
     mm_processor_cache_gb=..., limit_mm_per_prompt=..., logprobs_mode=...,
     worker_extension_cls=..., generation_config=..., disable_log_stats=...,
     kv_cache_memory_bytes=..., hf_overrides=..., enforce_eager=..., enable_chunked_prefill=...,
-    gpu_memory_utilization=..., tensor_parallel_size=1, seed=0,
+    gpu_memory_utilization=..., tensor_parallel_size=..., distributed_executor_backend=..., seed=0,
 ) >> vllm.EngineArgs
 vllm.LLM.llm_engine
 vllm.LLM.model_config
@@ -76,6 +78,14 @@ transformers.Qwen2_5_VLConfig.vision_config
 transformers.Qwen2_5_VLConfig.video_token_id
 transformers.models.qwen2_5_vl.Qwen2_5_VLVisionConfig.spatial_merge_size
 transformers.PreTrainedTokenizerFast.backend_tokenizer
+""",
+    "actors/ranks.py": """
+vllm.LLM.llm_engine
+vllm.LLM.collective_rpc(method, args=...)
+vllm.v1.engine.llm_engine.LLMEngine.engine_core
+vllm.v1.engine.core_client.InprocClient.engine_core
+vllm.v1.engine.core.EngineCore.model_executor
+vllm.v1.executor.multiproc_executor.MultiprocExecutor.is_failed
 """,
     "actors/vllm_worker.py": """
 vllm.config.set_current_vllm_config(vllm_config)

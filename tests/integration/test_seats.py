@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import ray
 from ray.cluster_utils import Cluster
+from ray.util.placement_group import remove_placement_group
 
 import cluster.start.seats
 from cluster.start.launch import actor, start_ray
@@ -35,8 +36,12 @@ class Sitter:
 
     def where(self) -> tuple[str, int]:
         """Machine and GPU."""
-        (gpu,) = ray.get_gpu_ids()
-        return ray.get_runtime_context().get_node_id(), int(gpu)
+        node, (gpu,) = self.has()
+        return node, gpu
+
+    def has(self) -> tuple[str, list[int]]:
+        """Machine and all GPUs."""
+        return ray.get_runtime_context().get_node_id(), sorted(map(int, ray.get_gpu_ids()))
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +93,23 @@ def test_a_way_of_the_weights_that_the_seats_do_not_allow_reserves_nothing(
     with pytest.raises(InputError, match=r"weights\.path = 'ipc': rollout-0 is on GPU"):
         PlannedSeats(apart, rollouts=1, scorers=1)
     assert ray.available_resources()["GPU"] == sum(GPUS)
+
+
+def test_an_engine_over_two_gpus_has_both_of_one_machine_and_nobody_else_has(
+    three: Cluster, config: RunConfig, even_base: Path
+) -> None:
+    model = config.model.model_copy(update={"path": even_base})
+    rollout = config.rollout.model_copy(update={"tensor_parallel": 2})
+    wide = config.model_copy(update={"model": model, "rollout": rollout})
+    seats = PlannedSeats(wide, rollouts=1, scorers=1)
+    sitters = sit(seats, "learner-0", "rollout-0", "anchor-0")
+    learner, engine, scorer = ray.get([one.has.remote() for one in sitters], timeout=60)
+    assert [len(gpus) for _, gpus in (learner, engine, scorer)] == [1, 2, 1]
+    assert len({learner[0], engine[0], scorer[0]}) == 3
+    assert seats.seating()["rollout"] == ["machine 1 GPU 0 to 1"]
+    for one in sitters:
+        ray.kill(one)
+    remove_placement_group(seats._strategies[range(1)].placement_group)
 
 
 def test_machines_are_asked_for_their_memory_the_drivers_first(three: Cluster) -> None:

@@ -9,7 +9,7 @@ import pytest
 from contract.table import Name, table
 from contract.using import ROOT, Use, files, uses
 
-from actors.vllm_engine import ENGINE_ENVIRONMENT, engine_options
+from actors.vllm_engine import CPU_ENVIRONMENT, ENGINE_ENVIRONMENT, engine_options
 from videothinker.config.settings import Device, RolloutConfig
 
 PACKAGES = ("vllm", "deepspeed", "transformers", "torch")
@@ -71,14 +71,21 @@ def test_the_table_speaks_of_files_that_are_there() -> None:
 
 def test_every_option_of_an_engine_stands_in_the_table() -> None:
     devices: tuple[Device, ...] = ("cpu", "cuda")
-    config = RolloutConfig(max_model_len=512)
-    options = [engine_options(ROOT, "bfloat16", config, device, 0.5) for device in devices]
+    options = {
+        option
+        for device in devices
+        for ranks in (1, 2)
+        for option in engine_options(
+            ROOT, "bfloat16", RolloutConfig(max_model_len=512, tensor_parallel=ranks), device, 0.5
+        )
+    }
     call = written("actors/vllm_engine.py")["vllm.LLM"].call
     assert call is not None
-    assert call.by_name == {*options[0], *options[1]}
+    assert call.by_name == options
 
 
 def test_every_variable_that_an_engine_is_told_stands_in_the_table() -> None:
     there = written("actors/vllm_engine.py")
     told = {path.rpartition(".")[2] for path in there if path.startswith("vllm.envs.")}
-    assert told == {*ENGINE_ENVIRONMENT}
+    variables = {*ENGINE_ENVIRONMENT, *CPU_ENVIRONMENT}
+    assert told == {name for name in variables if name.startswith("VLLM_")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,11 @@ from videothinker.data.questions import read_questions
 from videothinker.errors import ConfigError, InputError, VideoThinkerError
 from videothinker.method.answers import LETTERED
 from videothinker.model.checkpoint import require_safe
+from videothinker.model.shape import shape_of
 from videothinker.packages import foreign_owners
 from videothinker.planning.disk import shortage
 from videothinker.planning.plan import least
+from videothinker.planning.spans import uneven
 from videothinker.process.gpus import fault
 from videothinker.types import Question
 from videothinker.video.files import find
@@ -136,6 +139,7 @@ def check_paths(config: RunConfig) -> list[str]:
         made.add(stage.name)
     missing += _missing_videos(config, asked_questions(config))
     missing += _no_device(config)
+    missing += _no_shards(config)
     if (short := shortage(config)) is not None:
         missing.append(short)
     here = f"{Path.cwd()}{os.sep}"  # what lies below is named as the user would type it
@@ -160,6 +164,14 @@ def _no_device(config: RunConfig) -> list[str]:
         return []
     found = fault(config.cluster.device)
     return [] if found is None else [found]
+
+
+def _no_shards(config: RunConfig) -> list[str]:
+    """Why the model does not go into an engine's parts; of one that is not here others speak."""
+    with suppress(InputError):
+        found = uneven(config, shape_of(config.model.path))
+        return [] if found is None else [found]
+    return []
 
 
 def _no_model(key: str, folder: Path, remedy: str) -> list[str]:

@@ -183,6 +183,16 @@ def _check_rollout(config: RunConfig) -> Iterator[str]:
             " sampled while new weights arrive. Set rollout.max_staleness to 1 or more, or leave it"
             " out"
         )
+    if (
+        rollout.tensor_parallel > 1
+        and config.weights.path == "ipc"
+        and config.cluster.device == "cuda"
+    ):
+        yield (
+            f"rollout.tensor_parallel = {rollout.tensor_parallel}: an engine over several GPUs"
+            " shares none with the learner, whose memory weights.path = 'ipc' would map. Use"
+            " weights.path = auto"
+        )
     begun = max(units_begun(config, stage) for stage in config.stages)
     if rollout.units_at_once > 1 and begun <= rollout.workers:
         yield (

@@ -213,6 +213,9 @@ class RolloutConfig(Section):
 
     workers: Positive = 1
     """When the run starts; `videothinker scale` changes it while it runs."""
+    tensor_parallel: Positive = 1
+    """GPUs of one engine, each with its share of the weights and of the cache: of one machine, and
+    nobody else's. On a CPU so many processes."""
     max_model_len: Positive = 8192
     cache_gb: float = Field(default=4.0, gt=0)
     """Memory of one engine's key-value cache."""

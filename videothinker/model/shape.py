@@ -44,6 +44,7 @@ class ModelShape:
     patch: int = 14
     temporal_patch: int = 2
     merge: int = 2
+    vision_heads: int = 16
 
     @property
     def head_dim(self) -> int:
@@ -173,4 +174,5 @@ def read_shape(document: Mapping[str, Any]) -> ModelShape:
         patch=int(vision.get("patch_size", 14)),
         temporal_patch=int(vision.get("temporal_patch_size", 2)),
         merge=int(vision.get("spatial_merge_size", 2)),
+        vision_heads=int(vision.get("num_heads", 16)),
     )

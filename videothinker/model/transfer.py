@@ -188,7 +188,7 @@ class Receiver:
         limit = timedelta(seconds=route.seconds)
         store = TCPStore(route.host, route.port, is_master=False, timeout=limit)
         receiving = Receiving(
-            words(store, route), self._device, partial(self._joined, store, route)
+            words(store, route), self._device, partial(self._joined, store, route), route.seconds
         )
         if receiving.version != version:
             reason = f"version {receiving.version} came, and {version} was expected"
@@ -211,7 +211,11 @@ class Receiving:
     """One transfer, as its receiver sees it."""
 
     def __init__(
-        self, store: Store, device: torch.device, group: Callable[[], Group | None]
+        self,
+        store: Store,
+        device: torch.device,
+        group: Callable[[], Group | None],
+        seconds: float,
     ) -> None:
         plan = json.loads(store.get("plan"))
         self.version: int = plan["version"]
@@ -220,6 +224,7 @@ class Receiving:
         self._parts: list[list[Entry]] = plan["parts"]
         self._buffer = plan["buffer"]
         self._group = group
+        self._seconds = seconds
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -236,7 +241,7 @@ class Receiving:
         theirs = borrowed(self._buffer, self._device) if group is None else None
         for number, part in enumerate(self._parts):
             *starts, size = places(part)
-            sums = json.loads(self._store.get(f"part {number}"))
+            sums = json.loads(self._heard(f"part {number}"))
             content = torch.empty(size, dtype=torch.uint8, device=self._device)
             if group is not None:
                 group.receive(content)
@@ -250,6 +255,17 @@ class Receiving:
                     raise WeightsError(reason)
             self._store.add(f"taken {number}", 1)
             yield from found.items()
+
+    def _heard(self, key: str) -> bytes:
+        """Wait until the sender says so; in vain where another rank has refused."""
+        late = time.monotonic() + self._seconds
+        while not self._store.check([key]):
+            if self._store.check(["refused"]):
+                raise WeightsError(f"another rank refused: {self._store.get('refused').decode()}")
+            if time.monotonic() > late:
+                raise WeightsError(f"nothing came for {self._seconds:g} s")
+            time.sleep(PAUSE)
+        return self._store.get(key)
 
     def _in(
         self, content: Tensor, starts: Sequence[int], part: Sequence[Entry]

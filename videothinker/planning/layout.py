@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from videothinker.config.settings import RunConfig
@@ -22,6 +22,7 @@ from videothinker.planning.memory import (
     total,
 )
 from videothinker.planning.passes import Parts
+from videothinker.planning.spans import span, wide_seats
 from videothinker.planning.speed import StepSeconds, Workforce, chip_of, predict
 
 SeatedRole = Literal["learner", "rollout", "anchor"]
@@ -81,7 +82,10 @@ class Layout:
     """Who runs where."""
 
     places: Places
-    """The device of each process, as an index into `devices`; on CPUs the machine's."""
+    """The device of each process, as an index into `devices`, of an engine over several the first;
+    on CPUs the machine's."""
+    engine_gpus: int
+    """Devices of an engine, from its place on; 1 on CPUs."""
     engine_share: float
     """The largest part of its device that an engine takes: vLLM's gpu_memory_utilization, without
     which it refuses to start beside others. 0 on CPUs."""
@@ -117,24 +121,39 @@ class Layout:
     @property
     def used(self) -> list[int]:
         """The devices that somebody sits on."""
-        return sorted({*sum(self.places.values(), ())}) if self.devices else []
+        return [index for bundle in self.bundles for index in bundle]
+
+    @property
+    def bundles(self) -> list[range]:
+        """The same, those of an engine together."""
+        if not self.devices:
+            return []
+        engines = [span(first, self.engine_gpus) for first in {*self.places["rollout"]}]
+        others = {*self.places["learner"], *self.places["anchor"]}
+        alone = [span(index, 1) for index in others if not any(index in one for one in engines)]
+        return sorted(engines + alone, key=lambda bundle: bundle.start)
 
     def device(self, name: str) -> int:
-        """Of the process with a name such as `rollout-1`."""
+        """Of the process with a name such as `rollout-1`, the first where it has several."""
         role, _, number = name.rpartition("-")
         return {str(known): places for known, places in self.places.items()}[role][int(number)]
 
     def seating(self) -> dict[str, Any]:
         """In a few words: the kind, and the device of each process by role."""
         names = [load.name for load in self.devices or self.hosts]
-        return {"kind": self.kind} | {
-            role: [names[place] for place in self.places[role]] for role in SEATED
-        }
+        seats = {role: [names[place] for place in self.places[role]] for role in SEATED}
+        if self.engine_gpus > 1:
+            last = self.engine_gpus - 1
+            ends = [names[place + last].rpartition(" ")[2] for place in self.places["rollout"]]
+            wide = zip(seats["rollout"], ends, strict=True)
+            seats["rollout"] = [f"{first} to {end}" for first, end in wide]
+        return {"kind": self.kind} | seats
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "kind": self.kind,
             "places": self.places,
+            "engine_gpus": self.engine_gpus,
             "engine_share": self.engine_share,
             "devices": [load.as_dict() for load in self.devices],
             "hosts": [load.as_dict() for load in self.hosts],
@@ -149,8 +168,13 @@ def layouts(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -
     if config.cluster.device == "cpu":
         places: Places = {role: (0,) * size for role, size in process_counts(config).items()}
         return [seated(config, shape, machines[:1], places)]
-    count = len(owners_of(machines))
-    return [seated(config, shape, machines, places) for places in seatings(config, count)]
+    owners = owners_of(machines)
+    ways = seatings(config, len(owners))
+    if config.rollout.tensor_parallel > 1:
+        counts = tuple(process_counts(config).values())
+        wide = wide_seats(config, counts, owners)
+        ways = (dict(zip(SEATED, seats, strict=True)) for seats in wide)
+    return [seated(config, shape, machines, places) for places in ways]
 
 
 def owners_of(machines: Sequence[Machine]) -> tuple[int, ...]:
@@ -194,12 +218,13 @@ def seated(
         "anchor": anchor_parts(config, shape),
     }
     owners = owners_of(machines) if config.cluster.device == "cuda" else ()
+    gpus = {"rollout": config.rollout.tensor_parallel if owners else 1}
     held = [
         {
             f"{role} {number}": {part: size for part, size in needs[role].items() if size}
             for role in SEATED
             for number, place in enumerate(places[role])
-            if place == index
+            if index in span(place, gpus.get(role, 1))
         }
         for index in range(len(owners) or 1)
     ]
@@ -221,11 +246,13 @@ def seated(
         )
         for number, machine in enumerate(machines)
     )
-    smallest = min(devices[index].limit_gb for index in places["rollout"]) if owners else math.inf
+    engines = [index for first in places["rollout"] for index in span(first, gpus["rollout"])]
+    smallest = min(devices[index].limit_gb for index in engines) if owners else math.inf
     share = total(needs["rollout"]) / smallest
-    work = workforce(machines, owners, places)
+    work = replace(workforce(machines, owners, places), shards=gpus["rollout"])
     return Layout(
         places=places,
+        engine_gpus=gpus["rollout"],
         engine_share=min(1.0, math.ceil(share * 100) / 100),
         devices=devices,
         owners=owners,

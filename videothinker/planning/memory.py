@@ -155,7 +155,11 @@ def optimizer_bytes(config: RunConfig) -> int:
 
 
 def engine_parts(config: RunConfig, shape: ModelShape) -> Parts:
-    """One rollout worker: weights, key-value cache, and room for its largest step."""
+    """One rollout worker: weights, key-value cache, and room for its largest step; on one of its
+    GPUs, or all its ranks in a machine's memory. Weights and cache are shared out over ranks.
+    """
+    shards = config.rollout.tensor_parallel
+    here = shards if config.cluster.device == "cpu" else 1
     size = BYTES[config.model.dtype] / GB
     prefill = PREFILL_AT_ONCE[config.cluster.device]
     tokens = prefill * (4 * shape.hidden + 3 * shape.intermediate)
@@ -166,20 +170,30 @@ def engine_parts(config: RunConfig, shape: ModelShape) -> Parts:
     # on a CPU vLLM keeps the output head once more, laid out for its products of matrices
     packed = 0.0 if config.cluster.device == "cuda" else shape.vocabulary * shape.hidden * size
     return {
-        "weights": shape.parameters * size,
-        "head": packed + widened_gb(config, shape),
-        "cache": cache_gb(config),
-        "workspace": max(tokens, vision) * size + sampling + graphs,
+        "weights": shape.parameters * size / shards * here,
+        "head": (packed + widened_gb(config, shape)) / shards * here,
+        "cache": cache_gb(config) / shards * here,
+        "workspace": (max(tokens, vision) * size + sampling + graphs) * here,
         "context": context_gb(config),
-        "transfer": transfer_gb(config, shape),
+        "transfer": transfer_gb(config, shape) * here,
     }
+
+
+def engine_processes(config: RunConfig) -> int:
+    """Of an engine over several devices each rank has one."""
+    shards = config.rollout.tensor_parallel
+    return 1 if shards == 1 else 1 + shards
 
 
 def transfer_gb(config: RunConfig, shape: ModelShape) -> float:
     """Where weights go straight, either end has room for the part that is on its way, of which the
     embeddings are the largest."""
-    straight = weights_path(config) != "host"
-    return shape.vocabulary * shape.hidden * BYTES[config.model.dtype] / GB if straight else 0.0
+    return largest_part_gb(config, shape) if weights_path(config) != "host" else 0.0
+
+
+def largest_part_gb(config: RunConfig, shape: ModelShape) -> float:
+    """Of weights on their way."""
+    return shape.vocabulary * shape.hidden * BYTES[config.model.dtype] / GB
 
 
 def versions_stored(config: RunConfig) -> int:
@@ -283,7 +297,11 @@ def host_parts(
     loaders = config.data.loaders if first else 0
     if loaders:
         parts["clips"] = CLIPS_GB * loaders
+    if config.rollout.tensor_parallel > 1 and weights_path(config) == "host":
+        # the ranks of an engine cannot see the object store: each is given a copy, part by part
+        parts["copies"] = engines * config.rollout.tensor_parallel * largest_part_gb(config, shape)
     device = config.cluster.device
-    parts["processes"] = (ranks + anchors) * PROCESS_GB[device] + engines * ENGINE_GB[device]
+    parts["processes"] = (ranks + anchors) * PROCESS_GB[device]
+    parts["processes"] += engines * engine_processes(config) * ENGINE_GB[device]
     parts["processes"] += (2 * loaders + first) * PROCESS_GB["cpu"]
     return parts

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from videothinker.config.settings import RunConfig
-from videothinker.errors import PlacementError
+from videothinker.errors import InputError, PlacementError
 from videothinker.model.shape import ModelShape
 from videothinker.planning.layout import (
     MARGIN,
@@ -23,6 +23,7 @@ from videothinker.planning.layout import (
     Layout,
     Load,
     Machine,
+    SeatedRole,
     layouts,
     owners_of,
     process_counts,
@@ -30,6 +31,7 @@ from videothinker.planning.layout import (
 )
 from videothinker.planning.memory import cache_gb
 from videothinker.planning.passes import GB, Parts
+from videothinker.planning.spans import free_spans, span, uneven
 
 MOST_MORE_GPUS = 8
 LARGEST_GPU = 288
@@ -49,6 +51,7 @@ class Remedy:
 
 def plan(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -> Layout:
     """The fastest layout that fits; PlacementError, with what would, where none does."""
+    require_spans(config, shape, machines)
     layout = fitting(config, shape, machines)
     if layout is None:
         would = "; ".join(remedy.text for remedy in remedies(config, shape, machines))
@@ -57,6 +60,25 @@ def plan(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -> L
             + (f"What would fit: {would}" if would else "No single change helps")
         )
     return layout
+
+
+def require_spans(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -> None:
+    """InputError where engines cannot be over so many GPUs, however large these are."""
+    gpus, cuda = config.rollout.tensor_parallel, config.cluster.device == "cuda"
+    if (fault := uneven(config, shape)) is not None:
+        raise InputError(fault)
+    most = max(machine.gpus for machine in machines)
+    if cuda and 1 < gpus > most:
+        raise InputError(
+            f"rollout.tensor_parallel = {gpus}: an engine's GPUs are on one machine, and none has"
+            f" more than {most}. Use less"
+        )
+    if cuda and gpus > 1 and not layouts(config, shape, machines):
+        raise InputError(
+            f"rollout.tensor_parallel = {gpus}: an engine shares none of its GPUs, and beside"
+            f" learner.ranks = {config.learner.ranks} there are not {gpus} of one machine for each"
+            f" of rollout.workers = {config.rollout.workers}. Lower one of the three"
+        )
 
 
 def fitting(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -> Layout | None:
@@ -97,19 +119,41 @@ def grow(
 
     sizes = process_counts(config)
     places = {role: layout.places[role][: sizes[role]] for role in SEATED}
-    open_to = [index for index, owner in enumerate(owners_of(machines)) if owner not in gone]
-    grown = seated(config, shape, machines, places)
+    owners = owners_of(machines)
+    here = [index for index, owner in enumerate(owners) if owner not in gone]
+    grown, full = seated(config, shape, machines, places), not here
     for role in SEATED:
-        for _ in range((sizes[role] - len(places[role])) * bool(open_to)):
+        for _ in range(sizes[role] - len(places[role])):
+            open_to = open_seats(grown, role, here, owners)
+            full = full or not open_to
             ways = [grown.places | {role: (*grown.places[role], index)} for index in open_to]
-            grown = min((seated(config, shape, machines, way) for way in ways), key=cost)
-    if grown.excess > 0 or not open_to:
+            grown = min(
+                (seated(config, shape, machines, way) for way in ways), key=cost, default=grown
+            )
+    if grown.excess > 0 or full:
+        why = overfull(grown)
+        if grown.excess <= 0 and grown.engine_gpus > 1:
+            why = f"an engine takes {grown.engine_gpus} GPUs of one machine that nobody else has"
         raise PlacementError(
             f"no room for {sizes['rollout']} rollout workers and {sizes['anchor']} anchor scorers"
-            f" beside what runs: {overfull(grown)}. Ask for fewer, or let another machine with GPUs"
-            " join the Ray cluster"
+            f" beside what runs: {why}. Ask for fewer, or let another machine with GPUs join the"
+            " Ray cluster"
         )
     return grown
+
+
+def open_seats(
+    layout: Layout, role: SeatedRole, here: Sequence[int], owners: Sequence[int]
+) -> list[int]:
+    """The devices, of these, where one more of a role may sit if memory allows."""
+    gpus = layout.engine_gpus
+    if gpus == 1:
+        return list(here)
+    if role == "rollout":
+        free = {*here} - {*layout.used}
+        return [one.start for one in free_spans(free, owners, gpus)]
+    engines = [span(first, gpus) for first in layout.places["rollout"]]
+    return [index for index in here if not any(index in engine for engine in engines)]
 
 
 def reason(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -> str:

@@ -26,7 +26,7 @@ CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 PROCESS = {"learner": "learner rank", "rollout": "rollout worker", "anchor": "anchor scorer"}
 MEANING = {
     "split": "the learner on its own GPUs, rollouts on others",
-    "colocated": "the learner shares GPUs with rollouts",
+    "colocated": "the learner shares GPUs with others",
     "scale_out": "the learner on its own GPUs, rollouts on others, over several machines",
     "cpu": "everything on this machine's CPUs",
 }
@@ -78,15 +78,19 @@ def memory_here() -> float:
 
 
 def least(config: RunConfig) -> str:
-    """The smallest GPUs that hold a run, one for each rank of its learner; "" where that cannot be
-    said: on CPUs, of a model that is not here, of settings that fit none."""
+    """The smallest GPUs that hold a run: one for each rank of its learner, and where engines have
+    several, theirs. "" where that cannot be said: on CPUs, of a model that is not here, of settings
+    that fit none.
+    """
     if config.cluster.device == "cpu":
         return ""
     try:
         shape = shape_of(config.model.path)
     except InputError:
         return ""
-    ranks = config.learner.ranks
+    ranks, wide = config.learner.ranks, config.rollout.tensor_parallel
+    if wide > 1:
+        ranks += config.rollout.workers * wide
     layout = emptiest(config, shape, [Machine(gpus=ranks, gpu_gb=math.inf)])
     size, host = needed(layout.devices), needed(layout.hosts)
     if size > LARGEST_GPU or cache_too_small(config, shape):
@@ -98,7 +102,10 @@ def table(layout: Layout, config: RunConfig, disk: Mapping[str, float]) -> str:
     """All of a layout that a person wants to know before starting the run."""
     lines = [f"{layout.kind}: {MEANING[layout.kind]}"]
     counts = [(len(layout.places[role]), PROCESS[role]) for role in SEATED if layout.places[role]]
-    lines += ["  " + ", ".join(f"{n} {name}{'s' * (n > 1)}" for n, name in counts), ""]
+    lines += ["  " + ", ".join(f"{n} {name}{'s' * (n > 1)}" for n, name in counts)]
+    if layout.engine_gpus > 1:
+        lines += [f"  {layout.engine_gpus} GPUs a rollout worker, which nobody else sits on"]
+    lines += [""]
     for load in (*layout.devices, *layout.hosts):
         lines += load_lines(load)
     lines += [f"{'disk':<18}{sum(disk.values()):6.1f} GB at most, decoded clips aside"]

@@ -31,6 +31,7 @@ CONSTANTS = {
     "flops_share": Constant(0.5, "of a GPU's operations", "assumed: well-made training reaches it"),
     "bandwidth_share": Constant(0.8, "of a GPU's bandwidth", "assumed"),
     "gpu_token_step": Constant(2e-3, "s for each token position an engine samples", "assumed"),
+    "all_reduce": Constant(2e-5, "s, twice a layer, in an engine over several GPUs", "assumed"),
     "cpu_token_step": Constant(3.1e-3, "s for each token position an engine samples", ONE_CORE),
     "cpu_token": Constant(1.2e-4, "s for each token an engine samples", ONE_CORE),
     "cpu_learner_alone": Constant(
@@ -121,6 +122,8 @@ class Workforce:
     """Whether there is more than one machine, so that engines may be on others than it."""
     chip: Chip
     """The slowest of those that there are."""
+    shards: int = 1
+    """GPUs of one engine."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,7 +171,7 @@ def generate_seconds(config: RunConfig, shape: ModelShape, work: Workforce, prom
     load, chip = usual(config, shape), work.chip
     groups = math.ceil(prompts / work.engines)
     sequences = groups * load.group
-    prefill = groups * prompt_flops(shape, load) / chip.flops
+    prefill = groups * prompt_flops(shape, load) / chip.flops / work.shards
     own = mean_tokens(config) * shape.cache_bytes(config.model.dtype)
     shared = groups * load.prompt * shape.cache_bytes(config.model.dtype)
     waves = math.ceil(sequences * own / max(own, cache_gb(config) * GB - shared))
@@ -178,8 +181,9 @@ def generate_seconds(config: RunConfig, shape: ModelShape, work: Workforce, prom
         decode = positions * constant("cpu_token_step") + tokens * constant("cpu_token")
     else:
         weights = (shape.language + shape.vocabulary * shape.hidden) * BYTES[config.model.dtype]
-        read = (weights + sequences / waves * own + shared) / chip.bandwidth
-        decode = positions * (read + constant("gpu_token_step"))
+        read = (weights + sequences / waves * own + shared) / chip.bandwidth / work.shards
+        exchange = 2 * shape.layers * constant("all_reduce") if work.shards > 1 else 0.0
+        decode = positions * (read + exchange + constant("gpu_token_step"))
     return (prefill + decode) * work.engines_per_device
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal, TypeVar, get_args
 
 from prometheus_client import (
@@ -24,6 +25,7 @@ from videothinker.config.settings import Device
 from videothinker.errors import InputError
 from videothinker.process.address import LOOPBACK
 from videothinker.process.device import free_memory, usage
+from videothinker.types import Usage
 
 Role = Literal["driver", "loader", "rollout", "anchor", "learner"]
 EVERYWHERE = "0.0.0.0"
@@ -181,15 +183,22 @@ DEVICE_UTILISATION = declare(
 )
 
 
-def serve(role: Role, host: str = LOOPBACK, device: Device = "cpu") -> tuple[str, int]:
-    """Serve a role's metrics; returns the address and the port at which others find them."""
+def serve(
+    role: Role,
+    host: str = LOOPBACK,
+    device: Device = "cpu",
+    held: Callable[[], Usage] | None = None,
+) -> tuple[str, int]:
+    """Serve a role's metrics; returns the address and the port at which others find them. `held`:
+    what it has of its device, where that is not this process's.
+    """
     # a second series for every counter, which nobody asks for
     disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     for metric in EXPORTED[role]:
         registry.register(metric)
-    _watch(device)
+    _watch(device, held or partial(usage, device))
     try:
         server, _ = start_http_server(0, addr=host, registry=registry)
     except OSError as error:
@@ -225,14 +234,14 @@ def public_address() -> str:
         return str(probe.getsockname()[0])
 
 
-def _watch(device: Device) -> None:
+def _watch(device: Device, held: Callable[[], Usage]) -> None:
     """Ask the device at each scrape."""
 
     def utilisation() -> float:
-        share = usage(device).utilisation
+        share = held().utilisation
         return math.nan if share is None else share
 
-    DEVICE_MEMORY.set_function(lambda: usage(device).memory)
-    DEVICE_MEMORY_PEAK.set_function(lambda: usage(device).peak)
+    DEVICE_MEMORY.set_function(lambda: held().memory)
+    DEVICE_MEMORY_PEAK.set_function(lambda: held().peak)
     DEVICE_FREE.set_function(lambda: free_memory(device))
     DEVICE_UTILISATION.set_function(utilisation)

@@ -10,7 +10,7 @@ from videothinker.config.settings import Device
 from videothinker.process.address import LOOPBACK
 from videothinker.process.device import usage
 from videothinker.process.metrics import Role, serve
-from videothinker.types import SignOfLife
+from videothinker.types import SignOfLife, Usage
 
 
 class Pulse:
@@ -23,14 +23,18 @@ class Pulse:
 
     def serve_metrics(self, host: str = LOOPBACK) -> tuple[str, int]:
         """Start this process's Prometheus endpoint; returns where it is found."""
-        return serve(self.role, host, self._device)
+        return serve(self.role, host, self._device, self.usage)
+
+    def usage(self) -> Usage:
+        """What it has of its device; may be asked on any thread."""
+        return usage(self._device)
 
     def pulse(self) -> SignOfLife:
         """What was begun last, and what that takes; answers on a thread of its own, so it tells a
         busy process from one that hangs.
         """
         doing = self._doing[-1] if self._doing else "idle"
-        return SignOfLife(doing=doing, usage=usage(self._device))
+        return SignOfLife(doing=doing, usage=self.usage())
 
     @contextmanager
     def doing(self, what: str) -> Iterator[None]:

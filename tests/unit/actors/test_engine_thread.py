@@ -137,3 +137,21 @@ def test_who_turns_away_takes_his_requests_along() -> None:
     assert engine.aborted == ["b", "c"]
     assert engine.thread.call(lambda: engine.thread.idle)
     assert list(engine.finished(d=1)) == [(0, "result of d")]
+
+
+def test_a_call_that_fails_is_its_callers_business_unless_the_engine_is_lost() -> None:
+    lost = [""]
+    thread = EngineThread(list, lambda _: None, lambda: lost[0])
+
+    def fail() -> None:
+        raise RuntimeError("cancelled")
+
+    with pytest.raises(RuntimeError, match="cancelled"):
+        thread.call(fail)
+    assert thread.call(lambda: "sound") == "sound"
+    lost[0] = "a process died"
+    with pytest.raises(Lost, match="a process died"):
+        thread.call(fail)
+    lost[0] = ""
+    with pytest.raises(Lost, match="a process died"):
+        thread.call(lambda: "sound")

@@ -68,6 +68,12 @@ def test_where_one_card_is_unknown_there_is_no_mfu(cards: list[str | None], dtyp
     assert rates(RoleWork(tokens=1, seconds=1.0, flops=1.0), most)["mfu"] is None
 
 
+def test_an_engine_over_two_cards_counts_for_both() -> None:
+    assert peak([usage(card=A6000, cards=2)], "bfloat16") == 2 * peak(
+        [usage(card=A6000)], "bfloat16"
+    )
+
+
 def test_what_a_process_has_not_said_yet_is_not_guessed() -> None:
     assert peak([usage(card=A6000), None], "bfloat16") is None
 

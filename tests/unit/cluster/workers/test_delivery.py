@@ -61,6 +61,7 @@ class Memory(Rank):
             scene.ranks[-1].give_up("it died")
             await asyncio.sleep(60)
         scene.begun.append(route.number)
+        scene.expected.append(route.receivers)
         meeting = scene.meetings.setdefault(route.number, asyncio.Event())
         while not meeting.is_set() and route.link not in scene.stopped:
             await asyncio.sleep(0.001)
@@ -118,13 +119,15 @@ class Scene:
         self.stopped: list[int] = []
         self.published: list[int] = []
         self.receiving: list[str] = []
+        self.expected: list[int] = []
+        """Ranks of an engine that a transfer was said to be for."""
         self.meetings: dict[int, asyncio.Event] = {}
         self.engines: list[Reading] = []
         self.ranks: list[Here] = []
         self.notices: list[Notice] = []
         self.background = Background()
         self.learner = Learner(
-            self.background, self._rank, 1, FAULTS, self.notices.append, path="ipc"
+            self.background, self._rank, 1, FAULTS, self.notices.append, path="ipc", receivers=3
         )
         self.pool = Pool("rollout", self._engine, FAULTS, self.notices.append)
         nothing: Any = None
@@ -191,6 +194,13 @@ def test_no_step_is_made_while_an_engine_still_takes_the_weights_before_it(scene
         learn(scene, step + 1)
     expected = [(step, step) for step in range(3)]
     assert [engine.read for engine in scene.engines] == [expected] * 3
+
+
+def test_a_transfer_is_for_all_ranks_of_an_engine(scene: Scene) -> None:
+    scene.resize(1)
+    scene.fleet.publish(0)
+    scene.everybody_read(1, 0)
+    assert scene.expected == [3]
 
 
 def test_a_step_waits_until_an_engine_that_works_has_had_its_turn(scene: Scene) -> None:

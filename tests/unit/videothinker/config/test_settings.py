@@ -115,6 +115,7 @@ KEYS = [
     "learner.save_every",
     "learner.keep_states",
     "rollout.workers",
+    "rollout.tensor_parallel",
     "rollout.max_model_len",
     "rollout.cache_gb",
     "rollout.prompts_together",

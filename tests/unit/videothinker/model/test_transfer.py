@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -182,6 +183,23 @@ def test_a_changed_byte_is_noticed_where_it_lands_and_what_follows_is_not_sent(
     with pytest.raises(WeightsError, match=reason):
         coming.result()
     assert announced == ["plan", "part 0"]
+
+
+def test_a_rank_that_refuses_leaves_no_other_waiting_for_the_next_part(
+    pair: Pair, aside: ThreadPoolExecutor
+) -> None:
+    route = pair.route("ipc", receivers=2)
+    started, sound = time.monotonic(), aside.submit(received, route, Receiver(0, CPU))
+    sent = aside.submit(pair.send, route)
+    other = Receiver(1, CPU).begin(route, 1)
+    while not other._store.add("go", 0):
+        time.sleep(0.001)
+    other._store.add("go", 1)
+    other.refuse("damaged")
+    assert sent.result() == "damaged"
+    with pytest.raises(WeightsError, match="another rank refused: damaged"):
+        sound.result()
+    assert time.monotonic() - started < route.seconds / 2
 
 
 @pytest.mark.parametrize("path", PATHS)
