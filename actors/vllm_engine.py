@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -62,6 +62,7 @@ class VllmEngine:
         """`engine_share` is the part of a GPU that it may take, the rest being others'."""
         self.version = INITIAL_VERSION
         """Of the weights it holds."""
+        self._asleep = False
         self._requests = 0
         self._histories: dict[str, History] = {}
         self._thread = EngineThread(self._step, self._abort)
@@ -130,6 +131,12 @@ class VllmEngine:
         """
         self._thread.call(partial(self._receive, version, route))
 
+    def sleep(self) -> None:
+        """Let go of weights and cache, once nothing is under way: until others come, by `load` or
+        `receive`, it refuses to sample.
+        """
+        self._thread.call(self._sleep)
+
     def work(self) -> EngineWork:
         """How much it has to do at this moment: lengths of lists, so that any thread may ask.
 
@@ -144,6 +151,8 @@ class VllmEngine:
 
     def _add(self, requests: Sequence[tuple[Any, Any]]) -> list[str]:
         """All of them or, where vLLM refuses one, none."""
+        if self._asleep:
+            raise WeightsError("it is asleep and holds no weights; publish before generating")
         if self._thread.idle:
             self._forget()
         names: list[str] = []
@@ -175,24 +184,52 @@ class VllmEngine:
                 )
 
     def _load(self, version: int, parts: Sequence[WeightsPart]) -> None:
-        for fault in self._llm.collective_rpc("replace_weights", args=(version, parts)):
-            if fault is not None:
-                raise WeightsError(
-                    f"weights version {version} were not loaded: {fault}. Restart the run "
-                    "from its last state; the engine still holds the version before"
-                )
+        with self._awake(version):
+            for fault in self._llm.collective_rpc("replace_weights", args=(version, parts)):
+                if fault is not None:
+                    raise WeightsError(
+                        f"weights version {version} were not loaded: {fault}. Restart the run "
+                        "from its last state; the engine still holds the version before"
+                    )
         self._took(version)
 
     def _receive(self, version: int, route: Route) -> None:
-        try:
-            faults = self._llm.collective_rpc("receive_weights", args=(version, route))
-        except Exception as error:
-            self._thread.fail(f"weights version {version} came in half: {error}")
-            raise WeightsError(f"weights version {version} came in half: {error}") from error
-        for fault in faults:
-            if fault is not None:
-                raise WeightsError(f"weights version {version} were refused: {fault}")
+        with self._awake(version):
+            try:
+                faults = self._llm.collective_rpc("receive_weights", args=(version, route))
+            except Exception as error:
+                self._thread.fail(f"weights version {version} came in half: {error}")
+                raise WeightsError(f"weights version {version} came in half: {error}") from error
+            for fault in faults:
+                if fault is not None:
+                    raise WeightsError(f"weights version {version} were refused: {fault}")
         self._took(version)
+
+    def _sleep(self) -> None:
+        if not self._thread.idle:
+            raise WeightsError("it was to sleep while requests lie in it")
+        if not self._asleep:
+            self._asleep = True
+            self._forget()
+            self._llm.collective_rpc("fall_asleep")
+
+    @contextmanager
+    def _awake(self, version: int) -> Iterator[None]:
+        """Around new weights: one that sleeps has memory for them first, and for its cache when
+        they are there. Where that fails it holds neither these nor others, and does nothing more.
+        """
+        if not self._asleep:
+            yield
+            return
+        try:
+            self._llm.collective_rpc("awaken", args=("weights",))
+            yield
+            self._llm.collective_rpc("awaken", args=("kv_cache",))
+        except Exception as error:
+            reason = f"it did not wake with weights version {version}: {error}"
+            self._thread.fail(reason)
+            raise WeightsError(reason) from error
+        self._asleep = False
 
     def _took(self, version: int) -> None:
         """Nothing that the old weights made counts any more."""
@@ -258,8 +295,9 @@ def engine_options(
             "enable_chunked_prefill": False,
             "max_num_batched_tokens": max(config.max_model_len, PREFILL_AT_ONCE[device]),
         }
-    elif engine_share:
-        options["gpu_memory_utilization"] = engine_share
+    else:
+        options |= {"gpu_memory_utilization": engine_share} if engine_share else {}
+        options |= {"enable_sleep_mode": True} if config.sleep else {}
     return options | {
         "model": str(model),
         "load_format": "safetensors",

@@ -21,7 +21,7 @@ vllm.LLM(
     mm_processor_cache_gb=..., limit_mm_per_prompt=..., logprobs_mode=...,
     worker_extension_cls=..., generation_config=..., disable_log_stats=...,
     kv_cache_memory_bytes=..., enforce_eager=..., enable_chunked_prefill=...,
-    gpu_memory_utilization=..., tensor_parallel_size=1, seed=0,
+    gpu_memory_utilization=..., enable_sleep_mode=..., tensor_parallel_size=1, seed=0,
 ) >> vllm.EngineArgs
 vllm.LLM.llm_engine
 vllm.LLM.model_config
@@ -75,6 +75,18 @@ transformers.Qwen2_5_VLConfig.vision_config
 transformers.Qwen2_5_VLConfig.video_token_id
 transformers.models.qwen2_5_vl.Qwen2_5_VLVisionConfig.spatial_merge_size
 transformers.PreTrainedTokenizerFast.backend_tokenizer
+""",
+    "actors/vllm_sleep.py": """
+vllm.v1.worker.gpu_worker.Worker.sleep(level=...)
+vllm.v1.worker.gpu_worker.Worker.wake_up(tags)
+vllm.v1.worker.gpu_worker.Worker.model_runner
+vllm.v1.worker.gpu.model_runner.GPUModelRunner.kv_caches
+vllm.v1.worker.gpu.model_runner.GPUModelRunner.model
+vllm.v1.worker.gpu.model_runner.GPUModelRunner.model_state
+vllm.v1.worker.gpu.model_states.default.DefaultModelState.rope_state
+vllm.v1.worker.gpu.mm.rope.RopeState.positions
+vllm.v1.worker.gpu_model_runner.GPUModelRunner.kv_caches
+vllm.v1.worker.gpu_model_runner.GPUModelRunner.model
 """,
     "actors/vllm_worker.py": """
 vllm.config.set_current_vllm_config(vllm_config)

@@ -71,7 +71,7 @@ def test_the_table_speaks_of_files_that_are_there() -> None:
 
 def test_every_option_of_an_engine_stands_in_the_table() -> None:
     devices: tuple[Device, ...] = ("cpu", "cuda")
-    config = RolloutConfig(max_model_len=512)
+    config = RolloutConfig(max_model_len=512, sleep=True)
     options = [engine_options(ROOT, "bfloat16", config, device, 0.5) for device in devices]
     call = written("actors/vllm_engine.py")["vllm.LLM"].call
     assert call is not None

@@ -13,18 +13,11 @@ from typing import Any, Literal
 
 from videothinker.config.settings import RunConfig
 from videothinker.model.shape import ModelShape
-from videothinker.planning.memory import (
-    anchor_parts,
-    anchored_stages,
-    engine_parts,
-    host_parts,
-    learner_parts,
-    total,
-)
+from videothinker.planning.memory import anchored_stages, engine_parts, host_parts, total
 from videothinker.planning.passes import Parts
 from videothinker.planning.speed import StepSeconds, Workforce, chip_of, predict
+from videothinker.planning.turns import SeatedRole, turns
 
-SeatedRole = Literal["learner", "rollout", "anchor"]
 SEATED: tuple[SeatedRole, ...] = ("learner", "rollout", "anchor")
 """Whom a plan gives a seat; the driver and the loaders need none."""
 LayoutKind = Literal["split", "colocated", "scale_out", "cpu"]
@@ -55,6 +48,9 @@ class Load:
     """By process, then by part."""
     limit_gb: float
     """Infinite where unknown."""
+    turns: tuple[float, ...] = ()
+    """Of a learner and engines that sleep while it works, the total while they are awake and while
+    they sleep; `parts` are those of the larger."""
 
     @property
     def total_gb(self) -> float:
@@ -73,7 +69,8 @@ class Load:
         """For JSON, which knows no infinity."""
         limit = None if math.isinf(self.limit_gb) else self.limit_gb
         total_gb = self.total_gb
-        return {"name": self.name, "limit_gb": limit, "total_gb": total_gb, "parts": self.parts}
+        load = {"name": self.name, "limit_gb": limit, "total_gb": total_gb, "parts": self.parts}
+        return load | {"turns_gb": self.turns}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +100,11 @@ class Layout:
         if not alone(self.places, "learner"):
             return "colocated"
         return "split" if len({self.owners[index] for index in self.used}) == 1 else "scale_out"
+
+    @property
+    def shared(self) -> bool:
+        """Whether an engine is where the learner is."""
+        return bool({*self.places["learner"]} & {*self.places["rollout"]})
 
     @property
     def step_seconds(self) -> float:
@@ -150,7 +152,8 @@ def layouts(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -
         places: Places = {role: (0,) * size for role, size in process_counts(config).items()}
         return [seated(config, shape, machines[:1], places)]
     count = len(owners_of(machines))
-    return [seated(config, shape, machines, places) for places in seatings(config, count)]
+    found = [seated(config, shape, machines, places) for places in seatings(config, count)]
+    return [one for one in found if one.shared or not config.rollout.sleep]
 
 
 def owners_of(machines: Sequence[Machine]) -> tuple[int, ...]:
@@ -188,41 +191,29 @@ def seated(
 
     Without GPUs all of it is in the memory of the only machine.
     """
-    needs: dict[SeatedRole, Parts] = {
-        "learner": learner_parts(config, shape),
-        "rollout": engine_parts(config, shape),
-        "anchor": anchor_parts(config, shape),
-    }
     owners = owners_of(machines) if config.cluster.device == "cuda" else ()
-    held = [
-        {
-            f"{role} {number}": {part: size for part, size in needs[role].items() if size}
-            for role in SEATED
-            for number, place in enumerate(places[role])
-            if place == index
-        }
-        for index in range(len(owners) or 1)
-    ]
+    held = [in_turns(config, shape, places, index) for index in range(len(owners) or 1)]
     where = "machine {0} GPU {1}" if len(machines) > 1 else "GPU {1}"
     devices = tuple(
         Load(
             name=where.format(owner, index - owners.index(owner)),
-            parts=held[index],
+            parts=held[index][0],
             limit_gb=machines[owner].gpu_gb,
+            turns=held[index][1],
         )
         for index, owner in enumerate(owners)
     )
     hosts = tuple(
         Load(
             name=f"machine {number} memory",
-            parts=({} if owners else held[0])
+            parts=({} if owners else held[0][0])
             | {"host": on_host(config, shape, places, owners or (0,), number)},
             limit_gb=math.inf if machine.host_gb is None else machine.host_gb,
         )
         for number, machine in enumerate(machines)
     )
     smallest = min(devices[index].limit_gb for index in places["rollout"]) if owners else math.inf
-    share = total(needs["rollout"]) / smallest
+    share = total(engine_parts(config, shape)) / smallest
     work = workforce(machines, owners, places)
     return Layout(
         places=places,
@@ -234,6 +225,26 @@ def seated(
         overlapped=config.rollout.max_staleness > 0,
         chip=work.chip.name,
     )
+
+
+def in_turns(
+    config: RunConfig, shape: ModelShape, places: Places, index: int
+) -> tuple[dict[str, Parts], tuple[float, ...]]:
+    """What is on a device at its fullest, by process, and the total of either turn where a learner
+    has one and engines the other.
+    """
+    held = [
+        {
+            f"{role} {number}": {part: size for part, size in needs[role].items() if size}
+            for role in SEATED
+            for number, place in enumerate(places[role])
+            if place == index
+        }
+        for needs in turns(config, shape)
+    ]
+    totals = [sum(map(total, one.values())) for one in held]
+    shared = len(held) > 1 and index in places["learner"] and index in places["rollout"]
+    return held[totals.index(max(totals))], tuple(totals) if shared else ()
 
 
 def on_host(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from videothinker.config.settings import RunConfig
-from videothinker.errors import PlacementError
+from videothinker.errors import InputError, PlacementError
 from videothinker.model.shape import ModelShape
 from videothinker.planning.layout import (
     MARGIN,
@@ -49,6 +49,12 @@ class Remedy:
 
 def plan(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -> Layout:
     """The fastest layout that fits; PlacementError, with what would, where none does."""
+    awake = changed(config, {"rollout.sleep": False})
+    if not layouts(config, shape, machines) and layouts(awake, shape, machines):
+        raise InputError(
+            f"rollout.sleep = True has no effect on {described(machines)}: no engine would share a"
+            " GPU with the learner. Leave it out"
+        )
     layout = fitting(config, shape, machines)
     if layout is None:
         would = "; ".join(remedy.text for remedy in remedies(config, shape, machines))
@@ -190,6 +196,7 @@ def other_settings(config: RunConfig) -> Iterator[dict[str, Any]]:
     settings: dict[str, Iterable[Any]] = {
         "learner.gradient_checkpointing": [True],
         "learner.zero_stage": [3],
+        "rollout.sleep": [True] * (rollout.max_staleness == 0),
         # smaller, then larger: a cache may also be too small to start with
         "rollout.cache_gb": [rollout.cache_gb * 2**n for n in (-1, -2, -3, -4, -5, 1, 2, 3, 4, 5)],
         "video.max_frames": [count for count in frames if count >= video.min_frames],
