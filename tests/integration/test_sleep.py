@@ -174,6 +174,7 @@ def watched_rank(notes: Path) -> type:
         """Notes its steps; in one of them an engine dies, and in another one it does."""
 
         def step(self, step: int, *rest: Any) -> Any:
+            assert self._task.lends
             note(notes, f"step {step}")
             seen = notes.read_text()
             if seen.count("step ") == 1:
