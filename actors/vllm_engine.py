@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -123,13 +123,13 @@ class VllmEngine:
 
     def load(self, version: int, parts: Sequence[WeightsPart]) -> None:
         """Replace the weights between two steps; running completions go on with the new ones."""
-        self._thread.call(partial(self._load, version, parts))
+        self._thread.call(partial(self._awake, version, partial(self._load, version, parts)))
 
     def receive(self, version: int, route: Route) -> None:
         """The same with what the learner sends meanwhile; where that breaks off, the engine may
         hold a part of it, and does nothing more.
         """
-        self._thread.call(partial(self._receive, version, route))
+        self._thread.call(partial(self._awake, version, partial(self._receive, version, route)))
 
     def sleep(self) -> None:
         """Let go of weights and cache, once nothing is under way: until others come, by `load` or
@@ -184,52 +184,24 @@ class VllmEngine:
                 )
 
     def _load(self, version: int, parts: Sequence[WeightsPart]) -> None:
-        with self._awake(version):
-            for fault in self._llm.collective_rpc("replace_weights", args=(version, parts)):
-                if fault is not None:
-                    raise WeightsError(
-                        f"weights version {version} were not loaded: {fault}. Restart the run "
-                        "from its last state; the engine still holds the version before"
-                    )
+        for fault in self._llm.collective_rpc("replace_weights", args=(version, parts)):
+            if fault is not None:
+                raise WeightsError(
+                    f"weights version {version} were not loaded: {fault}. Restart the run "
+                    "from its last state; the engine still holds the version before"
+                )
         self._took(version)
 
     def _receive(self, version: int, route: Route) -> None:
-        with self._awake(version):
-            try:
-                faults = self._llm.collective_rpc("receive_weights", args=(version, route))
-            except Exception as error:
-                self._thread.fail(f"weights version {version} came in half: {error}")
-                raise WeightsError(f"weights version {version} came in half: {error}") from error
-            for fault in faults:
-                if fault is not None:
-                    raise WeightsError(f"weights version {version} were refused: {fault}")
-        self._took(version)
-
-    def _sleep(self) -> None:
-        if not self._thread.idle:
-            raise WeightsError("it was to sleep while requests lie in it")
-        if not self._asleep:
-            self._asleep = True
-            self._forget()
-            self._llm.collective_rpc("fall_asleep")
-
-    @contextmanager
-    def _awake(self, version: int) -> Iterator[None]:
-        """Around new weights: one that sleeps has memory for them first, and for its cache when
-        they are there. Where that fails it holds neither these nor others, and does nothing more.
-        """
-        if not self._asleep:
-            yield
-            return
         try:
-            self._llm.collective_rpc("awaken", args=("weights",))
-            yield
-            self._llm.collective_rpc("awaken", args=("kv_cache",))
+            faults = self._llm.collective_rpc("receive_weights", args=(version, route))
         except Exception as error:
-            reason = f"it did not wake with weights version {version}: {error}"
-            self._thread.fail(reason)
-            raise WeightsError(reason) from error
-        self._asleep = False
+            self._thread.fail(f"weights version {version} came in half: {error}")
+            raise WeightsError(f"weights version {version} came in half: {error}") from error
+        for fault in faults:
+            if fault is not None:
+                raise WeightsError(f"weights version {version} were refused: {fault}")
+        self._took(version)
 
     def _took(self, version: int) -> None:
         """Nothing that the old weights made counts any more."""
@@ -248,6 +220,31 @@ class VllmEngine:
         """
         self._engine.reset_prefix_cache(reset_running_requests=True)
         self._engine.reset_encoder_cache()
+
+    def _sleep(self) -> None:
+        if not self._thread.idle:
+            raise WeightsError("it was to sleep while requests lie in it")
+        if not self._asleep:
+            self._asleep = True
+            self._forget()
+            self._llm.collective_rpc("fall_asleep")
+
+    def _awake(self, version: int, load: Callable[[], None]) -> None:
+        """Load weights: one that sleeps has memory for them first, and for its cache when they are
+        there. Where that fails it holds neither these nor others, and does nothing more.
+        """
+        if not self._asleep:
+            load()
+            return
+        try:
+            self._llm.collective_rpc("awaken", args=("weights",))
+            load()
+            self._llm.collective_rpc("awaken", args=("kv_cache",))
+        except Exception as error:
+            reason = f"it did not wake with weights version {version}: {error}"
+            self._thread.fail(reason)
+            raise WeightsError(reason) from error
+        self._asleep = False
 
     # between vLLM's records and ours
 
@@ -287,6 +284,8 @@ def engine_options(
     """What vLLM makes an engine from."""
     # vLLM's own limits follow the card
     options: dict[str, Any] = {"max_num_batched_tokens": PREFILL_AT_ONCE[device]}
+    if config.sleep and device == "cuda":  # on a CPU vLLM has no such memory
+        options["enable_sleep_mode"] = True
     if device == "cpu":
         options = {
             "enforce_eager": True,
@@ -295,9 +294,8 @@ def engine_options(
             "enable_chunked_prefill": False,
             "max_num_batched_tokens": max(config.max_model_len, PREFILL_AT_ONCE[device]),
         }
-    else:
-        options |= {"gpu_memory_utilization": engine_share} if engine_share else {}
-        options |= {"enable_sleep_mode": True} if config.sleep else {}
+    elif engine_share:
+        options["gpu_memory_utilization"] = engine_share
     return options | {
         "model": str(model),
         "load_format": "safetensors",

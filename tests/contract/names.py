@@ -16,12 +16,13 @@ vllm.envs.VLLM_LOGGING_LEVEL
 vllm.envs.VLLM_NO_USAGE_STATS
 vllm.envs.VLLM_ALLOW_INSECURE_SERIALIZATION
 vllm.LLM(
+    enable_sleep_mode=...,
     model=..., load_format=..., trust_remote_code=..., dtype=..., max_model_len=..., block_size=...,
     max_num_seqs=..., max_num_batched_tokens=..., mm_device_do_normalize=...,
     mm_processor_cache_gb=..., limit_mm_per_prompt=..., logprobs_mode=...,
     worker_extension_cls=..., generation_config=..., disable_log_stats=...,
     kv_cache_memory_bytes=..., enforce_eager=..., enable_chunked_prefill=...,
-    gpu_memory_utilization=..., enable_sleep_mode=..., tensor_parallel_size=1, seed=0,
+    gpu_memory_utilization=..., tensor_parallel_size=1, seed=0,
 ) >> vllm.EngineArgs
 vllm.LLM.llm_engine
 vllm.LLM.model_config
@@ -76,18 +77,6 @@ transformers.Qwen2_5_VLConfig.video_token_id
 transformers.models.qwen2_5_vl.Qwen2_5_VLVisionConfig.spatial_merge_size
 transformers.PreTrainedTokenizerFast.backend_tokenizer
 """,
-    "actors/vllm_sleep.py": """
-vllm.v1.worker.gpu_worker.Worker.sleep(level=...)
-vllm.v1.worker.gpu_worker.Worker.wake_up(tags)
-vllm.v1.worker.gpu_worker.Worker.model_runner
-vllm.v1.worker.gpu.model_runner.GPUModelRunner.kv_caches
-vllm.v1.worker.gpu.model_runner.GPUModelRunner.model
-vllm.v1.worker.gpu.model_runner.GPUModelRunner.model_state
-vllm.v1.worker.gpu.model_states.default.DefaultModelState.rope_state
-vllm.v1.worker.gpu.mm.rope.RopeState.positions
-vllm.v1.worker.gpu_model_runner.GPUModelRunner.kv_caches
-vllm.v1.worker.gpu_model_runner.GPUModelRunner.model
-""",
     "actors/vllm_worker.py": """
 vllm.config.set_current_vllm_config(vllm_config)
 vllm.config.VllmConfig.model_config
@@ -106,6 +95,18 @@ vllm.model_executor.layers.utils.dispatch_cpu_unquantized_gemm(layer, remove_wei
 vllm.model_executor.models.qwen2_5_vl.Qwen2_5_VLForConditionalGeneration.hf_to_vllm_mapper
 vllm.model_executor.models.qwen2_5_vl.Qwen2_5_VLForConditionalGeneration.load_weights(weights)
 vllm.model_executor.models.utils.WeightsMapper.apply_list(values)
+""",
+    "actors/vllm_sleep.py": """
+vllm.v1.worker.gpu_worker.Worker.sleep(level=...)
+vllm.v1.worker.gpu_worker.Worker.wake_up(tags)
+vllm.v1.worker.gpu_worker.Worker.model_runner
+vllm.v1.worker.gpu.model_runner.GPUModelRunner.kv_caches
+vllm.v1.worker.gpu.model_runner.GPUModelRunner.model
+vllm.v1.worker.gpu.model_runner.GPUModelRunner.model_state
+vllm.v1.worker.gpu.model_states.default.DefaultModelState.rope_state
+vllm.v1.worker.gpu.mm.rope.RopeState.positions
+vllm.v1.worker.gpu_model_runner.GPUModelRunner.kv_caches
+vllm.v1.worker.gpu_model_runner.GPUModelRunner.model
 """,
     "learner/deepspeed_engine.py": """
 deepspeed.init_distributed(dist_backend, verbose=..., dist_init_required=None)

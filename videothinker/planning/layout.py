@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from videothinker.config.settings import RunConfig
 from videothinker.model.shape import ModelShape
-from videothinker.planning.memory import anchored_stages, engine_parts, host_parts, total
+from videothinker.planning.memory import anchored_stages, host_parts, total
 from videothinker.planning.passes import Parts
 from videothinker.planning.speed import StepSeconds, Workforce, chip_of, predict
-from videothinker.planning.turns import SeatedRole, turns
+from videothinker.planning.turns import Needs, SeatedRole, turns
 
 SEATED: tuple[SeatedRole, ...] = ("learner", "rollout", "anchor")
 """Whom a plan gives a seat; the driver and the loaders need none."""
@@ -187,33 +187,68 @@ def seatings(config: RunConfig, count: int) -> Iterator[Places]:
 def seated(
     config: RunConfig, shape: ModelShape, machines: Sequence[Machine], places: Places
 ) -> Layout:
-    """One way to seat the processes, with its memory and its time.
+    """One way to seat the processes, with its memory, by turns at the fuller one, and its time."""
+    awake, *asleep = (
+        holding(config, shape, machines, places, needs) for needs in turns(config, shape)
+    )
+    for other in asleep:
+        pairs = zip(awake.devices, other.devices, strict=True)
+        hosts = zip(awake.hosts, other.hosts, strict=True)
+        awake = replace(awake, devices=fuller(pairs), hosts=fuller(hosts))
+    return awake
 
-    Without GPUs all of it is in the memory of the only machine.
+
+def fuller(pairs: Iterable[tuple[Load, Load]]) -> tuple[Load, ...]:
+    """Of each pair the larger, with both totals where it has a learner and engines."""
+    found = []
+    for awake, asleep in pairs:
+        both = {"learner", "rollout"} <= {name.partition(" ")[0] for name in awake.parts}
+        larger = max(awake, asleep, key=lambda load: load.total_gb)
+        both_gb = (awake.total_gb, asleep.total_gb) if both else ()
+        found.append(replace(larger, turns=both_gb))
+    return tuple(found)
+
+
+def holding(
+    config: RunConfig,
+    shape: ModelShape,
+    machines: Sequence[Machine],
+    places: Places,
+    needs: Needs,
+) -> Layout:
+    """Processes in their seats that hold what each role needs. Without GPUs all of it is in the
+    memory of the only machine.
     """
     owners = owners_of(machines) if config.cluster.device == "cuda" else ()
-    held = [in_turns(config, shape, places, index) for index in range(len(owners) or 1)]
+    held = [
+        {
+            f"{role} {number}": {part: size for part, size in needs[role].items() if size}
+            for role in SEATED
+            for number, place in enumerate(places[role])
+            if place == index
+        }
+        for index in range(len(owners) or 1)
+    ]
     where = "machine {0} GPU {1}" if len(machines) > 1 else "GPU {1}"
     devices = tuple(
         Load(
             name=where.format(owner, index - owners.index(owner)),
-            parts=held[index][0],
+            parts=held[index],
             limit_gb=machines[owner].gpu_gb,
-            turns=held[index][1],
         )
         for index, owner in enumerate(owners)
     )
     hosts = tuple(
         Load(
             name=f"machine {number} memory",
-            parts=({} if owners else held[0][0])
+            parts=({} if owners else held[0])
             | {"host": on_host(config, shape, places, owners or (0,), number)},
             limit_gb=math.inf if machine.host_gb is None else machine.host_gb,
         )
         for number, machine in enumerate(machines)
     )
     smallest = min(devices[index].limit_gb for index in places["rollout"]) if owners else math.inf
-    share = total(engine_parts(config, shape)) / smallest
+    share = total(needs["rollout"]) / smallest
     work = workforce(machines, owners, places)
     return Layout(
         places=places,
@@ -225,26 +260,6 @@ def seated(
         overlapped=config.rollout.max_staleness > 0,
         chip=work.chip.name,
     )
-
-
-def in_turns(
-    config: RunConfig, shape: ModelShape, places: Places, index: int
-) -> tuple[dict[str, Parts], tuple[float, ...]]:
-    """What is on a device at its fullest, by process, and the total of either turn where a learner
-    has one and engines the other.
-    """
-    held = [
-        {
-            f"{role} {number}": {part: size for part, size in needs[role].items() if size}
-            for role in SEATED
-            for number, place in enumerate(places[role])
-            if place == index
-        }
-        for needs in turns(config, shape)
-    ]
-    totals = [sum(map(total, one.values())) for one in held]
-    shared = len(held) > 1 and index in places["learner"] and index in places["rollout"]
-    return held[totals.index(max(totals))], tuple(totals) if shared else ()
 
 
 def on_host(

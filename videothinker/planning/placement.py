@@ -49,14 +49,9 @@ class Remedy:
 
 def plan(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -> Layout:
     """The fastest layout that fits; PlacementError, with what would, where none does."""
-    awake = changed(config, {"rollout.sleep": False})
-    if not layouts(config, shape, machines) and layouts(awake, shape, machines):
-        raise InputError(
-            f"rollout.sleep = True has no effect on {described(machines)}: no engine would share a"
-            " GPU with the learner. Leave it out"
-        )
     layout = fitting(config, shape, machines)
     if layout is None:
+        require_sharing(config, shape, machines)
         would = "; ".join(remedy.text for remedy in remedies(config, shape, machines))
         raise PlacementError(
             f"this run does not fit {described(machines)}: {reason(config, shape, machines)}. "
@@ -71,6 +66,16 @@ def fitting(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -
         return None
     found = [layout for layout in layouts(config, shape, machines) if layout.excess <= 0]
     return min(found, key=lambda layout: layout.step_seconds, default=None)
+
+
+def require_sharing(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -> None:
+    """InputError where engines would sleep for nobody."""
+    awake = changed(config, {"rollout.sleep": False})
+    if not layouts(config, shape, machines) and layouts(awake, shape, machines):
+        raise InputError(
+            f"rollout.sleep = True has no effect on {described(machines)}: no engine would share a"
+            " GPU with the learner. Leave it out"
+        )
 
 
 def cache_too_small(config: RunConfig, shape: ModelShape) -> str:

@@ -89,8 +89,8 @@ def test_weights_have_memory_before_they_come_and_the_cache_when_they_are_there(
     engine.sleep()
     way(engine)
     sample(engine)
-    woken = ["awaken weights", method, "awaken kv_cache"]
-    assert vllm.said == [*FORGET, "fall_asleep", *woken, *FORGET, *FORGET, "add a prompt"]
+    woken = ["awaken weights", method, *FORGET, "awaken kv_cache"]
+    assert vllm.said == [*FORGET, "fall_asleep", *woken, *FORGET, "add a prompt"]
     assert engine.version == 7
 
 
