@@ -66,6 +66,7 @@ class Post:
     strikes: Strikes
     worker: Worker | None = None
     starting: bool = False
+    """Whether a worker is on its way here."""
     ready: bool = False
     """Whether the worker has met what is required and may be given work."""
     busy: int = 0

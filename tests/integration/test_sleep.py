@@ -61,7 +61,31 @@ def changed(policy: Policy, version: int, factor: float) -> list[WeightsPart]:
     return [as_part(version, [(n, p.detach()) for n, p in policy.model.named_parameters()])]
 
 
+@pytest.fixture(scope="module")
+def worker(mini_base: Path) -> RolloutWorker:
+    """In this process, without Ray."""
+    size = RolloutConfig(max_model_len=512, cache_gb=CACHE_MB / 1024)
+    return RolloutWorker("here", mini_base, "float32", size, 24, "cpu")
+
+
+def runner_of(worker: RolloutWorker) -> Any:
+    core = worker._engine._llm.llm_engine.engine_core.engine_core
+    return core.model_executor.driver_worker.worker.model_runner
+
+
+def test_what_a_layer_keeps_beside_weights_and_cache_is_a_buffer(worker: RolloutWorker) -> None:
+    """vLLM's sleep saves buffers, and nothing else; these scales lie on the host everywhere."""
+    kept = {
+        name
+        for layer in runner_of(worker).model.modules()
+        for name, held in vars(layer).items()
+        if isinstance(held, torch.Tensor)
+    }
+    assert kept == {"kv_cache", "_k_scale_cpu", "_v_scale_cpu"}
+
+
 def test_an_engine_that_slept_says_what_one_that_did_not_says_and_nothing_asleep(
+    worker: RolloutWorker,
     mini_base: Path,
     mini_world: Path,
     mini_questions: list[Question],
@@ -70,20 +94,11 @@ def test_an_engine_that_slept_says_what_one_that_did_not_says_and_nothing_asleep
 ) -> None:
     builder = PromptBuilder(mini_base, mini_world / "raw" / "videos", read_here(mini_video))
     prompts = [builder.build(one, training_text(one)) for one in mini_questions[:2]]
-    size = RolloutConfig(max_model_len=512, cache_gb=CACHE_MB / 1024)
-    worker = RolloutWorker("here", mini_base, "float32", size, 24, "cpu")
     policy = Policy(load_model(mini_base, "float32"))
 
     def said(version: int) -> list[Completion]:
         groups = dict(worker.generate(version, 8, 1.0, [0, 1], *prompts))
         return [one for index in (0, 1) for one in groups[index].completions]
-
-    def spoil(tag: str) -> None:
-        """Whatever is not loaded anew shows."""
-        held = worker._engine._llm.llm_engine.engine_core.engine_core.model_executor
-        runner = held.driver_worker.worker.model_runner
-        for tensor in runner.model.parameters() if tag == "weights" else ():
-            tensor.data.fill_(torch.nan)
 
     said(0)
     worker.load(1, *changed(policy, 1, 0.9))
@@ -98,8 +113,9 @@ def test_an_engine_that_slept_says_what_one_that_did_not_says_and_nothing_asleep
 
     def waking(method: str, args: tuple[Any, ...] = ()) -> Any:
         answers = rpc(method, args=args)
-        if method == "awaken":
-            spoil(*args)
+        if args == ("weights",):  # whatever is not loaded anew shows
+            for parameter in runner_of(worker).model.parameters():
+                parameter.data.fill_(torch.nan)
         return answers
 
     worker._engine._llm.collective_rpc = waking
