@@ -52,6 +52,11 @@ class RolloutWorker(Pulse):
         metrics.WEIGHT_VERSION.set(version)
         return version
 
+    def sleep(self) -> None:
+        """Let go of weights and cache until others come."""
+        with self.doing("falling asleep"):
+            self._engine.sleep()
+
     def card(self) -> str:
         """Where its engine's weights lie."""
         return self._engine.ranks.card()

@@ -14,10 +14,10 @@ import numpy as np
 
 from actors.engine_thread import EngineThread
 from actors.ranks import Ranks, first_fault, rank_options, threads_of_ranks
+from actors.samples import History, completion
 from videothinker import cpu_torch
 from videothinker.config.settings import Device, RolloutConfig
 from videothinker.errors import WeightsError
-from videothinker.method.scoring import answer_start
 from videothinker.model.checkpoint import SAFE, require_safe
 from videothinker.model.policy import forbidden_tokens
 from videothinker.model.shape import DECODED_AT_ONCE, PREFILL_AT_ONCE
@@ -36,9 +36,6 @@ CPU_ENVIRONMENT = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
 }
 """vLLM reads both for the first engine of a process, and not again."""
-History = list[tuple[int, dict[int, int]]]
-"""The weights versions that a request has seen, each with the tokens that its completions had by
-then; a completion that was finished by then is missing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +67,7 @@ class VllmEngine:
         """`engine_share` is the part of a GPU that it may take, the rest being others'."""
         self.version = INITIAL_VERSION
         """Of the weights it holds."""
+        self._asleep = False
         self._requests = 0
         self._histories: dict[str, History] = {}
         self._ranks: Ranks | None = None
@@ -133,13 +131,19 @@ class VllmEngine:
 
     def load(self, version: int, parts: Sequence[WeightsPart]) -> None:
         """Replace the weights between two steps; running completions go on with the new ones."""
-        self._thread.call(partial(self._load, version, parts))
+        self._thread.call(partial(self._awake, version, partial(self._load, version, parts)))
 
     def receive(self, version: int, route: Route) -> None:
         """The same with what the learner sends meanwhile; where that breaks off, the engine may
         hold a part of it, and does nothing more.
         """
-        self._thread.call(partial(self._receive, version, route))
+        self._thread.call(partial(self._awake, version, partial(self._receive, version, route)))
+
+    def sleep(self) -> None:
+        """Let go of weights and cache, once nothing is under way: until others come, by `load` or
+        `receive`, it refuses to sample.
+        """
+        self._thread.call(self._sleep)
 
     def work(self) -> EngineWork:
         """How much it has to do at this moment: lengths of lists, so that any thread may ask.
@@ -165,6 +169,8 @@ class VllmEngine:
 
     def _add(self, requests: Sequence[tuple[Any, Any]]) -> list[str]:
         """All of them or, where vLLM refuses one, none."""
+        if self._asleep:
+            raise WeightsError("it is asleep and holds no weights; publish before generating")
         if self._thread.idle:
             self._forget()
         names: list[str] = []
@@ -242,6 +248,31 @@ class VllmEngine:
         self._engine.reset_prefix_cache(reset_running_requests=True)
         self._engine.reset_encoder_cache()
 
+    def _sleep(self) -> None:
+        if not self._thread.idle:
+            raise WeightsError("it was to sleep while requests lie in it")
+        if not self._asleep:
+            self._asleep = True
+            self._forget()
+            self._llm.collective_rpc("fall_asleep")
+
+    def _awake(self, version: int, load: Callable[[], None]) -> None:
+        """Load weights: one that sleeps has memory for them first, and for its cache when they are
+        there. Where that fails it holds neither these nor others, and does nothing more.
+        """
+        if not self._asleep:
+            load()
+            return
+        try:
+            self._llm.collective_rpc("awaken", args=("weights",))
+            load()
+            self._llm.collective_rpc("awaken", args=("kv_cache",))
+        except Exception as error:
+            reason = f"it did not wake with weights version {version}: {error}"
+            self._thread.fail(reason)
+            raise WeightsError(reason) from error
+        self._asleep = False
+
     # between vLLM's records and ours
 
     def _decode(self, token_ids: Sequence[int]) -> str:
@@ -280,6 +311,8 @@ def engine_options(
     """What vLLM makes an engine from."""
     # vLLM's own limits follow the card
     options: dict[str, Any] = {"max_num_batched_tokens": PREFILL_AT_ONCE[device]}
+    if config.sleep and device == "cuda":  # on a CPU vLLM has no such memory
+        options["enable_sleep_mode"] = True
     if device == "cpu":
         options = {
             "enforce_eager": True,
@@ -344,28 +377,3 @@ def end_tokens(model: Path) -> list[int]:
 
     declared = GenerationConfig.from_pretrained(model, **SAFE).eos_token_id
     return [declared] if isinstance(declared, int) else list(declared)
-
-
-def versions_of(length: int, index: int, history: History) -> np.ndarray:
-    """[T] int32: under which weights each token of one of a request's completions was sampled."""
-    (first, _), *later = history
-    versions = np.full(length, first, np.int32)
-    for version, tokens in later:
-        versions[tokens.get(index, length) :] = version
-    return versions
-
-
-def completion(output: Any, history: History, decode: Callable[[Sequence[int]], str]) -> Completion:
-    """vLLM's record of one sample as ours."""
-    chosen = [
-        step[token].logprob for step, token in zip(output.logprobs, output.token_ids, strict=True)
-    ]
-    cut_off = output.finish_reason == "length"
-    return Completion(
-        token_ids=np.asarray(output.token_ids, dtype=np.int64),
-        logprobs=np.asarray(chosen, dtype=np.float32),
-        text=decode(output.token_ids if cut_off else output.token_ids[:-1]),
-        weights_versions=versions_of(len(chosen), output.index, history),
-        finish_reason="length" if cut_off else "stop",
-        answer_start=answer_start(output.token_ids, decode),
-    )

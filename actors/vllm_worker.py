@@ -14,13 +14,14 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from actors.vllm_sleep import Sleep
 from videothinker.errors import WeightsError
 
 if TYPE_CHECKING:
     from videothinker.types import Route, WeightsPart
 
 
-class WeightUpdate:
+class WeightUpdate(Sleep):
     """Mixed into vLLM's worker (`worker_extension_cls`); called through `collective_rpc`."""
 
     model_runner: Any

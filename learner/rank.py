@@ -47,7 +47,7 @@ from videothinker.model.shape import shape_of
 from videothinker.model.transfer import Sender
 from videothinker.process import metrics
 from videothinker.process.address import own_address
-from videothinker.process.device import card, set_threads, settle
+from videothinker.process.device import card, let_go, set_threads, settle
 from videothinker.process.pulse import Pulse
 from videothinker.types import (
     INITIAL_VERSION,
@@ -74,6 +74,8 @@ class Assignment:
     logprob_tolerance: float
     anchor: Path | None = None
     """The checkpoint whose output head the estimator exact needs."""
+    lends: bool = False
+    """Between steps others have the memory that it then does not need."""
 
 
 class LearnerRank(Pulse):
@@ -187,6 +189,8 @@ class LearnerRank(Pulse):
 
     def publish(self, version: int, number: int) -> tuple[int, WeightsPart | None]:
         """The version, for the driver, and from rank 0 a part of the current policy."""
+        if number == 0:
+            self._lend()
         self._version = version
         metrics.WEIGHT_VERSION.set(version)
         trainee = self._require_trainee()
@@ -199,9 +203,15 @@ class LearnerRank(Pulse):
 
     def hold(self, version: int) -> str:
         """The version of what it holds until the next step; returns the card that it lies on."""
+        self._lend()
         self._version = self._held = version
         metrics.WEIGHT_VERSION.set(version)
         return card(self._device)
+
+    def _lend(self) -> None:
+        """Before engines wake: on a GPU torch keeps all that a step once took."""
+        if self._task.lends:
+            let_go(self._device)
 
     def send(self, version: int, route: Route) -> str:
         """Straight into an engine, from rank 0: all parts, for which all ranks gather.

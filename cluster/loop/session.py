@@ -65,6 +65,7 @@ class Session:
             budget=budget_of(config),
             logprob_tolerance=config.cluster.logprob_tolerance,
             anchor=self.lineage.anchor(stage) if stage.kl.estimator == "exact" else None,
+            lends=config.rollout.sleep,
         )
         done, state = self._newest_state(stage)
         self.run.status(state="loading", stage=stage.name, step=done, steps=stage.steps)

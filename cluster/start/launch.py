@@ -210,7 +210,7 @@ class Crew:
         pool = self._pool(
             "rollout", start, count, at_once=rollout.units_at_once, interrupting=rollout.in_flight
         )
-        return Rollouts(self.background, pool, self._faults)
+        return Rollouts(self.background, pool, self._faults, rollout.sleep)
 
     def anchor(self, dtype: str, temperature: float, count: int) -> Anchor:
         """The frozen scorers, without a model yet."""

@@ -109,6 +109,8 @@ class Rollouts:
     background: Background
     pool: Pool
     faults: FaultsConfig
+    sleeping: bool = False
+    """Whether they sleep while the learner works."""
     load_seconds: float | None = field(init=False, default=None)
     """Of the last update of an engine, from the order to its confirmation."""
     _held: dict[str, int] = field(init=False, default_factory=dict)
@@ -138,17 +140,22 @@ class Rollouts:
 
         self.background.call(found_there)
 
+    async def rest(self) -> None:
+        """Everybody sleeps, and nobody comes, until weights are required again."""
+
+        async def sleep(process: Process) -> None:
+            with sound_or_lost(process, "falling asleep"):
+                await process.call("falling asleep", self.faults.sync_seconds, "sleep")
+
+        self.pool.require(sleep, closed=True)
+        await self.pool.settled()
+
     async def _load(self, process: Process) -> None:
         assert self._weights is not None, "nothing was required"
         version = self._weights.version
         what = f"loading weights version {version}"
-        try:
+        with sound_or_lost(process, what):
             held = await self._weights.into(process, self.faults.sync_seconds)
-        except (Lost, InputError):
-            raise
-        except VideoThinkerError as error:  # a failed update leaves an engine in no known state
-            process.give_up(str(error))
-            raise Lost(f"{process.name}, {what}: {error}") from error
         if held is None:
             return
         if held != version:
@@ -186,6 +193,18 @@ class Rollouts:
             await sampling
         finally:
             sampling.cancel()
+
+
+@contextmanager
+def sound_or_lost(process: Process, what: str) -> Iterator[None]:
+    """An engine that fails at what changes its weights is in no known state: its process ends."""
+    try:
+        yield
+    except (Lost, InputError):
+        raise
+    except VideoThinkerError as error:
+        process.give_up(str(error))
+        raise Lost(f"{process.name}, {what}: {error}") from error
 
 
 @dataclass(eq=False)
@@ -245,8 +264,12 @@ class Fleet:
     def learn(
         self, step: int, coefficient: float, scored: Sequence[tuple[ScoredGroup, Prepared]]
     ) -> LearnerReport:
-        """One update of the policy, once nobody is still to be given what it was before."""
-        if self.learner.direct is not None:
+        """One update of the policy, once nobody is still to be given what it was before, and
+        engines sleep where they do.
+        """
+        if self.rollouts.sleeping:
+            self.background.run(self.learner.meanwhile(self.rollouts.rest()))
+        elif self.learner.direct is not None:
             self._settle()
         return self.learner.step(step, coefficient, scored)
 

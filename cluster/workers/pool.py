@@ -65,6 +65,8 @@ class Post:
     number: int
     strikes: Strikes
     worker: Worker | None = None
+    starting: bool = False
+    """Whether a worker is on its way here."""
     ready: bool = False
     """Whether the worker has met what is required and may be given work."""
     busy: int = 0
@@ -125,6 +127,9 @@ class Pool:
         self._broken: BaseException | None = None
         self._change = asyncio.Event()
         """Somebody has met what is required, or is gone."""
+        self._open = asyncio.Event()
+        """Whoever is wanted may be started."""
+        self._open.set()
 
     @property
     def workers(self) -> list[Worker]:
@@ -149,17 +154,23 @@ class Pool:
                 self._tasks[number].add_done_callback(self._ended)
         self._tell()
 
-    def require(self, update: Callable[[Any], Awaitable[None]]) -> None:
-        """From now on no worker, new or old, is given work before this was done to it."""
+    def require(self, update: Callable[[Any], Awaitable[None]], *, closed: bool = False) -> None:
+        """From now on no worker, new or old, is given work before this was done to it. `closed`:
+        and none is started before something else is required.
+        """
+        self._open.clear() if closed else self._open.set()
         self._requirement = (next(self._numbers), update)
         for post in self._posts.values():
             post.ready = False
         self._tell()
 
     async def settled(self) -> None:
-        """Whoever is there, and not about to go, has met what is required."""
+        """Whoever is there, and not about to go, has met what is required; whoever was being
+        started as well, where nobody may be any more.
+        """
         while any(
-            post.worker is not None and not post.ready and post.lost is None
+            (post.starting and not self._open.is_set())
+            or (post.worker is not None and not post.ready and post.lost is None)
             for post in self._posts.values()
             if post.number < self.target
         ):
@@ -283,6 +294,8 @@ class Pool:
         self._tell_of(post, "left")
 
     async def _begin(self, post: Post) -> Worker:
+        await self._open.wait()
+        post.starting = True
         try:
             worker = await self._start(self._name(post.number))
         except Lost:
@@ -291,6 +304,9 @@ class Pool:
             if not self._ever_started:  # it never could, and trying again will not help
                 raise
             raise Lost(str(error)) from error
+        finally:
+            post.starting = False
+            self._change.set()
         self._ever_started = True
         return worker
 

@@ -18,6 +18,7 @@ vllm.envs.VLLM_ALLOW_INSECURE_SERIALIZATION
 vllm.envs.VLLM_WORKER_MULTIPROC_METHOD
 vllm.envs.VLLM_CPU_OMP_THREADS_BIND
 vllm.LLM(
+    enable_sleep_mode=...,
     model=..., load_format=..., trust_remote_code=..., dtype=..., max_model_len=..., block_size=...,
     max_num_seqs=..., max_num_batched_tokens=..., mm_device_do_normalize=...,
     mm_processor_cache_gb=..., limit_mm_per_prompt=..., logprobs_mode=...,
@@ -53,11 +54,6 @@ vllm.v1.engine.detokenizer.IncrementalDetokenizer.num_output_tokens()
 vllm.outputs.RequestOutput.finished
 vllm.outputs.RequestOutput.request_id
 vllm.outputs.RequestOutput.outputs
-vllm.outputs.CompletionOutput.index
-vllm.outputs.CompletionOutput.token_ids
-vllm.outputs.CompletionOutput.logprobs
-vllm.outputs.CompletionOutput.finish_reason
-vllm.logprobs.Logprob.logprob
 vllm.SamplingParams(
     n=..., temperature=..., max_tokens=..., seed=..., logprobs=..., logit_bias=...,
     stop_token_ids=..., detokenize=..., output_kind=..., top_p=1.0, top_k=0, min_p=0.0,
@@ -87,6 +83,13 @@ vllm.v1.engine.core_client.InprocClient.engine_core
 vllm.v1.engine.core.EngineCore.model_executor
 vllm.v1.executor.multiproc_executor.MultiprocExecutor.is_failed
 """,
+    "actors/samples.py": """
+vllm.outputs.CompletionOutput.index
+vllm.outputs.CompletionOutput.token_ids
+vllm.outputs.CompletionOutput.logprobs
+vllm.outputs.CompletionOutput.finish_reason
+vllm.logprobs.Logprob.logprob
+""",
     "actors/vllm_worker.py": """
 vllm.config.set_current_vllm_config(vllm_config)
 vllm.config.VllmConfig.model_config
@@ -105,6 +108,18 @@ vllm.model_executor.layers.utils.dispatch_cpu_unquantized_gemm(layer, remove_wei
 vllm.model_executor.models.qwen2_5_vl.Qwen2_5_VLForConditionalGeneration.hf_to_vllm_mapper
 vllm.model_executor.models.qwen2_5_vl.Qwen2_5_VLForConditionalGeneration.load_weights(weights)
 vllm.model_executor.models.utils.WeightsMapper.apply_list(values)
+""",
+    "actors/vllm_sleep.py": """
+vllm.v1.worker.gpu_worker.Worker.sleep(level=...)
+vllm.v1.worker.gpu_worker.Worker.wake_up(tags)
+vllm.v1.worker.gpu_worker.Worker.model_runner
+vllm.v1.worker.gpu.model_runner.GPUModelRunner.kv_caches
+vllm.v1.worker.gpu.model_runner.GPUModelRunner.model
+vllm.v1.worker.gpu.model_runner.GPUModelRunner.model_state
+vllm.v1.worker.gpu.model_states.default.DefaultModelState.rope_state
+vllm.v1.worker.gpu.mm.rope.RopeState.positions
+vllm.v1.worker.gpu_model_runner.GPUModelRunner.kv_caches
+vllm.v1.worker.gpu_model_runner.GPUModelRunner.model
 """,
     "learner/deepspeed_engine.py": """
 deepspeed.init_distributed(dist_backend, verbose=..., dist_init_required=None)

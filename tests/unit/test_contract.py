@@ -76,7 +76,11 @@ def test_every_option_of_an_engine_stands_in_the_table() -> None:
         for device in devices
         for ranks in (1, 2)
         for option in engine_options(
-            ROOT, "bfloat16", RolloutConfig(max_model_len=512, tensor_parallel=ranks), device, 0.5
+            ROOT,
+            "bfloat16",
+            RolloutConfig(max_model_len=512, tensor_parallel=ranks, sleep=True),
+            device,
+            0.5,
         )
     }
     call = written("actors/vllm_engine.py")["vllm.LLM"].call

@@ -177,6 +177,11 @@ def _check_learner(config: RunConfig) -> Iterator[str]:
 
 def _check_rollout(config: RunConfig) -> Iterator[str]:
     rollout = config.rollout
+    if rollout.sleep and rollout.max_staleness:
+        yield (
+            f"rollout.sleep = True: with rollout.max_staleness = {rollout.max_staleness} engines"
+            " sample while the learner works. Set rollout.max_staleness to 0, or leave it out"
+        )
     if rollout.in_flight and rollout.max_staleness == 0:
         yield (
             "rollout.in_flight = True has no effect with rollout.max_staleness = 0: nothing is"

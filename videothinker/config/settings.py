@@ -230,6 +230,9 @@ class RolloutConfig(Section):
     exactly on-policy; with more, sampling goes on while the learner computes."""
     in_flight: bool = False
     """New weights replace the old in the middle of completions instead of between units."""
+    sleep: bool = False
+    """Engines let go of their weights and their cache while the learner works, and have them again
+    with the weights that it then publishes: a GPU which they share holds either."""
 
 
 class WeightsConfig(Section):

@@ -7,25 +7,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from videothinker.config.settings import RunConfig
 from videothinker.model.shape import ModelShape
-from videothinker.planning.memory import (
-    anchor_parts,
-    anchored_stages,
-    engine_parts,
-    host_parts,
-    learner_parts,
-    total,
-)
+from videothinker.planning.memory import anchored_stages, host_parts, total
 from videothinker.planning.passes import Parts
 from videothinker.planning.spans import span, wide_seats
 from videothinker.planning.speed import StepSeconds, Workforce, chip_of, predict
+from videothinker.planning.turns import Needs, SeatedRole, turns
 
-SeatedRole = Literal["learner", "rollout", "anchor"]
 SEATED: tuple[SeatedRole, ...] = ("learner", "rollout", "anchor")
 """Whom a plan gives a seat; the driver and the loaders need none."""
 LayoutKind = Literal["split", "colocated", "scale_out", "cpu"]
@@ -56,6 +49,9 @@ class Load:
     """By process, then by part."""
     limit_gb: float
     """Infinite where unknown."""
+    turns: tuple[float, ...] = ()
+    """Of a learner and engines that sleep while it works, the total while they are awake and while
+    they sleep; `parts` are those of the larger."""
 
     @property
     def total_gb(self) -> float:
@@ -74,7 +70,8 @@ class Load:
         """For JSON, which knows no infinity."""
         limit = None if math.isinf(self.limit_gb) else self.limit_gb
         total_gb = self.total_gb
-        return {"name": self.name, "limit_gb": limit, "total_gb": total_gb, "parts": self.parts}
+        load = {"name": self.name, "limit_gb": limit, "total_gb": total_gb, "parts": self.parts}
+        return load | {"turns_gb": self.turns}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,6 +104,11 @@ class Layout:
         if not alone(self.places, "learner"):
             return "colocated"
         return "split" if len({self.owners[index] for index in self.used}) == 1 else "scale_out"
+
+    @property
+    def shared(self) -> bool:
+        """Whether an engine is where the learner is."""
+        return bool({*self.places["learner"]} & {*self.places["rollout"]})
 
     @property
     def step_seconds(self) -> float:
@@ -174,7 +176,8 @@ def layouts(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -
         counts = tuple(process_counts(config).values())
         wide = wide_seats(config, counts, owners)
         ways = (dict(zip(SEATED, seats, strict=True)) for seats in wide)
-    return [seated(config, shape, machines, places) for places in ways]
+    found = [seated(config, shape, machines, places) for places in ways]
+    return [one for one in found if one.shared or not config.rollout.sleep]
 
 
 def owners_of(machines: Sequence[Machine]) -> tuple[int, ...]:
@@ -208,15 +211,38 @@ def seatings(config: RunConfig, count: int) -> Iterator[Places]:
 def seated(
     config: RunConfig, shape: ModelShape, machines: Sequence[Machine], places: Places
 ) -> Layout:
-    """One way to seat the processes, with its memory and its time.
+    """One way to seat the processes, with its memory, by turns at the fuller one, and its time."""
+    awake, *asleep = (
+        holding(config, shape, machines, places, needs) for needs in turns(config, shape)
+    )
+    for other in asleep:
+        pairs = zip(awake.devices, other.devices, strict=True)
+        hosts = zip(awake.hosts, other.hosts, strict=True)
+        awake = replace(awake, devices=fuller(pairs), hosts=fuller(hosts))
+    return awake
 
-    Without GPUs all of it is in the memory of the only machine.
+
+def fuller(pairs: Iterable[tuple[Load, Load]]) -> tuple[Load, ...]:
+    """Of each pair the larger, with both totals where it has a learner and engines."""
+    found = []
+    for awake, asleep in pairs:
+        both = {"learner", "rollout"} <= {name.partition(" ")[0] for name in awake.parts}
+        larger = max(awake, asleep, key=lambda load: load.total_gb)
+        both_gb = (awake.total_gb, asleep.total_gb) if both else ()
+        found.append(replace(larger, turns=both_gb))
+    return tuple(found)
+
+
+def holding(
+    config: RunConfig,
+    shape: ModelShape,
+    machines: Sequence[Machine],
+    places: Places,
+    needs: Needs,
+) -> Layout:
+    """Processes in their seats that hold what each role needs. Without GPUs all of it is in the
+    memory of the only machine.
     """
-    needs: dict[SeatedRole, Parts] = {
-        "learner": learner_parts(config, shape),
-        "rollout": engine_parts(config, shape),
-        "anchor": anchor_parts(config, shape),
-    }
     owners = owners_of(machines) if config.cluster.device == "cuda" else ()
     gpus = {"rollout": config.rollout.tensor_parallel if owners else 1}
     held = [

@@ -167,11 +167,10 @@ def engine_parts(config: RunConfig, shape: ModelShape) -> Parts:
     vision = patches * (4 * shape.vision_hidden + 3 * shape.vision_intermediate)
     sampling = 3 * DECODED_AT_ONCE * shape.vocabulary * 4 / GB  # scores, log-probs, sorted
     graphs = GRAPHS_GB if config.cluster.device == "cuda" else 0.0
-    # on a CPU vLLM keeps the output head once more, laid out for its products of matrices
-    packed = 0.0 if config.cluster.device == "cuda" else shape.vocabulary * shape.hidden * size
-    return {
-        "weights": shape.parameters * size / shards * here,
-        "head": (packed + widened_gb(config, shape)) / shards * here,
+    parts = {"weights": shape.parameters * size / shards * here}
+    if config.cluster.device == "cpu":  # vLLM keeps it once more, laid out for its products
+        parts["head"] = shape.vocabulary * shape.hidden * size + widened_gb(config, shape)
+    return parts | {
         "cache": cache_gb(config) / shards * here,
         "workspace": (max(tokens, vision) * size + sampling + graphs) * here,
         "context": context_gb(config),

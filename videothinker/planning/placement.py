@@ -23,7 +23,6 @@ from videothinker.planning.layout import (
     Layout,
     Load,
     Machine,
-    SeatedRole,
     layouts,
     owners_of,
     process_counts,
@@ -32,6 +31,7 @@ from videothinker.planning.layout import (
 from videothinker.planning.memory import cache_gb
 from videothinker.planning.passes import GB, Parts
 from videothinker.planning.spans import free_spans, span, uneven
+from videothinker.planning.turns import SeatedRole
 
 MOST_MORE_GPUS = 8
 LARGEST_GPU = 288
@@ -54,6 +54,7 @@ def plan(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -> L
     require_spans(config, shape, machines)
     layout = fitting(config, shape, machines)
     if layout is None:
+        require_sharing(config, shape, machines)
         would = "; ".join(remedy.text for remedy in remedies(config, shape, machines))
         raise PlacementError(
             f"this run does not fit {described(machines)}: {reason(config, shape, machines)}. "
@@ -87,6 +88,16 @@ def fitting(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -
         return None
     found = [layout for layout in layouts(config, shape, machines) if layout.excess <= 0]
     return min(found, key=lambda layout: layout.step_seconds, default=None)
+
+
+def require_sharing(config: RunConfig, shape: ModelShape, machines: Sequence[Machine]) -> None:
+    """InputError where engines would sleep for nobody."""
+    awake = changed(config, {"rollout.sleep": False})
+    if not layouts(config, shape, machines) and layouts(awake, shape, machines):
+        raise InputError(
+            f"rollout.sleep = True has no effect on {described(machines)}: no engine would share a"
+            " GPU with the learner. Leave it out"
+        )
 
 
 def cache_too_small(config: RunConfig, shape: ModelShape) -> str:
@@ -234,6 +245,7 @@ def other_settings(config: RunConfig) -> Iterator[dict[str, Any]]:
     settings: dict[str, Iterable[Any]] = {
         "learner.gradient_checkpointing": [True],
         "learner.zero_stage": [3],
+        "rollout.sleep": [True] * (rollout.max_staleness == 0),
         # smaller, then larger: a cache may also be too small to start with
         "rollout.cache_gb": [rollout.cache_gb * 2**n for n in (-1, -2, -3, -4, -5, 1, 2, 3, 4, 5)],
         "video.max_frames": [count for count in frames if count >= video.min_frames],

@@ -128,7 +128,13 @@ def load_lines(load: Load) -> list[str]:
         ]
         for name, parts in load.parts.items()
     ]
-    return [head, text_table(rows, right=[1])] if rows else [head]
+    lines = [head, text_table(rows, right=[1])] if rows else [head]
+    if load.turns:
+        awake, asleep = load.turns
+        lines.append(
+            f"  by turns: {awake:.1f} while engines are awake, {asleep:.1f} while the learner works"
+        )
+    return lines
 
 
 def bar(load: Load) -> str:

@@ -20,3 +20,13 @@ def test_one_step_takes_in_what_the_plan_counts_whatever_the_machine(
     assert options["max_num_batched_tokens"] == PREFILL_AT_ONCE[device]
     assert options["mm_processor_cache_gb"] == 0
     assert options.get("gpu_memory_utilization", 0.0) == share
+    assert "enable_sleep_mode" not in options
+
+
+@pytest.mark.parametrize(("device", "asked"), [("cpu", {}), ("cuda", {"enable_sleep_mode": True})])
+def test_vllm_is_asked_for_memory_that_sleeps_where_it_has_such(
+    device: Device, asked: dict[str, bool]
+) -> None:
+    config = RolloutConfig(max_model_len=512, sleep=True)
+    options = engine_options(Path("model"), "float32", config, device)
+    assert {key: options[key] for key in options if "sleep" in key} == asked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.vllm_engine import History, versions_of
+from actors.samples import History, versions_of
 
 
 def versions(length: int, index: int, history: History) -> list[int]:

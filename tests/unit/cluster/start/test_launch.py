@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from cluster.start.launch import beside_learner, code_for_others, ray_running, worker_environment
+from cluster.start.launch import (
+    Crew,
+    beside_learner,
+    code_for_others,
+    ray_running,
+    worker_environment,
+)
 from videothinker.config.loading import load_config
-from videothinker.config.settings import ClusterConfig
+from videothinker.config.settings import ClusterConfig, FaultsConfig, RolloutConfig
 
 CONFIGS = Path(__file__).parents[4] / "configs"
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
@@ -88,3 +95,10 @@ def test_in_a_job_those_count_that_its_submission_names(
 def test_every_process_begins_with_one_thread() -> None:
     """Not with what Ray sets for an actor that asks for no core, which happens to be the same."""
     assert worker_environment()["OMP_NUM_THREADS"] == "1"
+
+
+@pytest.mark.parametrize("sleep", [False, True])
+def test_engines_sleep_where_the_configuration_says_so(sleep: bool) -> None:
+    with closing(Crew(FaultsConfig(), "cpu")) as crew:
+        rollouts = crew.rollouts(Path("model"), "float32", RolloutConfig(sleep=sleep), 8, count=0)
+        assert rollouts.sleeping == sleep

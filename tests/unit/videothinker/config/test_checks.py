@@ -27,6 +27,11 @@ def problems(folder: Path, section: str, settings: dict[str, Any]) -> list[str]:
         ),
         ("learner", {"warmup_steps": 10}, "warmup_steps = 10: stages.0.steps = 10 end before"),
         ("rollout", {"in_flight": True}, "in_flight = True has no effect with rollout.max_stal"),
+        (
+            "rollout",
+            {"sleep": True, "max_staleness": 1},
+            "sleep = True: with rollout.max_staleness = 1 engines sample while the learner works",
+        ),
         ("rollout", {"units_at_once": 2}, "units_at_once = 2 has no effect: no step of this run"),
         ("rollout", {"units_at_once": 2, "workers": 2}, "units_at_once = 2 has no effect"),
         (
@@ -55,6 +60,7 @@ def test_a_setting_that_cannot_take_effect_is_refused(
         ("learner", {"freeze": ["vision", "merger", "embeddings"]}),
         ("learner", {"warmup_steps": 9}),
         ("rollout", {"max_staleness": 1}),
+        ("rollout", {"sleep": True}),
         ("rollout", {"max_staleness": 1, "in_flight": True}),
         ("rollout", {"units_at_once": 2, "max_staleness": 1}),
         ("rollout", {"units_at_once": 2, "prompts_together": 2}),

@@ -346,7 +346,17 @@ def test_a_question_file_that_cannot_be_read_is_found_before_anything_starts(
     complete: RunConfig,
 ) -> None:
     complete.stages[0].questions.write_text("[]")
-    assert "bias_without_clause.parquet: not a Parquet file" in "\n".join(check_paths(complete))
+    with pytest.raises(ConfigError, match="bias_without_clause.parquet: not a Parquet file"):
+        check_paths(complete)
+
+
+def test_rewards_that_read_letters_are_refused_for_other_answers(complete: RunConfig) -> None:
+    number = Question(id="n", video="v.mp4", text="?", options=(), answer="3", kind="number")
+    write_questions(complete.stages[0].questions, [number])
+    with pytest.raises(ConfigError, match=r"soft_accuracy reads letters.*n \(number\).*accuracy"):
+        check_paths(complete)
+    paid = complete.model_copy(update={"rewards": ("accuracy", "format")})
+    assert "rewards" not in "\n".join(check_paths(paid))
 
 
 def test_a_budget_is_called_by_its_name(small: Path) -> None:

@@ -122,6 +122,7 @@ KEYS = [
     "rollout.units_at_once",
     "rollout.max_staleness",
     "rollout.in_flight",
+    "rollout.sleep",
     "weights.path",
     "cluster.address",
     "cluster.device",
