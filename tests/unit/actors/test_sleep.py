@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from actors.engine_thread import EngineThread
+from actors.ranks import Ranks
 from actors.vllm_engine import VllmEngine
 from actors.vllm_sleep import Sleep, give_back
 from videothinker.errors import Lost, WeightsError
@@ -47,6 +48,13 @@ class Recording:
         return True
 
     output_processor = SimpleNamespace(request_states={})
+    model_executor = None
+
+    @property
+    def llm_engine(self) -> Recording:
+        return self
+
+    engine_core = llm_engine
 
 
 @pytest.fixture
@@ -61,6 +69,7 @@ def engine(vllm: Recording) -> VllmEngine:
     made.version, made._asleep, made._requests, made._histories = 0, False, 0, {}
     made._thread = EngineThread(made._step, made._abort)
     made._llm = made._engine = vllm
+    made._ranks = Ranks(vllm, 1, "cpu")
     return made
 
 

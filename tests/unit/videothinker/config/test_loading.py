@@ -346,7 +346,7 @@ def test_a_question_file_that_cannot_be_read_is_found_before_anything_starts(
     complete: RunConfig,
 ) -> None:
     complete.stages[0].questions.write_text("[]")
-    with pytest.raises(ConfigError, match="bias_without_clause.parquet: not a Parquet file"):
+    with pytest.raises(ConfigError, match=r"bias_without_clause\.parquet: not a Parquet file"):
         check_paths(complete)
 
 
