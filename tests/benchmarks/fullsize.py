@@ -32,11 +32,10 @@ from cluster.verbs.answering import cache_gb
 from videothinker.config.loading import load_config
 from videothinker.model.shape import shape_of
 from videothinker.planning.memory import (
-    ENGINE_GB,
-    PROCESS_GB,
     anchor_parts,
     engine_parts,
     learner_parts,
+    process_gb,
     total,
 )
 
@@ -63,7 +62,7 @@ def watched() -> Iterator[dict[str, float]]:
     over = threading.Event()
 
     def look() -> None:
-        while not over.wait(0.2):
+        while not over.wait(0.5):
             for process in psutil.Process().children(recursive=True):
                 try:
                     name = " ".join(process.cmdline())
@@ -115,7 +114,7 @@ def asked(folder: Path) -> dict[str, Any]:
     overrides = ["cluster.device=cpu", f"rollout.max_model_len={BUDGET.max_model_len}"]
     overrides += ["sampling.max_tokens=16", f"rollout.cache_gb={cache_gb(shape, BUDGET, 1)}"]
     config = load_config(Path("configs/cdpo_2xa6000.yaml"), overrides)
-    planned = total(engine_parts(config, shape)) + ENGINE_GB["cpu"]
+    planned = total(engine_parts(config, shape)) + process_gb("rollout", "cpu")
     return {
         "seconds": seconds,
         "held_gb": most,
@@ -136,9 +135,9 @@ def trained(folder: Path, dtype: str) -> dict[str, Any]:
     seconds, most, _ = run("train", config_file)
     shape = shape_of(model)
     planned = {
-        "learner": total(learner_parts(config, shape)) + PROCESS_GB["cpu"],
-        "rollout": total(engine_parts(config, shape)) + ENGINE_GB["cpu"],
-        "anchor": total(anchor_parts(config, shape)) + PROCESS_GB["cpu"],
+        "learner": total(learner_parts(config, shape)) + process_gb("learner", "cpu"),
+        "rollout": total(engine_parts(config, shape)) + process_gb("rollout", "cpu"),
+        "anchor": total(anchor_parts(config, shape)) + process_gb("anchor", "cpu"),
     }
     (line,) = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     return {

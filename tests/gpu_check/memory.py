@@ -14,11 +14,10 @@ from videothinker.config.loading import load_config
 from videothinker.config.settings import RunConfig
 from videothinker.model.shape import ModelShape
 from videothinker.planning.memory import (
-    ENGINE_GB,
-    PROCESS_GB,
     anchor_parts,
     engine_parts,
     learner_parts,
+    process_gb,
     total,
 )
 from videothinker.planning.passes import Parts
@@ -37,7 +36,7 @@ def planned(config: RunConfig, shape: ModelShape) -> dict[str, Parts]:
     }
     if config.cluster.device == "cpu":
         for role, parts in roles.items():
-            parts["process"] = (ENGINE_GB if role == "rollout" else PROCESS_GB)["cpu"]
+            parts["process"] = process_gb(role, "cpu")
     return {
         role: {part: size for part, size in parts.items() if size and part != "context"}
         for role, parts in roles.items()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from videothinker.config.settings import RunConfig, StageConfig, weights_path
+from videothinker.config.settings import Device, RunConfig, StageConfig, weights_path
 from videothinker.model.shape import (
     BYTES,
     DECODED_AT_ONCE,
@@ -40,10 +40,10 @@ GRAPHS_GB = 1.0
 """vLLM's CUDA graphs: assumed."""
 CONTEXT_GB = 0.6
 """A process's CUDA context, cuBLAS and NCCL: assumed."""
-PROCESS_GB = {"cuda": 3.0, "cpu": 0.8}
-"""Resident memory of one process's libraries: assumed for CUDA, measured on a CPU (0.5 to 0.8)."""
-ENGINE_GB = {"cuda": 3.0, "cpu": 1.2}
-"""The same of an engine's: assumed, measured (1.1 to 1.4)."""
+PROCESS_GB = {"learner": 0.8, "rollout": 1.2, "anchor": 0.5, "loader": 0.8, "driver": 0.8}
+"""Resident memory of one process's libraries on a CPU: measured."""
+CUDA_PROCESS_GB = 3.0
+"""The same with CUDA's: assumed."""
 CLIPS_GB = 0.27
 """Clips that a loader keeps in memory: video/clips.py."""
 LEAST_STORE_GB = 0.25
@@ -227,6 +227,11 @@ def context_gb(config: RunConfig) -> float:
     return CONTEXT_GB if config.cluster.device == "cuda" else 0.0
 
 
+def process_gb(role: str, device: Device) -> float:
+    """What a role's process takes of its machine's memory before it does anything."""
+    return CUDA_PROCESS_GB if device == "cuda" else PROCESS_GB[role]
+
+
 def total(parts: Parts) -> float:
     return sum(parts.values())
 
@@ -300,7 +305,8 @@ def host_parts(
         # the ranks of an engine cannot see the object store: each is given a copy, part by part
         parts["copies"] = engines * config.rollout.tensor_parallel * largest_part_gb(config, shape)
     device = config.cluster.device
-    parts["processes"] = (ranks + anchors) * PROCESS_GB[device]
-    parts["processes"] += engines * engine_processes(config) * ENGINE_GB[device]
-    parts["processes"] += (2 * loaders + first) * PROCESS_GB["cpu"]
+    counts = {"learner": ranks, "rollout": engines * engine_processes(config), "anchor": anchors}
+    processes = sum(count * process_gb(role, device) for role, count in counts.items())
+    processes += 2 * loaders * PROCESS_GB["loader"] + first * PROCESS_GB["driver"]
+    parts["processes"] = processes
     return parts

@@ -39,6 +39,30 @@ def test_no_prompt_is_longer_than_the_loader_lets_through() -> None:
     assert (load.visual, load.prompt) == (62 * 64, 4864 - 768)
 
 
+def test_a_row_has_no_more_groups_than_a_rank_has_of_a_step() -> None:
+    short = ("sampling.max_tokens=8", "video.total_pixels=100352", "video.min_frames=2")
+    wide, narrow = (
+        largest(config(*short, f"stages.0.prompts_per_step={prompts}"), SHAPE)
+        for prompts in (64, 2)
+    )
+    assert wide.longest.scored > narrow.longest.scored == 2 * 8 * 8
+
+
+def test_a_frozen_head_has_no_gradient() -> None:
+    row = largest(config(), SHAPE).longest
+    frozen = config("learner.freeze=[embeddings]")
+    assert [phase["head"] for phase in row_phases(frozen, SHAPE, row, exact=False)] == [0, 0, 0]
+    assert all(phase["head"] > 0 for phase in row_phases(config(), SHAPE, row, exact=False))
+
+
+def test_a_cpus_engine_has_a_head_of_its_own_layout_and_one_of_32_bits() -> None:
+    head = 151_936 * 2048 / 1e9
+    for dtype, held in (("float32", 4), ("bfloat16", 2 + 4)):
+        asked = config(f"model.dtype={dtype}", name="quickstart")
+        assert engine_parts(asked, SHAPE)["head"] == pytest.approx(held * head)
+    assert "head" not in engine_parts(config(), SHAPE)
+
+
 @pytest.mark.parametrize(
     ("override", "optimizer"),
     [
