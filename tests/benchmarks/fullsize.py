@@ -62,7 +62,7 @@ def watched() -> Iterator[dict[str, float]]:
     over = threading.Event()
 
     def look() -> None:
-        while not over.wait(0.5):
+        while not over.wait(1.0):
             for process in psutil.Process().children(recursive=True):
                 try:
                     name = " ".join(process.cmdline())

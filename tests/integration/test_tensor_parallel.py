@@ -22,13 +22,18 @@ from half_a_version import Sent
 
 from actors.rollout import RolloutWorker
 from actors.vllm_engine import VllmEngine
-from videothinker.config.settings import RolloutConfig, VideoConfig
+from cluster.train import run
+from cluster.workers.fleet import Fleet
+from videothinker.config.loading import to_yaml
+from videothinker.config.settings import RolloutConfig, RunConfig, VideoConfig
 from videothinker.errors import Lost, WeightsError
+from videothinker.files import read_lines
 from videothinker.method.prompts import training_text
 from videothinker.model.parts import as_part
 from videothinker.model.policy import Policy, load_model
 from videothinker.model.processing import PromptBuilder
 from videothinker.process.address import LOOPBACK, stay_on
+from videothinker.run.directory import RunDirectory
 from videothinker.types import Completion, Prompt, Question, WeightsPart
 
 register_pickle_by_value(sys.modules[__name__])
@@ -226,6 +231,40 @@ def test_an_engine_that_loses_a_rank_is_lost_whoever_asks_and_nothing_of_it_stay
         with pytest.raises(Lost):
             ask()
     assert psutil.wait_procs(ranks, 20)[1] == []
+
+
+def test_a_run_replaces_such_an_engine_when_a_process_of_its_model_dies(
+    run_config: RunConfig, even_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn, killed = Fleet.learn, []
+
+    def losing(fleet: Fleet, step: int, *more: Any) -> Any:
+        if step == 2 and not killed:
+            engine = next(
+                process
+                for process in psutil.Process().children(recursive=True)
+                if "ray::RolloutWorker" in " ".join(process.cmdline())
+            )
+            killed.extend(ranks_of(engine.pid))
+            killed[1].kill()
+        return learn(fleet, step, *more)
+
+    monkeypatch.setattr(Fleet, "learn", losing)
+    config = run_config.model_copy(
+        update={
+            "out": tmp_path / "run",
+            "model": run_config.model.model_copy(update={"path": even_base}),
+            "rollout": SIZE,
+            "stages": run_config.stages[:1],
+        }
+    )
+    directory = RunDirectory.create(config.out, to_yaml(config))
+    run(config, directory)
+    assert len(killed) == 2
+    assert directory.status()["restarts"]["rollout"] == 1
+    steps = [line["step"] for line in read_lines(config.out / "metrics.jsonl")]
+    assert steps == [1, 2, 3]
+    assert psutil.wait_procs(killed, 10)[1] == []
 
 
 ENGINE = """
