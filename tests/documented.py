@@ -131,6 +131,16 @@ class Place:
         (self.folder / "eval_mmvu.json").write_text(json.dumps(rows))
         self._write_answers([str(row["problem_id"]) for row in rows])
 
+    def add_own(self) -> None:
+        """The page's own questions, and a video for each."""
+        page = (ROOT / "docs" / "own-data.md").read_text().splitlines()
+        lines = [line for line in page if line.startswith('{"question"')]
+        (self.folder / "mine.jsonl").write_text("\n".join(lines) + "\n")
+        for line in lines:
+            video = self.folder / "clips" / json.loads(line)["video"]
+            video.parent.mkdir(exist_ok=True)
+            shutil.copy(self.folder / "clip.mp4", video)
+
     def add_quickstart(self, world: Path) -> None:
         """What `videothinker quickstart` leaves, from a run of some steps instead of its own."""
         inputs = self.folder / "runs" / "quickstart" / "inputs"

@@ -15,6 +15,7 @@ import pytest
 from documented import ROOT, Documented, Place, commands, pages
 
 from videothinker.cli.main import parse
+from videothinker.data.questions import read_questions
 
 NOT_HERE = {
     "make": "the targets are what continuous integration runs, or take longer than a test may",
@@ -98,6 +99,12 @@ def test_what_the_readme_says_before_it_trains_works_as_it_stands(place: Place) 
     for command in commands(ROOT / "README.md"):
         if command.verb in quick or "--dry-run" in command.words:
             Typist(place).type(command)
+
+
+def test_questions_of_ones_own_become_what_training_reads(place: Place) -> None:
+    place.add_own()
+    type_out(place, "own-data.md")
+    assert len(read_questions(place.folder / "data/mine/questions.parquet")) == 2
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)

@@ -81,6 +81,8 @@ def _own(arguments: Namespace) -> Outcome:
     from videothinker.data.own import prepare as own
     from videothinker.data.own.fields import NAMES
 
+    if arguments.head is not None and arguments.head < 1:
+        raise InputError(f"--head {arguments.head}: no question to show; give 1 or more")
     _require(arguments, "file", *(() if arguments.head else ("out",)))
     called = {field: getattr(arguments, field) for field in NAMES}
     asked = own.reading(arguments.file, arguments.videos, called, arguments.every)

@@ -169,7 +169,9 @@ def read_options(value: Any) -> tuple[tuple[str, str], ...]:
     if isinstance(value, str):
         value = _parsed("options", value) if value.lstrip()[:1] in ("[", "{") else value.split("|")
     if isinstance(value, dict):
-        value = [f"{letter}. {text}" for letter, text in value.items() if text is not None]
+        there = {key: text for key, text in value.items() if text is not None}
+        lettered = all(len(key) == 1 and key in LETTERS for key in there)
+        value = [f"{key}. {text}" if lettered else text for key, text in there.items()]
     if not isinstance(value, list):
         raise InputError(f"options: {_short(value)} is no list of texts")
     if all(isinstance(one, dict) and {"letter", "text"} <= one.keys() for one in value):
@@ -202,12 +204,12 @@ def read_answer(value: Any, options: tuple[tuple[str, str], ...]) -> tuple[str, 
 def _letters(text: str, options: tuple[tuple[str, str], ...]) -> str:
     """Of "C", "(C)", "C. the red car", "A, C" or the option's own words."""
     known = [letter for letter, _ in options]
+    several = [part.strip(" ().") for part in text.split(",")]
+    if all(part in known for part in several):
+        return ",".join(sorted({*several}))
     for letter, option in options:
         if text.strip().casefold() == option.strip().casefold():
             return letter
-    several = [part.strip(" ().") for part in text.split(",")]
-    if several and all(part in known for part in several):
-        return ",".join(sorted({*several}))
     match = LETTER.match(text)
     return match[1] if match and match[1] in known else ""
 

@@ -19,3 +19,19 @@ def test_mini_writes_a_world(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(words) == 0
     assert json.loads(capsys.readouterr().out)["questions"] == 2
     assert (tmp_path / "out" / "questions.parquet").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["jsonl", "--out", "o"], "prepare jsonl: FILE is missing"),
+        (["jsonl", "f.jsonl"], "prepare jsonl: --out is missing"),
+        (["jsonl", "f.jsonl", "--head", "0"], "--head 0: no question to show"),
+        (["clevrer", "--out", "o"], "prepare clevrer: --questions is missing"),
+    ],
+)
+def test_what_a_kind_of_data_needs_is_asked_for(
+    words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["prepare", *words, "--videos", str(tmp_path)]) == 2
+    assert said in capsys.readouterr().err

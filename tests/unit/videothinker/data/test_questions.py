@@ -73,6 +73,16 @@ def test_a_table_of_the_needed_columns_is_enough(tmp_path: Path) -> None:
     assert (one.kind, one.category, one.start, one.tolerance) == ("multi", "", None, None)
 
 
+def test_the_documented_program_writes_what_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[4] / "docs/own-data.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    exec(page.partition("```python\n")[2].partition("```")[0], {})
+    [one] = read_questions(tmp_path / "questions.parquet")
+    assert one.options == (("A", "red"), ("B", "blue"))
+
+
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [

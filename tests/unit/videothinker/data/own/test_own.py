@@ -123,6 +123,8 @@ def test_a_line_becomes_a_question(tmp_path: Path, videos: Path) -> None:
         (["red", "blue"], ["red", "blue"], "A,B"),
         ([3, 4], "4", "B"),
         (["A cat", "B-side"], "B", "B"),
+        (["B", "A"], "B", "B"),
+        ({"0": "red", "1": "blue"}, "blue", "B"),
     ],
 )
 def test_options_and_answers_are_read_in_many_forms(
