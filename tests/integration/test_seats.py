@@ -103,7 +103,7 @@ def test_an_engine_over_two_gpus_has_both_of_one_machine_and_nobody_else_has(
     wide = config.model_copy(update={"model": model, "rollout": rollout})
     seats = PlannedSeats(wide, rollouts=1, scorers=1)
     sitters = sit(seats, "learner-0", "rollout-0", "anchor-0")
-    learner, engine, scorer = ray.get([one.has.remote() for one in sitters], timeout=60)
+    learner, engine, scorer = ray.get([one.has.remote() for one in sitters], timeout=180)
     assert [len(gpus) for _, gpus in (learner, engine, scorer)] == [1, 2, 1]
     assert len({learner[0], engine[0], scorer[0]}) == 3
     assert seats.seating()["rollout"] == ["machine 1 GPU 0 to 1"]
