@@ -7,8 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import torch
-from traced import config_of, without_numbers
+from traced import random_model
 
 from videothinker import cpu_torch
 from videothinker.config.settings import VideoConfig
@@ -71,15 +70,7 @@ def write_full_model(out: Path, *, layers: int = 36, blocks: int = 32) -> None:
     names = ("image_pad", "video_pad", "vision_start", "vision_end")
     marks = {f"{name.replace('_pad', '')}_token_id": token(f"<|{name}|>") for name in names}
     shape = replace(KNOWN["Qwen2.5-VL-3B-Instruct"], layers=layers, vision_layers=blocks)
-    model = without_numbers(config_of(shape, **marks)).to_empty(device="cpu")
-    model.tie_weights()
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "norm" in name or "ln_q" in name:
-                parameter.fill_(1.0)
-            else:
-                parameter.uniform_(-0.02, 0.02)
+    model = random_model(shape, **marks)
     model.generation_config = GenerationConfig(eos_token_id=[token("<|im_end|>")])
     limits = {"shortest_edge": 4 * 28 * 28, "longest_edge": 16384 * 28 * 28}
     with whole_folder(out) as partial:

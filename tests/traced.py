@@ -126,6 +126,20 @@ def without_numbers(config: Any) -> Any:
     return model
 
 
+def random_model(shape: ModelShape, **tokens: int) -> Any:
+    """Small random numbers, whose answers are noise; `tokens` as in a config.json."""
+    model = without_numbers(config_of(shape, **tokens)).to_empty(device="cpu")
+    model.tie_weights()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" in name or "ln_q" in name:
+                parameter.fill_(1.0)
+            else:
+                parameter.uniform_(-0.02, 0.02)
+    return model
+
+
 def model_of(shape: ModelShape) -> Any:
     """A Qwen2.5-VL of this shape without numbers."""
     names = ("image", "video", "vision_start", "vision_end")

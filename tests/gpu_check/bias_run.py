@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from mini_worlds import MINI_VIDEO
-from traced import config_of, without_numbers
+from traced import random_model
 
 from gpu_check.system import Line, steps, train
 from videothinker.config.settings import DType, VideoConfig
@@ -86,15 +85,7 @@ def write_model(out: Path, shape: ModelShape) -> None:
 
     known = json.loads((SHIPPED_BASE / "config.json").read_text())
     tokens = {name: number for name, number in known.items() if name.endswith("_token_id")}
-    model = without_numbers(config_of(shape, **tokens)).to_empty(device="cpu")
-    model.tie_weights()
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "norm" in name or "ln_q" in name:
-                parameter.fill_(1.0)
-            else:
-                parameter.uniform_(-0.02, 0.02)
+    model = random_model(shape, **tokens)
     model.generation_config = GenerationConfig.from_pretrained(SHIPPED_BASE)
     shutil.copytree(SHIPPED_BASE, out, ignore=shutil.ignore_patterns("model.*", "videothinker.*"))
     model.save_pretrained(out)

@@ -46,6 +46,8 @@ def test_a_row_has_no_more_groups_than_a_rank_has_of_a_step() -> None:
         for prompts in (64, 2)
     )
     assert wide.longest.scored > narrow.longest.scored == 2 * 8 * 8
+    fullest = [max(row.patches for row in load.rows) for load in (wide, narrow)]
+    assert fullest[0] > fullest[1] == 2 * narrow.patches
 
 
 def test_a_frozen_head_has_no_gradient() -> None:
@@ -53,6 +55,19 @@ def test_a_frozen_head_has_no_gradient() -> None:
     frozen = config("learner.freeze=[embeddings]")
     assert [phase["head"] for phase in row_phases(frozen, SHAPE, row, exact=False)] == [0, 0, 0]
     assert all(phase["head"] > 0 for phase in row_phases(config(), SHAPE, row, exact=False))
+
+
+def test_a_cpus_forward_pass_in_16_bits_has_a_head_of_32_beside_its_scores() -> None:
+    half, full = (
+        config(f"model.dtype={dtype}", "learner.freeze=[embeddings]", name="quickstart")
+        for dtype in ("bfloat16", "float32")
+    )
+    widened = 151_936 * 2048 * 4 / 1e9
+    row = largest(half, SHAPE).longest
+    at_head = [row_phases(each, SHAPE, row, exact=False)[0]["logits"] for each in (half, full)]
+    assert at_head[0] - at_head[1] == pytest.approx(widened)
+    scoring = [anchor_parts(each, SHAPE)["activations"] for each in (half, full)]
+    assert scoring[0] > widened > scoring[1]  # where something else is the most
 
 
 def test_a_cpus_engine_has_a_head_of_its_own_layout_and_one_of_32_bits() -> None:
