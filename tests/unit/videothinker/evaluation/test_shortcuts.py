@@ -21,6 +21,13 @@ def test_every_option_stands_once_at_every_letter_and_the_answer_follows() -> No
         assert {named[letter] for letter in q.answer.split(",")} == {"red", "blue"}
 
 
+def test_a_question_without_options_is_asked_once_and_passed_by_its_answer_alone() -> None:
+    asked = Question(id="n", video="v", text="?", options=(), answer="3", kind="number")
+    assert [turned.id for turned in rotations(asked)] == ["n#0"]
+    assert answered([asked], {"n#0": "3"}) == {"n": True}
+    assert answered([asked], {"n#0": "4"}) == answered([asked], {}) == {"n": False}
+
+
 def test_naming_the_right_texts_passes_and_naming_one_letter_does_not() -> None:
     asked = question(answer="A")
     knows = {"q#0": "A", "q#1": "C", "q#2": "<answer>B</answer>"}

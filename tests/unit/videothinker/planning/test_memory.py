@@ -242,3 +242,16 @@ def test_more_frames_never_take_less(stage: int) -> None:
     ]
     assert totals[0] < totals[-1]
     assert totals == sorted(totals)
+
+
+def test_a_cpus_processes_are_each_as_large_as_their_role_s() -> None:
+    asked = config(name="quickstart")
+    held = [
+        host_parts(asked, SHAPE, first=False, publishes=False, **counts)["processes"]
+        for counts in (
+            {"ranks": 1, "engines": 0, "anchors": 0},
+            {"ranks": 0, "engines": 1, "anchors": 0},
+            {"ranks": 0, "engines": 0, "anchors": 1},
+        )
+    ]
+    assert held == pytest.approx([0.8, 1.2, 0.5])
