@@ -41,7 +41,7 @@ from videothinker.planning.memory import (
 
 COMMAND = [sys.executable, "-m", "videothinker"]
 ROLES = {"learner": "LearnerRank", "rollout": "RolloutWorker", "anchor": "AnchorScorer"}
-STEP_LAYERS = {"bfloat16": (2, 2), "float32": (6, 4)}
+STEP_LAYERS = {"bfloat16": (2, 2), "float32": (2, 2)}
 """Of the language model and the vision tower, of 36 and 32."""
 
 

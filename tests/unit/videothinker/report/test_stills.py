@@ -36,7 +36,7 @@ def test_a_video_that_is_not_there_gives_no_stills(of: Stills, tmp_path: Path) -
 def test_a_machine_that_cannot_decode_gives_no_stills(
     of: Stills, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Decoder, "_running", Mock(side_effect=VideoThinkerError("no decoder")))
+    monkeypatch.setattr(Decoder, "decode", Mock(side_effect=VideoThinkerError("no decoder")))
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "video.mp4").write_bytes(b"something")
     assert of.of("video.mp4", None, None) == []

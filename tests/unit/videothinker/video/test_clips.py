@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from videothinker.child import child_environment
 from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
 from videothinker.video.clips import ClipFolder, ClipStore
-from videothinker.video.decoder import child_environment
 from videothinker.video.frames import Clip
 
 VIDEO = VideoConfig()

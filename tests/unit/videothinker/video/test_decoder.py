@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from videothinker.child import child_environment, receive, send
 from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError, VideoThinkerError
-from videothinker.video.decoder import Decoder, child_environment, receive, send
+from videothinker.video.decoder import Decoder
 
 CHILD = """
 import ctypes, os, time
 import numpy as np
+from videothinker import child
 from videothinker.video import decoder
 from videothinker.video.frames import Clip
 from videothinker.errors import InputError
@@ -40,7 +42,7 @@ def read(source, digest, video, start, end):
     frames = (np.arange(np.prod(shape)) % 251).astype(np.uint8).reshape(shape)
     return Clip(frames=frames, sample_fps=os.getpid(), metadata={"fps": 2.0}, digest=digest)
 
-decoder.ORPHAN_SECONDS = 0.1
+child.ORPHAN_SECONDS = 0.1
 decoder.serve(read)
 """
 """A real child, in which a video's name says what decoding it does. Clips tell who decoded them."""
