@@ -147,4 +147,5 @@ def repack_shared_weights(model: Any) -> None:
     for module in model.modules():
         weight = getattr(module, "weight", None)
         if hasattr(module, "cpu_linear") and weight is not None and weight.numel():
+            module.cpu_linear = None  # the old copy goes before the new one comes
             dispatch_cpu_unquantized_gemm(module, remove_weight=False)

@@ -1,8 +1,9 @@
 """Training, read from here: a run is stages, a stage is steps, a step is four verbs.
 
     take      questions -> groups     prompts made once, G completions each by engines that hold the
-                                      newest weights, the anchor's opinion (`loop/supply.py`)
-    score     groups -> advantages    rewards, each against its own group
+                                      newest weights, what these earn, the anchor's opinion
+                                      (`loop/supply.py`)
+    score     groups -> advantages    each completion against its own group
     learn     groups -> new policy    away from the anchor, where the stage says so
     sync      new policy -> engines   no engine samples again before it has confirmed them
 
@@ -26,6 +27,7 @@ from cluster.workers.work import Prepared
 from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.errors import Lost, Stopped, VideoThinkerError
 from videothinker.method.guard import StageGuard
+from videothinker.method.paying import Rewards
 from videothinker.method.scoring import score_groups
 from videothinker.progress import ProgressLine
 from videothinker.report.page import write_report
@@ -42,13 +44,14 @@ def run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
     lineage = Lineage(directory, config)
     directory.status(state="starting", name=config.name, error=None)
     try:
-        with launch(config, directory) as fleet:
+        with launch(config, directory) as fleet, closing(Rewards(config.rewards)) as rewards:
             session = Session(
                 config=config,
                 fleet=fleet,
                 run=directory,
                 lineage=lineage,
                 ledger=Ledger(directory, config.data.max_skipped_share),
+                rewards=rewards,
             )
             for stage in config.stages:
                 if not lineage.finished(stage.name):
@@ -124,7 +127,7 @@ def train_step(
 
 
 def score(session: Session, stage: StageConfig, batch: Batch) -> list[tuple[ScoredGroup, Prepared]]:
-    """Rewards, and advantages of each completion against its group."""
-    groups = [(sampled.group, sampled.anchor) for sampled in batch.samples]
-    scored = score_groups(groups, session.config.rewards, stage.kl)
+    """The advantages of each completion against its group."""
+    groups = [(sampled.group, sampled.earned, sampled.anchor) for sampled in batch.samples]
+    scored = score_groups(groups, stage.kl)
     return list(zip(scored, [sampled.prepared for sampled in batch.samples], strict=True))

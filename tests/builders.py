@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from videothinker.config.loading import load_config
+from videothinker.config.rewards import RewardConfig
 from videothinker.config.settings import RunConfig
+from videothinker.method.paying import Rewards
 from videothinker.types import Completion, Question, RolloutGroup, Usage
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -49,6 +51,12 @@ def group(*completions: Completion, about: Question | None = None, **other: Any)
         weights_version=min(int(one.weights_versions.min()) for one in completions),
         **usual | other,
     )
+
+
+def earned(group: RolloutGroup, rewards: Sequence[str]) -> dict[str, np.ndarray]:
+    """What a group's completions earn of rewards by name."""
+    texts = [one.text for one in group.completions]
+    return Rewards([RewardConfig(name=name) for name in rewards]).of(group.question, texts)
 
 
 def usage(**other: Any) -> Usage:

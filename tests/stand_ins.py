@@ -31,6 +31,7 @@ from cluster.workers.process import Process
 from videothinker.config.loading import to_yaml
 from videothinker.config.settings import RunConfig
 from videothinker.data.questions import write_questions
+from videothinker.method.paying import Rewards
 from videothinker.mini import SHIPPED_BASE
 from videothinker.run.directory import RunDirectory
 from videothinker.types import (
@@ -253,6 +254,7 @@ class Stage:
         write_questions(config.stages[0].questions, questions(1_000))
         self.config = config
         self.notices: list[Notice] = []
+        self.rewards = Rewards(config.rewards)
         self.background = Background()
         faults = config.faults
         pools: dict[str, tuple[Callable[[str], Engine], int]] = {
@@ -294,6 +296,7 @@ class Stage:
             run=run,
             lineage=Lineage(run, self.config),
             ledger=Ledger(run, 0.5),
+            rewards=self.rewards,
         )
         train_steps(session, self.config.stages[0], progress)  # type: ignore[arg-type]
         return run
@@ -308,6 +311,7 @@ class Stage:
         async def everybody() -> None:
             await asyncio.gather(*[pool.close() for pool in self.pools.values()])
 
+        self.rewards.close()
         self.background.run(everybody())
         self.fleet.learner.close()
         self.background.close()

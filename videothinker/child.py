@@ -28,7 +28,7 @@ START_SECONDS = 180.0
 """To import torch, on a busy machine."""
 ORPHAN_SECONDS = 5.0
 """After so many more than the limit a child ends by itself, since its parent did not do it."""
-Answer = Iterable[bytes | memoryview]
+Pieces = Iterable[bytes | memoryview]
 """A line, and the bytes that follow it."""
 
 
@@ -164,7 +164,7 @@ def receive(process: subprocess.Popen[bytes], seconds: float) -> tuple[dict[str,
 
 
 def serve(
-    answer: Callable[[dict[str, Any]], Answer], memory: int, messages: int = resource.RLIM_INFINITY
+    answer: Callable[[dict[str, Any]], Pieces], memory: int, messages: int = resource.RLIM_INFINITY
 ) -> None:
     """The child: answers requests until there is nobody to ask.
 

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 FinishReason = Literal["stop", "length"]
-SkipKind = Literal["video", "too_long", "processes_lost", "too_old", "no_replay"]
+SkipKind = Literal["video", "too_long", "processes_lost", "too_old", "no_replay", "reward"]
 """Why a question or a group was left out: what metrics count by."""
 AnswerKind = Literal["choice", "multi", "number", "text", "yes_no", "span", "box", "list"]
 """How an answer is asked for and judged: `method/answers.py`."""

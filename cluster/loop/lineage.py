@@ -8,6 +8,7 @@ from typing import Any
 
 from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.files import file_digest, read_json
+from videothinker.method.paying import described
 from videothinker.model.card import ModelLineage, Source
 from videothinker.model.checkpoint import model_digest
 from videothinker.run.directory import RunDirectory
@@ -46,7 +47,7 @@ class Lineage:
             data=[{"path": str(stage.questions), "digest": file_digest(stage.questions)}],
             kl=stage.kl.model_dump(),
             anchor=self._anchor_source(stage),
-            rewards=list(config.rewards),
+            rewards=[described(reward) for reward in config.rewards],
             group_size=config.sampling.group_size,
             prompts_per_step=stage.prompts_per_step,
             learning_rate=config.learner.learning_rate,

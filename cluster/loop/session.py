@@ -25,6 +25,7 @@ from videothinker.errors import DivergenceError, Stopped
 from videothinker.evaluation.scores import diagnose
 from videothinker.files import plain, read_lines
 from videothinker.method.guard import StageGuard, stop_message
+from videothinker.method.paying import Rewards
 from videothinker.model.checkpoint import budget_of
 from videothinker.model.shape import shape_of
 from videothinker.planning.memory import answered_together
@@ -49,6 +50,7 @@ class Session:
     run: RunDirectory
     lineage: Lineage
     ledger: Ledger
+    rewards: Rewards
     pace: UsualStep = field(default_factory=UsualStep)
 
     def begin(self, stage: StageConfig) -> int:
@@ -123,6 +125,7 @@ class Session:
             stage=stage,
             stream=self.stream(stage),
             ledger=self.ledger,
+            rewards=self.rewards,
             version=lambda step: self.version(stage, step),
             replay=read_replay(self.replay_file(stage)) if stage.replay else None,
         )

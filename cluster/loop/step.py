@@ -7,18 +7,19 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from statistics import median
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
+from videothinker.config.rewards import RewardName
 from videothinker.config.settings import StageConfig
 from videothinker.method.guard import StageGuard
 from videothinker.process import metrics
 from videothinker.types import LearnerReport, RolloutGroup, ScoredGroup
 
-ACCURACIES = ("soft_accuracy", "strict_accuracy")
+ACCURACIES = ("soft_accuracy", "accuracy", "strict_accuracy")
 """Rewards that say how right a completion is."""
-RECORDED_AS = {"soft_accuracy": "accuracy"}
+OURS = {*get_args(RewardName), "discount"}
 USUAL_OVER = 20
 """Steps whose median is the usual time of one."""
 
@@ -90,7 +91,7 @@ def step_metrics(
         "step": report.step,
         "stage": stage.name,
         "reward": sum(rewards.values()),
-        **{RECORDED_AS.get(name, name): mean for name, mean in rewards.items()},
+        **{recorded_as(name): mean for name, mean in rewards.items()},
         **{f"{kind}_accuracy": _of_kind(groups, kind) for kind in ("observational", "inferential")},
         **report.stats,
         "samples": len(completions),
@@ -109,6 +110,13 @@ def step_metrics(
     for scored in groups:
         metrics.GROUP_STALENESS.observe(version - scored.group.weights_version)
     return line
+
+
+def recorded_as(reward: str) -> str:
+    """The key of its mean; a name of the user's must not be that of another figure."""
+    return {"soft_accuracy": "accuracy"}.get(
+        reward, reward if reward in OURS else f"reward_{reward}"
+    )
 
 
 def duplicate_share(groups: Sequence[RolloutGroup]) -> float:

@@ -6,7 +6,7 @@
                                              | waits for prompts     (made one step further ahead)
     take(step) --------- waits for --->      | waits for a free engine, its groups as they finish
         ^      or for a lost learner         |           each at once to
-        |                                    | waits for a free scorer, the anchor's opinion
+        |                                    | rewards; a free scorer, the anchor's opinion
         +-------- unblocks ------------- Batch: a step's groups in the order they were asked
 
     an engine is free  once its unit is sampled and it holds the weights published meanwhile
@@ -34,7 +34,8 @@ from cluster.workers.fleet import Fleet
 from cluster.workers.work import Prepared, Unit, units
 from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.data.stream import QuestionStream
-from videothinker.errors import InputLost
+from videothinker.errors import InputError, InputLost
+from videothinker.method.paying import Rewards
 from videothinker.types import AnchorScores, Completion, Failure, RolloutGroup
 
 Replay = Mapping[str, tuple[Completion, ...]]
@@ -43,10 +44,12 @@ Replay = Mapping[str, tuple[Completion, ...]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampled:
-    """A group, the prompt it answers, and what the anchor says of it where there is one."""
+    """A group, the prompt it answers, what its completions earn, and what the anchor says of them
+    where there is one."""
 
     group: RolloutGroup
     prepared: Prepared
+    earned: dict[str, np.ndarray]
     anchor: AnchorScores | None
 
 
@@ -67,6 +70,7 @@ class Supply:
     stage: StageConfig
     stream: QuestionStream
     ledger: Ledger
+    rewards: Rewards
     version: Callable[[int], int]
     """Of the weights after a step of this stage."""
     replay: Replay | None = None
@@ -132,7 +136,7 @@ class Supply:
         del self._prompts[step]
         self.ledger.prepared(self.stage.name, step, asked)
         laps.end("prepare")
-        scoring: dict[int, asyncio.Task[Sampled]] = {}
+        scoring: dict[int, asyncio.Task[Sampled | None]] = {}
         sampling = [
             asyncio.create_task(self._sample(unit, step, scoring))
             for unit in self._units(step, asked)
@@ -140,7 +144,8 @@ class Supply:
         try:
             await asyncio.gather(*sampling)
             laps.end("generate")
-            samples = [await scoring[place] for place in sorted(scoring)]
+            scored = [await scoring[place] for place in sorted(scoring)]
+            samples = [sample for sample in scored if sample is not None]
             laps.end("score")
         finally:
             for task in (*sampling, *scoring.values()):
@@ -166,7 +171,7 @@ class Supply:
         )
 
     async def _sample(
-        self, unit: Unit, step: int, scoring: dict[int, asyncio.Task[Sampled]]
+        self, unit: Unit, step: int, scoring: dict[int, asyncio.Task[Sampled | None]]
     ) -> None:
         """Every group of a unit on to the anchor, or its question into the ledger."""
         loader, rollouts = self.fleet.loader, self.fleet.rollouts
@@ -178,17 +183,35 @@ class Supply:
                 group = joined(outcome, self.replay) if self.replay else outcome
                 scoring[place] = asyncio.create_task(self._score(group, item, step))
 
-    async def _score(self, group: RolloutGroup, prepared: Prepared, step: int) -> Sampled:
+    async def _score(self, group: RolloutGroup, prepared: Prepared, step: int) -> Sampled | None:
+        """What a group earns and what the anchor says of it, side by side; a reward that fails
+        costs the group.
+        """
+        texts = [completion.text for completion in group.completions]
+        opinion = asyncio.create_task(self._opinion(group, prepared, step))
+        try:
+            earned = await self.rewards.soon(group.question, texts)
+            prepared, anchor = await opinion
+        except InputError as error:
+            failure = Failure(kind="reward", reason=str(error))
+            self.ledger.add(self.stage.name, step, group.question, failure)
+            return None
+        finally:
+            opinion.cancel()
+        return Sampled(group=group, prepared=prepared, earned=earned, anchor=anchor)
+
+    async def _opinion(
+        self, group: RolloutGroup, prepared: Prepared, step: int
+    ) -> tuple[Prepared, AnchorScores | None]:
+        """The anchor's, if there is one, and the prompt it was given, which may be a new one."""
         kl = self.stage.kl
-        while True:
-            anchor = None
+        while kl.direction != "none":
             try:
-                if kl.direction != "none":
-                    exact = kl.estimator == "exact"
-                    anchor = await self.fleet.anchor.score(group, prepared, exact, (step,))
-                return Sampled(group=group, prepared=prepared, anchor=anchor)
+                exact = kl.estimator == "exact"
+                return prepared, await self.fleet.anchor.score(group, prepared, exact, (step,))
             except InputLost:
                 [prepared] = await self.fleet.loader.prepare_all([prepared.question], (step,))
+        return prepared, None
 
 
 class Laps:

@@ -32,6 +32,7 @@ from learner.rank import Assignment
 from videothinker.config.settings import KLConfig, RunConfig, StageConfig
 from videothinker.errors import DivergenceError
 from videothinker.method.objective import group_advantages
+from videothinker.method.paying import Rewards
 from videothinker.model.checkpoint import budget_of, read_budget
 from videothinker.model.policy import Policy, load_model
 from videothinker.model.shape import shape_of
@@ -212,6 +213,7 @@ def test_the_exact_divergence_of_a_step_is_none_from_itself_and_some_from_anothe
         run=run,
         lineage=Lineage(run, config),
         ledger=Ledger(run, 0.0),
+        rewards=Rewards(config.rewards),
     )
     found = {}
     for stage in stages:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from videothinker.config.settings import RunConfig
 from videothinker.data.questions import read_questions
 from videothinker.errors import ConfigError, InputError, VideoThinkerError
 from videothinker.method.answers import LETTERED
+from videothinker.method.paying import Rewards, source
 from videothinker.model.checkpoint import require_safe
 from videothinker.model.shape import shape_of
 from videothinker.packages import foreign_owners
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 UPLOAD = "_ray_pkg_"
 """How Ray names what it unpacks for a job."""
 CLEVRER_SITE = "http://clevrer.csail.mit.edu"
+TRIAL = Question(id="trial", video="", text="?", options=(("A", "x"), ("B", "y")), answer="A")
 
 
 def asked_config(
@@ -137,7 +139,9 @@ def check_paths(config: RunConfig) -> list[str]:
             )
             missing += _no_model(key, Path(stage.kl.anchor), remedy)
         made.add(stage.name)
-    missing += _missing_videos(config, asked_questions(config))
+    asked = asked_questions(config)
+    missing += _missing_videos(config, asked)
+    missing += _unpayable(config, asked)
     missing += _no_device(config)
     missing += _no_shards(config)
     if (short := shortage(config)) is not None:
@@ -233,7 +237,8 @@ def asked_questions(config: RunConfig) -> dict[Path, list[Question]]:
 
 def _unfit_rewards(config: RunConfig, file: Path, questions: Sequence[Question]) -> list[str]:
     """Rewards that read letters, for answers that are none."""
-    reading = [name for name in config.rewards if name in ("soft_accuracy", "strict_accuracy")]
+    letters = ("soft_accuracy", "strict_accuracy")
+    reading = [reward.title for reward in config.rewards if reward.title in letters]
     others = [question for question in questions if question.kind not in LETTERED]
     if not reading or not others:
         return []
@@ -241,6 +246,25 @@ def _unfit_rewards(config: RunConfig, file: Path, questions: Sequence[Question])
         f"rewards: {reading[0]} reads letters, and {len(others)} answers in {file} are none, the"
         f" first that of {others[0].id} ({others[0].kind}). Use accuracy: rewards=[accuracy,format]"
     ]
+
+
+def _unpayable(config: RunConfig, asked: Mapping[Path, Sequence[Question]]) -> list[str]:
+    """Functions of the user's that fail on a right answer, or on no answer, to a first question."""
+    question = next((one for some in asked.values() for one in some), TRIAL)
+    right = f"<think>It is.</think><answer>{question.answer}</answer>"
+    lines = []
+    for number, reward in enumerate(config.rewards):
+        if reward.call is None:
+            continue
+        if not (file := source(reward)).is_file():
+            lines.append(f"rewards.{number}.call: no file {file}. Write it, or name another")
+            continue
+        try:
+            with closing(Rewards([reward])) as rewards:
+                rewards.of(question, [right, ""])
+        except InputError as error:
+            lines.append(f"rewards.{number}.call: tried on two completions: {error}")
+    return lines
 
 
 def _model_remedy(folder: Path) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
+from videothinker.config.rewards import RIGHTNESS, RewardName
 from videothinker.config.settings import (
-    RIGHTNESS,
     GuardConfig,
     KLConfig,
     Part,
@@ -38,6 +38,7 @@ def cross_checks(config: RunConfig) -> Iterator[str]:
         yield from _check_kl(f"{where}.kl", stage, earlier, names[number:])
         yield from _check_guard(where, stage)
         yield from _check_stage(where, stage, config)
+    yield from _check_rewards(config)
     yield from _check_learner(config)
     yield from _check_rollout(config)
     yield from _check_data(config)
@@ -64,9 +65,10 @@ def _check_stage(where: str, stage: StageConfig, config: RunConfig) -> Iterator[
             f"{where}.replay = {stage.replay}: the policy samples nothing of a group of"
             f" sampling.group_size = {config.sampling.group_size}. Replay fewer"
         )
-    if stage.kl.direction == "discount" and not {*RIGHTNESS} & {*config.rewards}:
+    titles = [reward.title for reward in config.rewards]
+    if stage.kl.direction == "discount" and not {*RIGHTNESS} & {*titles}:
         yield (
-            f"{where}.kl.direction = 'discount': none of the rewards {', '.join(config.rewards)} is"
+            f"{where}.kl.direction = 'discount': none of the rewards {', '.join(titles)} is"
             " for the answer, so nothing would be discounted. Add"
             f" {' or '.join(RIGHTNESS)} to rewards"
         )
@@ -169,9 +171,32 @@ def _check_learner(config: RunConfig) -> Iterator[str]:
         yield (
             "learner.freeze names every part of the model: nothing is left to train. Leave one out"
         )
+
+
+def _check_rewards(config: RunConfig) -> Iterator[str]:
     if not config.rewards:
         yield "rewards = []: there is nothing to learn from. Name at least one"
-    if len(set(config.rewards)) < len(config.rewards):
+    for number, reward in enumerate(config.rewards):
+        where, written = f"rewards.{number}", reward.model_fields_set
+        if (reward.name is None) == (reward.call is None):
+            yield (
+                f"{where}: one of name and call says what is paid. Write a name alone, or"
+                " {call: rewards.py:FUNCTION, weight: 0.5}"
+            )
+            return
+        if reward.weight == 0:
+            yield f"{where}.weight = 0: {reward.title} would have no effect. Leave it out"
+        if idle := [key for key in ("seconds", "memory_gb") if reward.name and key in written]:
+            yield (
+                f"{where}.{idle[0]}: {reward.name} is no function of yours, which alone is kept to"
+                " it. Leave it out"
+            )
+        if reward.call is not None and reward.title in get_args(RewardName):
+            yield (
+                f"{where}.call: {reward.title} is the name of a reward of ours, and results are"
+                " kept by name. Give the function another"
+            )
+    if len({reward.title for reward in config.rewards}) < len(config.rewards):
         yield "rewards: the same reward is named twice. Name each once"
 
 

@@ -11,7 +11,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from videothinker.config.checks import KL_DETAILS, cross_checks
-from videothinker.config.settings import RunConfig, Section
+from videothinker.config.section import Section
+from videothinker.config.settings import RunConfig
 from videothinker.errors import ConfigError, InputError
 
 Location = tuple[int | str, ...]

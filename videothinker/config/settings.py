@@ -7,14 +7,12 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-RIGHTNESS = ("accuracy", "soft_accuracy", "strict_accuracy")
-"""Those that are for the answer; the others are for its form."""
+from videothinker.config.rewards import PAPERS_REWARDS, RewardConfig
+from videothinker.config.section import Place, Positive, Section
 
-Place = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
-"""A file or folder; relative ones count from where the command is given, once and for all."""
 AnchorName = Annotated[
     str,
     AfterValidator(
@@ -22,13 +20,11 @@ AnchorName = Annotated[
     ),
 ]
 """A name, or a path as any other."""
-Positive = Annotated[int, Field(gt=0)]
 Device = Literal["cpu", "cuda"]
 DType = Literal["float32", "bfloat16"]
 WeightsPath = Literal["auto", "ipc", "nccl", "host"]
 Part = Literal["vision", "merger", "embeddings", "layers"]
 """A part of the model; the embeddings include the output head, which may share their weights."""
-RewardName = Literal["accuracy", "soft_accuracy", "format", "strict_accuracy", "strict_format"]
 DEFAULT_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "videothinker" / "clips"
 
 
@@ -40,12 +36,6 @@ def _ipv4(host: str) -> str:
             "address",
             "not an IPv4 address; 127.0.0.1 is for this machine, 0.0.0.0 for others as well",
         ) from None
-
-
-class Section(BaseModel):
-    """A part of the configuration: unknown keys are refused, nothing changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ModelConfig(Section):
@@ -314,7 +304,7 @@ class RunConfig(Section):
     data: DataConfig
     video: VideoConfig = VideoConfig()
     sampling: SamplingConfig = SamplingConfig()
-    rewards: tuple[RewardName, ...] = ("soft_accuracy", "format")
+    rewards: tuple[RewardConfig, ...] = PAPERS_REWARDS
     learner: LearnerConfig = LearnerConfig()
     rollout: RolloutConfig = RolloutConfig()
     weights: WeightsConfig = WeightsConfig()

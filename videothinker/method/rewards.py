@@ -8,11 +8,8 @@ in full or not at all, and never where the reference pays nothing. docs/rewards.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import numpy as np
-
-from videothinker.errors import InputError
 from videothinker.method.answers import answer_text, credit, letters
 from videothinker.types import Question
 
@@ -81,20 +78,5 @@ REWARDS: dict[str, Reward] = {
     "format": lambda completion, _: format_reward(completion),
     "strict_format": lambda completion, _: strict_format(completion),
 }
-"""By name in the configuration; the names are `RewardName` in config/settings.py, those that pay
+"""By name in the configuration; the names are `RewardName` in config/rewards.py, those that pay
 for the answer `RIGHTNESS` beside it."""
-
-
-def score(
-    names: Sequence[str], completions: Sequence[str], question: Question
-) -> dict[str, np.ndarray]:
-    """Each named reward of G completions of one question: {name: [G] float32}."""
-    unknown = [name for name in names if name not in REWARDS]
-    if unknown:
-        raise InputError(
-            f"rewards: {unknown[0]!r} is not a reward. Use one of {', '.join(REWARDS)}."
-        )
-    return {
-        name: np.array([REWARDS[name](text, question) for text in completions], dtype=np.float32)
-        for name in names
-    }

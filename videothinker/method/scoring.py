@@ -1,4 +1,4 @@
-"""From sampled completions to what the update needs: rewards, then advantages within the group."""
+"""From what completions earn to what the update needs: advantages within the group."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from videothinker.config.settings import RIGHTNESS, KLConfig
-from videothinker.method.rewards import score
+from videothinker.config.rewards import RIGHTNESS
+from videothinker.config.settings import KLConfig
 from videothinker.types import AnchorScores, Completion, RolloutGroup, ScoredGroup
 
 ANSWER_TAG = "<answer>"
 
 
 def score_groups(
-    groups: Sequence[tuple[RolloutGroup, AnchorScores | None]],
-    reward_names: Sequence[str],
+    groups: Sequence[tuple[RolloutGroup, dict[str, np.ndarray], AnchorScores | None]],
     kl: KLConfig | None = None,
 ) -> list[ScoredGroup]:
-    """Scores a step's groups, equally many completions each; without a KL term there is no anchor.
+    """Scores a step's groups, equally many completions each, from what these earn (`paying.py`);
+    without a KL term there is no anchor.
 
     Together, because each call of torch lets another thread run Python and waits until it pauses.
     `kl` says which tokens feel that term; without it all do.
@@ -30,19 +30,16 @@ def score_groups(
 
     if not groups:
         return []
-    rewards = [
-        score(reward_names, [one.text for one in group.completions], group.question)
-        for group, _ in groups
-    ]
+    rewards = [dict(earned) for _, earned, _ in groups]
     if kl is not None and kl.direction == "discount":
-        for parts, (_, anchor) in zip(rewards, groups, strict=True):
+        for parts, (_, _, anchor) in zip(rewards, groups, strict=True):
             assert anchor is not None
             assert kl.compares == (anchor.initial_logprobs is not None), "the initial model's part"
             parts["discount"] = discount(parts, anchor, kl.coefficient)
     totals = [np.sum(list(parts.values()), axis=0, dtype=np.float32) for parts in rewards]
     advantages = group_advantages(torch.from_numpy(np.stack(totals))).numpy().astype(np.float32)
     scored = zip(groups, rewards, advantages, strict=True)
-    return [_scored(group, anchor, parts, own, kl) for (group, anchor), parts, own in scored]
+    return [_scored(group, anchor, parts, own, kl) for (group, _, anchor), parts, own in scored]
 
 
 def discount(

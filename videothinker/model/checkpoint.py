@@ -15,7 +15,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from videothinker.config.settings import DType, Positive, RunConfig, Section, VideoConfig
+from videothinker.config.section import Positive, Section
+from videothinker.config.settings import DType, RunConfig, VideoConfig
 from videothinker.errors import InputError
 from videothinker.files import atomic_write, read_json, whole_folder, write_json
 from videothinker.model.card import CARD, LINEAGE, ModelLineage, describe, license_in

@@ -141,6 +141,9 @@ REWARD = declare(Gauge, "reward", "Mean total reward of the last step")
 ACCURACY = declare(
     Gauge, "accuracy", "Mean accuracy in the last step that had such questions", labels=("slice",)
 )
+REWARD_PART = declare(
+    Gauge, "reward_part", "Mean of a reward of the user's in the last step", labels=("reward",)
+)
 REWARD_LOST = declare(Gauge, "reward_lost", "1 while the guard sees reward well below its best")
 GUARD_LOWERED = declare(Counter, "guard_lowered", "Times the guard halved the coefficient")
 STEP_GAUGES = {
@@ -214,6 +217,8 @@ def show_step(line: Mapping[str, Any]) -> None:
     REWARD.set(line["reward"])
     for key, gauge in STEP_GAUGES.items():
         gauge.set(line.get(key) or 0.0)
+    for key in (key for key in line if key.startswith("reward_")):
+        REWARD_PART.labels(key.removeprefix("reward_")).set(line[key])
     accuracies = {
         "all": line.get("accuracy", line.get("strict_accuracy")),
         "observational": line.get("observational_accuracy"),

@@ -10,7 +10,7 @@ from videothinker.status.snapshot import Fields, Snapshot
 
 STEPS_SEARCHED = 3
 TEXTS = ("text", "answer", "category", "completions", "rewards")
-ACCURACIES = ("reward_soft_accuracy", "reward_strict_accuracy")
+ACCURACIES = ("reward_soft_accuracy", "reward_accuracy", "reward_strict_accuracy")
 """Columns that say how right a completion is; without one, the reward does."""
 
 

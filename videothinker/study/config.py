@@ -7,17 +7,15 @@ from typing import Any, Literal
 from pydantic import Field
 
 from videothinker.config.loading import first_difference
+from videothinker.config.rewards import PAPERS_REWARDS, RewardConfig
+from videothinker.config.section import Place, Positive, Section
 from videothinker.config.settings import (
     ClusterConfig,
     DType,
     FaultsConfig,
     LearnerConfig,
-    Place,
-    Positive,
-    RewardName,
     RolloutConfig,
     SamplingConfig,
-    Section,
     StageConfig,
     VideoConfig,
 )
@@ -74,7 +72,7 @@ class StudyConfig(Section):
     dtype: DType = "float32"
     video: VideoConfig = VideoConfig()
     sampling: SamplingConfig = SamplingConfig()
-    rewards: tuple[RewardName, ...] = ("soft_accuracy", "format")
+    rewards: tuple[RewardConfig, ...] = PAPERS_REWARDS
     learner: LearnerConfig = LearnerConfig()
     rollout: RolloutConfig = RolloutConfig()
     cluster: ClusterConfig = ClusterConfig(device="cpu")

@@ -82,7 +82,7 @@ def serve(read: Decode) -> None:
     child.serve(lambda request: answer(read, request), MEMORY, MESSAGES)
 
 
-def answer(read: Decode, request: dict[str, Any]) -> child.Answer:
+def answer(read: Decode, request: dict[str, Any]) -> child.Pieces:
     """A clip, or the reason why there is none."""
     source = Path(request["source"])
     video = VideoConfig(**request["video"])

@@ -45,6 +45,7 @@ class Loop:
         from actors.vllm_engine import VllmEngine
         from videothinker.config.loading import load_config
         from videothinker.data.questions import read_questions
+        from videothinker.method.paying import Rewards
         from videothinker.method.prompts import training_text
         from videothinker.model.policy import Policy, load_model
         from videothinker.model.processing import PromptBuilder
@@ -52,6 +53,7 @@ class Loop:
         self.task = json.loads((folder / "tasks.json").read_text())
         stage = {"name": "bare", "questions": str(folder / "questions.parquet")}
         self._config = load_config(folder / "config.yaml", [f"stages={json.dumps([stage])}"])
+        self._rewards = Rewards(self._config.rewards)
         self._model = self._config.model.path
 
         self._builder = PromptBuilder(
@@ -109,8 +111,12 @@ class Loop:
             ]
         with self._timed("score"):
             anchors = [self._opinion(*pair) for pair in zip(groups, prompts, strict=True)]
-            pairs = list(zip(groups, anchors, strict=True))
-            scored = score_groups(pairs, self._config.rewards, self._config.stages[0].kl)
+            earned = [
+                self._rewards.of(group.question, [one.text for one in group.completions])
+                for group in groups
+            ]
+            parts = list(zip(groups, earned, anchors, strict=True))
+            scored = score_groups(parts, self._config.stages[0].kl)
         with self._timed("learn"):
             self._learn(scored, anchors, prompts)
         with self._timed("sync"):

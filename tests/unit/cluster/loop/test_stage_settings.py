@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders import completion, group, run_config
+from builders import completion, earned, group, run_config
 from torch import Tensor
 
 from cluster.loop.lineage import Lineage
@@ -82,7 +82,9 @@ def update(config: RunConfig, *texts: str) -> list[float]:
     states = (np.zeros((4, 1), np.float32),) * 2 if exact else None
     initial = (INITIAL, INITIAL) if kl.compares else None
     scores = AnchorScores(logprobs=(ANCHORED, ANCHORED), hidden=states, initial_logprobs=initial)
-    [scored] = score_groups([(group(*said), scores)], config.rewards, kl)
+    about = group(*said)
+    names = [reward.title for reward in config.rewards]
+    [scored] = score_groups([(about, earned(about, names), scores)], kl)
     rank, policy = LearnerRank("cpu"), FixedPolicy()
     rank._anchor_head = torch.zeros(1, 1) if exact else None
     rank._task = Assignment(

@@ -17,6 +17,7 @@ from cluster.loop.session import Session
 from cluster.loop.states import damage, drop_states, newest_state, save_state
 from learner.rank import file_digest
 from videothinker.config.settings import StageConfig
+from videothinker.method.paying import Rewards
 from videothinker.run.directory import RunDirectory
 
 
@@ -185,6 +186,7 @@ def begin(run: RunDirectory) -> tuple[list[Path], dict[str, Any]]:
         run=run,
         lineage=Lineage(run, config),
         ledger=Ledger(run, 0.1),
+        rewards=Rewards(config.rewards),
     ).begin(stage)
     return fakes.loaded, json.loads((run.path / "status.json").read_text())
 

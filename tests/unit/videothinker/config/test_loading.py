@@ -8,6 +8,7 @@ from safetensors.numpy import save_file
 from videothinker.cli import preflight
 from videothinker.cli.preflight import check_paths
 from videothinker.config.loading import load_config, to_yaml
+from videothinker.config.rewards import RewardConfig
 from videothinker.config.settings import RunConfig
 from videothinker.data.questions import write_questions
 from videothinker.errors import ConfigError, InputError
@@ -165,7 +166,7 @@ def test_all_settings_that_are_no_settings_come_at_once() -> None:
         "'oops'",
         "learner.repulsion: unknown key",
         "stages.0.steps = 'many': input should be a valid integer",
-        "rewards.1 = 'fromat'",
+        "rewards.1.name = 'fromat'",
     ):
         assert said in text
 
@@ -355,7 +356,7 @@ def test_rewards_that_read_letters_are_refused_for_other_answers(complete: RunCo
     write_questions(complete.stages[0].questions, [number])
     with pytest.raises(ConfigError, match=r"soft_accuracy reads letters.*n \(number\).*accuracy"):
         check_paths(complete)
-    paid = complete.model_copy(update={"rewards": ("accuracy", "format")})
+    paid = complete.model_copy(update={"rewards": (RewardConfig(name="accuracy"),)})
     assert "rewards" not in "\n".join(check_paths(paid))
 
 

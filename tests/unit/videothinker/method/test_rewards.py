@@ -3,15 +3,12 @@
 from collections.abc import Callable
 from typing import get_args
 
-import numpy as np
 import pytest
 
-from videothinker.config.settings import RewardName
-from videothinker.errors import InputError
+from videothinker.config.rewards import RewardName
 from videothinker.method.rewards import (
     REWARDS,
     format_reward,
-    score,
     soft_accuracy,
     strict_accuracy,
     strict_format,
@@ -203,25 +200,13 @@ def test_strict_rewards_never_pay_where_the_reference_does_not(solution: str) ->
         assert strict_format(completion) <= format_reward(completion)
 
 
-def test_score_returns_one_float32_per_completion_and_name() -> None:
-    rewards = score(("soft_accuracy", "format"), [answer("A"), "A,C", "<answer>B"], asked("A,C"))
-    assert {name: values.tolist() for name, values in rewards.items()} == {
-        "soft_accuracy": [0.5, 1.0, 0.0],
-        "format": [1.0, 0.0, 0.0],
-    }
-    assert all(values.dtype == np.float32 for values in rewards.values())
-
-
-def test_an_unknown_reward_is_refused_with_the_known_names() -> None:
-    with pytest.raises(InputError, match=r"'correctness' is not a reward.*accuracy, soft_accuracy"):
-        score(["correctness"], ["A"], asked("A"))
-
-
 def test_every_name_of_the_configuration_is_a_reward_of_completion_and_solution() -> None:
     paid = {name: reward(answer("A"), asked("A")) for name, reward in REWARDS.items()}
     assert paid == dict.fromkeys(get_args(RewardName), 1.0)
 
 
 def test_a_reward_of_the_layout_does_not_look_at_the_solution() -> None:
-    rewards = score(("format", "strict_format"), [answer("A")], asked("B"))
-    assert [values.tolist() for values in rewards.values()] == [[1.0], [1.0]]
+    assert [REWARDS[name](answer("A"), asked("B")) for name in ("format", "strict_format")] == [
+        1,
+        1,
+    ]

@@ -25,7 +25,8 @@ def score_group(
     anchor: AnchorScores | None = None,
     kl: KLConfig | None = None,
 ) -> ScoredGroup:
-    return score_groups([(group, anchor)], rewards, kl)[0]
+    earned = builders.earned(group, rewards)
+    return score_groups([(group, earned, anchor)], kl)[0]
 
 
 RIGHT = "<think>x</think><answer>A</answer>"

@@ -88,7 +88,7 @@ def test_what_has_not_happened_yet_is_exported_as_such(tmp_path: Path) -> None:
     assert set(re.findall(r'^videothinker_restarts_total\{role="(\w+)"\}', text, re.M)) == set(
         EXPORTED
     )
-    for reason in ("video", "too_long", "processes_lost", "too_old", "no_replay"):
+    for reason in ("video", "too_long", "processes_lost", "too_old", "no_replay", "reward"):
         assert f'videothinker_samples_skipped_total{{reason="{reason}"}}' in text
     assert "videothinker_max_staleness 2.0" in text
     assert "videothinker_max_skipped_share 0.3" in text
