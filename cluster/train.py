@@ -43,6 +43,12 @@ def run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
     """Train every stage that is not finished yet; returns the run's summary."""
     lineage = Lineage(directory, config)
     directory.status(state="starting", name=config.name, error=None)
+    if lineage.note_rewards():
+        logger.warning(
+            "a reward's file has changed since this run went last, so that its steps are not all"
+            " paid alike; %s names each version by its content",
+            directory.path / "summary.json",
+        )
     try:
         with launch(config, directory) as fleet, closing(Rewards(config.rewards)) as rewards:
             session = Session(

@@ -27,6 +27,16 @@ class Lineage:
         """Whether a model stands, with its results; a stage is finished when its model is."""
         return any(model["name"] == name for model in self._summary["models"])
 
+    def note_rewards(self) -> bool:
+        """Keep what pays from now on; whether that was something else when the run went last."""
+        paying = [described(reward) for reward in self._config.rewards]
+        known = self._summary.setdefault("rewards", [])
+        changed = bool(known) and known[-1] != paying
+        if known[-1:] != [paying]:
+            known.append(paying)
+            self._run.summary(self._summary)
+        return changed
+
     def anchor(self, stage: StageConfig) -> Path:
         """The checkpoint that a stage is repelled from or attracted to."""
         if stage.kl.anchor == "base":

@@ -22,6 +22,7 @@ from cluster.start.connecting import require_job_server
 from videothinker.config.loading import to_yaml
 from videothinker.config.settings import RunConfig
 from videothinker.errors import VideoThinkerError
+from videothinker.method.paying import CARRIED, carried_name
 from videothinker.mini import SHIPPED_BASE
 from videothinker.packages import OWN_NAMES, ROOT
 
@@ -97,13 +98,17 @@ def being_taken(address: str) -> Iterator[None]:
 def staged(config: RunConfig, source: Path) -> Iterator[tuple[Path, str]]:
     """A folder of all that a job needs, and the name of its configuration there.
 
-    Our packages wherever they are installed here, without the mini base, and nothing else of what
-    lies beside them.
+    Our packages wherever they are installed here, without the mini base, the files of rewards, and
+    nothing else of what lies beside either.
     """
     with tempfile.TemporaryDirectory() as folder:
         for package in OWN_NAMES:
             leftovers = shutil.ignore_patterns("__pycache__", SHIPPED_BASE.name)
             shutil.copytree(ROOT / package, Path(folder) / package, ignore=leftovers)
+        for reward in (reward for reward in config.rewards if reward.call is not None):
+            carried = Path(folder) / CARRIED.name / carried_name(reward)
+            carried.parent.mkdir(exist_ok=True)
+            shutil.copy(reward.place[0], carried)
         name = f"{source.stem}.yaml"
         (Path(folder) / name).write_text(portable(config))
         yield Path(folder), name

@@ -17,14 +17,14 @@ from typing import Any, NoReturn
 
 import videothinker
 from videothinker import cpu_torch
-from videothinker.cli import answering, looking, making, mini, training
+from videothinker.cli import answering, looking, making, mini, rewarding, training
 from videothinker.cli.verb import Outcome
 from videothinker.errors import ConfigError, InputError, VideoThinkerError
 from videothinker.terminal_text import safe
 
 VERBS = (
     making.quickstart, mini.mini, mini.warm_start, making.prepare,
-    training.train, training.submit,
+    rewarding.reward, training.train, training.submit,
     answering.evaluate, answering.probe, answering.score, answering.diagnose, answering.compare,
     making.study, answering.ask,
     looking.doctor, looking.plan, looking.status, looking.report,

@@ -196,6 +196,11 @@ def _check_rewards(config: RunConfig) -> Iterator[str]:
                 f"{where}.call: {reward.title} is the name of a reward of ours, and results are"
                 " kept by name. Give the function another"
             )
+    if {"accuracy", "soft_accuracy"} <= {reward.title for reward in config.rewards}:
+        yield (
+            "rewards: accuracy and soft_accuracy pay for the same letters. Keep one, with a weight"
+            " if it should pay more"
+        )
     if len({reward.title for reward in config.rewards}) < len(config.rewards):
         yield "rewards: the same reward is named twice. Name each once"
 

@@ -76,11 +76,17 @@ def training_part(
     by_stage: dict[str, list[Fields]] = {}
     for line in metrics:
         by_stage.setdefault(line["stage"], []).append(line)
+    own = dict.fromkeys(key for line in metrics for key in line if key.startswith("reward_"))
     main, more = (
         [figure for curve in curves if (figure := _figure(curve, by_stage, colours))]
-        for curves in (MAIN_CURVES, MORE_CURVES)
+        for curves in ((*MAIN_CURVES, *map(_own_reward, own)), MORE_CURVES)
     )
     return {"stages": list(by_stage), "main": main, "more": more}
+
+
+def _own_reward(key: str) -> Curve:
+    title = key.removeprefix("reward_")
+    return Curve(key, f"Reward {title}", "a function of yours, weighted", "mean reward")
 
 
 def _figure(

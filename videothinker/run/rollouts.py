@@ -21,7 +21,7 @@ from videothinker.types import ScoredGroup
 ROLLOUTS = "rollouts"
 SCHEMA_VERSION = "2"
 TEXT_COLUMNS = (
-    *("stage", "prompt_id", "video", "text", "answer", "category", "worker"),
+    *("stage", "prompt_id", "video", "text", "answer", "category", "kind", "worker"),
     *("options.list.element.letter", "options.list.element.text"),
     *("completions.list.element", "finish_reasons.list.element"),
 )
@@ -41,6 +41,8 @@ COLUMNS: dict[str, Column] = {
     ),
     "answer": (pa.string(), lambda scored: scored.group.question.answer),
     "category": (pa.string(), lambda scored: scored.group.question.category),
+    "kind": (pa.string(), lambda scored: scored.group.question.kind),
+    "tolerance": (pa.float64(), lambda scored: scored.group.question.tolerance),
     "start": (pa.float64(), lambda scored: scored.group.question.start),
     "end": (pa.float64(), lambda scored: scored.group.question.end),
     "completions": (TEXTS, lambda scored: [c.text for c in scored.group.completions]),

@@ -15,6 +15,7 @@ from builders import run_config
 from ray.exceptions import ObjectLostError, RayActorError
 from stand_ins import Engine, Pacing, Rank, Sampler, Scorer, Stage
 
+from videothinker.config.rewards import RewardConfig
 from videothinker.config.settings import (
     FaultsConfig,
     GuardConfig,
@@ -121,6 +122,36 @@ def test_prompts_that_are_lost_before_they_are_scored_are_made_again(
     machine = Machine(after)
     assert trained(tmp_path, anchor=lambda _: FetchingScorer(machine)) == undisturbed
     assert machine._gone
+
+
+OWN_REWARD = """
+def long(completions, question):
+    if question.id in {broken!r}:
+        raise ValueError("no judge")
+    return [len(one) for one in completions]
+"""
+
+
+def test_a_reward_of_the_users_is_paid_once_a_group_and_one_that_fails_costs_its_group(
+    tmp_path: Path, undisturbed: list[str]
+) -> None:
+    file, broken = tmp_path / "rewards.py", undisturbed[7]
+    file.write_text(OWN_REWARD.format(broken={broken}))
+    own = (RewardConfig(name="format"), RewardConfig(call=f"{file}:long", weight=0.5))
+    with closing(Stage(config(tmp_path).model_copy(update={"rewards": own}))) as run:
+        directory = run.train(lambda *_: None)
+    trained = rows(directory)
+    assert [row["prompt_id"] for row in trained] == [one for one in undisturbed if one != broken]
+    for row in trained:
+        assert row["reward_long"] == [0.5 * len(text) for text in row["completions"]]
+        parts = zip(row["reward_format"], row["reward_long"], strict=True)
+        assert row["rewards"] == [sum(pair) for pair in parts]
+    [left_out] = read_lines(directory.path / "skipped.jsonl")
+    assert (left_out["question_id"], left_out["step"]) == (broken, 2)
+    assert left_out["reason"] == "reward rewards.py:long: ValueError: no judge (line 4)"
+    lines = read_lines(directory.path / "metrics.jsonl")
+    assert [line["skipped"] for line in lines] == [0, 1, 0, 0]
+    assert all(line["reward"] == line["format"] + line["reward_long"] for line in lines)
 
 
 class NeverSampling(Sampler):

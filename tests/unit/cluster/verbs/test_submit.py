@@ -11,6 +11,7 @@ from ray.job_submission import JobStatus
 from cluster.verbs.submit import Submission, being_taken, exit_code, portable, staged
 from videothinker.cli.main import main
 from videothinker.config.loading import first_difference, load_config
+from videothinker.config.rewards import RewardConfig
 from videothinker.config.settings import DEFAULT_CACHE, RunConfig
 from videothinker.errors import VideoThinkerError
 
@@ -39,6 +40,23 @@ def test_our_packages_and_the_configuration_travel_and_nothing_else(config: RunC
         assert not list(folder.rglob("__pycache__"))
         assert sum(file.stat().st_size for file in folder.rglob("*")) < LIMIT
     assert not folder.exists()
+
+
+def test_the_files_of_rewards_travel_by_the_names_of_their_functions(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "rewards.py").write_text(f"# {folder}")
+    calls = tuple(
+        RewardConfig(call=f"{folder}/rewards.py:{name}")
+        for folder, name in (("one", "brief"), ("two", "kind"))
+    )
+    own = config.model_copy(update={"rewards": (*config.rewards, *calls)})
+    with staged(own, CDPO) as (folder, name):
+        files = {file.name: file.read_text() for file in (folder / "carried").iterdir()}
+        assert first_difference(load_config(folder / name), own) is None
+    assert files == {"brief.py": "# one", "kind.py": "# two"}
 
 
 def test_paths_count_from_where_submit_was_called(

@@ -284,6 +284,41 @@ def test_a_run_needs_a_reward(small: Path) -> None:
     assert "nothing to learn from" in only_problem(small, "rewards=[]")
 
 
+@pytest.mark.parametrize(
+    ("reward", "said"),
+    [
+        ("{}", "rewards.0: one of name and call says what is paid"),
+        ("{name: format, call: a.py:f}", "rewards.0: one of name and call says what is paid"),
+        ("{name: format, weight: 0}", "rewards.0.weight = 0: format would have no effect"),
+        ("{name: format, seconds: 5}", "rewards.0.seconds: format is no function of yours"),
+        ("{call: a.py:format}", "rewards.0.call: format is the name of a reward of ours"),
+        ("{call: a.py}", "rewards.0.call = 'a.py': not a file and a function in it"),
+        ("{call: 'a.txt:f'}", "rewards.0.call = 'a.txt:f': not a file and a function in it"),
+        ("{call: a.py:f, wieght: 2}", "rewards.0.wieght: unknown key. Did you mean 'weight'?"),
+        ("{call: a.py:f}, {call: b.py:f}", "the same reward is named twice"),
+        ("accuracy, soft_accuracy", "rewards: accuracy and soft_accuracy pay for the same"),
+    ],
+)
+def test_a_reward_that_cannot_be_paid_is_refused(small: Path, reward: str, said: str) -> None:
+    assert said in only_problem(small, f"rewards=[{reward}]")
+
+
+def test_rewards_are_written_back_as_short_as_they_may_be_given(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = "rewards=[format, {name: accuracy, weight: 2}, {call: own.py:brief, weight: 0.5}]"
+    config = load_config(small, [given])
+    called = {"call": f"{tmp_path}/own.py:brief", "weight": 0.5, "seconds": 60.0, "memory_gb": 4.0}
+    assert yaml.safe_load(to_yaml(config))["rewards"] == [
+        "format",
+        {"name": "accuracy", "weight": 2.0},
+        called,
+    ]
+    small.write_text(to_yaml(config))
+    assert load_config(small) == config
+
+
 def test_a_key_given_twice_is_refused(small: Path) -> None:
     small.write_text(SMALLEST + "seed: 1\nseed: 2\n")
     assert "seed is given twice" in only_problem(small)
@@ -358,6 +393,26 @@ def test_rewards_that_read_letters_are_refused_for_other_answers(complete: RunCo
         check_paths(complete)
     paid = complete.model_copy(update={"rewards": (RewardConfig(name="accuracy"),)})
     assert "rewards" not in "\n".join(check_paths(paid))
+
+
+def test_a_function_is_tried_before_anything_starts(complete: RunConfig, tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+
+    def said(text: str) -> str:
+        file.write_text(text)
+        own = complete.model_copy(update={"rewards": (RewardConfig(call=f"{file}:brief"),)})
+        return "\n".join(check_paths(own))
+
+    assert said("def brief(completion, question): return 1") == ""
+    assert said("def brief(completion, question): return completion.split()[0] == '<think>It'") == (
+        "rewards.0.call: tried on two completions: reward own.py:brief: IndexError: list index out"
+        " of range (line 1)"
+    )
+    right = "assert question.id == 'q' and (not completion or '<answer>A</answer>' in completion)"
+    assert said(f"def brief(completion, question):\n    {right}\n    return 0") == ""
+    file.unlink()
+    own = complete.model_copy(update={"rewards": (RewardConfig(call=f"{file}:brief"),)})
+    assert check_paths(own) == ["rewards.0.call: no file own.py. Write it, or name another"]
 
 
 def test_a_budget_is_called_by_its_name(small: Path) -> None:

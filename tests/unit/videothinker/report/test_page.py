@@ -89,6 +89,13 @@ def test_the_page_shows_curves_phases_answers_and_lineage(run: Path) -> None:
     assert "gone.mp4 (not readable from here)" in text
 
 
+def test_a_reward_of_the_users_has_a_curve(run: Path) -> None:
+    assert "Reward brief" not in write_report(run).read_text()
+    directory = RunDirectory(run)
+    directory.record({"stage": "cdpo", "step": 2, "reward": 1.5, "reward_brief": 0.25})
+    assert "Reward brief" in write_report(run).read_text()
+
+
 def test_stills_are_taken_from_the_run_s_video_folder(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
