@@ -1,0 +1,32 @@
+"""What a run's summary says of what made its models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from builders import run_config
+
+from cluster.loop.lineage import Lineage
+from videothinker.config.rewards import RewardConfig
+from videothinker.config.settings import StageConfig
+from videothinker.files import read_json
+from videothinker.run.directory import RunDirectory
+
+
+def test_each_version_of_a_rewards_file_that_a_run_paid_with_is_kept(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    stage = StageConfig(name="grpo", questions=tmp_path / "q.parquet")
+    rewards = (RewardConfig(name="format"), RewardConfig(call=f"{file}:brief"))
+    config = run_config(tmp_path, stage).model_copy(update={"rewards": rewards})
+    run = RunDirectory.create(tmp_path / "run", "")
+
+    def changed(text: str) -> bool:
+        file.write_text(text)
+        return Lineage(run, config).note_rewards()
+
+    assert [changed(text) for text in ("one", "one", "two", "two")] == [False, False, True, False]
+    summary = read_json(run.path / "summary.json")
+    assert summary is not None
+    (first, one), (second, two) = summary["rewards"]
+    assert first == second == "format"
+    assert one != two
