@@ -22,6 +22,7 @@ from cluster.loop.lineage import Lineage
 from cluster.loop.session import Session
 from cluster.loop.step import StepClock
 from cluster.loop.supply import Batch, Supply
+from cluster.loop.validation import Validation
 from cluster.start.launch import launch
 from cluster.workers.work import Prepared
 from videothinker.config.settings import RunConfig, StageConfig
@@ -85,23 +86,26 @@ def train_stage(session: Session, stage: StageConfig) -> None:
     with ProgressLine(stage.name) as progress:
         while True:
             try:
-                train_steps(session, stage, progress)
-                session.finish(stage, time.monotonic() - started)
+                done = train_steps(session, stage, progress)
+                session.finish(stage, done, time.monotonic() - started)
                 return
             except Lost as lost:
                 logger.warning("stage %s goes back to its last state: %s", stage.name, lost)
 
 
-def train_steps(session: Session, stage: StageConfig, progress: ProgressLine) -> None:
-    """The steps of a stage that are not done yet."""
+def train_steps(session: Session, stage: StageConfig, progress: ProgressLine) -> int:
+    """The steps of a stage that are not done yet; returns how many it then has."""
     done = session.begin(stage)
     steering, empty = session.steering(stage), 0
-    with closing(session.supply(stage)) as supply:
+    with closing(session.supply(stage)) as supply, closing(session.validation(stage)) as validation:
         supply.published(done)
+        validation.begin(done)
         progress(0, stage.steps - done)
         for step in range(done + 1, stage.steps + 1):
+            if validation.over:
+                return step - 1
             session.heed_stop(stage, step - 1, steering)
-            metrics = train_step(session, stage, step, supply, steering)
+            metrics = train_step(session, stage, step, supply, validation, steering)
             empty = 0 if metrics else empty + 1
             if empty >= EMPTY_STEPS_ALLOWED:
                 raise VideoThinkerError(
@@ -110,22 +114,36 @@ def train_steps(session: Session, stage: StageConfig, progress: ProgressLine) ->
                 )
             session.keep_state(stage, step, steering)
             progress(step - done, stage.steps - done, f"reward {metrics.get('reward', 0):.2f}")
+    return stage.steps
 
 
 def train_step(
-    session: Session, stage: StageConfig, step: int, supply: Supply, steering: StageGuard
+    session: Session,
+    stage: StageConfig,
+    step: int,
+    supply: Supply,
+    validation: Validation,
+    steering: StageGuard,
 ) -> dict[str, Any]:
     """One step; returns its metrics, or nothing when no group was left to train on."""
     clock = StepClock()
     with clock.phase("wait"):
         batch = supply.take(step)
     scored = score(session, stage, batch)
+    sleep = session.config.rollout.sleep
+    if sleep:
+        with clock.phase("validate"):
+            validation.finish()
     if scored:
         with clock.phase("learn"):
             report = session.fleet.learn(step, steering.coefficient, scored)
+    if not sleep:
+        with clock.phase("validate"):
+            validation.finish()
     with clock.phase("sync"):
         session.sync(stage, step)
     supply.published(step)
+    validation.begin(step)
     if not scored:
         return {}
     clock.add(batch.seconds)

@@ -279,7 +279,7 @@ class Stage:
         self.fleet = Fleet(
             background=self.background,
             loader=Loader([self.pools["loader"]], faults),
-            rollouts=Rollouts(self.background, self.pools["rollout"], faults),
+            rollouts=Rollouts(self.background, self.pools["rollout"], faults, config.rollout.sleep),
             anchor=Anchor(self.background, self.pools["anchor"], faults),
             learner=learner,
             require_room=lambda rollouts, scorers: None,
@@ -290,7 +290,12 @@ class Stage:
     def train(self, progress: Callable[..., None]) -> RunDirectory:
         """Every step; `progress` is told after each."""
         run = RunDirectory.create(self.config.out, to_yaml(self.config))
-        session = Session(
+        train_steps(self.session(run), self.config.stages[0], progress)  # type: ignore[arg-type]
+        return run
+
+    def session(self, run: RunDirectory) -> Session:
+        """Of a run that may be under way."""
+        return Session(
             config=self.config,
             fleet=self.fleet,
             run=run,
@@ -298,8 +303,6 @@ class Stage:
             ledger=Ledger(run, 0.5),
             rewards=self.rewards,
         )
-        train_steps(session, self.config.stages[0], progress)  # type: ignore[arg-type]
-        return run
 
     def loop_thread(self) -> int:
         """The thread on which the driver waits for its processes."""

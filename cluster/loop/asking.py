@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from cluster.workers.fleet import Loader, Rollouts
-from cluster.workers.work import Prepared, Unit, chunks, units
+from cluster.workers.work import Order, Prepared, Unit, chunks, units
 from videothinker.errors import GivenUp, InputLost
 from videothinker.types import Failure, Question, RolloutGroup
 
@@ -79,6 +79,8 @@ class Asking:
     together: int
     """Questions that one engine answers side by side."""
     temperatures: Sequence[float]
+    order: Order = (0,)
+    """Before what else."""
 
     async def replies(
         self, questions: Sequence[Question], seeds: Sequence[int]
@@ -108,7 +110,8 @@ class Asking:
                 task.cancel()
 
     async def _ask(self, some: Sequence[tuple[Question, int]]) -> AsyncGenerator[Reply, None]:
-        prepared = await self.loader.prepare_all([question for question, _ in some], (0,))
+        asked = [question for question, _ in some]
+        prepared = await self.loader.prepare_all(asked, self.order)
         for temperature in self.temperatures:
             for item in prepared:
                 if item.failure is not None:
@@ -121,6 +124,7 @@ class Asking:
                 samples=self.samples,
                 temperature=temperature,
                 together=self.together,
+                order=self.order,
             )
             for unit in asking:
                 async for _, item, outcome in groups_of(unit, self.loader, self.rollouts):

@@ -45,13 +45,13 @@ class Lineage:
             return self._run.stage(stage.kl.anchor) / "model"
         return Path(stage.kl.anchor).absolute()
 
-    def of_model(self, stage: StageConfig) -> ModelLineage:
-        """What a stage's exported model says of itself."""
+    def of_model(self, stage: StageConfig, step: int) -> ModelLineage:
+        """What a stage's exported model says of itself, as it is after a step."""
         config = self._config
         return ModelLineage(
             run=config.name,
             stage=stage.name,
-            steps=stage.steps,
+            steps=step,
             seed=config.seed,
             base=_source(config.model.path),
             data=[{"path": str(stage.questions), "digest": file_digest(stage.questions)}],
@@ -65,11 +65,11 @@ class Lineage:
             video=config.video.model_dump(),
         )
 
-    def add_stage(self, stage: StageConfig, seconds: float) -> None:
-        """A stage reached its last step."""
+    def add_stage(self, stage: StageConfig, steps: int, seconds: float) -> None:
+        """A stage made its last step."""
         entry = {
             "name": stage.name,
-            "steps": stage.steps,
+            "steps": steps,
             "seconds": seconds,
             "kl": stage.kl.model_dump(),
             "anchor": self._anchor_source(stage),

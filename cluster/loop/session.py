@@ -16,6 +16,7 @@ from cluster.loop.replay import sample_replay
 from cluster.loop.states import drop_states, has_state, newest_state, save_state
 from cluster.loop.step import StepClock, UsualStep, step_metrics
 from cluster.loop.supply import Supply
+from cluster.loop.validation import Validation
 from cluster.workers.fleet import Fleet
 from learner.rank import Assignment
 from videothinker.config.settings import RunConfig, StageConfig
@@ -130,6 +131,22 @@ class Session:
             replay=read_replay(self.replay_file(stage)) if stage.replay else None,
         )
 
+    def validation(self, stage: StageConfig) -> Validation:
+        """Of a stage that has begun."""
+        return Validation(
+            config=self.config,
+            stage=stage,
+            fleet=self.fleet,
+            run=self.run,
+            ledger=self.ledger,
+            export=lambda folder, step: self._export(stage, step, folder),
+        )
+
+    def _export(self, stage: StageConfig, step: int, folder: Path) -> None:
+        """The learner's policy after a step as a model, with its lineage."""
+        lineage = self.lineage.of_model(stage, step)
+        self.fleet.learner.save_model(folder, self.config.model.path, lineage)
+
     def stream(self, stage: StageConfig) -> QuestionStream:
         """The stage's questions in the order of the run's seed."""
         seed = self.config.seed
@@ -224,16 +241,17 @@ class Session:
         GUARD_LOWERED.inc()
         logger.warning("stage %s, step %d: coefficient halved: %s", stage.name, step, cause)
 
-    def finish(self, stage: StageConfig, seconds: float) -> None:
-        """Export a stage's model, with its results and its lineage; its states go."""
+    def finish(self, stage: StageConfig, done: int, seconds: float) -> None:
+        """Export a stage's model after its last step, with its results and its lineage; its states
+        go.
+        """
         self.pace.rest()
         model = self.run.stage(stage.name) / "model"
-        lineage = self.lineage.of_model(stage)
-        self.fleet.learner.save_model(model, self.config.model.path, lineage)
-        self.fleet.keep(self.version(stage, stage.steps))
+        self._export(stage, done, model)
+        self.fleet.keep(self.version(stage, done))
         following = self.config.stages[self.config.stages.index(stage) + 1 :]
         self.fleet.learner.end_stage(another=bool(following))
-        self.lineage.add_stage(stage, seconds)
+        self.lineage.add_stage(stage, done, seconds)
         self.lineage.count_videos(self.fleet.loader.counts())
         self.lineage.add_model(stage.name, model, self.evaluate(stage.name))
         drop_states(self.run.stage(stage.name))

@@ -220,7 +220,8 @@ def test_the_exact_divergence_of_a_step_is_none_from_itself_and_some_from_anothe
         session.begin(stage)
         with closing(session.supply(stage)) as supply:
             supply.published(0)
-            found[stage.name] = train_step(session, stage, 1, supply, session.steering(stage))
+            step = (session.validation(stage), session.steering(stage))
+            found[stage.name] = train_step(session, stage, 1, supply, *step)
     assert found["itself"]["kl"] == pytest.approx(0, abs=1e-6)
     assert found["another"]["kl"] > 1e-3
     on_disk = [pq.read_schema(file).names for file in run.path.glob("rollouts/*.parquet")]

@@ -13,7 +13,6 @@ from videothinker.errors import InputError
 from videothinker.terminal_text import text_table
 
 if TYPE_CHECKING:
-    from cluster.verbs.evaluate import Evaluation
     from videothinker.types import Question
 
 ASKING = (
@@ -52,9 +51,9 @@ def _probes_to_try(parser: ArgumentParser) -> None:
 )
 def evaluate(arguments: Namespace) -> Outcome:
     """Answer a benchmark with vLLM and score it; goes on if interrupted."""
-    from cluster.verbs import evaluate as evaluation
+    from videothinker.cli import functions
 
-    result = evaluation.run(_evaluation(arguments))
+    result = functions.evaluate(**_asked(arguments))
     notes = _left_out(result["left_out"])
     if result["unanswered"]:
         notes.append(
@@ -74,19 +73,18 @@ def evaluate(arguments: Namespace) -> Outcome:
 def probe(arguments: Namespace) -> Outcome:
     """Label questions by what a model answers without seeing all of the video."""
     from cluster.verbs import probe as probing
+    from cluster.verbs.evaluate import Evaluation
 
-    result = probing.run(_evaluation(arguments), arguments.probes)
+    result = probing.run(Evaluation(**_asked(arguments)), arguments.probes)
     text = f"{_probes(result)}\n\n{arguments.out / 'questions.parquet'}"
     return Outcome(text=text, result=result)
 
 
-def _evaluation(arguments: Namespace) -> Evaluation:
-    from cluster.verbs.evaluate import Evaluation
-
+def _asked(arguments: Namespace) -> dict[str, Any]:
     if arguments.workers < 1:
         raise InputError(f"--workers {arguments.workers}: at least one engine is needed")
     names = ("model", "benchmark", "data", "videos", "out", "wording", "budget", "workers")
-    return Evaluation(**{name: getattr(arguments, name) for name in names})
+    return {name: getattr(arguments, name) for name in names}
 
 
 @verb(
@@ -149,15 +147,15 @@ def compare(arguments: Namespace) -> Outcome:
 )
 def ask(arguments: Namespace) -> Outcome:
     """One answer about one video, with its thinking."""
-    from cluster.verbs import ask as asking
+    from videothinker.cli import functions
 
-    result = asking.run(
+    result = functions.ask(
         arguments.model,
         arguments.video,
         arguments.question,
         arguments.option,
-        arguments.wording,
-        arguments.budget,
+        wording=arguments.wording,
+        budget=arguments.budget,
     )
     thinking = f"{result['thinking']}\n\n" if result["thinking"] else ""
     return Outcome(text=f"{thinking}answer: {result['answer']}", result=result)

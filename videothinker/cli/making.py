@@ -78,6 +78,7 @@ def prepare(arguments: Namespace) -> Outcome:
 
 
 def _own(arguments: Namespace) -> Outcome:
+    from videothinker.cli import functions
     from videothinker.data.own import prepare as own
     from videothinker.data.own.fields import NAMES
 
@@ -85,11 +86,13 @@ def _own(arguments: Namespace) -> Outcome:
         raise InputError(f"--head {arguments.head}: no question to show; give 1 or more")
     _require(arguments, "file", *(() if arguments.head else ("out",)))
     called = {field: getattr(arguments, field) for field in NAMES}
-    asked = own.reading(arguments.file, arguments.videos, called, arguments.every)
+    file, videos, kind = arguments.file, arguments.videos, arguments.every
     if arguments.head:
-        return Outcome(text=own.look(asked, arguments.head))
-    with ProgressLine("prepare") as progress:
-        return Outcome(result=own.prepare(asked, arguments.out, arguments.leave_out, progress))
+        return Outcome(text=own.look(own.reading(file, videos, called, kind), arguments.head))
+    result = functions.prepare(
+        file, videos, arguments.out, kind=kind, leave_out=arguments.leave_out, **called
+    )
+    return Outcome(result=result)
 
 
 def _clevrer(arguments: Namespace) -> Outcome:

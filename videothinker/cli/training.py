@@ -30,20 +30,14 @@ def train(arguments: Namespace) -> Outcome:
 
     resume = arguments.resume
     config, source = preflight.asked_config(arguments.words, resume, arguments.paths_from)
-    missing = preflight.missing_files(config)
     if arguments.dry_run:
-        return preflight.dry_run(config, source, missing)
-    preflight.require_files(missing, source)
-    preflight.require_own_names()
-    from videothinker.run.lock import driving, finished_summary
+        return preflight.dry_run(config, source, preflight.missing_files(config))
+    from videothinker.cli.functions import begin
+    from videothinker.run.lock import finished_summary
 
     if resume and (summary := finished_summary(resume)):
         return _trained(summary, resume, f"{resume} is finished: there is nothing left to train")
-    with driving(config, resume) as directory:
-        from cluster import train as loop
-
-        summary = loop.run(config, directory)
-    return _trained(summary, directory.path)
+    return _trained(*begin(config, source, resume))
 
 
 def _trained(summary: dict[str, Any], run: Path, *notes: str) -> Outcome:

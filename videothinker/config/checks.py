@@ -38,6 +38,7 @@ def cross_checks(config: RunConfig) -> Iterator[str]:
         yield from _check_kl(f"{where}.kl", stage, earlier, names[number:])
         yield from _check_guard(where, stage)
         yield from _check_stage(where, stage, config)
+        yield from _check_validation(where, stage, config)
     yield from _check_rewards(config)
     yield from _check_learner(config)
     yield from _check_rollout(config)
@@ -82,6 +83,30 @@ def _check_stage(where: str, stage: StageConfig, config: RunConfig) -> Iterator[
         yield (
             f"learner.warmup_steps = {config.learner.warmup_steps}: {where}.steps = {stage.steps}"
             " end before the schedule begins. Lower the first"
+        )
+
+
+def _check_validation(where: str, stage: StageConfig, config: RunConfig) -> Iterator[str]:
+    """What is said about validating a stage and does nothing."""
+    every, usual = stage.validate_every, StageConfig.model_fields
+    keys = ("validate_questions", "keep_best", "patience")
+    details = [key for key in keys if getattr(stage, key) != usual[key].default]
+    said = [*details, *["validate_every"] * (every not in (0, usual["validate_every"].default))]
+    if said and config.data.validation is None:
+        yield (
+            f"{where}.{said[0]} = {getattr(stage, said[0])!r} has no effect without"
+            " data.validation. Name a file of questions, or leave it out"
+        )
+    elif said and not 0 < every < stage.steps:
+        yield (
+            f"{where}.{said[0]} = {getattr(stage, said[0])!r} has no effect: with"
+            f" {where}.validate_every = {every} nothing is answered before {where}.steps ="
+            f" {stage.steps} end. Set {where}.validate_every lower, or leave it out"
+        )
+    if stage.patience is not None and stage.keep_best is None:
+        yield (
+            f"{where}.patience = {stage.patience}: nothing says which model is the best. Set"
+            f" {where}.keep_best to overall, inferential or observational"
         )
 
 

@@ -290,6 +290,14 @@ class StageConfig(Section):
     replay: int = Field(default=0, ge=0)
     """Completions of each group that are not the policy's but the stage's initial model's, sampled
     before the first step. What training has un-learned so stays within its reach."""
+    validate_every: int = Field(default=50, ge=0)
+    """Steps between two validations while the stage trains; 0: none before its end."""
+    validate_questions: Positive = 64
+    """How many of data.validation are answered then."""
+    keep_best: Literal["overall", "inferential", "observational"] | None = None
+    """The accuracy by which the best of the validated models is kept, in stages/NAME/best."""
+    patience: Positive | None = None
+    """The stage ends when so many validations in a row brought no new best; None: at its steps."""
     kl: KLConfig = KLConfig()
     guard: GuardConfig = GuardConfig()
 

@@ -141,6 +141,12 @@ REWARD = declare(Gauge, "reward", "Mean total reward of the last step")
 ACCURACY = declare(
     Gauge, "accuracy", "Mean accuracy in the last step that had such questions", labels=("slice",)
 )
+VALIDATION = declare(
+    Gauge,
+    "validation_accuracy",
+    "Of the last validation while a stage trains",
+    labels=("slice",),
+)
 REWARD_PART = declare(
     Gauge, "reward_part", "Mean of a reward of the user's in the last step", labels=("reward",)
 )
@@ -227,6 +233,13 @@ def show_step(line: Mapping[str, Any]) -> None:
     for name, value in accuracies.items():
         if value is not None:
             ACCURACY.labels(name).set(value)
+
+
+def show_validation(line: Mapping[str, Any]) -> None:
+    """The figures of a line of validation.jsonl."""
+    for name in ("overall", "observational", "inferential"):
+        if (mean := line[name]["mean"]) is not None:
+            VALIDATION.labels(name).set(mean)
 
 
 def public_address() -> str:

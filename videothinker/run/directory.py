@@ -73,7 +73,7 @@ class RunDirectory:
                 "`videothinker train` wrote."
             )
         run = cls(path)
-        for name in ("metrics.jsonl", "skipped.jsonl", "events.jsonl"):
+        for name in ("metrics.jsonl", "validation.jsonl", "skipped.jsonl", "events.jsonl"):
             cut_torn_line(path / name)
         if read_json(path / WISH).get("stop"):
             (path / WISH).unlink()  # it was meant for the driver before
@@ -93,6 +93,13 @@ class RunDirectory:
     def record(self, step_report: dict[str, Any]) -> None:
         """Appends one step to metrics.jsonl, and when it ended."""
         self._append("metrics.jsonl", {**step_report, "time": time.time()})
+
+    def validated(self, line: dict[str, Any]) -> None:
+        """Appends how well a stage answered after a step to validation.jsonl; status.json has the
+        last of these.
+        """
+        self._append("validation.jsonl", {**line, "time": time.time()})
+        self.status(validation=line)
 
     def skip(self, stage: str, step: int, question_id: str, reason: str) -> None:
         """Appends one sample that was left out to skipped.jsonl."""
@@ -114,7 +121,7 @@ class RunDirectory:
     def forget_after(self, stage: str, step: int) -> None:
         """Drop what a stage recorded after a step that it now goes back to."""
         with self._lock:
-            for name in ("metrics.jsonl", "skipped.jsonl"):
+            for name in ("metrics.jsonl", "validation.jsonl", "skipped.jsonl"):
                 entries = read_lines(self.path / name)
                 kept = [e for e in entries if e["stage"] != stage or e["step"] <= step]
                 if len(kept) < len(entries):

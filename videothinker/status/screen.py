@@ -81,6 +81,7 @@ def as_dict(run: Snapshot, life: Life, group: LatestGroup | None) -> dict[str, A
         "workers": workers(run),
         "roles": roles_of(run.metrics[-1]) if run.metrics else {},
         "sync_gb_per_second": run.metrics[-1].get("sync_gb_per_second") if run.metrics else None,
+        "validations": list(run.validations[-20:]),
         "recent": {key: [number(line.get(key)) for line in recent] for _, key, _ in CURVES},
         "left_out": dict(Counter(str(entry.get("reason")) for entry in run.skipped)),
         "events": list(run.events[-20:]),
@@ -162,6 +163,7 @@ def _figures(run: Snapshot, life: Life) -> list[str]:
         *_roles(run, life),
         ("last lost", _lost(run)),
         ("weights", _weights(run)),
+        ("validation", _validation(run)),
         ("guard", _guard(run)),
         ("left out", _left_out(run)),
     ]
@@ -222,6 +224,19 @@ def _weights(run: Snapshot) -> str:
     known += [f"{sync:.3g} GB/s to an engine"] if sync is not None else []
     known += [f"coefficient of the divergence {coefficient:.3g}"] if coefficient is not None else []
     return ", ".join(known)
+
+
+def _validation(run: Snapshot) -> str:
+    """What the newest one found."""
+    if not run.validations:
+        return ""
+    last = run.validations[-1]
+    shares = [
+        f"{kind} {mean:.0%}"
+        for kind in ("observational", "inferential", "overall")
+        if (mean := number((last.get(kind) or {}).get("mean"))) is not None
+    ]
+    return f"after step {whole(last['step'])} of {last['stage']}: {', '.join(shares)}"
 
 
 def _guard(run: Snapshot) -> str:

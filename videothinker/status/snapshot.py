@@ -46,6 +46,8 @@ class Snapshot:
     summary: Fields
     metrics: Sequence[Fields]
     """One line a step, in order; each has a `stage` (text) and a `step` (number)."""
+    validations: Sequence[Fields]
+    """How well a stage answered after some of its steps, in order."""
     events: Sequence[Fields]
     skipped: Sequence[Fields]
     targets: Sequence[Fields]
@@ -67,14 +69,17 @@ class Snapshot:
     @property
     def stages(self) -> list[Stage]:
         """Every configured stage, in order."""
-        finished = {str(one.get("name")) for one in records(self.summary.get("stages"))}
+        finished = {
+            str(one.get("name")): whole(one.get("steps"))
+            for one in records(self.summary.get("stages"))
+        }
         current = str(self.status.get("stage"))
         return [self._stage(one, finished, current) for one in records(self.config.get("stages"))]
 
-    def _stage(self, one: Fields, finished: set[str], current: str) -> Stage:
+    def _stage(self, one: Fields, finished: Mapping[str, int], current: str) -> Stage:
         name, steps = str(one.get("name")), whole(one.get("steps"))
         if name in finished:
-            done, state = steps, "done"
+            done, state = finished[name] or steps, "done"
         elif name == current:
             done, state = whole(self.status.get("step")), "current"
         else:
@@ -108,6 +113,7 @@ def read_snapshot(run: Path, tail: int | None = None) -> Snapshot:
         status=status,
         summary=_value(run / "summary.json", dict, bad),
         metrics=once(metrics),
+        validations=once(read_objects(run / "validation.jsonl")),
         events=events,
         skipped=read_objects(run / "skipped.jsonl"),
         targets=records(_value(run / "prometheus_targets.json", list, bad)),

@@ -49,6 +49,8 @@ class Arm(StageConfig):
     questions: Mix = "all"  # type: ignore[assignment]  # the files are the study's to make
     """all: every training question; bias: those of the bias model; balanced: as many observational
     as inferential ones, by their true labels."""
+    validate_every: int = Field(default=0, ge=0)
+    """Arms are compared at their ends."""
 
 
 class StudyConfig(Section):

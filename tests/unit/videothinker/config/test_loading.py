@@ -285,6 +285,47 @@ def test_a_run_needs_a_reward(small: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("stage", "data", "said"),
+    [
+        ({"keep_best": "overall"}, {}, "keep_best = 'overall' has no effect without data.valid"),
+        ({"validate_every": 10}, {}, "validate_every = 10 has no effect without data.validation"),
+        (
+            {"keep_best": "overall", "steps": 50},
+            {"validation": "v"},
+            "keep_best = 'overall' has no effect: with stages.0.validate_every = 50 nothing is",
+        ),
+        (
+            {"validate_every": 0, "validate_questions": 9},
+            {"validation": "v"},
+            "validate_questions = 9 has no effect: with stages.0.validate_every = 0 nothing is",
+        ),
+        (
+            {"validate_every": 80, "steps": 80},
+            {"validation": "v"},
+            "validate_every = 80 has no effect: with stages.0.validate_every = 80 nothing is",
+        ),
+        (
+            {"patience": 2},
+            {"validation": "v"},
+            "patience = 2: nothing says which model is the best",
+        ),
+    ],
+)
+def test_a_validation_that_would_not_happen_is_refused(
+    small: Path, stage: dict[str, object], data: dict[str, str], said: str
+) -> None:
+    overrides = [f"stages.0.{key}={value}" for key, value in stage.items()]
+    overrides += [f"data.{key}={value}" for key, value in data.items()]
+    assert said in only_problem(small, *overrides)
+
+
+def test_usual_validation_is_no_problem_in_a_short_stage_or_without_questions(small: Path) -> None:
+    load_config(small, ["stages.0.steps=3"])
+    load_config(small, ["stages.0.steps=3", "data.validation=v"])
+    load_config(small, ["stages.0.validate_every=0"])
+
+
+@pytest.mark.parametrize(
     ("reward", "said"),
     [
         ("{}", "rewards.0: one of name and call says what is paid"),

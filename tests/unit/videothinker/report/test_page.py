@@ -96,6 +96,15 @@ def test_a_reward_of_the_users_has_a_curve(run: Path) -> None:
     assert "Reward brief" in write_report(run).read_text()
 
 
+def test_validations_have_curves_of_their_own(run: Path) -> None:
+    assert "accuracy, validated" not in write_report(run).read_text()
+    shares = {"observational": {"mean": 0.9}, "inferential": {"mean": None}}
+    RunDirectory(run).validated({"stage": "cdpo", "step": 1, **shares})
+    text = write_report(run).read_text()
+    assert "Observational accuracy, validated" in text
+    assert "Inferential accuracy, validated" not in text
+
+
 def test_stills_are_taken_from_the_run_s_video_folder(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

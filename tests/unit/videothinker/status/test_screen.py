@@ -91,6 +91,24 @@ def test_a_live_run_shows_stages_pace_figures_and_texts(run: RunDirectory) -> No
     assert "wrong +1.00    never said" in text
 
 
+def test_the_last_validation_is_a_line(run: RunDirectory) -> None:
+    assert not any(line.startswith("validation") for line in shown(run.path))
+    for step, mean in ((10, 0.25), (20, 0.5)):
+        shares = {"observational": {"mean": 0.9}, "inferential": {"mean": None}}
+        run.validated({"stage": "cdpo", "step": step, **shares, "overall": {"mean": mean}})
+    [line] = [line for line in shown(run.path) if line.startswith("validation")]
+    assert line.split(maxsplit=1)[1] == "after step 20 of cdpo: observational 90%, overall 50%"
+    assert [one["step"] for one in data(run.path)["validations"]] == [10, 20]
+
+
+def test_a_stage_that_ended_early_is_done_with_the_steps_it_made(run: RunDirectory) -> None:
+    (stage,) = [one for one in data(run.path)["stages"] if one["name"] == "bias"]
+    run.summary({"stages": [{"name": "bias", "steps": 2}]})
+    (ended,) = [one for one in data(run.path)["stages"] if one["name"] == "bias"]
+    assert (ended["done"], ended["state"]) == (2, "done")
+    assert ended["steps"] == stage["steps"]
+
+
 def test_workers_and_losses_are_told(run: RunDirectory) -> None:
     run.status(restarts={"rollout": 2})
     targets = [{"targets": ["127.0.0.1:1"], "labels": {"role": "rollout", "index": "0"}}]

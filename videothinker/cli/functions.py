@@ -1,0 +1,164 @@
+"""What the verbs do, as functions: `import videothinker; videothinker.train("configs/cdpo.yaml")`.
+
+Each returns what its verb prints with --json, and raises what that prints as an error
+(`videothinker.errors`). What they need is imported when they are called.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from videothinker.config.settings import RunConfig
+    from videothinker.method.prompts import Wording
+    from videothinker.types import AnswerKind
+
+Reward = Callable[..., Any]
+"""A function of a completion, or of a group's completions, and its question."""
+
+
+def train(
+    config: str | Path,
+    *overrides: str,
+    rewards: Sequence[str | Reward | tuple[str | Reward, float]] | None = None,
+) -> dict[str, Any]:
+    """Train a configuration's stages, or go on with them; returns summary.json.
+
+    `overrides` are the command line's: "stages.0.steps=100". `rewards`, where given, pay instead of
+    the configuration's: names of ours and functions, each alone or in a pair with its weight. A
+    function pays in a process of its own, which loads the file that it is in; one of a notebook, or
+    of the script that is run, goes there by its own source, and imports what it needs inside.
+    """
+    from videothinker.config.loading import load_config
+
+    source = Path(config)
+    settings = load_config(source, overrides)
+    if rewards is not None:
+        listed = [_written(one, settings.out) for one in rewards]
+        settings = load_config(source, [*overrides, f"rewards={json.dumps(listed)}"])
+    return begin(settings, source)[0]
+
+
+def begin(
+    config: RunConfig, source: Path, resume: Path | None = None
+) -> tuple[dict[str, Any], Path]:
+    """Check everything, then train; the summary and the run's folder."""
+    from videothinker import cpu_torch
+    from videothinker.cli import preflight
+    from videothinker.run.lock import driving
+
+    cpu_torch.install()
+    preflight.require_files(preflight.missing_files(config), source)
+    preflight.require_own_names()
+    with driving(config, resume) as directory:
+        from cluster import train as loop
+
+        return loop.run(config, directory), directory.path
+
+
+def ask(
+    model: str | Path,
+    video: str | Path,
+    question: str,
+    options: Sequence[str] = (),
+    *,
+    wording: Wording = "training",
+    budget: str | None = None,
+) -> dict[str, Any]:
+    """One answer about one video: `thinking`, `answer` and the whole `completion`."""
+    from cluster.verbs import ask as asking
+    from videothinker import cpu_torch
+
+    cpu_torch.install()
+    return asking.run(Path(model), Path(video), question, options, wording, budget)
+
+
+def evaluate(
+    model: str | Path,
+    benchmark: str,
+    data: str | Path,
+    videos: str | Path,
+    out: str | Path,
+    *,
+    wording: Wording | None = None,
+    budget: str | None = None,
+    workers: int = 1,
+) -> dict[str, Any]:
+    """Answer a benchmark and score it, or go on with it; returns result.json."""
+    from cluster.verbs import evaluate as evaluation
+    from videothinker import cpu_torch
+
+    cpu_torch.install()
+    this = evaluation.Evaluation(
+        model=Path(model),
+        benchmark=benchmark,
+        data=Path(data),
+        videos=Path(videos),
+        out=Path(out),
+        wording=wording,
+        budget=budget,
+        workers=workers,
+    )
+    return evaluation.run(this)
+
+
+def prepare(
+    file: str | Path,
+    videos: str | Path,
+    out: str | Path,
+    *,
+    kind: AnswerKind | None = None,
+    leave_out: bool = False,
+    **called: str | None,
+) -> dict[str, Any]:
+    """Questions of your own into what training reads; returns stats.json.
+
+    `called` names fields that are called otherwise in the file: `question="problem"`.
+    """
+    from videothinker.data.own import prepare as own
+    from videothinker.data.own.fields import NAMES
+    from videothinker.errors import InputError
+    from videothinker.progress import ProgressLine
+
+    if unknown := sorted({*called} - {*NAMES}):
+        raise InputError(f"prepare: there is no field {unknown[0]}; known: {', '.join(NAMES)}")
+    fields = {field: called.get(field) for field in NAMES}
+    asked = own.reading(Path(file), Path(videos), fields, kind)
+    with ProgressLine("prepare") as progress:
+        return own.prepare(asked, Path(out), leave_out, progress)
+
+
+def _written(reward: str | Reward | tuple[str | Reward, float], out: Path) -> str | dict[str, Any]:
+    """A reward as a configuration has it."""
+    what, weight = reward if isinstance(reward, tuple) else (reward, 1.0)
+    named = {"name": what} if isinstance(what, str) else {"call": _call(what, out)}
+    return {**named, "weight": weight}
+
+
+def _call(function: Reward, out: Path) -> str:
+    """FILE.py:FUNCTION, in the file that it is in or in one that is written beside the run."""
+    from videothinker.errors import InputError
+    from videothinker.files import atomic_write
+
+    name = getattr(function, "__qualname__", type(function).__name__)
+    try:
+        file = inspect.getsourcefile(function)
+        source = textwrap.dedent(inspect.getsource(function))
+    except (OSError, TypeError):
+        file, source = None, ""
+    if not name.isidentifier() or not source.startswith(("def ", "async def ")):
+        raise InputError(
+            f"rewards: {name} is no function that has a name of its own and a source; write it as"
+            " `def` in a cell or at the top of a file"
+        )
+    if function.__module__ != "__main__" and file and Path(file).is_file():
+        return f"{file}:{name}"
+    beside = out.with_name(f"{out.name}-rewards") / f"{name}.py"
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(beside, source)
+    return f"{beside}:{name}"
