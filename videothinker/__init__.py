@@ -4,6 +4,7 @@
 """
 
 from videothinker.cli.functions import ask, evaluate, prepare, train
+from videothinker.packages import VERSION
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = ["ask", "evaluate", "prepare", "train"]

@@ -88,7 +88,7 @@ def test_validation_changes_no_weight_and_a_reward_that_hangs_costs_its_group(
     assert {line["answered"] for line in lines} == {6}
     best = config.out / "stages" / "grpo" / "best"
     means = [line["overall"]["mean"] for line in lines]
-    lineage = read_json(best / "videothinker.json")
+    lineage = read_json(best / "lineage.json")
     assert lineage["steps"] == (2 if means[0] >= means[1] else 4)
     assert largest_difference(best, models[1]) > 0
     assert lineage["rewards"][0].startswith("rewards.py:spread (")

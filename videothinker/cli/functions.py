@@ -112,13 +112,14 @@ def prepare(
     videos: str | Path,
     out: str | Path,
     *,
-    kind: AnswerKind | None = None,
+    every: AnswerKind | None = None,
     leave_out: bool = False,
     **called: str | None,
 ) -> dict[str, Any]:
     """Questions of your own into what training reads; returns stats.json.
 
-    `called` names fields that are called otherwise in the file: `question="problem"`.
+    `every`: what every answer is, where that cannot be told from the answers. `called` names fields
+    that are called otherwise in the file: `question="problem"`.
     """
     from videothinker.data.own import prepare as own
     from videothinker.data.own.fields import NAMES
@@ -128,7 +129,7 @@ def prepare(
     if unknown := sorted({*called} - {*NAMES}):
         raise InputError(f"prepare: there is no field {unknown[0]}; known: {', '.join(NAMES)}")
     fields = {field: called.get(field) for field in NAMES}
-    asked = own.reading(Path(file), Path(videos), fields, kind)
+    asked = own.reading(Path(file), Path(videos), fields, every)
     with ProgressLine("prepare") as progress:
         return own.prepare(asked, Path(out), leave_out, progress)
 

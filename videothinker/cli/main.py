@@ -15,11 +15,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-import videothinker
 from videothinker import cpu_torch
 from videothinker.cli import answering, looking, making, mini, rewarding, training
 from videothinker.cli.verb import Outcome
 from videothinker.errors import ConfigError, InputError, VideoThinkerError
+from videothinker.packages import VERSION
 from videothinker.terminal_text import safe
 
 VERBS = (
@@ -128,7 +128,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     """The arguments of a command line; InputError for what nobody would understand."""
     _refuse_unknown_verb(words)
     parser = _Parser(prog="videothinker", description=DESCRIPTION)
-    version = f"videothinker {videothinker.__version__}"
+    version = f"videothinker {VERSION}"
     parser.add_argument("--version", action="version", version=version)
     verbs = parser.add_subparsers(
         dest="verb", metavar="VERB", required=True, parser_class=_Parser, title="verbs"

@@ -86,11 +86,11 @@ def _own(arguments: Namespace) -> Outcome:
         raise InputError(f"--head {arguments.head}: no question to show; give 1 or more")
     _require(arguments, "file", *(() if arguments.head else ("out",)))
     called = {field: getattr(arguments, field) for field in NAMES}
-    file, videos, kind = arguments.file, arguments.videos, arguments.every
+    file, videos, every = arguments.file, arguments.videos, arguments.every
     if arguments.head:
-        return Outcome(text=own.look(own.reading(file, videos, called, kind), arguments.head))
+        return Outcome(text=own.look(own.reading(file, videos, called, every), arguments.head))
     result = functions.prepare(
-        file, videos, arguments.out, kind=kind, leave_out=arguments.leave_out, **called
+        file, videos, arguments.out, every=every, leave_out=arguments.leave_out, **called
     )
     return Outcome(result=result)
 

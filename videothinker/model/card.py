@@ -9,8 +9,8 @@ from typing import Any, TypedDict
 
 import yaml
 
-from videothinker import __version__
 from videothinker.files import atomic_write, write_json
+from videothinker.packages import VERSION
 
 LINEAGE, CARD = "lineage.json", "README.md"
 LICENSE_KEYS = ("license", "license_name", "license_link")
@@ -48,7 +48,7 @@ class ModelLineage(TypedDict):
 
 def describe(model: Path, lineage: ModelLineage, license_of: Mapping[str, str]) -> None:
     """Write both files into a model's folder."""
-    content = {**lineage, "videothinker": __version__}
+    content = {**lineage, "videothinker": VERSION}
     write_json(model / LINEAGE, content)
     atomic_write(model / CARD, model_card(lineage, license_of))
 
@@ -89,7 +89,7 @@ A Qwen2.5-VL that answers questions about videos, thinking first: `<think>...</t
 {_method(lineage)} {lineage["steps"]} steps of {lineage["prompts_per_step"]} questions, \
 {lineage["group_size"]} completions each at temperature {lineage["temperature"]:g}; learning rate \
 {lineage["learning_rate"]:g}; rewards {", ".join(lineage["rewards"])}; seed {lineage["seed"]}; \
-VideoThinker {__version__}.
+VideoThinker {VERSION}.
 
 Started from `{lineage["base"]["path"]}` (sha256 `{lineage["base"]["digest"]}`), trained on
 
