@@ -12,6 +12,7 @@ type multiplies 1.4 GFLOP in a second (gpu_check/environment.py), and their step
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -45,32 +46,50 @@ STEP_LAYERS = {"bfloat16": (2, 2), "float32": (2, 2)}
 """Of the language model and the vision tower, of 36 and 32."""
 
 
-def held(process: psutil.Process) -> float:
-    """GB of a process's own memory and of weights that it reads where they lie on the disk; what it
-    sees of the object store and of libraries is not its own."""
+def own(process: psutil.Process) -> float:
+    """GB of a process's own memory; what it sees of the object store and of libraries is not its
+    own."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     sizes = dict(line.split(":", 1) for line in status.splitlines())
-    own = int(sizes["RssAnon"].split()[0]) * 1024
+    return int(sizes["RssAnon"].split()[0]) * 1024 / 1e9
+
+
+def read(process: psutil.Process) -> float:
+    """GB of weights that a process reads where they lie on the disk; slow to find out."""
     files = process.memory_maps()
-    return (own + sum(file.rss for file in files if file.path.endswith(".safetensors"))) / 1e9
+    return sum(file.rss for file in files if file.path.endswith(".safetensors")) / 1e9
+
+
+def role_of(process: psutil.Process) -> str | None:
+    """Which role's worker it is, by the name that Ray gives it."""
+    name = " ".join(process.cmdline())
+    return next((role for role, worker in ROLES.items() if name.startswith(f"ray::{worker}")), None)
 
 
 @contextmanager
 def watched() -> Iterator[dict[str, float]]:
     """The most that each role's process held while the block ran."""
     most: dict[str, float] = defaultdict(float)
+    files: dict[psutil.Process, float] = {}
     over = threading.Event()
 
     def look() -> None:
-        while not over.wait(1.0):
-            for process in psutil.Process().children(recursive=True):
+        for glance in itertools.count():
+            if over.wait(0.1):
+                return
+            if glance % 20 == 0:
+                files.update(dict.fromkeys(psutil.Process().children(recursive=True), 0.0))
+            for process in list(files):
                 try:
-                    name = " ".join(process.cmdline())
-                    for role, worker in ROLES.items():
-                        if name.startswith(f"ray::{worker}"):
-                            most[role] = max(most[role], held(process))
+                    role = role_of(process)
+                    if role is None:
+                        del files[process]
+                        continue
+                    if glance % 20 == 0:
+                        files[process] = read(process)
+                    most[role] = max(most[role], own(process) + files[process])
                 except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError, KeyError):
-                    continue  # it ended meanwhile
+                    del files[process]  # it ended meanwhile
 
     thread = threading.Thread(target=look)
     thread.start()

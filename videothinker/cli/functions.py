@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from videothinker.method.prompts import Wording
     from videothinker.types import AnswerKind
 
-Reward = Callable[..., Any]
+Paying = Callable[..., Any]
 """A function of a completion, or of a group's completions, and its question."""
 
 
 def train(
     config: str | Path,
     *overrides: str,
-    rewards: Sequence[str | Reward | tuple[str | Reward, float]] | None = None,
+    rewards: Sequence[str | Paying | tuple[str | Paying, float]] | None = None,
 ) -> dict[str, Any]:
     """Train a configuration's stages, or go on with them; returns summary.json.
 
@@ -134,14 +134,14 @@ def prepare(
         return own.prepare(asked, Path(out), leave_out, progress)
 
 
-def _written(reward: str | Reward | tuple[str | Reward, float], out: Path) -> str | dict[str, Any]:
+def _written(reward: str | Paying | tuple[str | Paying, float], out: Path) -> str | dict[str, Any]:
     """A reward as a configuration has it."""
     what, weight = reward if isinstance(reward, tuple) else (reward, 1.0)
     named = {"name": what} if isinstance(what, str) else {"call": _call(what, out)}
     return {**named, "weight": weight}
 
 
-def _call(function: Reward, out: Path) -> str:
+def _call(function: Paying, out: Path) -> str:
     """FILE.py:FUNCTION, in the file that it is in or in one that is written beside the run."""
     from videothinker.errors import InputError
     from videothinker.files import atomic_write

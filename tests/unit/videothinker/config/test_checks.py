@@ -71,3 +71,11 @@ def test_its_neighbour_that_can_is_not(
     tmp_path: Path, section: str, settings: dict[str, Any]
 ) -> None:
     assert problems(tmp_path, section, settings) == []
+
+
+def test_out_may_not_be_a_file(tmp_path: Path) -> None:
+    file, stage = tmp_path / "file", {"name": "only", "questions": "q.parquet"}
+    file.touch()
+    config = builders.run_config(tmp_path, stage).model_copy(update={"out": file / "run"})
+    [said] = cross_checks(config)
+    assert f"{file} is a file" in said

@@ -1,0 +1,114 @@
+"""Rewards and validations that a configuration asks for and that could not be had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from videothinker.config.loading import load_config, to_yaml
+from videothinker.errors import ConfigError
+
+SMALLEST = """
+name: small
+out: runs/small
+model: {path: m}
+data: {videos: v}
+stages:
+  - {name: only, questions: q.parquet}
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(SMALLEST)
+    return path
+
+
+def only_problem(path: Path, *overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, overrides)
+    [_, problem] = str(caught.value).splitlines()
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("stage", "data", "said"),
+    [
+        ({"keep_best": "overall"}, {}, "keep_best = 'overall' has no effect without data.valid"),
+        ({"validate_every": 10}, {}, "validate_every = 10 has no effect without data.validation"),
+        (
+            {"keep_best": "overall", "steps": 50},
+            {"validation": "v"},
+            "keep_best = 'overall' has no effect: with stages.0.validate_every = 50 nothing is",
+        ),
+        (
+            {"validate_every": 0, "validate_questions": 9},
+            {"validation": "v"},
+            "validate_questions = 9 has no effect: with stages.0.validate_every = 0 nothing is",
+        ),
+        (
+            {"validate_every": 80, "steps": 80},
+            {"validation": "v"},
+            "validate_every = 80 has no effect: with stages.0.validate_every = 80 nothing is",
+        ),
+        (
+            {"patience": 2},
+            {"validation": "v"},
+            "patience = 2: nothing says which model is the best",
+        ),
+    ],
+)
+def test_a_validation_that_would_not_happen_is_refused(
+    small: Path, stage: dict[str, object], data: dict[str, str], said: str
+) -> None:
+    overrides = [f"stages.0.{key}={value}" for key, value in stage.items()]
+    overrides += [f"data.{key}={value}" for key, value in data.items()]
+    assert said in only_problem(small, *overrides)
+
+
+def test_usual_validation_is_no_problem_in_a_short_stage_or_without_questions(small: Path) -> None:
+    load_config(small, ["stages.0.steps=3"])
+    load_config(small, ["stages.0.steps=3", "data.validation=v"])
+    load_config(small, ["stages.0.validate_every=0"])
+
+
+@pytest.mark.parametrize(
+    ("reward", "said"),
+    [
+        ("{}", "rewards.0: one of name and call says what is paid"),
+        ("{name: format, call: a.py:f}", "rewards.0: one of name and call says what is paid"),
+        ("{name: format, weight: 0}", "rewards.0.weight = 0: format would have no effect"),
+        ("{name: format, seconds: 5}", "rewards.0.seconds: format is no function of yours"),
+        ("{call: a.py:format}", "rewards.0.call: format is the name of a reward of ours"),
+        ("{call: a.py}", "rewards.0.call = 'a.py': not a file and a function in it"),
+        ("{call: 'a.txt:f'}", "rewards.0.call = 'a.txt:f': not a file and a function in it"),
+        ("{call: a.py:f, wieght: 2}", "rewards.0.wieght: unknown key. Did you mean 'weight'?"),
+        ("{call: a.py:f}, {call: b.py:f}", "the same reward is named twice"),
+        ("accuracy, soft_accuracy", "rewards: accuracy and soft_accuracy pay for the same"),
+    ],
+)
+def test_a_reward_that_cannot_be_paid_is_refused(small: Path, reward: str, said: str) -> None:
+    assert said in only_problem(small, f"rewards=[{reward}]")
+
+
+def test_rewards_are_written_back_as_short_as_they_may_be_given(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = "rewards=[format, {name: accuracy, weight: 2}, {call: own.py:brief, weight: 0.5}]"
+    config = load_config(small, [given])
+    called = {"call": f"{tmp_path}/own.py:brief", "weight": 0.5, "seconds": 60.0, "memory_gb": 4.0}
+    assert yaml.safe_load(to_yaml(config))["rewards"] == [
+        "format",
+        {"name": "accuracy", "weight": 2.0},
+        called,
+    ]
+    small.write_text(to_yaml(config))
+    assert load_config(small) == config
+
+
+def test_a_run_needs_a_reward(small: Path) -> None:
+    assert "nothing to learn from" in only_problem(small, "rewards=[]")
