@@ -8,7 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from videothinker.cli.verb import SCORING, Outcome, argument, benchmark, budget, verb, wording
+from videothinker.cli.verb import (
+    SCORING,
+    Outcome,
+    argument,
+    benchmark,
+    budget,
+    model,
+    verb,
+    wording,
+)
 from videothinker.errors import InputError
 from videothinker.terminal_text import text_table
 
@@ -17,7 +26,7 @@ if TYPE_CHECKING:
     from videothinker.types import Question
 
 ASKING = (
-    argument("--model", type=Path, required=True, metavar="DIR"),
+    model,
     benchmark,
     argument("--data", type=Path, required=True, metavar="FILE"),
     argument("--videos", type=Path, required=True, metavar="DIR"),
@@ -82,11 +91,13 @@ def probe(arguments: Namespace) -> Outcome:
 
 def _evaluation(arguments: Namespace) -> Evaluation:
     from cluster.verbs.evaluate import Evaluation
+    from videothinker.model.hub import model_folder
 
     if arguments.workers < 1:
         raise InputError(f"--workers {arguments.workers}: at least one engine is needed")
-    names = ("model", "benchmark", "data", "videos", "out", "wording", "budget", "workers")
-    return Evaluation(**{name: getattr(arguments, name) for name in names})
+    names = ("benchmark", "data", "videos", "out", "wording", "budget", "workers")
+    given = {name: getattr(arguments, name) for name in names}
+    return Evaluation(model=model_folder(arguments.model), **given)
 
 
 @verb(
@@ -138,7 +149,7 @@ def compare(arguments: Namespace) -> Outcome:
 @verb(
     "videothinker ask --model runs/cdpo/stages/cdpo/model --video clip.mp4"
     ' "What happens without the red cube?" --option "It stops" --option "It rolls on"',
-    argument("--model", type=Path, required=True, metavar="DIR"),
+    model,
     argument("--video", type=Path, required=True, metavar="FILE"),
     argument("question"),
     argument(
@@ -150,9 +161,10 @@ def compare(arguments: Namespace) -> Outcome:
 def ask(arguments: Namespace) -> Outcome:
     """One answer about one video, with its thinking."""
     from cluster.verbs import ask as asking
+    from videothinker.model.hub import model_folder
 
     result = asking.run(
-        arguments.model,
+        model_folder(arguments.model),
         arguments.video,
         arguments.question,
         arguments.option,

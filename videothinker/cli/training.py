@@ -39,7 +39,8 @@ def train(arguments: Namespace) -> Outcome:
 
     if resume and (summary := finished_summary(resume)):
         return _trained(summary, resume, f"{resume} is finished: there is nothing left to train")
-    with driving(config, resume) as directory:
+    kept, config = preflight.with_models(config, source)
+    with driving(kept, resume) as directory:
         from cluster import train as loop
 
         summary = loop.run(config, directory)

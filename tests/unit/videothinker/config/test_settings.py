@@ -80,6 +80,7 @@ KEYS = [
     "rewards",
     "model.path",
     "model.dtype",
+    "pinned",
     "data.videos",
     "data.validation",
     "data.validation_questions",
