@@ -6,12 +6,11 @@ import errno
 import json
 import shutil
 from collections import namedtuple
-from collections.abc import Iterator
 from pathlib import Path
 
 import huggingface_hub
 import pytest
-from hub_server import READER, WRITER, Hub, Repository, serving
+from hub_server import READER, WRITER, Hub, Repository
 from huggingface_hub import constants
 
 from videothinker.errors import InputError, VideoThinkerError
@@ -19,18 +18,6 @@ from videothinker.mini import SHIPPED_BASE
 from videothinker.model.hub import fetch, find, model_folder, push, unlicensed
 
 CARD = "---\nlicense: apache-2.0\n---\n\n# A model\n"
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """The only Hub that there is, an empty cache, and nobody logged in."""
-    monkeypatch.chdir(tmp_path)
-    with serving() as served:
-        for name, value in served.settings(tmp_path / "home").items():
-            monkeypatch.setattr(constants, name, value)
-        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-            monkeypatch.delenv(name, raising=False)
-        yield served
 
 
 @pytest.fixture
