@@ -113,7 +113,7 @@ def dry_run(config: RunConfig, source: Path, missing: Sequence[str]) -> Outcome:
     absent = f"; {len(missing)} things are missing on this machine, see above" if missing else ""
     notes.append(f"{source} is a valid configuration: {steps}{absent}")
     notes += hub.outlook(config)
-    if needed := least(config):
+    if needed := least(hub.at_hand(config)):
         notes.append(f"it takes at least {needed} (`videothinker plan` says what goes where)")
     result = {"config": config.model_dump(mode="json"), "missing": list(missing)}
     return Outcome(text=to_yaml(config).rstrip(), result=result, notes=notes)
@@ -149,8 +149,9 @@ def check_paths(config: RunConfig) -> list[str]:
         made.add(stage.name)
     missing += _missing_videos(config, asked_questions(config))
     missing += _no_device(config)
-    missing += _no_shards(config)
-    if (short := shortage(config)) is not None:
+    sized = hub.at_hand(config)
+    missing += _no_shards(sized)
+    if (short := shortage(sized)) is not None:
         missing.append(short)
     here = f"{Path.cwd()}{os.sep}"  # what lies below is named as the user would type it
     return [line.replace(here, "") for line in missing]
