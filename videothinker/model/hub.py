@@ -22,6 +22,7 @@ from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError, VideoThinkerError
 from videothinker.model.card import CARD, license_in
 from videothinker.model.checkpoint import PICKLED, require_safe
+from videothinker.model.shape import shape_of
 
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 WANTED = (*WEIGHTS, "*.json", "*.txt", "*.jinja", CARD, "LICENSE", "LICENSE.md")
@@ -125,6 +126,7 @@ def fetch(name: str, commit: str | None = None) -> Path:
     found = find(name, commit)
     repository, revision = name_parts(name)
     _require_room(found)
+    _require_family(found)
     with _told(name):
         folder = snapshot_download(
             repository,
@@ -235,6 +237,8 @@ def _wanted(names: Iterable[str]) -> list[str]:
 
 def _require_weights(name: str, files: Iterable[str]) -> None:
     here = [file for file in files if "/" not in file]
+    if "config.json" not in here:
+        raise InputError(f"{name}: no model there (no config.json). Name a Qwen2.5-VL")
     if any(file.endswith(".safetensors") for file in here):
         return
     pickled = [file for file in sorted(here) if file.endswith(PICKLED)]
@@ -242,6 +246,18 @@ def _require_weights(name: str, files: Iterable[str]) -> None:
     raise InputError(
         f"{name}: no *.safetensors in it ({found}). Name a model whose weights are safetensors"
     )
+
+
+def _require_family(found: Found) -> None:
+    """Read its configuration before gigabytes of another kind of model are fetched."""
+    from huggingface_hub import hf_hub_download
+
+    with _told(found.name):
+        file = hf_hub_download(name_parts(found.name)[0], "config.json", revision=found.commit)
+    try:
+        shape_of(Path(file).parent)
+    except InputError as error:
+        raise InputError(f"{found.name}: {error}") from error
 
 
 def _require_room(found: Found) -> None:

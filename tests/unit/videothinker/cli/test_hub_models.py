@@ -136,11 +136,9 @@ def test_a_model_that_cannot_be_had_is_refused_before_a_run_is_made(
 def test_what_is_wrong_with_a_model_shows_after_it_was_fetched(
     hub: Hub, file: Path, tmp_path: Path, trained: list[RunConfig], capsys: Capture
 ) -> None:
-    files = hub.models["me/tiny"].tip()
-    del files["config.json"]
-    hub.models["me/tiny"].commit(files)
-    assert main(["train", str(file)]) == 2
-    assert "  - model.path: no model in " in capsys.readouterr().err
+    assert main(["train", str(file), "rollout.tensor_parallel=5"]) == 2
+    assert "  - rollout.tensor_parallel = 5: the model has" in capsys.readouterr().err
+    assert "model.safetensors" in hub.files_sent()
     assert not (tmp_path / "run").exists()
 
 

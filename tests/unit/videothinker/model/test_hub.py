@@ -90,6 +90,29 @@ def test_a_model_that_asks_for_code_of_its_own_is_refused(hub: Hub) -> None:
         fetch("me/own")
 
 
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [(b'{"hidden_size": 8}', "not the configuration of a Qwen2.5-VL"), (None, "no config.json")],
+)
+def test_another_kind_of_model_is_refused_before_its_weights_are_fetched(
+    hub: Hub, config: bytes | None, said: str
+) -> None:
+    files = contents(SHIPPED_BASE) | {"config.json": config or b""}
+    hub.models["me/words"] = Repository()
+    hub.models["me/words"].commit({name: data for name, data in files.items() if data})
+    assert said in refusal("me/words")
+    assert hub.files_sent() <= {"config.json"}
+
+
+def test_a_file_of_it_that_others_fetched_is_no_model(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add("me/tiny", SHIPPED_BASE)
+    huggingface_hub.hf_hub_download("me/tiny", "config.json")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert "not, or not wholly, in" in refusal("me/tiny")
+
+
 def test_an_unknown_model_and_a_private_one_are_refused_alike_with_both_remedies(hub: Hub) -> None:
     hub.add("me/secret", SHIPPED_BASE, private=True)
     for name in ("me/nothing", "me/secret"):
