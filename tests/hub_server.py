@@ -176,9 +176,9 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refused(401, message="Invalid credentials in Authorization header")
         found = self.served.models.get(name)
         if found is None or (found.private and not self.token):
-            raise Refused(404 if self.token else 401, "RepoNotFound")
-        if found.gated and not self.token:
-            raise Refused(401, "GatedRepo")
+            if self.token:
+                raise Refused(404, "RepoNotFound")
+            raise Refused(401, message="Invalid username or password.")
         return found
 
     def _commit(self, repository: Repository, revision: str) -> str:
@@ -200,12 +200,16 @@ class _Handler(BaseHTTPRequestHandler):
             case [owner, name, "resolve", revision, *path]:
                 repository = self._model(f"{owner}/{name}")
                 commit = self._commit(repository, revision)
+                if repository.gated and not self.token:  # who asks what there is, is told
+                    raise Refused(401, "GatedRepo")
                 file = "/".join(path)
                 if file not in repository.commits[commit]:
                     raise Refused(404, "EntryNotFound")
                 data = repository.commits[commit][file]
                 headers = {"ETag": f'"{_blob(data)}"', "X-Repo-Commit": commit}
                 self._send(200, data, headers)
+            case ["portal", *_]:
+                self._send(200, b"<html>Welcome to the hotel</html>")
             case _:
                 raise Refused(404)
 

@@ -34,7 +34,7 @@ def there(tmp_path: Path, mini_base: Path, mini_world: Path) -> Iterator[tuple[P
 
 def type_out(place: Place, *typed: Documented) -> None:
     for command in typed:
-        done = place.run(command)
+        done = place.run(command, limit=900)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         assert "Fetching" not in done.stdout, "progress is for stderr"
 
@@ -50,6 +50,7 @@ def test_what_needs_no_engine_works_as_it_stands(there: tuple[Place, Hub]) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_page_works_as_it_stands(there: tuple[Place, Hub]) -> None:
     place, hub = there
     prepared = [one for one in commands(ROOT / "README.md") if one.verb == "prepare"]

@@ -322,24 +322,25 @@ def _told(name: str) -> Iterator[None]:
             ) from error
         if error.errno is not None:
             raise
-        raise VideoThinkerError(f"{name}: {error}. Try again") from error
+        raise InputError(f"{name}: {error}. Try again") from error
     except (ValueError, errors.XetDownloadError) as error:
-        raise VideoThinkerError(f"{name}: {error}. Try again, or see HF_ENDPOINT") from error
+        raise InputError(
+            f"{name}: no answer of a Hub's ({error}). See what HF_ENDPOINT and proxies lead to"
+        ) from error
 
 
 def _refused(name: str, error: Any) -> str:
     """By what the Hub answered."""
     from huggingface_hub import errors, get_token
 
-    repository = name.partition("@")[0]
-    login = "the token given is not enough" if get_token() else f"no token was given: {LOGIN}"
+    repository, token, status = name.partition("@")[0], get_token(), error.response.status_code
+    login = "the token given is not enough" if token else f"no token was given: {LOGIN}"
     if isinstance(error, errors.GatedRepoError):
         return f"{name}: its owners ask you to agree to their terms first, on its page; {login}"
-    if isinstance(error, errors.RepositoryNotFoundError):
+    if isinstance(error, errors.RepositoryNotFoundError) or (status == 401 and token is None):
         return f"{name}: no such folder, and no such model on the Hub; or it is private and {login}"
     if isinstance(error, errors.RevisionNotFoundError):
         return f"{name}: {repository} has no such revision; give a branch, a tag or a commit of it"
-    status = error.response.status_code
     if status in (401, 403):
         return f"{name}: the Hub refuses it ({status}); the token is wrong, or of too few rights"
     said = " ".join((error.server_message or error.response.reason_phrase).split())

@@ -161,6 +161,15 @@ def test_a_hub_that_is_down_is_no_connection(hub: Hub) -> None:
     assert "the Hub answers 503 (Service Unavailable). Try again later" in refusal("me/other")
 
 
+def test_what_answers_in_a_hubs_place_is_told_from_one(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", f"{hub.address}/portal")
+    assert "no answer of a Hub's (Expecting value" in refusal("me/tiny")
+    monkeypatch.setattr(constants, "ENDPOINT", f"{hub.address}/nothing")
+    assert "the Hub answers 404" in refusal("me/tiny")
+
+
 def test_offline_the_cache_answers_and_nobody_is_asked(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
