@@ -172,7 +172,7 @@ def push(model: Path, repository: str, private: bool = False, branch: str | None
             repo_id=repository,
             folder_path=model,
             revision=branch,
-            commit_message=f"Upload {model.parent.name if model.name == 'model' else model.name}",
+            commit_message=f"Upload {'/'.join(model.resolve().parts[-2:])}",
             allow_patterns=[*WANTED],
             ignore_patterns=[*ELSEWHERE],
             delete_patterns=[*WEIGHTS],
@@ -183,6 +183,11 @@ def push(model: Path, repository: str, private: bool = False, branch: str | None
         commit=done.oid,
         left_out=[name for name in present if name not in set(_wanted(present))],
     )
+
+
+def unlicensed(model: Path) -> bool:
+    """Whether a model's card leaves its license open."""
+    return "license" not in license_in(model)
 
 
 def _placed(config: RunConfig, folders: Mapping[str, Path]) -> RunConfig:
@@ -287,11 +292,6 @@ def _require_pushable(model: Path, repository: str) -> None:
             f"{model}: no model card in it ({CARD}). Push what a run exported"
             " (RUN/stages/NAME/model), or write one"
         )
-
-
-def unlicensed(model: Path) -> bool:
-    """Whether a model's card leaves its license open."""
-    return "license" not in license_in(model)
 
 
 def _cache() -> str:
