@@ -42,4 +42,4 @@ def hub_source(folder: Path) -> str | None:
     kind, _, repository = folder.parent.parent.name.partition("--")
     if folder.parent.name != "snapshots" or kind != "models" or "--" not in repository:
         return None
-    return f"{repository.replace('--', '/', 1)}@{folder.name}"
+    return f"{repository.replace('--', '/')}@{folder.name}"
