@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hub_server import Hub, serving
 from mini_worlds import MINI_VIDEO, prepared_world
 
 from videothinker import cpu_torch
@@ -87,6 +89,20 @@ def mini_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("base") / "model"
     random_base(base, seed=3)
     return base
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """The only Hub that there is, for this process; an empty cache, and nobody logged in."""
+    from huggingface_hub import constants
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    with serving() as served:
+        for name, value in served.settings(tmp_path / "home").items():
+            monkeypatch.setattr(constants, name, value)
+        yield served
 
 
 @pytest.fixture(scope="session")

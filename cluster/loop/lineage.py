@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from videothinker.config.hub_names import hub_source
 from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.files import file_digest, read_json
 from videothinker.method.paying import described
@@ -104,4 +105,5 @@ class Lineage:
 
 
 def _source(model: Path) -> Source:
-    return {"path": str(model), "digest": model_digest(model)}
+    source = Source(path=str(model), digest=model_digest(model))
+    return source | {"hub": name} if (name := hub_source(model)) else source

@@ -30,7 +30,7 @@ NOT_HERE = {
     "study": "hours; tests/integration/test_study.py has a small one",
     "eval_mvbench.json": "a benchmark of 4,000 records in 20 tasks",
 }
-ELSEWHERE = {"jobs.md": "test_jobs.py", "metrics.md": "test_prometheus.py"}
+ELSEWHERE = {"jobs.md": "test_jobs.py", "metrics.md": "test_prometheus.py", "hub.md": "test_hub.py"}
 """Pages whose commands have a test of their own."""
 WHILE_IT_TRAINS = ("status", "scale", "stop", "report")
 AFTER_IT = ("train", "evaluate", "ask", "compare")

@@ -8,7 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from videothinker.cli.verb import SCORING, Outcome, argument, benchmark, budget, verb, wording
+from videothinker.cli.verb import (
+    SCORING,
+    Outcome,
+    argument,
+    benchmark,
+    budget,
+    model,
+    verb,
+    wording,
+)
 from videothinker.errors import InputError
 from videothinker.terminal_text import text_table
 
@@ -16,7 +25,7 @@ if TYPE_CHECKING:
     from videothinker.types import Question
 
 ASKING = (
-    argument("--model", type=Path, required=True, metavar="DIR"),
+    model,
     benchmark,
     argument("--data", type=Path, required=True, metavar="FILE"),
     argument("--videos", type=Path, required=True, metavar="DIR"),
@@ -136,7 +145,7 @@ def compare(arguments: Namespace) -> Outcome:
 @verb(
     "videothinker ask --model runs/cdpo/stages/cdpo/model --video clip.mp4"
     ' "What happens without the red cube?" --option "It stops" --option "It rolls on"',
-    argument("--model", type=Path, required=True, metavar="DIR"),
+    model,
     argument("--video", type=Path, required=True, metavar="FILE"),
     argument("question"),
     argument(

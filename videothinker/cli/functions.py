@@ -35,13 +35,14 @@ def train(
     of the script that is run, goes there by its own source, and imports what it needs inside.
     """
     from videothinker.config.loading import load_config
+    from videothinker.model import hub
 
     source = Path(config)
     settings = load_config(source, overrides)
     if rewards is not None:
         listed = [_written(one, settings.out) for one in rewards]
         settings = load_config(source, [*overrides, f"rewards={json.dumps(listed)}"])
-    return begin(settings, source)[0]
+    return begin(hub.remembered(settings), source)[0]
 
 
 def begin(
@@ -55,10 +56,11 @@ def begin(
     cpu_torch.install()
     preflight.require_files(preflight.missing_files(config), source)
     preflight.require_own_names()
-    with driving(config, resume) as directory:
+    kept, here = preflight.with_models(config, source)
+    with driving(kept, resume) as directory:
         from cluster import train as loop
 
-        return loop.run(config, directory), directory.path
+        return loop.run(here, directory), directory.path
 
 
 def ask(
@@ -73,9 +75,10 @@ def ask(
     """One answer about one video: `thinking`, `answer` and the whole `completion`."""
     from cluster.verbs import ask as asking
     from videothinker import cpu_torch
+    from videothinker.model.hub import model_folder
 
     cpu_torch.install()
-    return asking.run(Path(model), Path(video), question, options, wording, budget)
+    return asking.run(model_folder(str(model)), Path(video), question, options, wording, budget)
 
 
 def evaluate(
@@ -92,10 +95,11 @@ def evaluate(
     """Answer a benchmark and score it, or go on with it; returns result.json."""
     from cluster.verbs import evaluate as evaluation
     from videothinker import cpu_torch
+    from videothinker.model.hub import model_folder
 
     cpu_torch.install()
     this = evaluation.Evaluation(
-        model=Path(model),
+        model=model_folder(str(model)),
         benchmark=benchmark,
         data=Path(data),
         videos=Path(videos),

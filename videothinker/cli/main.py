@@ -26,7 +26,7 @@ VERBS = (
     making.quickstart, mini.mini, mini.warm_start, making.prepare,
     rewarding.reward, training.train, training.submit,
     answering.evaluate, answering.probe, answering.score, answering.diagnose, answering.compare,
-    making.study, answering.ask,
+    making.study, answering.ask, making.push,
     looking.doctor, looking.plan, looking.status, looking.report,
     training.scale, training.stop,
 )  # fmt: skip
@@ -39,7 +39,10 @@ start here:
   videothinker quickstart     both stages on a small video world, on this machine
   videothinker doctor         what is installed here, and what is wrong with it
 """
-STACK = ("torch", "torchvision", "transformers", "ray", "vllm", "deepspeed", "decord")
+STACK = (
+    *("torch", "torchvision", "transformers", "ray", "vllm", "deepspeed", "decord"),
+    "huggingface_hub",
+)
 """What `make setup` installs and the method alone does not need."""
 OPTIONAL = ("tensorboardX",)
 ERRNO_REMEDIES = {

@@ -119,6 +119,25 @@ def _require(arguments: Namespace, *names: str) -> None:
 
 
 @verb(
+    "videothinker push runs/cdpo/stages/cdpo/model me/cdpo --private",
+    argument("model", type=Path, metavar="MODEL", help="a folder that a run exported"),
+    argument("repository", metavar="OWNER/NAME", help="made if it is not there"),
+    flag("--private", "nobody else sees it"),
+    argument("--revision", metavar="BRANCH", help="made if it is not there (default main)"),
+)
+def push(arguments: Namespace) -> Outcome:
+    """Upload an exported model, with its card, to the Hub."""
+    from videothinker.model import hub
+
+    done = hub.push(arguments.model, arguments.repository, arguments.private, arguments.revision)
+    notes = [f"left out, no part of a model: {', '.join(done.left_out)}"] if done.left_out else []
+    if hub.unlicensed(arguments.model):
+        notes.append("the card names no license: nobody may use the model until it does")
+    result = {"url": done.url, "commit": done.commit}
+    return Outcome(text=f"{done.url}\ncommit {done.commit}", result=result, notes=notes)
+
+
+@verb(
     "videothinker study configs/study.yaml warm_starts=[1] seeds=[11,12] --dry-run",
     config_words(),
     flag(

@@ -15,6 +15,7 @@ from videothinker.data.questions import read_questions
 from videothinker.errors import ConfigError, InputError, VideoThinkerError
 from videothinker.method.answers import LETTERED
 from videothinker.method.paying import Rewards, source
+from videothinker.model import hub
 from videothinker.model.checkpoint import require_safe
 from videothinker.model.shape import shape_of
 from videothinker.packages import foreign_owners
@@ -54,7 +55,7 @@ def asked_config(
         _enter(paths_from)
     if resume and not source.is_file():
         raise InputError(f"{source}: no such file; --resume takes the folder of a run")
-    return load_config(source, overrides), source
+    return hub.remembered(load_config(source, overrides)), source
 
 
 def one_file(words: Sequence[str], example: str) -> tuple[Path, list[str]]:
@@ -69,6 +70,14 @@ def one_file(words: Sequence[str], example: str) -> tuple[Path, list[str]]:
 def missing_files(config: RunConfig) -> list[str]:
     """What the configuration names and this machine lacks, and what would be lost, as lines."""
     return check_upload(config) or check_paths(config)
+
+
+def with_models(config: RunConfig, source: Path) -> tuple[RunConfig, RunConfig]:
+    """Models of the Hub fetched: the configuration that a run keeps, and the one it works with."""
+    kept, here = hub.fetched(config)
+    if here is not config:
+        require_files(missing_files(here), source)
+    return kept, here
 
 
 def missing_bases(study: StudyConfig) -> list[str]:
@@ -105,7 +114,8 @@ def dry_run(config: RunConfig, source: Path, missing: Sequence[str]) -> Outcome:
     steps = ", ".join(f"{stage.name} {stage.steps} steps" for stage in config.stages)
     absent = f"; {len(missing)} things are missing on this machine, see above" if missing else ""
     notes.append(f"{source} is a valid configuration: {steps}{absent}")
-    if needed := least(config):
+    notes += hub.outlook(config)
+    if needed := least(hub.at_hand(config)):
         notes.append(f"it takes at least {needed} (`videothinker plan` says what goes where)")
     result = {"config": config.model_dump(mode="json"), "missing": list(missing)}
     return Outcome(text=to_yaml(config).rstrip(), result=result, notes=notes)
@@ -123,7 +133,7 @@ def _enter(folder: Path) -> None:
 
 def check_paths(config: RunConfig) -> list[str]:
     """What the configuration names and this machine lacks, each with the command that brings it."""
-    missing = _no_model("model.path", config.model.path, _model_remedy(config.model.path))
+    missing = _unusable("model.path", str(config.model.path), config, _model_remedy(config))
     if not config.data.videos.is_dir():
         missing.append(f"data.videos: no folder {config.data.videos}. {_videos_remedy(config)}")
     if config.data.validation:
@@ -137,14 +147,15 @@ def check_paths(config: RunConfig) -> list[str]:
                 "Train it with `videothinker train configs/bias.yaml`, or name a checkpoint's"
                 f" folder: {key}=DIR"
             )
-            missing += _no_model(key, Path(stage.kl.anchor), remedy)
+            missing += _unusable(key, stage.kl.anchor, config, remedy)
         made.add(stage.name)
     asked = asked_questions(config)
     missing += _missing_videos(config, asked)
     missing += _unpayable(config, asked)
     missing += _no_device(config)
-    missing += _no_shards(config)
-    if (short := shortage(config)) is not None:
+    sized = hub.at_hand(config)
+    missing += _no_shards(sized)
+    if (short := shortage(sized)) is not None:
         missing.append(short)
     here = f"{Path.cwd()}{os.sep}"  # what lies below is named as the user would type it
     return [line.replace(here, "") for line in missing]
@@ -175,6 +186,17 @@ def _no_shards(config: RunConfig) -> list[str]:
     with suppress(InputError):
         found = uneven(config, shape_of(config.model.path))
         return [] if found is None else [found]
+    return []
+
+
+def _unusable(key: str, place: str, config: RunConfig, remedy: str) -> list[str]:
+    """What is wrong with a model, here or on the Hub."""
+    if place not in config.hub_names:
+        return _no_model(key, Path(place), remedy)
+    try:
+        hub.find(place, config.pinned.get(place))
+    except InputError as error:
+        return [f"{key}: {error}"]
     return []
 
 
@@ -267,10 +289,15 @@ def _unpayable(config: RunConfig, asked: Mapping[Path, Sequence[Question]]) -> l
     return lines
 
 
-def _model_remedy(folder: Path) -> str:
+def _model_remedy(config: RunConfig) -> str:
+    folder = config.model.path
     if folder.name.startswith("Qwen2.5-VL"):
-        return f"Bring it: hf download Qwen/{folder.name} --local-dir {folder}"
-    named = "Name the folder of a Qwen2.5-VL checkpoint: model.path=DIR"
+        name = f"Qwen/{folder.name}"
+        bring = f"Bring it: hf download {name} --local-dir {folder}"
+        return f"{bring}; or have it fetched: model.path={name}"
+    named = (
+        "Name the folder of a Qwen2.5-VL checkpoint, or its name on the Hub: model.path=OWNER/NAME"
+    )
     return _quickstart(folder) or named
 
 

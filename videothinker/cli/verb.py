@@ -92,6 +92,7 @@ def config_words(nargs: str = "+") -> Argument:
     )
 
 
+model = argument("--model", required=True, metavar="DIR", help="or OWNER/NAME of the Hub")
 RUN = argument("run", type=Path, metavar="RUN")
 SCORING = argument("--scoring", choices=["reference", "official"], default="reference")
 

@@ -43,6 +43,7 @@ def cross_checks(config: RunConfig) -> Iterator[str]:
     yield from _check_learner(config)
     yield from _check_rollout(config)
     yield from _check_data(config)
+    yield from _check_pinned(config)
     yield from _check_out(config)
 
 
@@ -289,6 +290,15 @@ def _check_data(config: RunConfig) -> Iterator[str]:
             "data.validation_likeliest = True has no effect without data.validation: nothing is"
             " answered. Name a file of questions, or leave it out"
         )
+
+
+def _check_pinned(config: RunConfig) -> Iterator[str]:
+    for name in config.pinned:
+        if name not in config.hub_names:
+            yield (
+                f"pinned: {name} is no model of this run, or a folder of that name lies here. Leave"
+                " it out, or give the command from elsewhere"
+            )
 
 
 def _check_out(config: RunConfig) -> Iterator[str]:

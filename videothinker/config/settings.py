@@ -10,16 +10,16 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from videothinker.config.hub_names import model_place
 from videothinker.config.rewards import PAPERS_REWARDS, RewardConfig
 from videothinker.config.section import Place, Positive, Section
 
+ModelPlace = Annotated[Path, BeforeValidator(model_place)]
+"""A folder as any other; what stays relative is a Hub's name (`config/hub_names.py`)."""
 AnchorName = Annotated[
-    str,
-    AfterValidator(
-        lambda name: str(Path(name).expanduser().absolute()) if os.sep in name else name
-    ),
+    str, AfterValidator(lambda name: str(model_place(name)) if os.sep in name else name)
 ]
-"""A name, or a path as any other."""
+"""A name, or the place of a model."""
 Device = Literal["cpu", "cuda"]
 DType = Literal["float32", "bfloat16"]
 WeightsPath = Literal["auto", "ipc", "nccl", "host"]
@@ -41,7 +41,7 @@ def _ipv4(host: str) -> str:
 class ModelConfig(Section):
     """The policy that training starts from."""
 
-    path: Place
+    path: ModelPlace
     dtype: DType = "bfloat16"
 
 
@@ -132,7 +132,8 @@ class KLConfig(Section):
     direction: Literal["repel", "attract", "discount", "none"] = "none"
     """discount: no term in the loss; what the anchor would have said too earns less."""
     anchor: AnchorName = "bias"
-    """The name of an earlier stage; base: this stage's initial model; otherwise a path."""
+    """The name of an earlier stage; base: this stage's initial model; otherwise a path, or a Hub's
+    name."""
     coefficient: float = Field(default=0.01, ge=0)
     """With discount, the share of a right answer's reward that goes at a likelihood of 1."""
     target: float | None = Field(default=None, gt=0)
@@ -309,6 +310,8 @@ class RunConfig(Section):
     out: Place
     seed: int = 42
     model: ModelConfig
+    pinned: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{40}$")]] = Field(default_factory=dict)
+    """By a Hub's name, the commit that is used; filled in when a run begins."""
     data: DataConfig
     video: VideoConfig = VideoConfig()
     sampling: SamplingConfig = SamplingConfig()
@@ -319,6 +322,13 @@ class RunConfig(Section):
     cluster: ClusterConfig = ClusterConfig()
     faults: FaultsConfig = FaultsConfig()
     stages: tuple[StageConfig, ...] = Field(min_length=1)
+
+    @property
+    def hub_names(self) -> list[str]:
+        """The models that are named as the Hub names them, the policy's first."""
+        anchors = [stage.kl.anchor for stage in self.stages if stage.kl.direction != "none"]
+        places = dict.fromkeys([str(self.model.path), *anchors])
+        return [place for place in places if os.sep in place and not os.path.isabs(place)]
 
 
 def weights_path(config: RunConfig) -> WeightsPath:

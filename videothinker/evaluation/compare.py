@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ValidationError
 from pydantic_core import PydanticKnownError
 
+from videothinker.config.hub_names import hub_source
 from videothinker.errors import InputError
 from videothinker.evaluation.benchmarks import BY_NAME
 from videothinker.evaluation.intervals import difference
@@ -235,7 +236,10 @@ def read_result(path: Path) -> Result:
 
 
 def label(model: str, depth: int = 2) -> str:
-    """A short name: "cdpo (runs/cdpo)" for a run's stage, otherwise the end of the path."""
+    """A short name: "cdpo (runs/cdpo)" for a run's stage, the Hub's for what came from there,
+    otherwise the end of the path."""
+    if (name := hub_source(Path(model))) is not None:
+        return name[: name.index("@") + 9]
     parts = Path(model).parts
     if parts[-3:-2] == ("stages",) and parts[-1] == "model":
         return f"{parts[-2]} ({Path(*parts[:-3][-depth:])})"

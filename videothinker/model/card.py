@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import yaml
 
@@ -21,6 +21,8 @@ class Source(TypedDict):
 
     path: str
     digest: str
+    hub: NotRequired[str]
+    """The name and commit of a model that came from the Hub."""
 
 
 class ModelLineage(TypedDict):
@@ -76,7 +78,7 @@ def model_card(lineage: ModelLineage, license_of: Mapping[str, str]) -> str:
 library_name: transformers
 pipeline_tag: video-text-to-text
 tags: [videothinker, qwen2_5_vl, reinforcement-learning]
-# base_model: the hub's name of what this was trained from ({lineage["base"]["path"]})
+{_base_model(lineage["base"])}
 {fields or "# license: that of the base model; fill in before sharing" + chr(10)}---
 
 # {lineage["run"]}, stage {lineage["stage"]}
@@ -91,7 +93,7 @@ A Qwen2.5-VL that answers questions about videos, thinking first: `<think>...</t
 {lineage["learning_rate"]:g}; rewards {", ".join(lineage["rewards"])}; seed {lineage["seed"]}; \
 VideoThinker {VERSION}.
 
-Started from `{lineage["base"]["path"]}` (sha256 `{lineage["base"]["digest"]}`), trained on
+Started from {_named(lineage["base"])}, trained on
 
 {data}
 
@@ -125,11 +127,21 @@ its base.
 """
 
 
+def _base_model(base: Source) -> str:
+    if "hub" in base:
+        return f"base_model: {base['hub'].partition('@')[0]}"
+    return f"# base_model: the hub's name of what this was trained from ({base['path']})"
+
+
+def _named(source: Source) -> str:
+    return f"`{source.get('hub', source['path'])}` (sha256 `{source['digest']}`)"
+
+
 def _method(lineage: ModelLineage) -> str:
     kl, anchor = lineage["kl"], lineage["anchor"]
     if anchor is None:
         return "GRPO (clip-higher) without a divergence term:"
-    named = f"`{anchor['path']}` (sha256 `{anchor['digest']}`)"
+    named = _named(anchor)
     if kl["direction"] == "discount":
         compared = ", compared with the base" if kl["likelihood"] == "relative" else ""
         return (

@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from videothinker.config.hub_names import hub_source
 from videothinker.config.section import Positive, Section
 from videothinker.config.settings import DType, RunConfig, VideoConfig
 from videothinker.errors import InputError
@@ -168,6 +170,7 @@ def require_safe(folder: Path) -> None:
         found = (
             f"only {pickled[0]}, and loading that would run what is in it" if pickled else "none"
         )
+        _require_here(folder)
         raise InputError(f"{folder}: no *.safetensors in it ({found}). {REMEDY}")
     for file in files:
         _require_tensors(file)
@@ -181,6 +184,17 @@ def require_safe(folder: Path) -> None:
         shards = content.get("weight_map") or {}
         for name in sorted(set(shards.values()) - {file.name for file in files}):
             raise InputError(f"{file}: names {name}, which is not one of its *.safetensors")
+
+
+def _require_here(folder: Path) -> None:
+    """The driver has fetched a model of the Hub; its cache need not be another machine's."""
+    source = hub_source(folder)
+    if source and not folder.exists():
+        repository, _, commit = source.partition("@")
+        raise InputError(
+            f"{folder}: not on {socket.gethostname()}. Set HF_HOME to a folder that every machine"
+            f" sees, or bring it there: hf download {repository} --revision {commit}"
+        )
 
 
 def _require_tensors(file: Path) -> None:

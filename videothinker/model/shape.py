@@ -141,8 +141,9 @@ def shape_of(model: Path) -> ModelShape:
     after."""
     file = model / "config.json"
     if not file.is_file():
-        if model.name in KNOWN:
-            return KNOWN[model.name]
+        name = model.name if model.is_absolute() else Path(str(model).partition("@")[0]).name
+        if name in KNOWN:
+            return KNOWN[name]
         raise InputError(
             f"{file}: no such file, so the model's size is unknown; name a checkpoint's folder"
             f" (model.path=DIR), or one called {' or '.join(KNOWN)}"

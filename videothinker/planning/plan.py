@@ -14,6 +14,7 @@ from typing import Any
 from videothinker.config.loading import load_config
 from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
+from videothinker.model.hub import at_hand
 from videothinker.model.shape import shape_of
 from videothinker.planning.disk import disk_need
 from videothinker.planning.layout import SEATED, Layout, Load, Machine
@@ -36,7 +37,7 @@ def run(
     words: Sequence[str], *, nodes: int, gpus: int, gpu_gb: float, host_gb: float | None
 ) -> tuple[str, dict[str, Any]]:
     """The plan of a configuration, its file first and then overrides, as text and for JSON."""
-    config = load_config(Path(words[0]), words[1:])
+    config = at_hand(load_config(Path(words[0]), words[1:]))
     machines = machines_of(config, nodes, gpus, gpu_gb, host_gb)
     shape = shape_of(config.model.path)
     layout = plan(config, shape, machines)

@@ -124,7 +124,7 @@ def _configuration(run: Snapshot) -> str:
 
 
 def _identity(artifact: Mapping[str, Any]) -> str:
-    return "  ".join(str(artifact[key]) for key in ("path", "digest") if artifact.get(key))
+    return "  ".join(str(artifact[key]) for key in ("hub", "path", "digest") if artifact.get(key))
 
 
 def _moment(value: object) -> str:

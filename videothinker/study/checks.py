@@ -22,6 +22,7 @@ def study_checks(study: StudyConfig) -> Iterator[str]:
     """What cannot hold together, of the study and of the runs it is made of."""
     yield from _check_repeats(study)
     yield from _check_names(study)
+    yield from _check_anchors(study)
     for text in cross_checks(run_of(study, cells(study)[0])):
         yield text.replace("stages.", "arms.")  # a study calls a run's stages so
 
@@ -37,6 +38,17 @@ def _check_repeats(study: StudyConfig) -> Iterator[str]:
             yield (
                 f"{key}: {again[0]} is named twice, and its results would count double. Name each"
                 " once"
+            )
+
+
+def _check_anchors(study: StudyConfig) -> Iterator[str]:
+    """Each cell would pin a branch for itself, and arms that are added later another commit."""
+    on_hub = run_of(study, cells(study)[0]).hub_names
+    for number, arm in enumerate(study.arms):
+        if arm.kl.anchor in on_hub:
+            yield (
+                f"arms.{number}.kl.anchor = {arm.kl.anchor!r}: a study takes folders. Bring it with"
+                " `hf download`, and name its folder"
             )
 
 

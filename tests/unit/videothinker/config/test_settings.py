@@ -84,6 +84,7 @@ KEYS = [
     "rewards.N.memory_gb",
     "model.path",
     "model.dtype",
+    "pinned",
     "data.videos",
     "data.validation",
     "data.validation_questions",

@@ -242,6 +242,7 @@ def test_the_text_fits_a_wide_terminal(results: Folder) -> None:
         ("/home/a/runs/long/stages/bias/model", "bias (runs/long)"),
         ("/models/Qwen2.5-VL-3B", "Qwen2.5-VL-3B"),
         ("model", "model"),
+        ("/hub/models--Qwen--Tiny/snapshots/0123456789abcdef", "Qwen/Tiny@01234567"),
     ],
 )
 def test_a_label_is_short(path: str, expected: str) -> None:

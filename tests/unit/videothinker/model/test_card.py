@@ -83,3 +83,17 @@ def test_a_card_that_cannot_be_read_says_nothing(tmp_path: Path) -> None:
 def test_a_card_of_a_described_model_is_read_back_without_a_license(tmp_path: Path) -> None:
     describe(tmp_path, lineage(), {})
     assert license_in(tmp_path) == {}
+
+
+def test_a_card_names_a_base_and_an_anchor_of_the_hub_by_name_and_commit() -> None:
+    base = {"path": "/cache/snapshots/c0ffee", "digest": "ba5e", "hub": "Qwen/Tiny@c0ffee"}
+    anchor = {"path": "/cache/snapshots/0ff", "digest": "a9c4", "hub": "me/bias@0ff"}
+    card = model_card(lineage(base=base, anchor=anchor), {})
+    assert header(card)["base_model"] == "Qwen/Tiny"
+    assert "Started from `Qwen/Tiny@c0ffee` (sha256 `ba5e`)" in card
+    assert "repelled from `me/bias@0ff` (sha256 `a9c4`)" in card
+    assert "/cache" not in card
+
+
+def test_a_base_that_is_a_folder_is_left_for_the_user_to_name() -> None:
+    assert "base_model" not in header(model_card(lineage(), {}))

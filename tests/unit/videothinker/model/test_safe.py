@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,19 @@ def test_a_pipe_in_a_models_folder_is_not_waited_for(model: Path) -> None:
     os.mkfifo(model / "extra.json")
     with pytest.raises(InputError, match="is no file"):
         require_safe(model)
+
+
+@LOADERS
+def test_a_machine_without_the_drivers_model_of_the_hub_is_told_how_to_get_it(
+    tmp_path: Path, load: Load
+) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    folder = tmp_path / "models--me--tiny" / "snapshots" / commit
+    with pytest.raises(InputError) as refused:
+        load(folder)
+    said = str(refused.value)
+    assert f"not on {socket.gethostname()}. Set HF_HOME" in said
+    assert f"hf download me/tiny --revision {commit}" in said
 
 
 def test_a_healthy_model_is_loaded(model: Path) -> None:

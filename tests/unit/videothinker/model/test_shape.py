@@ -57,6 +57,7 @@ def test_an_older_config_keeps_the_language_model_at_the_top(
 
 def test_a_known_model_needs_no_folder(tmp_path: Path) -> None:
     assert shape_of(tmp_path / "Qwen2.5-VL-3B-Instruct") == SMALL
+    assert shape_of(Path("Qwen/Qwen2.5-VL-3B-Instruct@refs/pr/3")) == SMALL
 
 
 def test_a_folder_is_believed_over_its_name(mini_base: Path, tmp_path: Path) -> None:

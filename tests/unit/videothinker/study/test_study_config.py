@@ -98,6 +98,7 @@ def test_every_arm_is_compared_with_the_reference_and_nothing_twice(file: Path) 
             "arms.2.name = 'base': that is the model every stage starts from",
         ),
         ("arms.2.kl.anchor=cpdo", "arms.2.kl.anchor = 'cpdo': not an earlier stage"),
+        ("arms.2.kl.anchor=me/bias", "arms.2.kl.anchor = 'me/bias': a study takes folders"),
         ("arms.1.kl={direction: repel, anchor: cdpo}", "That stage comes later: put it before"),
         ("arms.1.kl={coefficient: 0.1}", "arms.1.kl: with direction none, coefficient = 0.1"),
         ("arms.0.questions=some", "arms.0.questions = 'some': input should be 'all', 'bias' or"),
