@@ -313,3 +313,17 @@ def test_a_file_that_cannot_be_questions_is_refused(
 ) -> None:
     (tmp_path / "q.txt").write_text("x")
     assert "Give a file that ends in" in refusal(tmp_path / name, videos)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl"])
+def test_only_the_last_word_on_how_far_it_is_says_that_it_is_done(
+    tmp_path: Path, videos: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("videothinker.data.own.prepare.TOLD_EVERY", 2)
+    source = tmp_path / f"q{suffix}"
+    rows = [json.dumps(PLAIN)] * 5
+    source.write_text("\n".join(rows) if suffix == ".jsonl" else f"[{', '.join(rows)}]")
+    seen: list[tuple[int, int]] = []
+    prepare(reading(source, videos, {}), tmp_path / "out", progress=lambda *two: seen.append(two))
+    assert [done for done, _ in seen] == [2, 4, 5]
+    assert [done < total for done, total in seen] == [True, True, False]
