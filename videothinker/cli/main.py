@@ -17,13 +17,13 @@ from typing import Any, NoReturn
 
 import videothinker
 from videothinker import cpu_torch
-from videothinker.cli import answering, looking, making, mini, training
+from videothinker.cli import answering, looking, making, mini, starting, training
 from videothinker.cli.verb import Outcome
 from videothinker.errors import ConfigError, InputError, VideoThinkerError
 from videothinker.terminal_text import safe
 
 VERBS = (
-    making.quickstart, mini.mini, mini.warm_start, making.prepare,
+    making.quickstart, mini.mini, mini.warm_start, starting.init, making.prepare,
     training.train, training.submit,
     answering.evaluate, answering.probe, answering.score, answering.diagnose, answering.compare,
     making.study, answering.ask,
@@ -38,6 +38,7 @@ Train a video model to reason: GRPO, repelled from a biased copy of itself.
 start here:
   videothinker quickstart     both stages on a small video world, on this machine
   videothinker doctor         what is installed here, and what is wrong with it
+  videothinker init DIR       a configuration, a reward and example questions for your videos
 """
 STACK = ("torch", "torchvision", "transformers", "ray", "vllm", "deepspeed", "decord")
 """What `make setup` installs and the method alone does not need."""
