@@ -137,6 +137,15 @@ def test_options_and_answers_are_read_in_many_forms(
     assert not any(text.startswith(("A.", "B.", "A)", "B)")) for _, text in one.options)
 
 
+@pytest.mark.parametrize("options", [["B. red", "A. blue"], ["A. red", "C. blue"], ["A. x", "y"]])
+def test_letters_that_are_not_those_of_all_options_in_order_are_words(
+    tmp_path: Path, videos: Path, options: list[str]
+) -> None:
+    row = PLAIN | {"options": options, "answer": "A"}
+    [one] = prepared(lines(tmp_path / "q.jsonl", [row]), videos)
+    assert one.options == tuple(zip("AB", options, strict=True))
+
+
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [("yes", "yes_no"), (True, "yes_no"), (12, "number"), ("3.5 %", "number"), ("a car", "text")],
