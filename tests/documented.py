@@ -131,11 +131,11 @@ class Place:
         (self.folder / "eval_mmvu.json").write_text(json.dumps(rows))
         self._write_answers([str(row["problem_id"]) for row in rows])
 
-    def add_own(self) -> None:
-        """The page's own questions, and a video for each."""
-        page = (ROOT / "docs" / "own-data.md").read_text().splitlines()
+    def add_own(self, name: str, times: int = 1) -> None:
+        """A page's own questions, so many times over, and a video for each."""
+        page = (ROOT / "docs" / name).read_text().splitlines()
         lines = [line for line in page if line.startswith('{"question"')]
-        (self.folder / "mine.jsonl").write_text("\n".join(lines) + "\n")
+        (self.folder / "mine.jsonl").write_text("".join(f"{line}\n" for line in lines * times))
         for line in lines:
             video = self.folder / "clips" / json.loads(line)["video"]
             video.parent.mkdir(exist_ok=True)

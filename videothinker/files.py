@@ -128,6 +128,7 @@ def require_new(out: Path) -> None:
 def partial_folder(out: Path) -> Iterator[Path]:
     """A new folder beside OUT, on the same disk, that is gone after the block."""
     out.parent.mkdir(parents=True, exist_ok=True)
+    out = out.absolute()  # "." has no name
     partial = out.with_name(f".{out.name}.{uuid4().hex[:8]}.partial")
     try:
         partial.mkdir()

@@ -102,9 +102,19 @@ def test_what_the_readme_says_before_it_trains_works_as_it_stands(place: Place) 
 
 
 def test_questions_of_ones_own_become_what_training_reads(place: Place) -> None:
-    place.add_own()
+    place.add_own("own-data.md")
     type_out(place, "own-data.md")
     assert len(read_questions(place.folder / "data/mine/questions.parquet")) == 2
+
+
+def test_the_first_five_minutes_lead_to_a_dry_run(place: Place) -> None:
+    place.add_own("first-five-minutes.md", times=10)
+    [page] = [page for page in pages() if page.name == "first-five-minutes.md"]
+    for command in commands(page):
+        if reason(command) is None and (command.verb != "train" or "--dry-run" in command.words):
+            Typist(place).type(command)
+    assert len(read_questions(place.folder / "mine/prepared/questions.parquet")) == 30
+    assert len(read_questions(place.folder / "mine/prepared/bias.parquet")) == 20
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)

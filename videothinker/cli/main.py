@@ -16,14 +16,14 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from videothinker import cpu_torch
-from videothinker.cli import answering, looking, making, mini, rewarding, training
+from videothinker.cli import answering, looking, making, mini, rewarding, starting, training
 from videothinker.cli.verb import Outcome
 from videothinker.errors import ConfigError, InputError, VideoThinkerError
 from videothinker.packages import VERSION
 from videothinker.terminal_text import safe
 
 VERBS = (
-    making.quickstart, mini.mini, mini.warm_start, making.prepare,
+    making.quickstart, mini.mini, mini.warm_start, starting.init, making.prepare,
     rewarding.reward, training.train, training.submit,
     answering.evaluate, answering.probe, answering.score, answering.diagnose, answering.compare,
     making.study, answering.ask, making.push,
@@ -38,6 +38,7 @@ Train a video model to reason: GRPO, repelled from a biased copy of itself.
 start here:
   videothinker quickstart     both stages on a small video world, on this machine
   videothinker doctor         what is installed here, and what is wrong with it
+  videothinker init DIR       a configuration, a reward and example questions for your videos
 """
 STACK = (
     *("torch", "torchvision", "transformers", "ray", "vllm", "deepspeed", "decord"),

@@ -215,6 +215,10 @@ def _no_questions(key: str, file: Path, config: RunConfig) -> list[str]:
     if file.is_file():
         return []
     folder, source = file.parent, file.parent.parent
+    own = source / "questions.jsonl"  # as `videothinker init` leaves it
+    if own.is_file():
+        words = f"prepare jsonl {own} --videos {config.data.videos} --out {folder}"
+        return [f"{key}: no file {file}. Make it: videothinker {words}"]
     prepare = (
         f"Make it: videothinker prepare clevrer --questions {source}/{folder.name}.json"
         f" --annotations {source}/annotations --videos {config.data.videos} --out {folder}"

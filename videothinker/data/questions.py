@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -56,19 +58,20 @@ def write_questions(path: Path | str, questions: Sequence[Question]) -> None:
 
 def as_table(questions: Sequence[Question]) -> pa.Table:
     """As SCHEMA has them; by columns, because a million rows take long."""
-    options = [option for question in questions for option in question.options]
-    ends = np.cumsum([0, *(len(question.options) for question in questions)], dtype=np.int32)
+    columns = {field.name: list(map(attrgetter(field.name), questions)) for field in SCHEMA}
+    ends = np.cumsum([0, *map(len, columns["options"])], dtype=np.int32)
+    options = list(chain.from_iterable(columns["options"]))
     pairs = pa.StructArray.from_arrays(
-        [pa.array([pair[place] for pair in options], pa.string()) for place in (0, 1)],
+        [pa.array(list(map(itemgetter(place), options)), pa.string()) for place in (0, 1)],
         fields=list(SCHEMA.field("options").type.value_type),
     )
-    columns = [
+    arrays = [
         pa.ListArray.from_arrays(ends, pairs)
         if field.name == "options"
-        else pa.array([getattr(question, field.name) for question in questions], field.type)
+        else pa.array(columns[field.name], field.type)
         for field in SCHEMA
     ]
-    return pa.Table.from_arrays(columns, schema=SCHEMA)
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
 
 def read_questions(path: Path | str) -> list[Question]:
@@ -107,6 +110,8 @@ def fault(question: Question) -> str | None:
     letters = [letter for letter, _ in question.options]
     if question.kind in LETTERED:
         absent = {*question.answer.split(",")} - {*letters, ""}
+        if absent and not letters:
+            return f"options: there are none, and the answer to a {question.kind} question is one"
         if absent:
             return f"answer: {question.answer!r} is not among the options {', '.join(letters)}"
     elif KINDS[question.kind].read(question.answer) is None:

@@ -64,11 +64,12 @@ def _written(path: PurePosixPath) -> Iterator[PurePosixPath]:
 
 
 def _existing(path: Path) -> Path | None:
-    is_video = path.suffix in SUFFIXES
-    bare = path.with_suffix("") if is_video else path
-    files = [path, *(bare.with_name(bare.name + suffix) for suffix in SUFFIXES)]
     try:
-        found = next((file for file in files if file.is_file()), None)
+        if path.is_file():
+            return path
+        bare = path.with_suffix("") if path.suffix in SUFFIXES else path
+        others = (bare.with_name(bare.name + suffix) for suffix in SUFFIXES)
+        found = next((file for file in others if file.is_file()), None)
         return found or (bare if bare.is_dir() else None)
     except OSError:  # a name that this file system cannot hold
         return None

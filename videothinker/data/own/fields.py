@@ -28,8 +28,6 @@ NAMES: dict[Field, tuple[str, ...]] = {
     "tolerance": ("tolerance",),
 }
 """What each may be called, in the order in which they are tried."""
-TALKS = ("conversations", "messages")
-"""Fields that hold turns: of LLaVA's layout, and of chat templates'."""
 PICTURES = ("image", "images")
 KIND_NAMES: dict[str, AnswerKind] = {
     "multiple choice": "choice",
@@ -47,6 +45,7 @@ KIND_NAMES: dict[str, AnswerKind] = {
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LETTER = re.compile(r"\s*\(?([A-Z])(?:[.):]\s*|\s*$)(.*)", re.DOTALL)
 """An option's letter, and what follows."""
+WORDLESS = re.compile(r"[^a-zA-Z]+")
 PLACE = re.compile(r"\s*<(?:video|image)>\s*")
 """Where a video stands among words."""
 
@@ -58,7 +57,7 @@ class Names:
         self.called = {
             field: (name,) if (name := said.get(field)) else NAMES[field] for field in NAMES
         }
-        self._known: dict[tuple[str, ...], list[tuple[Field, str | None]]] = {}
+        self._known: dict[tuple[str, ...], list[tuple[Field, str]]] = {}
         """By the names that a row has, which most rows have in common."""
 
     def found(self, fields: Mapping[str, Any]) -> dict[Field, Any]:
@@ -66,10 +65,14 @@ class Names:
         there = tuple(fields)
         if there not in self._known:
             self._known[there] = [
-                (field, next((name for name in called if name in fields), None))
+                (field, next(name for name in called if name in fields))
                 for field, called in self.called.items()
+                if not fields.keys().isdisjoint(called)
             ]
-        return {field: None if name is None else fields[name] for field, name in self._known[there]}
+        found: dict[Field, Any] = dict.fromkeys(NAMES)
+        for field, name in self._known[there]:
+            found[field] = fields[name]
+        return found
 
 
 def questions(
@@ -78,12 +81,15 @@ def questions(
     """What a row asks: one question, or one for each exchange of a talk; InputError begins with
     the field that is wrong.
     """
-    talk = next((fields[name] for name in TALKS if name in fields), None)
     found = names.found(fields)
+    talk = fields.get("conversations", fields.get("messages"))  # LLaVA's, and chat templates'
     if talk is None:
         yield _question(fields, found, str(number), names, kind)
         return
-    for place, (asked, answered) in enumerate(_exchanges(talk)):
+    exchanges = list(_exchanges(talk))
+    if not exchanges:
+        raise InputError(f"conversations: {_short(talk)} has no question with an answer after it")
+    for place, (asked, answered) in enumerate(exchanges):
         text, options = split_options(asked)
         turn = found | {"question": text, "options": options or None, "answer": answered}
         if place and found["id"] is not None:
@@ -136,6 +142,8 @@ def _exchanges(talk: Any) -> Iterator[tuple[str, str]]:
         talk = _parsed("conversations", talk)
     asked = None
     for turn in talk if isinstance(talk, list) else ():
+        if not isinstance(turn, dict):
+            raise InputError(f"conversations: {_short(turn)} is no turn with `from` and `value`")
         who = str(turn.get("from") or turn.get("role") or "").lower()
         said = turn.get("value") or turn.get("content") or ""
         if isinstance(said, list):  # parts, of which those of text count
@@ -174,39 +182,51 @@ def read_options(value: Any) -> tuple[tuple[str, str], ...]:
         value = [f"{key}. {text}" if lettered else text for key, text in there.items()]
     if not isinstance(value, list):
         raise InputError(f"options: {_short(value)} is no list of texts")
-    if all(isinstance(one, dict) and {"letter", "text"} <= one.keys() for one in value):
-        value = [f"{one['letter']}. {one['text']}" for one in value]
-    texts = [_text("options", str(one) if isinstance(one, int | float) else one) for one in value]
+    texts = [_text("options", one if isinstance(one, str) else _option(one)) for one in value]
     if len(texts) > len(LETTERS):
         raise InputError(f"options: {len(texts)} of them; at most {len(LETTERS)} have letters")
-    marked = [LETTER.match(text) for text in texts]
-    wanted = list(LETTERS[: len(texts)])
-    if [match[1] if match else "" for match in marked] == wanted:
-        texts = [match[2].strip() if match else "" for match in marked]
-    return tuple(zip(wanted, texts, strict=True))
+    return tuple(zip(LETTERS, _without_letters(texts), strict=False))
+
+
+def _option(one: Any) -> Any:
+    """As a text, where it has a letter of its own or is a number."""
+    if isinstance(one, dict) and {"letter", "text"} <= one.keys():
+        return f"{one['letter']}. {one['text']}"
+    return str(one) if isinstance(one, (int, float)) else one
+
+
+def _without_letters(options: list[str]) -> list[str]:
+    """The same, where each begins with the letter of its place."""
+    bare = []
+    for letter, option in zip(LETTERS, options, strict=False):
+        match = LETTER.match(option)
+        if match is None or match[1] != letter:
+            return options
+        bare.append(match[2].strip())
+    return bare
 
 
 def read_answer(value: Any, options: tuple[tuple[str, str], ...]) -> tuple[str, str]:
     """The answer as a text, and the letters that it stands for among the options."""
     if isinstance(value, bool):
         return ("yes" if value else "no"), ""
-    if isinstance(value, list):
+    if isinstance(value, list) and value:
         parts = [read_answer(one, options) for one in value]
         separator = "; " if all(isinstance(one, str) for one in value) else ", "
         letters = sorted({letter for _, named in parts for letter in named.split(",")} - {""})
         return separator.join(text for text, _ in parts), ",".join(letters)
     if isinstance(value, int) and options:  # a place among them, from 0
         return str(value), options[value][0] if 0 <= value < len(options) else ""
-    text = answer_text(_text("answer", str(value) if isinstance(value, int | float) else value))
-    return text, _letters(text, options)
+    text = answer_text(_text("answer", str(value) if isinstance(value, (int, float)) else value))
+    return text, _letters(text, options) if options else ""
 
 
 def _letters(text: str, options: tuple[tuple[str, str], ...]) -> str:
     """Of "C", "(C)", "C. the red car", "A, C" or the option's own words."""
-    known = [letter for letter, _ in options]
-    several = [part.strip(" ().") for part in text.split(",")]
-    if all(part in known for part in several):
-        return ",".join(sorted({*several}))
+    known = dict(options)
+    several = {part.strip(" ().") for part in text.split(",")}
+    if several <= known.keys():
+        return ",".join(sorted(several))
     for letter, option in options:
         if text.strip().casefold() == option.strip().casefold():
             return letter
@@ -217,7 +237,7 @@ def _letters(text: str, options: tuple[tuple[str, str], ...]) -> str:
 def _kind(said: Any, letters: str | None, answer: str) -> AnswerKind:
     """The one that is said or, where none is, the one that the answer looks like."""
     if said is not None:
-        name = KIND_NAMES.get(str(said).lower(), said)
+        name = KIND_NAMES.get(str(said).lower(), str(said))
         if name in KINDS:
             kind: AnswerKind = name
             return "multi" if kind == "choice" and letters and "," in letters else kind
@@ -226,11 +246,9 @@ def _kind(said: Any, letters: str | None, answer: str) -> AnswerKind:
             raise InputError(f"kind: {_short(said)} is none of {known}")
     if letters is not None:
         return "multi" if "," in letters else "choice"
-    if affirmed(answer) is not None and len(answer.split()) == 1:
+    if len(answer.split()) == 1 and affirmed(answer) is not None:
         return "yes_no"
-    return (
-        "number" if number(answer) is not None and re.fullmatch(r"[^a-zA-Z]+", answer) else "text"
-    )
+    return "number" if WORDLESS.fullmatch(answer) and number(answer) is not None else "text"
 
 
 def _video(value: Any) -> str:

@@ -11,6 +11,8 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from videothinker.data.own.fields import Field, Names, questions
@@ -24,6 +26,8 @@ from videothinker.video.files import find
 
 AT_ONCE = 10_000
 """Questions of a row group."""
+TOLD_EVERY = 1000
+"""Rows between two words on how far it is."""
 LISTED = 50
 """Problems that are told one by one."""
 BIAS = "observational"
@@ -91,6 +95,8 @@ def look(own: Reading, count: int) -> str:
             f"{one.id}: {one.video}{clip}\n\n{training_text(one)}\n\nright: {one.answer}"
             f" ({one.kind}{f', {one.category}' if one.category else ''})"
         )
+    if not parts:
+        raise InputError(f"{own.source}: holds no question")
     return f"\n\n{'-' * 40}\n\n".join(parts)
 
 
@@ -106,14 +112,12 @@ def prepare(
     What is wrong is told at once, with all of its places. `leave_out`: such rows are listed in
     left_out.jsonl, and the others kept.
     """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: is a file. Name a folder.")
     problems: list[str] = []
-    kinds: Counter[str] = Counter()
-    categories: Counter[str] = Counter()
-    videos: set[str] = set()
     wrong, total = 0, count(own.source)
     with disk_errors(out), partial_folder(out) as partial, ExitStack() as open_files:
-        everything = _Writer(open_files, partial / "questions.parquet")
-        bias = _Writer(open_files, partial / "bias.parquet")
+        written = _Written(open_files, partial)
         left_out = open_files.enter_context((partial / "left_out.jsonl").open("w"))
         for done, one in enumerate(own.asked(), start=1):
             if isinstance(one, str):
@@ -121,31 +125,28 @@ def prepare(
                 problems += [one] if len(problems) < LISTED else []
                 left_out.write(json.dumps({"reason": one}) + "\n")
             else:
-                kinds[one.kind] += 1
-                categories[one.category] += 1
-                videos.add(one.video)
-                everything.add(one)
-                if one.category == BIAS:
-                    bias.add(one)
-            if progress:
-                progress(done, max(done, total))
+                written.add(one)
+            if progress and done % TOLD_EVERY == 0:
+                progress(done, max(done + 1, total))
         open_files.close()
-        if (wrong and not leave_out) or not kinds:
+        if (wrong and not leave_out) or not written.kinds:
             raise ConfigError(_told(own.source, problems, wrong, leave_out))
         stats = {
-            "questions": kinds.total(),
-            "videos": len(videos),
-            "by_kind": dict(sorted(kinds.items())),
-            "by_category": dict(sorted(categories.items())),
+            "questions": written.kinds.total(),
+            "videos": len(written.videos),
+            "by_kind": dict(sorted(written.kinds.items())),
+            "by_category": dict(sorted(written.categories.items())),
             "left_out": wrong,
             "source": str(own.source),
         }
         write_json(partial / "stats.json", stats)
-        empty = {"bias.parquet": not categories[BIAS], "left_out.jsonl": not wrong}
+        empty = {"bias.parquet": not written.categories[BIAS], "left_out.jsonl": not wrong}
         stale = [name for name, is_empty in empty.items() if is_empty]
         for name in stale:
             (partial / name).unlink()
         replace_files(partial, out, last="stats.json", stale=stale)
+    if progress:
+        progress(done, done)
     return stats
 
 
@@ -168,11 +169,17 @@ def _told(source: Path, problems: list[str], wrong: int, leave_out: bool) -> str
     return "\n  - ".join(lines[:-1]) + f"\n{lines[-1]}"
 
 
-class _Writer:
-    """Questions on their way into a file, some thousand at a time."""
+class _Written:
+    """Questions on their way into both files, some thousand at a time, and what they count to."""
 
-    def __init__(self, open_files: ExitStack, path: Path) -> None:
-        self._file = open_files.enter_context(pq.ParquetWriter(path, SCHEMA))
+    def __init__(self, open_files: ExitStack, folder: Path) -> None:
+        self.kinds: Counter[str] = Counter()
+        self.categories: Counter[str] = Counter()
+        self.videos: set[str] = set()
+        self._files = [
+            open_files.enter_context(pq.ParquetWriter(folder / name, SCHEMA))
+            for name in ("questions.parquet", "bias.parquet")
+        ]
         self._waiting: list[Question] = []
         open_files.callback(self._write)
 
@@ -182,6 +189,15 @@ class _Writer:
             self._write()
 
     def _write(self) -> None:
-        if self._waiting:
-            self._file.write_table(as_table(self._waiting))
-            self._waiting = []
+        table = as_table(self._waiting)
+        for file, part in zip(self._files, (table, _observational(table)), strict=True):
+            if part.num_rows:
+                file.write_table(part)
+        self.kinds.update(question.kind for question in self._waiting)
+        self.categories.update(question.category for question in self._waiting)
+        self.videos.update(question.video for question in self._waiting)
+        self._waiting = []
+
+
+def _observational(table: pa.Table) -> pa.Table:
+    return table.filter(pc.equal(table["category"], BIAS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from videothinker.data.json_values import unusual, whole_characters
 from videothinker.errors import InputError
 
 KNOWN = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
+UTF_8 = ("utf-8", "utf-8-sig")
 REMEDY = f"Give a file that ends in one of {', '.join(KNOWN)}, or a folder of such files."
 
 
@@ -61,7 +63,8 @@ def count(source: Path) -> int:
     total = 0
     for file in files_of(source):
         if file.suffix.lower() == ".parquet":
-            total += pq.ParquetFile(file).metadata.num_rows
+            with suppress(pa.ArrowException, OSError):  # whoever reads it says what is wrong
+                total += pq.read_metadata(file).num_rows
         elif file.suffix.lower() in (".jsonl", ".ndjson", ".csv", ".tsv"):
             with file.open("rb") as lines:
                 while piece := lines.read(2**20):
@@ -75,12 +78,17 @@ def _json_lines(file: Path) -> Iterator[SourceRow]:
             if line.isspace():
                 continue
             where = f"{file}: line {number}"
+            if number == 1 and (encoding := json.detect_encoding(line)) not in UTF_8:
+                raise InputError(f"{file}: {encoding}, not UTF-8. Save it as UTF-8.")
+            torn = "" if line.endswith(b"\n") else "; the file may have been cut off there"
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
                 yield _row(where, whole_characters(json.loads(text), text, where))
             except json.JSONDecodeError as error:
-                torn = "" if line.endswith(b"\n") else "; the file may have been cut off there"
                 yield SourceRow(where=where, fields={}, problem=f"not JSON ({error.msg}){torn}")
+            except UnicodeDecodeError as error:
+                mend = torn or "; save the file as UTF-8"
+                yield SourceRow(where=where, fields={}, problem=f"not UTF-8 ({error.reason}){mend}")
             except (ValueError, RecursionError) as error:
                 yield SourceRow(where=where, fields={}, problem=unusual(error))
             except InputError as error:

@@ -137,6 +137,15 @@ def test_options_and_answers_are_read_in_many_forms(
     assert not any(text.startswith(("A.", "B.", "A)", "B)")) for _, text in one.options)
 
 
+@pytest.mark.parametrize("options", [["B. red", "A. blue"], ["A. red", "C. blue"], ["A. x", "y"]])
+def test_letters_that_are_not_those_of_all_options_in_order_are_words(
+    tmp_path: Path, videos: Path, options: list[str]
+) -> None:
+    row = PLAIN | {"options": options, "answer": "A"}
+    [one] = prepared(lines(tmp_path / "q.jsonl", [row]), videos)
+    assert one.options == tuple(zip("AB", options, strict=True))
+
+
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [("yes", "yes_no"), (True, "yes_no"), (12, "number"), ("3.5 %", "number"), ("a car", "text")],
@@ -313,3 +322,17 @@ def test_a_file_that_cannot_be_questions_is_refused(
 ) -> None:
     (tmp_path / "q.txt").write_text("x")
     assert "Give a file that ends in" in refusal(tmp_path / name, videos)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl"])
+def test_only_the_last_word_on_how_far_it_is_says_that_it_is_done(
+    tmp_path: Path, videos: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("videothinker.data.own.prepare.TOLD_EVERY", 2)
+    source = tmp_path / f"q{suffix}"
+    rows = [json.dumps(PLAIN)] * 5
+    source.write_text("\n".join(rows) if suffix == ".jsonl" else f"[{', '.join(rows)}]")
+    seen: list[tuple[int, int]] = []
+    prepare(reading(source, videos, {}), tmp_path / "out", progress=lambda *two: seen.append(two))
+    assert [done for done, _ in seen] == [2, 4, 5]
+    assert [done < total for done, total in seen] == [True, True, False]
