@@ -97,10 +97,10 @@ sampling:
   temperature: 1.0
   max_tokens: 768                   # of an answer with its thinking
 
-# accuracy pays each kind of answer in its own way; format pays <think></think><answer></answer>
-rewards: [accuracy, format]
-# with the function in {folder}/{rewards}, at half weight:
-# rewards: [accuracy, format, {{call: {folder}/{rewards}:brief, weight: 0.5}}]
+rewards:
+  - accuracy                        # each kind of answer in its own way
+  - format                          # <think></think><answer></answer>
+  - {{call: {call_quoted}, weight: 0.5}}   # a function of yours, at half weight
 
 learner:
   learning_rate: 1e-6
@@ -203,7 +203,7 @@ def _config(folder: Path, videos: Path) -> str:
         bias_quoted=json.dumps(str(prepared / "bias.parquet")),
         all_quoted=json.dumps(str(prepared / "questions.parquet")),
         config=CONFIG,
-        rewards=REWARDS,
+        call_quoted=json.dumps(f"{folder / REWARDS}:brief"),
         questions=QUESTIONS,
         prepared=PREPARED,
     )
@@ -233,7 +233,7 @@ def _told(folder: Path, videos: Path, found: list[str]) -> Outcome:
     files = {
         folder / QUESTIONS: "ten made-up lines, each with a video of yours",
         folder / CONFIG: "the paper's two stages on them",
-        folder / REWARDS: "a reward of your own, not used yet",
+        folder / REWARDS: "a reward of your own, paid at half weight",
     }
     if found:
         files[folder / PREPARED] = "the ten lines as training reads them"

@@ -31,6 +31,7 @@ class Unfit(Exception):
 def load(file: Path, name: str) -> Callable[..., Any]:
     """The function of this name; the folder of its file is searched for what it imports last."""
     sys.path.append(str(file.parent))
+    sys.dont_write_bytecode = True  # a folder of the user's, in which nothing is to be left
     spec = spec_from_file_location(f"rewards_in_{file.stem}", file)
     assert spec is not None
     assert spec.loader is not None

@@ -59,6 +59,16 @@ def test_the_stages_are_the_papers() -> None:
         assert stage.model_dump(exclude={"questions"}) == paper.model_dump(exclude={"questions"})
 
 
+def test_the_function_that_is_written_pays(capsys: Captured) -> None:
+    assert main(["init", "mine", "--videos", "clips"]) == 0
+    file = Path("mine/rewards.py")
+    titles = [one.title for one in load_config(Path("mine/train.yaml")).rewards]
+    assert titles == ["accuracy", "format", "brief"]
+    file.write_text(file.read_text().replace("return min", "return None and min"))
+    said = dry_run(capsys, "mine/train.yaml")
+    assert "rewards.2.call: tried on two completions: reward rewards.py:brief: it paid None" in said
+
+
 def test_ten_lines_show_kinds_of_answers_about_videos_that_are_there() -> None:
     assert main(["init", "mine", "--videos", "clips"]) == 0
     rows = [json.loads(line) for line in Path("mine/questions.jsonl").read_text().splitlines()]
