@@ -106,3 +106,9 @@ def test_vllms_server_is_asked_for_scores_and_only_once(
     assert (cost["requests"], cost["cached"]) == (7, 1 + 8)
     assert cost["tokens_in"] > 7 * 100
     assert 7 * 4 <= cost["tokens_out"] <= 7 * 20
+
+
+def test_the_page_starts_a_server_with_the_option_that_is_tried_here() -> None:
+    page = (JUDGE.parents[2] / "docs" / "rewards.md").read_text()
+    option = "--structured-outputs-config"
+    assert f"{option} '{OPTIONS[option]}'" in page
