@@ -34,7 +34,6 @@ OPTIONS = {
     "--max-num-seqs": "16",
     "--kv-cache-memory-bytes": "100000000",
     "--generation-config": "vllm",
-    "--distributed-executor-backend": "uni",
     # the tiny model would write white space for ever
     "--structured-outputs-config": '{"backend": "xgrammar", "disable_any_whitespace": true}',
 }
