@@ -18,11 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import builders
+import numpy as np
 import pyarrow.parquet as pq
 import yaml
 
 from videothinker.config.loading import load_config
 from videothinker.model.checkpoint import budget_of, write_budget
+from videothinker.run.directory import RunDirectory
+from videothinker.types import ScoredGroup
 
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -141,6 +145,22 @@ class Place:
             video.parent.mkdir(exist_ok=True)
             shutil.copy(self.folder / "clip.mp4", video)
 
+    def add_rewards(self) -> None:
+        """The page's file of rewards, and a run whose completions they are tried on."""
+        page = (ROOT / "docs" / "extending.md").read_text()
+        (self.folder / "rewards.py").write_text(first_program(page))
+        run = RunDirectory.create(self.folder / "runs" / "quickstart", "")
+        texts = ("<think>it is</think><answer>A</answer>", "<answer>B</answer>", "so " * 120)
+        for step in (1, 2, 3):
+            scored = ScoredGroup(
+                group=builders.group(*map(builders.completion, texts)),
+                rewards={"format": np.arange(len(texts), dtype=np.float32)},
+                advantages=np.zeros(len(texts), np.float32),
+                anchor_logprobs=None,
+            )
+            run.record({"stage": "bias", "step": step})
+            run.rollouts("bias", step, [scored])
+
     def add_quickstart(self, world: Path) -> None:
         """What `videothinker quickstart` leaves, from a run of some steps instead of its own."""
         inputs = self.folder / "runs" / "quickstart" / "inputs"
@@ -183,6 +203,11 @@ class Place:
         (clevrer / "validation.json").write_text(json.dumps(questions[-8:]))
         clip = min((raw / "videos").glob("*.mp4"))
         shutil.copy(clip, self.folder / "clip.mp4")
+
+
+def first_program(page: str) -> str:
+    """The first block of Python that a page shows."""
+    return next(block.group(2) for block in FENCE.finditer(page) if block.group(1) == "python")
 
 
 def shrink(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,9 @@ NOT_HERE = {
     "quickstart": "five minutes",
     "warm-start": "five minutes; tests/unit/videothinker/mini/test_shipped.py does it when slow",
     "study": "hours; tests/integration/test_study.py has a small one",
+    "export": "changes the shell",
+    "configs/rewards/judge.py": "tests/unit/test_judge.py",
+    "configs/rewards/judge.py:judge": "tests/integration/test_judge.py",
     "eval_mvbench.json": "a benchmark of 4,000 records in 20 tasks",
 }
 ELSEWHERE = {"jobs.md": "test_jobs.py", "metrics.md": "test_prometheus.py", "hub.md": "test_hub.py"}
@@ -115,6 +118,11 @@ def test_the_first_five_minutes_lead_to_a_dry_run(place: Place) -> None:
             Typist(place).type(command)
     assert len(read_questions(place.folder / "mine/prepared/questions.parquet")) == 30
     assert len(read_questions(place.folder / "mine/prepared/bias.parquet")) == 20
+
+
+def test_a_reward_of_ones_own_is_tried_as_the_page_says(place: Place) -> None:
+    place.add_rewards()
+    type_out(place, "extending.md")
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)

@@ -15,6 +15,7 @@ from typing import Any
 import builders
 import numpy as np
 import pytest
+from documented import first_program
 
 from videothinker.config.rewards import RewardConfig
 from videothinker.errors import InputError
@@ -345,3 +346,12 @@ def test_a_file_that_came_with_a_job_goes_before_the_one_that_was_named(
     (tmp_path / "brief.py").write_text("def brief(completion, question): return 7")
     assert paid(file, "brief", "x") == [7]
     assert paid(file, "told", "x") == [1]
+
+
+def test_the_rewards_that_a_page_shows_pay_what_it_says(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[4] / "docs" / "extending.md").read_text()
+    (tmp_path / "rewards.py").write_text(first_program(page))
+    short, long = "<think>It is.</think><answer>A</answer>", "so " * 120 + "<answer>A</answer>"
+    assert paid(tmp_path / "rewards.py", "brief", short, long, "so " * 160) == [1, 0.5, 0]
+    other = "<answer>B</answer>"
+    assert paid(tmp_path / "rewards.py", "various", short, long, other) == [0, 0, 1]
