@@ -30,6 +30,7 @@ from videothinker.method.scoring import score_groups
 from videothinker.progress import ProgressLine
 from videothinker.report.page import write_report
 from videothinker.run.directory import RunDirectory
+from videothinker.tracking.beside import tracked
 from videothinker.types import ScoredGroup
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
     lineage = Lineage(directory, config)
     directory.status(state="starting", name=config.name, error=None)
     try:
-        with launch(config, directory) as fleet:
+        with launch(config, directory) as fleet, tracked(config.report_to, directory.path):
             session = Session(
                 config=config,
                 fleet=fleet,

@@ -31,7 +31,7 @@ def train(arguments: Namespace) -> Outcome:
     resume = arguments.resume
     config, source = preflight.asked_config(arguments.words, resume, arguments.paths_from)
     missing = preflight.missing_files(config)
-    if arguments.dry_run:
+    if arguments.dry_run and not preflight.missing_trackers(config):
         return preflight.dry_run(config, source, missing)
     preflight.require_files(missing, source)
     preflight.require_own_names()
