@@ -58,7 +58,10 @@ class End:
         return self._came.wait(seconds)
 
     def _listen(self) -> None:
-        self.finished = sys.stdin.buffer.read() == FINISHED
+        said = b""
+        while word := os.read(0, 100):  # sys.stdin has a lock, for which an exit would wait
+            said += word
+        self.finished = said == FINISHED
         signal.alarm(CLOSING_SECONDS + GRACE_SECONDS)
         self._came.set()
 
@@ -73,6 +76,6 @@ def end_at_once(
 
 
 if __name__ == "__main__":
-    os.nice(10)  # the run comes first
+    os.nice(5)  # the run comes first
     sys.excepthook = end_at_once
     tell(Path(sys.argv[1]), sys.argv[2])

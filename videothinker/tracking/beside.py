@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 FOLDER = "trackers"
 FINISHED = b"finished"
-CLOSING_SECONDS = 20
+CLOSING_SECONDS = 30
 """What trackers have at the end of a run, all together, to hand on the last of it."""
 KILL_SECONDS = 5
 

@@ -17,7 +17,6 @@ from typing import Any, Protocol
 
 import yaml
 
-from videothinker.config.loading import dotted_values
 from videothinker.tracking.record import Entry
 
 PROJECT = "videothinker"
@@ -159,6 +158,8 @@ class Mlflow:
 
     def __init__(self, run: Tracked, id: str | None) -> None:
         import mlflow
+
+        from videothinker.config.loading import dotted_values  # the others need no pydantic
 
         self._mlflow = mlflow
         if id is None and not {"MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"} & {*os.environ}:
