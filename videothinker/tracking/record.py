@@ -20,7 +20,7 @@ RESULTS = "results"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class StepNumbers:
     """Numbers of one step, or of the model that came of a stage."""
 
     stage: str
@@ -50,7 +50,7 @@ class Told:
         state = {"id": self.id, "steps": self._steps, "models": self._models}
         write_json(self._file, state)
 
-    def news(self, lines: Iterable[Fields], models: Iterable[Fields]) -> Iterator[Entry]:
+    def news(self, lines: Iterable[Fields], models: Iterable[Fields]) -> Iterator[StepNumbers]:
         """What is new in lines of metrics.jsonl and models of summary.json; each counts as told
         once the next is asked for.
 
@@ -62,7 +62,9 @@ class Told:
             last, ended = self._steps.get(stage, (0, 0.0))
             if step > last or (moment or 0.0) > ended:
                 numbers, again = scalars(line), step <= last
-                yield Entry(stage=stage, step=step, moment=moment, numbers=numbers, again=again)
+                yield StepNumbers(
+                    stage=stage, step=step, moment=moment, numbers=numbers, again=again
+                )
                 self._steps[stage] = (step, moment or ended)
         for model in models:
             name = str(model.get("name"))
@@ -70,7 +72,7 @@ class Told:
                 continue
             if numbers := dict(_flat(RESULTS, model.get("evaluation"))):
                 step = self._steps.get(name, (0, 0.0))[0]
-                yield Entry(stage=name, step=step, moment=None, numbers=numbers)
+                yield StepNumbers(stage=name, step=step, moment=None, numbers=numbers)
             self._models.append(name)
 
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import yaml
 
-from videothinker.tracking.record import Entry
+from videothinker.tracking.record import StepNumbers
 
 PROJECT = "videothinker"
 VENV = "TRACKERS_VENV"
@@ -41,7 +41,7 @@ class Tracker(Protocol):
 
     id: str
 
-    def log(self, entry: Entry) -> None:
+    def log(self, entry: StepNumbers) -> None:
         """Numbers under STAGE/NAME, with the stage's step as the x axis."""
 
     def close(self, finished: bool) -> None:
@@ -55,7 +55,7 @@ class TensorBoard:
         self.id = id or EVENTS
         self._files = EventFiles(run.path / EVENTS, run.config)
 
-    def log(self, entry: Entry) -> None:
+    def log(self, entry: StepNumbers) -> None:
         self._files.log(entry)
 
     def close(self, finished: bool) -> None:
@@ -70,7 +70,7 @@ class EventFiles:
         self._writers: dict[Path, tuple[int, Any]] = {}
         self._made = 0
 
-    def log(self, entry: Entry) -> None:
+    def log(self, entry: StepNumbers) -> None:
         """A value a number; what a stage said of the step and those after it before counts no
         longer, where it is there again."""
         writer = self._writer(self._folder / Path(entry.stage).name, entry)
@@ -82,7 +82,7 @@ class EventFiles:
         for _, writer in self._writers.values():
             writer.close()
 
-    def _writer(self, stage: Path, entry: Entry) -> Any:
+    def _writer(self, stage: Path, entry: StepNumbers) -> Any:
         """The stage's; another where steps are taken back, or `report` has replaced the folder."""
         if stage in self._writers:
             inode, writer = self._writers[stage]
@@ -118,7 +118,7 @@ class Trackio:
         if id not in (None, self.id):
             raise RuntimeError(f"a later run is called {run.name} too; give each its own name")
 
-    def log(self, entry: Entry) -> None:
+    def log(self, entry: StepNumbers) -> None:
         self._run.log(_keyed(entry), step=entry.step)
 
     def close(self, finished: bool) -> None:
@@ -141,7 +141,7 @@ class Wandb:
         self.id = str(self._run.id)
         self._stages: set[str] = set()
 
-    def log(self, entry: Entry) -> None:
+    def log(self, entry: StepNumbers) -> None:
         axis = f"{entry.stage}/step"
         if entry.stage not in self._stages:
             self._stages.add(entry.stage)
@@ -169,7 +169,7 @@ class Mlflow:
         if id is None:
             mlflow.log_params(dict(dotted_values(run.config)))
 
-    def log(self, entry: Entry) -> None:
+    def log(self, entry: StepNumbers) -> None:
         moment = None if entry.moment is None else round(entry.moment * 1000)
         self._mlflow.log_metrics(_keyed(entry), step=entry.step, timestamp=moment)
 
@@ -193,7 +193,7 @@ class SwanLab:
         )
         self.id = str(self._run.id)
 
-    def log(self, entry: Entry) -> None:
+    def log(self, entry: StepNumbers) -> None:
         self._run.log(_keyed(entry), step=entry.step)
 
     def close(self, finished: bool) -> None:
@@ -220,14 +220,11 @@ def _installed(library: str) -> bool:
     """Libraries make a folder of their own name where they work, which is not the library."""
     if venv := os.environ.get(VENV):
         return any(Path(venv).glob(f"lib/python*/site-packages/{library}/__init__.py"))
-    try:
-        spec = find_spec(library)
-    except ValueError:  # what stands in for a module that must not be imported
-        return False
+    spec = find_spec(library)
     return spec is not None and spec.origin is not None
 
 
-def _keyed(entry: Entry) -> dict[str, float]:
+def _keyed(entry: StepNumbers) -> dict[str, float]:
     return {f"{entry.stage}/{name}": value for name, value in entry.numbers.items()}
 
 

@@ -78,6 +78,7 @@ KEYS = [
     "out",
     "seed",
     "rewards",
+    "report_to",
     "model.path",
     "model.dtype",
     "data.videos",

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from tracked_runs import models, new_run, steps, told, wait_until_told
 
+from videothinker.config.settings import TrackerName
 from videothinker.run.directory import RunDirectory
 from videothinker.tracking.beside import tracked
 from videothinker.tracking.record import Told
@@ -223,6 +224,10 @@ def test_tensorboard_itself_shows_a_step_made_again_once(run: RunDirectory) -> N
     shown = EventAccumulator(str(run.path / "tensorboard" / "bias"))
     shown.Reload()
     assert [(one.step, one.value) for one in shown.Scalars("reward")][2:] == [(3, 0.75), (4, 1.0)]
+
+
+def test_every_tracker_that_may_be_named_has_a_library_and_a_reader_here() -> None:
+    assert {*get_args(TrackerName)} == {*LIBRARIES} == {*READERS}
 
 
 def test_event_files_go_on_after_report_has_replaced_their_folder(run: RunDirectory) -> None:

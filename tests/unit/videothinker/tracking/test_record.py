@@ -5,7 +5,7 @@ from tracked_runs import models, new_run, steps
 
 from videothinker.files import read_json
 from videothinker.run.directory import RunDirectory
-from videothinker.tracking.record import Entry, Growing, Told, models_of, scalars
+from videothinker.tracking.record import StepNumbers, Growing, Told, models_of, scalars
 
 
 @pytest.fixture
@@ -20,12 +20,12 @@ class Listener:
         self.run, self.told = run, Told(file)
         self.lines = Growing(run.path / "metrics.jsonl")
 
-    def hear(self) -> list[Entry]:
+    def hear(self) -> list[StepNumbers]:
         summary = read_json(self.run.path / "summary.json")
         return list(self.told.news(self.lines.lines(), models_of(summary)))
 
 
-def places(entries: list[Entry]) -> list[tuple[str, int, bool]]:
+def places(entries: list[StepNumbers]) -> list[tuple[str, int, bool]]:
     return [(entry.stage, entry.step, entry.again) for entry in entries]
 
 
