@@ -33,7 +33,14 @@ def init(**given):
     return Run(given["id"])
 """
 PRINTING = FAITHFUL + "print('hello'); os.system('echo hello')\n"
-RAISING = FAITHFUL + "Run.log = lambda self, numbers: 1 / 0\n"
+RAISING = (
+    FAITHFUL
+    + """
+import atexit
+atexit.register(lambda: (print("goodbye"), time.sleep(600)))
+Run.log = lambda self, numbers: 1 / 0
+"""
+)
 HANGING = FAITHFUL + "Run.finish = lambda self, exit_code: time.sleep(600)\n"
 NEVER_BEGINNING = "import time; time.sleep(600)\n"
 CRASHING = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)\n"
@@ -215,3 +222,17 @@ def test_when_the_driver_is_killed_the_rest_is_told_and_the_process_ends(
     while said(tmp_path)[-1] != ["finish", 1] and time.monotonic() < deadline:
         time.sleep(0.05)
     assert said(tmp_path)[-1] == ["finish", 1]
+
+
+ORPHAN = """
+import time
+from videothinker.tracking import __main__ as told_by
+told_by.CLOSING_SECONDS, told_by.GRACE_SECONDS = 0, 1
+told_by.End()
+time.sleep(600)
+"""
+
+
+def test_one_that_hangs_after_the_driver_is_gone_ends_itself() -> None:
+    orphan = subprocess.run([sys.executable, "-c", ORPHAN], stdin=subprocess.DEVNULL, timeout=20)
+    assert orphan.returncode == -signal.SIGALRM

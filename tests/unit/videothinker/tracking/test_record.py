@@ -5,7 +5,7 @@ from tracked_runs import models, new_run, steps
 
 from videothinker.files import read_json
 from videothinker.run.directory import RunDirectory
-from videothinker.tracking.record import StepNumbers, Growing, Told, models_of, scalars
+from videothinker.tracking.record import Growing, StepNumbers, Told, models_of, scalars
 
 
 @pytest.fixture
