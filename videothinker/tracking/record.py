@@ -28,8 +28,10 @@ class StepNumbers:
     moment: float | None
     """Unix seconds of the step's end; None where they are not known."""
     numbers: Mapping[str, float]
-    again: bool = False
+    again: bool
     """The stage went back to before this step, and has come to it once more."""
+    order: int
+    """How many others the tracker was told before, in all stages and starts of the run."""
 
 
 class Told:
@@ -43,12 +45,13 @@ class Told:
         self._steps: dict[str, tuple[int, float]] = known.get("steps", {})
         """By stage, the step told last and when it ended."""
         self._models: list[str] = known.get("models", [])
+        self._count: int = known.get("count", 0)
 
     def save(self) -> None:
         """Onto the disk."""
         assert self._file
-        state = {"id": self.id, "steps": self._steps, "models": self._models}
-        write_json(self._file, state)
+        told = {"count": self._count, "steps": self._steps, "models": self._models}
+        write_json(self._file, {"id": self.id} | told)
 
     def news(self, lines: Iterable[Fields], models: Iterable[Fields]) -> Iterator[StepNumbers]:
         """What is new in lines of metrics.jsonl and models of summary.json; each counts as told
@@ -61,10 +64,7 @@ class Told:
             stage, step, moment = str(line["stage"]), int(line["step"]), number(line.get("time"))
             last, ended = self._steps.get(stage, (0, 0.0))
             if step > last or (moment or 0.0) > ended:
-                numbers, again = scalars(line), step <= last
-                yield StepNumbers(
-                    stage=stage, step=step, moment=moment, numbers=numbers, again=again
-                )
+                yield self._next(stage, step, moment, scalars(line), again=step <= last)
                 self._steps[stage] = (step, moment or ended)
         for model in models:
             name = str(model.get("name"))
@@ -72,8 +72,26 @@ class Told:
                 continue
             if numbers := dict(_flat(RESULTS, model.get("evaluation"))):
                 step = self._steps.get(name, (0, 0.0))[0]
-                yield StepNumbers(stage=name, step=step, moment=None, numbers=numbers)
+                yield self._next(name, step, None, numbers, again=False)
             self._models.append(name)
+
+    def _next(
+        self,
+        stage: str,
+        step: int,
+        moment: float | None,
+        numbers: Mapping[str, float],
+        again: bool,
+    ) -> StepNumbers:
+        self._count += 1
+        return StepNumbers(
+            stage=stage,
+            step=step,
+            moment=moment,
+            numbers=numbers,
+            again=again,
+            order=self._count - 1,
+        )
 
 
 class Growing:

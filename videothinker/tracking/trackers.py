@@ -126,7 +126,8 @@ class Trackio:
 
 
 class Wandb:
-    """Weights & Biases; the x axis of STAGE/* is STAGE/step."""
+    """Weights & Biases; the x axis of STAGE/* is STAGE/step. Its own step has to grow, also over
+    the parts of a run that was resumed offline, of which each would begin with 0."""
 
     def __init__(self, run: Tracked, id: str | None) -> None:
         import wandb
@@ -147,7 +148,7 @@ class Wandb:
             self._stages.add(entry.stage)
             self._run.define_metric(axis)
             self._run.define_metric(f"{entry.stage}/*", step_metric=axis)
-        self._run.log({axis: entry.step, **_keyed(entry)})
+        self._run.log({axis: entry.step, **_keyed(entry)}, step=entry.order)
 
     def close(self, finished: bool) -> None:
         self._run.finish(exit_code=0 if finished else 1)

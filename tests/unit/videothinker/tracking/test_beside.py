@@ -26,7 +26,7 @@ def say(*words):
 class Run:
     def __init__(self, id): self.id = id or "new-id"
     def define_metric(self, *names, **more): pass
-    def log(self, numbers): say("log", numbers)
+    def log(self, numbers, step): say("log", numbers, step)
     def finish(self, exit_code): say("finish", exit_code)
 def init(**given):
     say("init", given["project"], given["name"], given["id"], given["config"]["seed"])
@@ -38,7 +38,7 @@ RAISING = (
     + """
 import atexit
 atexit.register(lambda: (print("goodbye"), time.sleep(600)))
-Run.log = lambda self, numbers: 1 / 0
+Run.log = lambda self, numbers, step: 1 / 0
 """
 )
 HANGING = FAITHFUL + "Run.finish = lambda self, exit_code: time.sleep(600)\n"
@@ -80,9 +80,9 @@ def test_a_run_is_told_step_by_step_and_its_results(
         models(run, bias=0.5)
     assert said(tmp_path) == [
         ["init", "videothinker", "trial", None, 42],
-        ["log", {"bias/step": 1, "bias/reward": 0.125, "bias/learner/memory_gb": 1.5}],
-        ["log", {"bias/step": 2, "bias/reward": 0.25, "bias/learner/memory_gb": 1.5}],
-        ["log", {"bias/step": 2, "bias/results/overall/mean": 0.5}],
+        ["log", {"bias/step": 1, "bias/reward": 0.125, "bias/learner/memory_gb": 1.5}, 0],
+        ["log", {"bias/step": 2, "bias/reward": 0.25, "bias/learner/memory_gb": 1.5}, 1],
+        ["log", {"bias/step": 2, "bias/results/overall/mean": 0.5}, 2],
         ["finish", 0],
     ]
 
@@ -103,7 +103,8 @@ def test_a_resumed_run_is_the_same_one_and_told_only_what_is_new(
         ("init", "videothinker", "trial", "new-id"),
         ("finish", 0),
     ]
-    assert [one[1]["bias/step"] for one in words if one[0] == "log"] == [1, 2, 3]
+    logged = [(one[1]["bias/step"], one[2]) for one in words if one[0] == "log"]
+    assert logged == [(1, 0), (2, 1), (3, 2)]
 
 
 def test_names_that_the_environment_gives_hold(

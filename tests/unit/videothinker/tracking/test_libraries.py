@@ -58,7 +58,7 @@ def log_records(file: Path) -> Iterator[bytes]:
 def by_wandb(folder: Path) -> Found:
     from wandb.proto.wandb_internal_pb2 import Record
 
-    found, axes = Found(), {}
+    found, axes, own_steps = Found(), {}, []
     for file in sorted(folder.glob("wandb/offline-run-*/*.wandb")):
         for record in map(Record.FromString, log_records(file)):
             kind = record.WhichOneof("record_type")
@@ -72,9 +72,11 @@ def by_wandb(folder: Path) -> Found:
                 row = {
                     "/".join(i.nested_key): json.loads(i.value_json) for i in record.history.item
                 }
+                own_steps.append(row["_step"])
                 for key in {key for key in row if key[0] != "_"} - {*axes.values()}:
                     step = row[axes[f"{key.partition('/')[0]}/*"]]
                     found.points[key].append((step, row[key]))
+    assert own_steps == [*range(len(own_steps))]
     return found
 
 
