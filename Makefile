@@ -10,7 +10,7 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu quickstart test check lint unit contract gpu-check fullsize soak bench study
+.PHONY: help setup setup-gpu quickstart test check lint unit contract trackers gpu-check fullsize soak bench study
 
 help:
 	@echo "make quickstart   install, then both stages on a small video world on this machine"
@@ -19,6 +19,7 @@ help:
 	@echo "make setup-gpu    the same for a machine with GPUs; every other target then uses it"
 	@echo "make check        format, lint, types, import rules, unit tests"
 	@echo "make contract     what we rely on in the packages for GPUs, without a GPU; in GPU_VENV=DIR, or 9 GB"
+	@echo "make trackers     the libraries of report_to, in .venv-trackers, and what each keeps of a run"
 	@echo "make bench        what is measured of speed and memory, in tests/benchmarks/results.json"
 	@echo "make gpu-check    on a machine with a GPU: does it do what was tested on CPUs? (GPU_CHECK='--device cpu')"
 	@echo "make fullsize    the 3B model's full size on CPUs: what each role holds; 24 GB of memory, an hour"
@@ -56,6 +57,9 @@ unit: setup
 # not on top of .venv, which may have the packages for CPUs
 contract:
 	@bash .ci/contract.sh $(PYTEST)
+
+trackers:
+	@bash .ci/trackers.sh $(PYTEST)
 
 gpu-check: setup
 	@PYTHONPATH=.:tests $(BIN)/python -m gpu_check $(GPU_CHECK)

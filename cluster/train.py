@@ -33,6 +33,7 @@ from videothinker.method.scoring import score_groups
 from videothinker.progress import ProgressLine
 from videothinker.report.page import write_report
 from videothinker.run.directory import RunDirectory
+from videothinker.tracking.beside import tracked
 from videothinker.types import ScoredGroup
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,11 @@ def run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
             directory.path / "summary.json",
         )
     try:
-        with launch(config, directory) as fleet, closing(Rewards(config.rewards)) as rewards:
+        with (
+            launch(config, directory) as fleet,
+            tracked(config.report_to, directory.path),
+            closing(Rewards(config.rewards)) as rewards,
+        ):
             session = Session(
                 config=config,
                 fleet=fleet,

@@ -166,7 +166,8 @@ def test_what_the_other_pages_say_works(place: Place, page: str) -> None:
 def test_what_is_said_about_looking_works(place: Place, mini_world: Path) -> None:
     place.add_quickstart(mini_world)
     type_out(place, "looking.md")
-    assert (place.folder / "runs/quickstart/tensorboard/cdpo").is_dir()
+    for run in ("quickstart", "watched"):
+        assert (place.folder / "runs" / run / "tensorboard" / "cdpo").is_dir()
 
 
 def test_every_command_of_every_page_is_typed_or_has_a_reason() -> None:

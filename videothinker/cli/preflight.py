@@ -23,6 +23,7 @@ from videothinker.planning.disk import shortage
 from videothinker.planning.plan import least
 from videothinker.planning.spans import uneven
 from videothinker.process.gpus import fault
+from videothinker.tracking.trackers import VENV, not_installed
 from videothinker.types import Question
 from videothinker.video.files import find
 
@@ -69,7 +70,17 @@ def one_file(words: Sequence[str], example: str) -> tuple[Path, list[str]]:
 
 def missing_files(config: RunConfig) -> list[str]:
     """What the configuration names and this machine lacks, and what would be lost, as lines."""
-    return check_upload(config) or check_paths(config)
+    return (check_upload(config) or check_paths(config)) + missing_trackers(config)
+
+
+def missing_trackers(config: RunConfig) -> list[str]:
+    """Trackers of `report_to` whose library is not installed here."""
+    place = os.environ.get(VENV) or "this environment"
+    return [
+        f"report_to: {library} is not installed in {place}. Run `pip install {library}` there, or"
+        f" name an environment that has it: {VENV}=DIR (`make trackers` makes one)"
+        for library in not_installed(config.report_to)
+    ]
 
 
 def with_models(config: RunConfig, source: Path) -> tuple[RunConfig, RunConfig]:

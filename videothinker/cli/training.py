@@ -31,6 +31,7 @@ def train(arguments: Namespace) -> Outcome:
     resume = arguments.resume
     config, source = preflight.asked_config(arguments.words, resume, arguments.paths_from)
     if arguments.dry_run:
+        preflight.require_files(preflight.missing_trackers(config), source)
         return preflight.dry_run(config, source, preflight.missing_files(config))
     from videothinker.cli.functions import begin
     from videothinker.run.lock import finished_summary

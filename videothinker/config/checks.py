@@ -45,6 +45,8 @@ def cross_checks(config: RunConfig) -> Iterator[str]:
     yield from _check_data(config)
     yield from _check_pinned(config)
     yield from _check_out(config)
+    if len(set(config.report_to)) < len(config.report_to):
+        yield "report_to: the same tracker is named twice. Name each once"
 
 
 def _check_name(where: str, stage: StageConfig, earlier: list[str]) -> Iterator[str]:

@@ -74,7 +74,7 @@ def to_yaml(config: RunConfig) -> str:
 
 def first_difference(ours: Section, theirs: Section) -> str | None:
     """The first setting that two configurations do not share, with both values; `out` aside."""
-    here, there = (dict(_settings(config.model_dump(mode="json"))) for config in (ours, theirs))
+    here, there = (dict(dotted_values(config.model_dump(mode="json"))) for config in (ours, theirs))
     for key in here | there:
         mine, other = here.get(key, "absent"), there.get(key, "absent")
         if key != "out" and mine != other:
@@ -82,7 +82,7 @@ def first_difference(ours: Section, theirs: Section) -> str | None:
     return None
 
 
-def _settings(value: object, key: str = "") -> Iterator[tuple[str, object]]:
+def dotted_values(value: object, key: str = "") -> Iterator[tuple[str, object]]:
     """Every dotted key of a dumped configuration with its value."""
     if isinstance(value, dict):
         inner = list(value.items())
@@ -92,7 +92,7 @@ def _settings(value: object, key: str = "") -> Iterator[tuple[str, object]]:
         yield key, value
         return
     for name, item in inner:
-        yield from _settings(item, f"{key}.{name}" if key else str(name))
+        yield from dotted_values(item, f"{key}.{name}" if key else str(name))
 
 
 def dotted_keys(section: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[str]:

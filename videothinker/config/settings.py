@@ -25,6 +25,7 @@ DType = Literal["float32", "bfloat16"]
 WeightsPath = Literal["auto", "ipc", "nccl", "host"]
 Part = Literal["vision", "merger", "embeddings", "layers"]
 """A part of the model; the embeddings include the output head, which may share their weights."""
+TrackerName = Literal["tensorboard", "trackio", "wandb", "mlflow", "swanlab"]
 DEFAULT_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "videothinker" / "clips"
 
 
@@ -322,6 +323,9 @@ class RunConfig(Section):
     cluster: ClusterConfig = ClusterConfig()
     faults: FaultsConfig = FaultsConfig()
     stages: tuple[StageConfig, ...] = Field(min_length=1)
+    report_to: tuple[TrackerName, ...] = ()
+    """Trackers that are told of every step, each by a process of its own and over its own
+    library."""
 
     @property
     def hub_names(self) -> list[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from videothinker.cli.main import main
-from videothinker.cli.preflight import asked_config, missing_files
+from videothinker.cli.preflight import asked_config, missing_files, missing_trackers
 from videothinker.errors import InputError
+from videothinker.tracking import trackers
 
 CDPO = Path(__file__).parents[4] / "configs" / "cdpo.yaml"
 
@@ -77,3 +79,44 @@ def test_a_machine_that_lacks_the_device_is_told_before_anything_loads(
     assert "make setup-gpu" not in "\n".join(missing_files(there)), "its machines know"
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     assert "make setup-gpu" not in "\n".join(missing_files(config))
+
+
+@pytest.mark.parametrize("words", [[], ["--dry-run"]])
+def test_a_tracker_without_its_library_is_refused_before_anything_starts(
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TRACKERS_VENV", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    assert main(["train", str(CDPO), "report_to=[tensorboard]", *words]) == 2
+    said = capsys.readouterr()
+    assert "report_to: tensorboardX is not installed in this environment" in said.err
+    assert "pip install tensorboardX" in said.err
+    assert said.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tracker_s_library_is_looked_for_where_it_is_told_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKERS_VENV", str(tmp_path))
+    config, _ = asked_config([str(CDPO), "report_to=[mlflow]"])
+    [line] = missing_trackers(config)
+    assert line.startswith(f"report_to: mlflow is not installed in {tmp_path}. Run `pip install")
+    library = tmp_path / "lib" / "python3.11" / "site-packages" / "mlflow"
+    library.mkdir(parents=True)
+    (library / "__init__.py").touch()
+    assert missing_trackers(config) == []
+
+
+def test_a_folder_that_a_library_leaves_is_not_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TRACKERS_VENV", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(trackers, "LIBRARIES", {"wandb": "left_by_a_library"})
+    (tmp_path / "left_by_a_library").mkdir()
+    assert trackers.not_installed(["wandb"]) == ["left_by_a_library"]

@@ -398,3 +398,14 @@ def test_likeliest_answers_need_questions(small: Path) -> None:
     assert "no effect without data.validation" in only_problem(
         small, "data.validation_likeliest=true"
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("[wandb,wandb]", "report_to: the same tracker is named twice. Name each once"),
+        ("[wandbb]", "report_to.0 = 'wandbb': input should be 'tensorboard', 'trackio', 'wandb'"),
+    ],
+)
+def test_trackers_are_known_ones_and_each_named_once(small: Path, given: str, said: str) -> None:
+    assert said in only_problem(small, f"report_to={given}")

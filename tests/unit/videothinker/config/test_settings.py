@@ -82,6 +82,7 @@ KEYS = [
     "rewards.N.weight",
     "rewards.N.seconds",
     "rewards.N.memory_gb",
+    "report_to",
     "model.path",
     "model.dtype",
     "pinned",

@@ -31,6 +31,8 @@ def scalars(folder: Path) -> list[tuple[str, int, float, float]]:
         [length] = struct.unpack_from("<Q", data, at)
         event = Event.FromString(data[at + 12 : at + 12 + length])
         for value in event.summary.value:
+            if not value.HasField("simple_value"):
+                continue  # the configuration, as a text
             found.append((value.tag, event.step, value.simple_value, event.wall_time))
         at += 16 + length
     return found
