@@ -135,16 +135,16 @@ def train_step(
     with clock.phase("wait"):
         batch = supply.take(step)
     scored = score(session, stage, batch)
-    sleep = session.config.rollout.sleep
+    validated, sleep = dict[str, float](), session.config.rollout.sleep
     if sleep:
         with clock.phase("validate"):
-            validation.finish()
+            validated = validation.finish()
     if scored:
         with clock.phase("learn"):
             report = session.fleet.learn(step, steering.coefficient, scored)
     if not sleep:
         with clock.phase("validate"):
-            validation.finish()
+            validated = validation.finish()
     with clock.phase("sync"):
         session.sync(stage, step)
     supply.published(step)
@@ -152,7 +152,8 @@ def train_step(
     if not scored:
         return {}
     clock.add(batch.seconds)
-    return session.record(stage, report, [group for group, _ in scored], clock, steering)
+    groups = [group for group, _ in scored]
+    return session.record(stage, report, groups, clock, steering, validated)
 
 
 def score(session: Session, stage: StageConfig, batch: Batch) -> list[tuple[ScoredGroup, Prepared]]:

@@ -191,8 +191,10 @@ class Session:
         groups: list[ScoredGroup],
         clock: StepClock,
         steering: StageGuard,
+        validated: dict[str, float],
     ) -> dict[str, Any]:
-        """A step's groups and figures onto the disk; returns the figures.
+        """A step's groups and figures onto the disk; returns the figures. `validated` are those of
+        the weights that the step's samples were drawn with, too, where they were asked.
 
         The guard sees the figures as they stand on the disk, where a resumed run finds them.
         """
@@ -201,6 +203,7 @@ class Session:
         line: dict[str, Any] = plain(
             step_metrics(stage, report, groups, seconds, version, steering)
             | performance(self.config, stage, self.fleet, report, groups, seconds["generate"])
+            | validated
         )
         self._heed_gap(stage, report)
         verdict = steering.watch(line)

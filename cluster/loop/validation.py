@@ -65,10 +65,10 @@ class Validation:
         self._step = step
         self._answering = self.fleet.background.call(asyncio.create_task, self._answer())
 
-    def finish(self) -> None:
-        """Wait for what was asked, and keep it."""
+    def finish(self) -> dict[str, float]:
+        """Wait for what was asked, and keep it; its accuracies by their keys in metrics.jsonl."""
         if self._answering is None:
-            return
+            return {}
         started = time.monotonic()
         said = self.fleet.background.run(self.fleet.learner.meanwhile(self._answering))
         self._answering = None
@@ -84,6 +84,8 @@ class Validation:
         self._lines.append(line)
         self.run.validated(line)
         show_validation(line)
+        means = {kind: line[kind]["mean"] for kind in ("overall", "observational", "inferential")}
+        return {f"validated_{kind}": mean for kind, mean in means.items() if mean is not None}
 
     @property
     def over(self) -> bool:

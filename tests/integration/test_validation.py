@@ -80,7 +80,12 @@ def test_validation_changes_no_weight_and_a_reward_that_hangs_costs_its_group(
             run(config, directory)
     summary = run(config, RunDirectory.open(config.out))
 
-    assert untimed(config.out) == untimed(plain.out)
+    validated = untimed(config.out)
+    for line in validated:
+        for key in [key for key in line if key.startswith("validated_")]:
+            assert line["step"] in (3, 5)
+            del line[key]
+    assert validated == untimed(plain.out)
     models = [out / "stages" / "grpo" / "model" for out in (plain.out, config.out)]
     assert largest_difference(*models) == 0
     lines = read_lines(config.out / "validation.jsonl")

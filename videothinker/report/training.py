@@ -82,13 +82,13 @@ MORE_CURVES = (
 
 
 def training_part(
-    metrics: Sequence[Fields], validations: Sequence[Fields], colours: Mapping[str, int]
+    metrics: Sequence[Fields], colours: Mapping[str, int]
 ) -> dict[str, object] | None:
     """Curves by stage; None before the first step."""
     if not metrics:
         return None
     by_stage: dict[str, list[Fields]] = {}
-    for line in [*metrics, *map(_validated, validations)]:
+    for line in metrics:
         by_stage.setdefault(line["stage"], []).append(line)
     own = dict.fromkeys(key for line in metrics for key in line if key.startswith("reward_"))
     main, more = (
@@ -96,13 +96,6 @@ def training_part(
         for curves in ((*MAIN_CURVES, *map(_own_reward, own)), MORE_CURVES)
     )
     return {"stages": list(by_stage), "main": main, "more": more}
-
-
-def _validated(line: Fields) -> Fields:
-    """The accuracies of a validation by the keys of their curves."""
-    kinds = ("observational", "inferential")
-    means = {f"validated_{kind}": (line.get(kind) or {}).get("mean") for kind in kinds}
-    return {"stage": line["stage"], "step": line["step"], **means}
 
 
 def _own_reward(key: str) -> Curve:

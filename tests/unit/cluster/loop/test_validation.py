@@ -134,6 +134,8 @@ def test_what_it_says_is_in_the_status_the_metrics_and_prometheus(tmp_path: Path
     assert status["validation"]["inferential"]["mean"] == 0.5
     steps = read_lines(run / "metrics.jsonl")
     assert all(line["seconds"]["validate"] >= 0 for line in steps)
+    told = {line["step"]: line.get("validated_overall") for line in steps}
+    assert told == {3: 0.25, 5: 1.0, 7: 0.5} | dict.fromkeys((1, 2, 4, 6, 8))
     assert VALIDATION.labels("overall")._value.get() == 0.5
 
 

@@ -98,8 +98,7 @@ def test_a_reward_of_the_users_has_a_curve(run: Path) -> None:
 
 def test_validations_have_curves_of_their_own(run: Path) -> None:
     assert "accuracy, validated" not in write_report(run).read_text()
-    shares = {"observational": {"mean": 0.9}, "inferential": {"mean": None}}
-    RunDirectory(run).validated({"stage": "cdpo", "step": 1, **shares})
+    RunDirectory(run).record({"stage": "cdpo", "step": 2, "validated_observational": 0.9})
     text = write_report(run).read_text()
     assert "Observational accuracy, validated" in text
     assert "Inferential accuracy, validated" not in text
