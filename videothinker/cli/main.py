@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from videothinker import cpu_torch
-from videothinker.cli import answering, looking, making, mini, rewarding, starting, training
+from videothinker.cli import answering, looking, making, mini, starting, training
 from videothinker.cli.verb import Outcome
 from videothinker.errors import ConfigError, InputError, VideoThinkerError
 from videothinker.packages import VERSION
@@ -24,7 +24,7 @@ from videothinker.terminal_text import safe
 
 VERBS = (
     making.quickstart, mini.mini, mini.warm_start, starting.init, making.prepare,
-    rewarding.reward, training.train, training.submit,
+    looking.reward, training.train, training.submit,
     answering.evaluate, answering.probe, answering.score, answering.diagnose, answering.compare,
     making.study, answering.ask, making.push,
     looking.doctor, looking.plan, looking.status, looking.report,

@@ -132,6 +132,6 @@ def test_the_other_verbs_call_their_functions(
     words = ["prepare", "jsonl", "f.jsonl", "--videos", "v", "--out", "o", "--question", "problem"]
     assert main(words) == 0
     ask, prepare = called
-    assert ask[:5] == ("ask", Path("m"), Path("v.mp4"), "What?", ["this"])
+    assert ask[:5] == ("ask", "m", Path("v.mp4"), "What?", ["this"])
     assert prepare[:4] == ("prepare", Path("f.jsonl"), Path("v"), Path("o"))
     assert ("question", "problem") in prepare

@@ -216,41 +216,6 @@ def test_a_coefficient_without_a_direction_is_refused(small: Path) -> None:
     assert "stages.0.kl: with direction none, coefficient = 0.01 would have no effect" in said
 
 
-DISCOUNT = (
-    "stages.0.kl={{direction: discount, anchor: base, likelihood: absolute, coefficient: 0.5{}}}"
-)
-
-
-@pytest.mark.parametrize(
-    ("override", "said"),
-    [
-        (DISCOUNT.format(", bound: 3"), "with direction discount, bound = 3.0 would have no"),
-        (DISCOUNT.format(", target: 1"), "with direction discount, target = 1.0 would have no"),
-        (DISCOUNT.replace(", coefficient: 0.5", "").format(""), "kl.coefficient: missing; the"),
-        (DISCOUNT.replace("absolute", "relative").format(""), "relative to itself it finds everyt"),
-        ("stages.0.kl={direction: repel, anchor: base, likelihood: absolute}", "would have no eff"),
-        (DISCOUNT.replace("0.5", "1.5").format(""), "coefficient = 1.5: with direction discount"),
-        (DISCOUNT.replace("0.5", "0").format(""), "coefficient = 0: with direction discount"),
-    ],
-)
-def test_a_discount_has_an_anchor_and_a_share_of_the_reward_and_nothing_else(
-    small: Path, override: str, said: str
-) -> None:
-    assert said in only_problem(small, override)
-
-
-def test_a_discount_on_no_reward_is_refused(small: Path) -> None:
-    said = only_problem(small, DISCOUNT.format(""), "rewards=[format]")
-    assert "none of the rewards format is for the answer" in said
-
-
-def test_a_discount_is_read_back_as_it_was_written(small: Path, tmp_path: Path) -> None:
-    config = load_config(small, [DISCOUNT.format("")])
-    resolved = tmp_path / "resolved.yaml"
-    resolved.write_text(to_yaml(config))
-    assert load_config(resolved) == config
-
-
 def test_repulsion_from_bias_needs_an_earlier_bias_stage(small: Path) -> None:
     said = only_problem(small, "stages.0.kl={direction: repel}")
     assert "no earlier stage of this run is named bias" in said

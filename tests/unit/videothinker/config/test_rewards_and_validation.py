@@ -1,4 +1,4 @@
-"""Rewards and validations that a configuration asks for and that could not be had."""
+"""Rewards, discounts and validations that a configuration asks for and that could not be had."""
 
 from __future__ import annotations
 
@@ -112,3 +112,38 @@ def test_rewards_are_written_back_as_short_as_they_may_be_given(
 
 def test_a_run_needs_a_reward(small: Path) -> None:
     assert "nothing to learn from" in only_problem(small, "rewards=[]")
+
+
+DISCOUNT = (
+    "stages.0.kl={{direction: discount, anchor: base, likelihood: absolute, coefficient: 0.5{}}}"
+)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        (DISCOUNT.format(", bound: 3"), "with direction discount, bound = 3.0 would have no"),
+        (DISCOUNT.format(", target: 1"), "with direction discount, target = 1.0 would have no"),
+        (DISCOUNT.replace(", coefficient: 0.5", "").format(""), "kl.coefficient: missing; the"),
+        (DISCOUNT.replace("absolute", "relative").format(""), "relative to itself it finds everyt"),
+        ("stages.0.kl={direction: repel, anchor: base, likelihood: absolute}", "would have no eff"),
+        (DISCOUNT.replace("0.5", "1.5").format(""), "coefficient = 1.5: with direction discount"),
+        (DISCOUNT.replace("0.5", "0").format(""), "coefficient = 0: with direction discount"),
+    ],
+)
+def test_a_discount_has_an_anchor_and_a_share_of_the_reward_and_nothing_else(
+    small: Path, override: str, said: str
+) -> None:
+    assert said in only_problem(small, override)
+
+
+def test_a_discount_on_no_reward_is_refused(small: Path) -> None:
+    said = only_problem(small, DISCOUNT.format(""), "rewards=[format]")
+    assert "none of the rewards format is for the answer" in said
+
+
+def test_a_discount_is_read_back_as_it_was_written(small: Path, tmp_path: Path) -> None:
+    config = load_config(small, [DISCOUNT.format("")])
+    resolved = tmp_path / "resolved.yaml"
+    resolved.write_text(to_yaml(config))
+    assert load_config(resolved) == config
