@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-from documented import ROOT, Documented, Place, commands, pages
+import yaml
+from documented import FENCE, ROOT, Documented, Place, commands, first_program, pages, shrink
 
 from videothinker.cli.main import parse
+from videothinker.config.loading import load_config
 from videothinker.data.questions import read_questions
+from videothinker.files import read_lines
 
 NOT_HERE = {
     "make": "the targets are what continuous integration runs, or take longer than a test may",
@@ -36,7 +41,7 @@ NOT_HERE = {
 ELSEWHERE = {"jobs.md": "test_jobs.py", "metrics.md": "test_prometheus.py", "hub.md": "test_hub.py"}
 """Pages whose commands have a test of their own."""
 WHILE_IT_TRAINS = ("status", "scale", "stop", "report")
-AFTER_IT = ("train", "evaluate", "ask", "compare")
+AFTER_IT = ("train", "evaluate", "ask", "compare", "reward")
 
 
 def reason(command: Documented) -> str | None:
@@ -110,14 +115,67 @@ def test_questions_of_ones_own_become_what_training_reads(place: Place) -> None:
     assert len(read_questions(place.folder / "data/mine/questions.parquet")) == 2
 
 
-def test_the_first_five_minutes_lead_to_a_dry_run(place: Place) -> None:
+@pytest.mark.timeout(900)
+def test_the_first_five_minutes_lead_from_videos_and_questions_to_a_watched_run(
+    place: Place,
+) -> None:
+    """As the page says, in small: what `init` wrote is shrunk, and gets the keys of the page."""
     place.add_own("first-five-minutes.md", times=10)
+    held_out = (place.folder / "mine.jsonl").read_text().splitlines()[:3]
+    (place.folder / "held-out.jsonl").write_text("\n".join(held_out))
     [page] = [page for page in pages() if page.name == "first-five-minutes.md"]
+    [keys] = [block for kind, block in FENCE.findall(page.read_text()) if kind == "yaml"]
+    typist, file = Typist(place), place.folder / "mine" / "train.yaml"
     for command in commands(page):
-        if reason(command) is None and (command.verb != "train" or "--dry-run" in command.words):
-            Typist(place).type(command)
-    assert len(read_questions(place.folder / "mine/prepared/questions.parquet")) == 30
-    assert len(read_questions(place.folder / "mine/prepared/bias.parquet")) == 20
+        if reason(command) is None:
+            typist.type(command)
+        if command.verb == "init":
+            file.write_text(yaml.safe_dump(watched(file.read_text(), keys)))
+    typist.wait()
+    prepared, run = place.folder / "mine" / "prepared", place.folder / "runs" / "mine"
+    assert len(read_questions(prepared / "questions.parquet")) == 30
+    assert len(read_questions(prepared / "bias.parquet")) == 20
+    assert json.loads((run / "status.json").read_text())["state"] == "finished"
+    lines = read_lines(run / "metrics.jsonl")
+    assert {line["stage"] for line in lines} == {"bias", "cdpo"}
+    assert all("reward_brief" in line for line in lines)
+    validated = [(line["stage"], line["step"]) for line in read_lines(run / "validation.jsonl")]
+    assert validated == [("bias", 2), ("bias", 4), ("cdpo", 2), ("cdpo", 4)]
+    report = (run / "report.html").read_text()
+    assert "Reward brief" in report
+    assert "Inferential accuracy, validated" in report
+    for stage in ("bias", "cdpo"):
+        assert (run / "stages" / stage / "model" / "model.safetensors").is_file()
+        assert list((run / "tensorboard" / stage).glob("events.out.tfevents.*"))
+    require_program(place, first_program(page.read_text()))
+
+
+def require_program(place: Place, program: str) -> None:
+    """A page's program trains with the function that is in it, and asks what came of it."""
+    (place.folder / "mine.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, "mine.py"],
+        cwd=place.folder,
+        env=place.environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    overall, _ = done.stdout.splitlines()
+    assert overall.startswith("{'mean': ")
+    config = load_config(place.folder / "runs" / "again" / "config.yaml")
+    brief = config.rewards[-1]
+    assert (brief.weight, brief.place[0]) == (0.5, place.folder / "runs/again-rewards/brief.py")
+
+
+def watched(written: str, keys: str) -> dict[str, Any]:
+    """A configuration with the keys that a page adds to it, for two cores and a minute."""
+    config, more = yaml.safe_load(written), yaml.safe_load(keys)
+    small = shrink({**config, **more, "data": config["data"] | more["data"]})
+    steps = {"steps": 6, "validate_every": 2}
+    return {**small, "stages": [stage | steps for stage in small["stages"]]}
 
 
 def test_a_reward_of_ones_own_is_tried_as_the_page_says(place: Place) -> None:
