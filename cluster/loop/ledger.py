@@ -51,6 +51,6 @@ class Ledger:
             raise VideoThinkerError(
                 f"{self._count} of {self._asked} questions had to be left out, more than"
                 f" data.max_skipped_share = {self._allowed:g} allows;"
-                f" {self._run.path / 'skipped.jsonl'} has the reason of each. Mend or remove the"
-                " videos it names, or allow a larger share"
+                f" {self._run.path / 'skipped.jsonl'} has the reason of each. Mend or remove what"
+                " it names, or allow a larger share"
             )
