@@ -263,11 +263,17 @@ def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
 
+def _entries(result: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """What a diagnosis counts, the sorts of questions last."""
+    whole = [(name, result[name]) for name in ("observational", "inferential", "overall", "format")]
+    kinds = [(f"answers: {name}", one) for name, one in result.get("by_kind", {}).items()]
+    return [*whole, *result.get("by_category", {}).items(), *kinds]
+
+
 def _diagnosis(result: dict[str, Any]) -> str:
     rows = [
         [name, _percent(entry["mean"]), f"95% {_interval(entry)}", f"n={entry['n']}"]
-        for name in ("observational", "inferential", "overall", "format")
-        for entry in [result[name]]
+        for name, entry in _entries(result)
     ]
     gap = result["shortcut_gap"]
     rows.append(["shortcut gap", "-" if gap is None else f"{gap:+.1%}", "", ""])

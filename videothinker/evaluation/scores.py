@@ -7,7 +7,7 @@ rules are in `benchmarks/`, their sources and deviations in docs/benchmarks.md.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from videothinker.errors import InputError
@@ -82,23 +82,36 @@ def diagnose(questions: Sequence[Question], completions: Sequence[str]) -> dict[
     answer demands (`method/answers.py`); questions without a correct option, which have no kind,
     are not counted. "format" is the share of completions with the asked layout. The gap is
     observational minus inferential accuracy: how much better the model does where the video alone
-    gives the answer. It is None where one of the two kinds is missing.
+    gives the answer. It is None where one of the two kinds is missing. Where answers are of several
+    kinds, or questions of other categories than those two, "by_kind" and "by_category" have each.
     """
     _check_lengths(questions, completions)
     marked = [
-        (question.category, is_right(completion, question))
+        (question, is_right(completion, question))
         for question, completion in zip(questions, completions, strict=True)
         if question.answer
     ]
     result: dict[str, Any] = {
-        kind: counted([right for category, right in marked if category == kind], "mean")
+        kind: counted([right for question, right in marked if question.category == kind], "mean")
         for kind in KINDS
     }
     result["overall"] = counted([right for _, right in marked], "mean")
     result["format"] = counted([format_reward(c) == 1.0 for c in completions], "mean")
     means = [result[kind]["mean"] for kind in KINDS]
     result["shortcut_gap"] = None if None in means else means[0] - means[1]
+    kinds = _grouped(marked, lambda question: question.kind)
+    categories = _grouped(marked, lambda question: question.category or "none")
+    if len(kinds) > 1:
+        result["by_kind"] = _means(kinds)
+    if {*categories} - {*KINDS, "none"}:
+        result["by_category"] = _means(categories)
     return result
+
+
+def _means(groups: Mapping[str, Sequence[tuple[Question, bool]]]) -> dict[str, dict[str, Any]]:
+    return {
+        name: counted([right for _, right in marked], "mean") for name, marked in groups.items()
+    }
 
 
 def _grouped(

@@ -95,14 +95,32 @@ def spoken(name: str) -> str:
 
 
 def results_table(models: Sequence[Model]) -> str:
-    """Accuracy of each model with its 95% interval, aligned for a terminal."""
+    """Accuracy of each model with its 95% interval, aligned for a terminal; below, where questions
+    are of several sorts, of each sort.
+    """
     head, rows = ["model", *SHOWN, "n"], []
     for model in models:
         evaluation = model.get("evaluation") or {}
         cells = [_cell(evaluation.get(column)) for column in SHOWN]
         count = (evaluation.get("overall") or {}).get("n", 0)
         rows.append([str(model["name"]), *cells, str(count)])
-    return text_table([head], rows, right=range(1, len(head)))
+    table = text_table([head], rows, right=range(1, len(head)))
+    sorts = _sorts(models)
+    if not sorts:
+        return table
+    names = [str(model["name"]) for model in models]
+    below = [[sort, *map(_cell, estimates)] for sort, estimates in sorts.items()]
+    return f"{table}\n\n{text_table([['', *names]], below, right=range(1, 1 + len(names)))}"
+
+
+def _sorts(models: Sequence[Model]) -> dict[str, list[Fields]]:
+    """Of each category and kind of answer what every model has; empty where there is but one."""
+    found: dict[str, list[Fields]] = {}
+    for key, title in (("by_category", "{}"), ("by_kind", "answers: {}")):
+        tables = [(model.get("evaluation") or {}).get(key) or {} for model in models]
+        for name in dict.fromkeys(name for table in tables for name in table):
+            found[title.format(name)] = [table.get(name) or {} for table in tables]
+    return found
 
 
 def _title(model: Model) -> str:
@@ -182,6 +200,9 @@ def results_part(models: Sequence[Model], colours: Mapping[str, int]) -> dict[st
         "sizes": sizes,
         "columns": SHOWN,
         "rows": [_row(model) for model in models],
+        "sorts": {
+            sort: list(map(_percents, estimates)) for sort, estimates in _sorts(models).items()
+        },
     }
 
 
@@ -194,10 +215,15 @@ def _bar(model: Model, kind: str, colours: Mapping[str, int]) -> Bar:
 def _row(model: Model) -> dict[str, object]:
     """A model's means and intervals in percent, and its shortcut gap."""
     evaluation = model["evaluation"]
-    cells = [_cell(evaluation.get(column)).partition(" ") for column in SHOWN]
     gap = number(evaluation.get("shortcut_gap"))
     return {
         "name": model["name"],
-        "cells": [(mean, bounds.strip("[]").replace(", ", " to ")) for mean, _, bounds in cells],
+        "cells": [_percents(evaluation.get(column)) for column in SHOWN],
         "gap": "-" if gap is None else f"{100 * gap:+.1f}",
     }
+
+
+def _percents(estimate: Fields | None) -> tuple[str, str]:
+    """A mean and its bounds."""
+    mean, _, bounds = _cell(estimate).partition(" ")
+    return mean, bounds.strip("[]").replace(", ", " to ")

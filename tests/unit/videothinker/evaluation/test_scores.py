@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -194,3 +195,15 @@ def test_without_one_kind_there_is_no_gap() -> None:
 def test_questions_without_a_correct_option_are_no_part_of_the_diagnosis() -> None:
     result = diagnose([question("A"), question("", "")], [says("A"), ""])
     assert (result["overall"]["mean"], result["overall"]["n"]) == (1.0, 1)
+
+
+def test_each_sort_of_question_is_counted_where_there_are_several() -> None:
+    asked = [question("A"), question("A", "inferential")]
+    assert not {"by_kind", "by_category"} & {*diagnose(asked, [says("A")] * 2)}
+    number = replace(question("4", "counting"), kind="number", options=())
+    unsorted = replace(question("4", ""), kind="number", options=())
+    result = diagnose([*asked, number, unsorted], [says("A"), says("B"), says("4"), says("5")])
+    counts = {name: (one["mean"], one["n"]) for name, one in result["by_kind"].items()}
+    assert counts == {"multi": (0.5, 2), "number": (0.5, 2)}
+    means = {name: one["mean"] for name, one in result["by_category"].items()}
+    assert means == {"observational": 1, "inferential": 0, "counting": 1, "none": 0}

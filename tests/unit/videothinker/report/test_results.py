@@ -7,7 +7,14 @@ import pytest
 from evaluated_models import estimate, model
 
 from videothinker.evaluation.intervals import difference
-from videothinker.report.results import claim, evaluated, lead, results_table, verdict
+from videothinker.report.results import (
+    claim,
+    evaluated,
+    lead,
+    results_part,
+    results_table,
+    verdict,
+)
 from videothinker.run.directory import RunDirectory
 from videothinker.status.snapshot import Snapshot, read_snapshot
 
@@ -79,3 +86,16 @@ def test_the_terminal_table_is_aligned_and_complete() -> None:
     assert len(header) == len(rule) == len(base)
     assert "31.0 [22.8, 40.6]" in base
     assert cdpo.split() == ["cdpo", "-", "-", "-", "-", "0"]
+
+
+def test_sorts_of_questions_stand_below_with_every_model(run: Snapshot) -> None:
+    counting = {"mean": 0.5, "low": 0.25, "high": 0.75}
+    sorted_base = {**BASE, "evaluation": {**BASE["evaluation"], "by_kind": {"number": counting}}}
+    assert "number" not in results_table([BASE, CDPO])
+    *_, head, rule, row = results_table([sorted_base, CDPO]).splitlines()
+    assert head.split() == ["base", "cdpo"]
+    assert set(rule) == {"-"}
+    assert row.split() == ["answers:", "number", "50.0", "[25.0,", "75.0]", "-"]
+    part = results_part([sorted_base, CDPO], {"base": 0, "cdpo": 1})
+    assert part is not None
+    assert part["sorts"] == {"answers: number": [("50.0", "25.0 to 75.0"), ("-", "")]}
