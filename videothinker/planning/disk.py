@@ -13,14 +13,16 @@ from videothinker.planning.passes import GB
 
 
 def disk_need(config: RunConfig, shape: ModelShape) -> dict[str, float]:
-    """Each stage's model, and the states of one stage: those that are kept and the one that is
-    being written before the oldest goes. A stage that saves none has none.
+    """Each stage's model, its best one where that is kept, with another that may be better; and the
+    states of one stage: those that are kept and the one that is being written before the oldest
+    goes. A stage that saves none has none.
     """
-    learner = config.learner
+    learner, best = config.learner, sum(stage.keep_best is not None for stage in config.stages)
+    models = len(config.stages) + best + bool(best)
     saved = max((stage.steps - 1) // learner.save_every for stage in config.stages)
     return {
         "states": min(saved, learner.keep_states + 1) * state_gb(config, shape),
-        "models": len(config.stages) * shape.parameters * BYTES[config.model.dtype] / GB,
+        "models": models * shape.parameters * BYTES[config.model.dtype] / GB,
     }
 
 

@@ -23,6 +23,13 @@ def test_each_stage_leaves_its_model() -> None:
     assert need()["models"] == pytest.approx(2 * 3.755 * 2, rel=0.01)
 
 
+def test_the_best_model_and_the_one_it_is_compared_with_take_room() -> None:
+    usual = need()["models"]
+    assert need("stages.1.keep_best=overall")["models"] == pytest.approx(2 * usual)
+    both = ("stages.0.keep_best=overall", "stages.1.keep_best=overall")
+    assert need(*both)["models"] == pytest.approx(2.5 * usual)
+
+
 def test_a_stage_too_short_to_save_has_no_states() -> None:
     short = need("stages.0.steps=50", "stages.1.steps=50")
     assert short["states"] == 0
