@@ -83,8 +83,10 @@ def probe(arguments: Namespace) -> Outcome:
     """Label questions by what a model answers without seeing all of the video."""
     from cluster.verbs import probe as probing
     from cluster.verbs.evaluate import Evaluation
+    from videothinker.model.hub import model_folder
 
-    result = probing.run(Evaluation(**_asked(arguments)), arguments.probes)
+    asked = {**_asked(arguments), "model": model_folder(arguments.model)}
+    result = probing.run(Evaluation(**asked), arguments.probes)
     text = f"{_probes(result)}\n\n{arguments.out / 'questions.parquet'}"
     return Outcome(text=text, result=result)
 
