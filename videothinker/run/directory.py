@@ -95,11 +95,8 @@ class RunDirectory:
         self._append("metrics.jsonl", {**step_report, "time": time.time()})
 
     def validated(self, line: dict[str, Any]) -> None:
-        """Appends how well a stage answered after a step to validation.jsonl; status.json has the
-        last of these.
-        """
+        """Appends how well a stage answered after a step to validation.jsonl."""
         self._append("validation.jsonl", {**line, "time": time.time()})
-        self.status(validation=line)
 
     def skip(self, stage: str, step: int, question_id: str, reason: str) -> None:
         """Appends one sample that was left out to skipped.jsonl."""

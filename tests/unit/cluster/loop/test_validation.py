@@ -22,8 +22,9 @@ from videothinker.config.settings import (
     StageConfig,
 )
 from videothinker.data.questions import write_questions
-from videothinker.files import read_json, read_lines
+from videothinker.files import read_lines
 from videothinker.process.metrics import VALIDATION
+from videothinker.status.snapshot import read_snapshot
 from videothinker.types import Question, RolloutGroup
 
 STEPS, EVERY = 8, 2
@@ -129,9 +130,8 @@ def test_every_answer_is_of_the_weights_of_its_step_and_training_sees_none_of_it
 
 def test_what_it_says_is_in_the_status_the_metrics_and_prometheus(tmp_path: Path) -> None:
     run = trained(tmp_path)
-    status = read_json(run / "status.json")
-    assert status["validation"]["step"] == 6
-    assert status["validation"]["inferential"]["mean"] == 0.5
+    last = read_snapshot(run).validations[-1]
+    assert (last["step"], last["inferential"]["mean"]) == (6, 0.5)
     steps = read_lines(run / "metrics.jsonl")
     assert all(line["seconds"]["validate"] >= 0 for line in steps)
     told = {line["step"]: line.get("validated_overall") for line in steps}

@@ -9,22 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from smallest_config import SMALLEST
 
 import videothinker
 from videothinker.cli import functions
 from videothinker.cli.main import main
 from videothinker.config.settings import RunConfig
 from videothinker.errors import ConfigError, InputError
-
-SMALLEST = """
-name: small
-out: runs/small
-model: {path: m}
-data: {videos: v}
-rewards: [format]
-stages:
-  - {name: only, questions: q.parquet}
-"""
 
 
 def brief(completion: str, question: object) -> float:
@@ -36,7 +27,7 @@ def brief(completion: str, question: object) -> float:
 def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     """What would be trained, in a folder with a configuration `small.yaml`."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "small.yaml").write_text(SMALLEST)
+    (tmp_path / "small.yaml").write_text(SMALLEST + "rewards: [format]\n")
     seen: list[RunConfig] = []
 
     def begin(config: RunConfig, source: Path, resume: Path | None = None) -> Any:

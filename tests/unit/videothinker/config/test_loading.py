@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import yaml
 from safetensors.numpy import save_file
+from smallest_config import SMALLEST
 
 from videothinker.cli import preflight
 from videothinker.cli.preflight import check_paths
@@ -18,15 +19,6 @@ CONFIGS = Path(__file__).parents[4] / "configs"
 SHIPPED = sorted({*CONFIGS.glob("*.yaml")} - {*CONFIGS.glob("study*.yaml")})  # those are no runs
 CDPO = CONFIGS / "cdpo.yaml"
 PAPER = CONFIGS / "paper.yaml"
-
-SMALLEST = """
-name: small
-out: runs/small
-model: {path: m}
-data: {videos: v}
-stages:
-  - {name: only, questions: q.parquet}
-"""
 
 
 @pytest.fixture

@@ -6,18 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from smallest_config import SMALLEST
 
 from videothinker.config.loading import load_config, to_yaml
 from videothinker.errors import ConfigError
-
-SMALLEST = """
-name: small
-out: runs/small
-model: {path: m}
-data: {videos: v}
-stages:
-  - {name: only, questions: q.parquet}
-"""
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from smallest_config import SMALLEST
 
 from videothinker.config.loading import load_config, to_yaml
 from videothinker.config.settings import GuardConfig, KLConfig, StageConfig
@@ -197,16 +198,6 @@ def test_each_lowering_halves_the_coefficient() -> None:
     assert not steering.good
 
 
-SETTINGS = """
-name: small
-out: runs/small
-model: {path: m}
-data: {videos: v}
-stages:
-  - {name: only, questions: q.parquet}
-"""
-
-
 @pytest.mark.parametrize(
     ("kl", "guard", "said"),
     [
@@ -232,7 +223,7 @@ def test_a_setting_without_effect_is_refused(
     tmp_path: Path, kl: str, guard: str, said: str
 ) -> None:
     file = tmp_path / "small.yaml"
-    file.write_text(SETTINGS)
+    file.write_text(SMALLEST)
     with pytest.raises(ConfigError) as caught:
         load_config(file, [f"stages.0.kl={kl}", f"stages.0.guard={guard}"])
     assert said in str(caught.value)
@@ -240,7 +231,7 @@ def test_a_setting_without_effect_is_refused(
 
 def test_a_resolved_configuration_with_a_guard_reads_back_equal(tmp_path: Path) -> None:
     file = tmp_path / "small.yaml"
-    file.write_text(SETTINGS)
+    file.write_text(SMALLEST)
     kl = "{direction: repel, anchor: base}"
     for guard in ("{action: lower, lowerings: 2, window: 5}", "{action: off}", "{}"):
         config = load_config(file, [f"stages.0.kl={kl}", f"stages.0.guard={guard}"])
