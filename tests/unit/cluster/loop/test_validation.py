@@ -112,7 +112,7 @@ def prompts(run: Path) -> list[str]:
 def test_every_answer_is_of_the_weights_of_its_step_and_training_sees_none_of_it(
     tmp_path: Path,
 ) -> None:
-    sampler = Learning("rollout-0")
+    sampler = Learning("rollout-0", 0.03)  # so that both wait for the engine
     run = trained(tmp_path, sampler)
     lines = read_lines(run / "validation.jsonl")
     assert [line["step"] for line in lines] == [2, 4, 6]
