@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,8 @@ class WeightUpdate(Sleep):
         from vllm.model_executor.model_loader.reload import initialize_layerwise_reload
 
         with self._changing() as model:
+            if self._packs:
+                pack_at_use(model.modules())
             initialize_layerwise_reload(model)
 
     def _replace_some(self, weights: Iterable[tuple[str, Any]]) -> None:
@@ -91,8 +94,13 @@ class WeightUpdate(Sleep):
 
         with self._changing() as model:
             finalize_layerwise_reload(model, self.vllm_config.model_config)
-            if self.vllm_config.device_config.device.type == "cpu":
-                repack_shared_weights(model)
+            if self._packs:
+                pack_at_use(model.modules())
+
+    @property
+    def _packs(self) -> bool:
+        """Whether this device multiplies by weights that it packed before."""
+        return bool(self.vllm_config.device_config.device.type == "cpu")
 
     @contextmanager
     def _changing(self) -> Iterator[Any]:
@@ -140,12 +148,18 @@ def coverage_fault(expected: Tensors, found: Tensors) -> str | None:
     return None
 
 
-def repack_shared_weights(model: Any) -> None:
-    """Refresh the prepacked copies of weights that stay in use unpacked, such as a tied head."""
-    from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
-
-    for module in model.modules():
+def pack_at_use(modules: Iterable[Any]) -> None:
+    """Let go of packed copies of weights that stay in use unpacked, such as a tied head's: whatever
+    multiplies by one packs it then, and what only looks its rows up never does.
+    """
+    for module in modules:
         weight = getattr(module, "weight", None)
         if hasattr(module, "cpu_linear") and weight is not None and weight.numel():
-            module.cpu_linear = None  # the old copy goes before the new one comes
-            dispatch_cpu_unquantized_gemm(module, remove_weight=False)
+            module.cpu_linear = partial(_packed_now, module)
+
+
+def _packed_now(module: Any, x: Any, weight: Any, bias: Any) -> Any:
+    from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
+
+    dispatch_cpu_unquantized_gemm(module, remove_weight=False)
+    return module.cpu_linear(x, weight, bias)

@@ -7,10 +7,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import torch
 from traced import random_model
 
 from videothinker import cpu_torch
-from videothinker.config.settings import VideoConfig
+from videothinker.config.settings import DType, VideoConfig
 from videothinker.files import whole_folder
 from videothinker.mini.base.tokenizer import CHAT_TEMPLATE
 from videothinker.model.checkpoint import Budget, write_budget
@@ -55,7 +56,9 @@ def tokenizer() -> Any:
     )
 
 
-def write_full_model(out: Path, *, layers: int = 36, blocks: int = 32) -> None:
+def write_full_model(
+    out: Path, *, layers: int = 36, blocks: int = 32, dtype: DType = "bfloat16"
+) -> None:
     """The 3B model's shape, or some of its layers; answers of random weights are noise."""
     cpu_torch.install()
     from transformers import (
@@ -70,7 +73,7 @@ def write_full_model(out: Path, *, layers: int = 36, blocks: int = 32) -> None:
     names = ("image_pad", "video_pad", "vision_start", "vision_end")
     marks = {f"{name.replace('_pad', '')}_token_id": token(f"<|{name}|>") for name in names}
     shape = replace(KNOWN["Qwen2.5-VL-3B-Instruct"], layers=layers, vision_layers=blocks)
-    model = random_model(shape, **marks)
+    model = random_model(shape, **marks).to(getattr(torch, dtype))
     model.generation_config = GenerationConfig(eos_token_id=[token("<|im_end|>")])
     limits = {"shortest_edge": 4 * 28 * 28, "longest_edge": 16384 * 28 * 28}
     with whole_folder(out) as partial:
@@ -81,4 +84,4 @@ def write_full_model(out: Path, *, layers: int = 36, blocks: int = 32) -> None:
             video_processor=Qwen2VLVideoProcessor(size=limits, cap_pixels_per_frame=False),
             chat_template=CHAT_TEMPLATE,
         ).save_pretrained(partial)
-        write_budget(partial, BUDGET)
+        write_budget(partial, BUDGET.model_copy(update={"dtype": dtype}))

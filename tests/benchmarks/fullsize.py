@@ -31,6 +31,7 @@ from full_model import BUDGET, write_full_model
 
 from cluster.verbs.answering import cache_gb
 from videothinker.config.loading import load_config
+from videothinker.config.settings import DType
 from videothinker.model.shape import shape_of
 from videothinker.planning.memory import (
     anchor_parts,
@@ -46,18 +47,12 @@ STEP_LAYERS = {"bfloat16": (2, 2), "float32": (2, 2)}
 """Of the language model and the vision tower, of 36 and 32."""
 
 
-def own(process: psutil.Process) -> float:
-    """GB of a process's own memory; what it sees of the object store and of libraries is not its
-    own."""
+def held(process: psutil.Process) -> float:
+    """GB of a process's own memory, its libraries, and the files of weights that it reads; what it
+    sees of the object store is not its own."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     sizes = dict(line.split(":", 1) for line in status.splitlines())
-    return int(sizes["RssAnon"].split()[0]) * 1024 / 1e9
-
-
-def read(process: psutil.Process) -> float:
-    """GB of weights that a process reads where they lie on the disk; slow to find out."""
-    files = process.memory_maps()
-    return sum(file.rss for file in files if file.path.endswith(".safetensors")) / 1e9
+    return sum(int(sizes[kind].split()[0]) for kind in ("RssAnon", "RssFile")) * 1024 / 1e9
 
 
 def role_of(process: psutil.Process) -> str | None:
@@ -70,26 +65,24 @@ def role_of(process: psutil.Process) -> str | None:
 def watched() -> Iterator[dict[str, float]]:
     """The most that each role's process held while the block ran."""
     most: dict[str, float] = defaultdict(float)
-    files: dict[psutil.Process, float] = {}
     over = threading.Event()
 
     def look() -> None:
+        processes: set[psutil.Process] = set()
         for glance in itertools.count():
             if over.wait(0.1):
                 return
             if glance % 20 == 0:
-                files.update(dict.fromkeys(psutil.Process().children(recursive=True), 0.0))
-            for process in list(files):
+                processes = set(psutil.Process().children(recursive=True))
+            for process in list(processes):
                 try:
                     role = role_of(process)
                     if role is None:
-                        del files[process]
-                        continue
-                    if glance % 20 == 0:
-                        files[process] = read(process)
-                    most[role] = max(most[role], own(process) + files[process])
+                        processes.discard(process)
+                    else:
+                        most[role] = max(most[role], held(process))
                 except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError, KeyError):
-                    del files[process]  # it ended meanwhile
+                    processes.discard(process)  # it ended meanwhile
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -142,12 +135,12 @@ def asked(folder: Path) -> dict[str, Any]:
     }
 
 
-def trained(folder: Path, dtype: str) -> dict[str, Any]:
+def trained(folder: Path, dtype: DType) -> dict[str, Any]:
     """One step of all roles, and what the plan says of each."""
     layers, blocks = STEP_LAYERS[dtype]
-    model, out = folder / f"{layers}-layers", folder / f"run-{dtype}"
+    model, out = folder / f"{layers}-layers-{dtype}", folder / f"run-{dtype}"
     if not model.is_dir():
-        write_full_model(model, layers=layers, blocks=blocks)
+        write_full_model(model, layers=layers, blocks=blocks, dtype=dtype)
     config_file = folder / f"{dtype}.yaml"
     config_file.write_text(yaml.safe_dump(settings(folder, model, out, dtype)))
     config = load_config(config_file, [])

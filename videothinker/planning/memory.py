@@ -168,8 +168,10 @@ def engine_parts(config: RunConfig, shape: ModelShape) -> Parts:
     sampling = 3 * DECODED_AT_ONCE * shape.vocabulary * 4 / GB  # scores, log-probs, sorted
     graphs = GRAPHS_GB if config.cluster.device == "cuda" else 0.0
     parts = {"weights": shape.parameters * size / shards * here}
-    if config.cluster.device == "cpu":  # vLLM keeps it once more, laid out for its products
-        parts["head"] = shape.vocabulary * shape.hidden * size + widened_gb(config, shape)
+    if config.cluster.device == "cpu":  # vLLM lays it out once more for its products, and, while
+        # weights come, the embeddings as well
+        head = shape.vocabulary * shape.hidden * size
+        parts["head"] = head + max(head, widened_gb(config, shape))
     return parts | {
         "cache": cache_gb(config) / shards * here,
         "workspace": (max(tokens, vision) * size + sampling + graphs) * here,
