@@ -19,6 +19,7 @@ from typing import Any
 
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
+from cluster.loop.probing import label_run
 from cluster.loop.session import Session
 from cluster.loop.step import StepClock
 from cluster.loop.supply import Batch, Supply
@@ -65,6 +66,7 @@ def run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
                 ledger=Ledger(directory, config.data.max_skipped_share),
                 rewards=rewards,
             )
+            label_run(config, fleet, directory, session.ledger)
             for stage in config.stages:
                 if not lineage.finished(stage.name):
                     train_stage(session, stage)

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import Any
 
 from cluster.workers.fleet import Loader, Rollouts
 from cluster.workers.work import Order, Prepared, Unit, chunks, units
@@ -98,9 +99,14 @@ class Asking:
                 async for reply in coming:
                     replies.put_nowait(reply)
 
+        def over(done: asyncio.Future[Any]) -> None:
+            if not done.cancelled():
+                done.exception()  # seen, even where nobody waits for the rest any more
+            replies.put_nowait(None)
+
         tasks = [asyncio.create_task(ask(some)) for some in asked]
         asking = asyncio.gather(*tasks)
-        asking.add_done_callback(lambda _: replies.put_nowait(None))
+        asking.add_done_callback(over)
         try:
             while (reply := await replies.get()) is not None:
                 yield reply

@@ -13,6 +13,7 @@ from videothinker.method.paying import described
 from videothinker.model.card import ModelLineage, Source
 from videothinker.model.checkpoint import model_digest
 from videothinker.run.directory import RunDirectory
+from videothinker.run.questions import labels_of
 
 
 class Lineage:
@@ -55,7 +56,7 @@ class Lineage:
             steps=step,
             seed=config.seed,
             base=_source(config.model.path),
-            data=[{"path": str(stage.questions), "digest": file_digest(stage.questions)}],
+            data=[{"path": str(file), "digest": file_digest(file)} for file in self._asked(stage)],
             kl=stage.kl.model_dump(),
             anchor=self._anchor_source(stage),
             rewards=[described(reward) for reward in config.rewards],
@@ -65,6 +66,11 @@ class Lineage:
             temperature=config.sampling.temperature,
             video=config.video.model_dump(),
         )
+
+    def _asked(self, stage: StageConfig) -> list[Path]:
+        """A stage's questions, and what labelled them where that was a probe."""
+        labels = labels_of(self._config, self._run.path, stage)
+        return [stage.questions, *([] if labels is None else [labels])]
 
     def add_stage(self, stage: StageConfig, steps: int, seconds: float) -> None:
         """A stage made its last step."""

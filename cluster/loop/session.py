@@ -20,8 +20,7 @@ from cluster.loop.validation import Validation
 from cluster.workers.fleet import Fleet
 from learner.rank import Assignment
 from videothinker.config.settings import RunConfig, StageConfig
-from videothinker.data.questions import read_questions
-from videothinker.data.stream import QuestionStream, select
+from videothinker.data.stream import QuestionStream
 from videothinker.errors import DivergenceError, Stopped
 from videothinker.evaluation.scores import diagnose
 from videothinker.files import plain, read_lines
@@ -35,6 +34,7 @@ from videothinker.progress import ProgressLine
 from videothinker.report.page import write_report
 from videothinker.run.answers import Answer, Drawing, answer_of, write_answers
 from videothinker.run.directory import RunDirectory
+from videothinker.run.questions import stage_questions, validation_questions
 from videothinker.run.replay import read_replay, write_replay
 from videothinker.run.wishes import read_wish
 from videothinker.types import INITIAL_VERSION, Failure, LearnerReport, ScoredGroup
@@ -149,8 +149,8 @@ class Session:
 
     def stream(self, stage: StageConfig) -> QuestionStream:
         """The stage's questions in the order of the run's seed."""
-        seed = self.config.seed
-        return QuestionStream(select(read_questions(stage.questions), stage.limit, seed), seed)
+        questions = stage_questions(self.config, self.run.path, stage)
+        return QuestionStream(questions, self.config.seed)
 
     def steering(self, stage: StageConfig) -> StageGuard:
         """The guard and the coefficient of the step that comes next in a stage that has begun."""
@@ -269,7 +269,7 @@ class Session:
         data, temperature = self.config.data, self.config.sampling.temperature
         if data.validation is None:
             return None
-        questions = read_questions(data.validation)[: data.validation_questions]
+        questions = validation_questions(self.config, self.run.path, data.validation_questions)
         self.run.status(state="evaluating", model=name)
         names: dict[float, Drawing] = {temperature: "sampled"}
         if data.validation_likeliest:

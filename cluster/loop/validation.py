@@ -21,13 +21,13 @@ from cluster.loop.asking import Asking
 from cluster.loop.ledger import Ledger
 from cluster.workers.fleet import Fleet
 from videothinker.config.settings import RunConfig, StageConfig
-from videothinker.data.questions import read_questions
 from videothinker.evaluation.scores import diagnose
 from videothinker.files import read_lines
 from videothinker.model.shape import shape_of
 from videothinker.planning.memory import answered_together
 from videothinker.process.metrics import show_validation
 from videothinker.run.directory import RunDirectory
+from videothinker.run.questions import validation_questions
 from videothinker.types import Failure, Question
 
 
@@ -48,10 +48,10 @@ class Validation:
     _answering: asyncio.Task[dict[str, str]] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        file, stage = self.config.data.validation, self.stage
+        config, stage, run = self.config, self.stage, self.run.path
         self._questions = []
-        if file is not None and stage.validate_every:
-            self._questions = read_questions(file)[: stage.validate_questions]
+        if stage.validate_every:
+            self._questions = validation_questions(config, run, stage.validate_questions)
         lines = read_lines(self.run.path / "validation.jsonl")
         self._lines = [line for line in lines if line["stage"] == stage.name]
 

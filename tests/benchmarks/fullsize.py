@@ -6,7 +6,7 @@ Weights are random, the tokenizer is Qwen's and the clip a real one (`make fulls
 packages). The whole model answers a question. A training step of all roles, everything but the
 merger frozen, takes a few of the layers: in float32, three roles and what is published of more do
 not fit 24 GiB of memory; in bfloat16 half of them do, but a processor without instructions for that
-type multiplies 1.4 GFLOP in a second (gpu_check/environment.py), and their step takes an hour.
+type multiplies 1.4 GFLOP in a second (gpu_check/environment.py), and their steps take an hour.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def asked(folder: Path) -> dict[str, Any]:
 
 
 def trained(folder: Path, dtype: DType) -> dict[str, Any]:
-    """One step of all roles, and what the plan says of each."""
+    """Two steps of all roles, and what the plan says of each."""
     layers, blocks = STEP_LAYERS[dtype]
     model, out = folder / f"{layers}-layers-{dtype}", folder / f"run-{dtype}"
     if not model.is_dir():
@@ -151,7 +151,7 @@ def trained(folder: Path, dtype: DType) -> dict[str, Any]:
         "rollout": total(engine_parts(config, shape)) + process_gb("rollout", "cpu"),
         "anchor": total(anchor_parts(config, shape)) + process_gb("anchor", "cpu"),
     }
-    (line,) = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    *_, line = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     return {
         "layers": [layers, blocks],
         "seconds": seconds,
@@ -163,7 +163,7 @@ def trained(folder: Path, dtype: DType) -> dict[str, Any]:
 
 
 def settings(folder: Path, model: Path, out: Path, dtype: str) -> dict[str, Any]:
-    """Of one step on one small group."""
+    """Of two steps on a small group: only in the second are Adam's moments there from the start."""
     return {
         "name": f"full-{dtype}",
         "out": str(out),
@@ -183,7 +183,7 @@ def settings(folder: Path, model: Path, out: Path, dtype: str) -> dict[str, Any]
             {
                 "name": "only",
                 "questions": str(folder / "prepared" / "questions.parquet"),
-                "steps": 1,
+                "steps": 2,
                 "prompts_per_step": 1,
                 "kl": {"direction": "repel", "anchor": "base", "coefficient": 0.01},
             }

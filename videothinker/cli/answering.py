@@ -41,7 +41,7 @@ ASKING = (
 
 
 def _probes_to_try(parser: ArgumentParser) -> None:
-    from videothinker.evaluation.shortcuts import PROBES
+    from videothinker.config.settings import PROBES
 
     parser.add_argument(
         "--probes",

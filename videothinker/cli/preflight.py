@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,9 @@ from videothinker.cli.verb import Outcome
 from videothinker.config.loading import load_config, to_yaml
 from videothinker.config.settings import RunConfig
 from videothinker.data.questions import read_questions
+from videothinker.data.stream import select
 from videothinker.errors import ConfigError, InputError, VideoThinkerError
+from videothinker.evaluation.shortcuts import reduced, rotations
 from videothinker.method.answers import LETTERED
 from videothinker.method.paying import Rewards, source
 from videothinker.model import hub
@@ -23,6 +25,7 @@ from videothinker.planning.disk import shortage
 from videothinker.planning.plan import least
 from videothinker.planning.spans import uneven
 from videothinker.process.gpus import fault
+from videothinker.run.questions import to_probe
 from videothinker.tracking.trackers import VENV, not_installed
 from videothinker.types import Question
 from videothinker.video.files import find
@@ -126,6 +129,7 @@ def dry_run(config: RunConfig, source: Path, missing: Sequence[str]) -> Outcome:
     absent = f"; {len(missing)} things are missing on this machine, see above" if missing else ""
     notes.append(f"{source} is a valid configuration: {steps}{absent}")
     notes += hub.outlook(config)
+    notes += _probing(config)
     if needed := least(hub.at_hand(config)):
         notes.append(f"it takes at least {needed} (`videothinker plan` says what goes where)")
     result = {"config": config.model_dump(mode="json"), "missing": list(missing)}
@@ -265,6 +269,7 @@ def asked_questions(config: RunConfig) -> dict[Path, list[Question]]:
             faults.append(str(error))
             continue
         faults += _unfit_rewards(config, file, asked[file])
+        faults += _absent_categories(config, file, asked[file])
     if faults:
         raise ConfigError(
             "\n".join(["its questions cannot be used:", *(f"  - {f}" for f in faults)])
@@ -283,6 +288,38 @@ def _unfit_rewards(config: RunConfig, file: Path, questions: Sequence[Question])
         f"rewards: {reading[0]} reads letters, and {len(others)} answers in {file} are none, the"
         f" first that of {others[0].id} ({others[0].kind}). Use accuracy: rewards=[accuracy,format]"
     ]
+
+
+def _absent_categories(
+    config: RunConfig, file: Path, questions: Sequence[Question]
+) -> Iterator[str]:
+    """Stages that would train on none of a file's questions; what probes find is not known yet."""
+    if config.data.category == "probe":
+        return
+    for number, stage in enumerate(config.stages):
+        drawn = select(questions, stage.limit, config.seed)
+        known = sorted({question.category for question in drawn})
+        if stage.questions == file and stage.category is not None and stage.category not in known:
+            those = ", ".join(map(repr, known)) or "nothing"
+            yield (
+                f"stages.{number}.category: no question that is drawn from {file} is"
+                f" {stage.category!r}, there is {those}. Name what there is, or have them"
+                " labelled: data.category=probe"
+            )
+
+
+def _probing(config: RunConfig) -> Iterator[str]:
+    """What a run asks before its first stage, where that is known."""
+    with suppress(InputError):
+        probed = to_probe(config)
+        asked = [one for questions in probed.values() for one in questions]
+        worded = [one for probe in config.data.probes for one in reduced(asked, probe)]
+        turns = sum(len(rotations(one)) for one in worded)
+        if probed:
+            yield (
+                f"before its first stage the model is asked {turns} times, to label"
+                f" {len(asked)} questions (data.category = probe; docs/shortcuts.md)"
+            )
 
 
 def _unpayable(config: RunConfig, asked: Mapping[Path, Sequence[Question]]) -> list[str]:

@@ -83,6 +83,8 @@ data:
   # questions that are not trained on, prepared like the others; their accuracy is in the report
   # validation: {folder}/validation/questions.parquet
   # validation_questions: 200
+  # where nobody has labelled the questions, the model does, before stage 1: docs/shortcuts.md
+  # category: probe
 
 video:                              # how much of a video the model sees
   fps: 2.0
@@ -122,10 +124,11 @@ cluster:
 
 stages:
   # 1: a model that is biased on purpose, trained on questions that the video answers at a glance:
-  # those whose category is "observational"
+  # those of the 2000 whose category is "observational"
   - name: bias
-    questions: {bias_quoted}
+    questions: {all_quoted}
     limit: 2000
+    category: observational
     steps: 500
     prompts_per_step: 2
     kl: {{direction: none}}
@@ -200,7 +203,6 @@ def _config(folder: Path, videos: Path) -> str:
         folder=folder,
         videos=videos,
         videos_quoted=json.dumps(str(videos)),
-        bias_quoted=json.dumps(str(prepared / "bias.parquet")),
         all_quoted=json.dumps(str(prepared / "questions.parquet")),
         config=CONFIG,
         call_quoted=json.dumps(f"{folder / REWARDS}:brief"),

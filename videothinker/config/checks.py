@@ -10,12 +10,14 @@ from typing import get_args
 
 from videothinker.config.rewards import RIGHTNESS, RewardName
 from videothinker.config.settings import (
+    PROBES,
     GuardConfig,
     KLConfig,
     Part,
     RunConfig,
     StageConfig,
 )
+from videothinker.data.clevrer.rules import LABELS
 
 PIXELS_PER_TOKEN = 28 * 28
 FRAMES_PER_TOKEN = 2
@@ -39,6 +41,7 @@ def cross_checks(config: RunConfig) -> Iterator[str]:
         yield from _check_guard(where, stage)
         yield from _check_stage(where, stage, config)
         yield from _check_validation(where, stage, config)
+        yield from _check_category(where, stage, config)
     yield from _check_rewards(config)
     yield from _check_learner(config)
     yield from _check_rollout(config)
@@ -86,6 +89,15 @@ def _check_stage(where: str, stage: StageConfig, config: RunConfig) -> Iterator[
         yield (
             f"learner.warmup_steps = {config.learner.warmup_steps}: {where}.steps = {stage.steps}"
             " end before the schedule begins. Lower the first"
+        )
+
+
+def _check_category(where: str, stage: StageConfig, config: RunConfig) -> Iterator[str]:
+    """What probes cannot give; what a file lacks is known once it is read."""
+    if config.data.category == "probe" and stage.category not in (None, *LABELS):
+        yield (
+            f"{where}.category = {stage.category!r}: with data.category = 'probe' a question is"
+            f" {' or '.join(LABELS)}. Use one of these, or leave it out"
         )
 
 
@@ -286,6 +298,11 @@ def _check_data(config: RunConfig) -> Iterator[str]:
             f"rollout.max_model_len = {config.rollout.max_model_len} has no room for a video of"
             f" {tokens} tokens, its question and sampling.max_tokens ="
             f" {config.sampling.max_tokens}. Raise the first or lower one of the others"
+        )
+    if config.data.category == "given" and config.data.probes != PROBES:
+        yield (
+            f"data.probes = {list(config.data.probes)} has no effect with data.category = 'given':"
+            " nothing is probed. Set data.category to probe, or leave it out"
         )
     if config.data.validation_likeliest and config.data.validation is None:
         yield (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -25,6 +25,8 @@ DType = Literal["float32", "bfloat16"]
 WeightsPath = Literal["auto", "ipc", "nccl", "host"]
 Part = Literal["vision", "merger", "embeddings", "layers"]
 """A part of the model; the embeddings include the output head, which may share their weights."""
+Probe = Literal["blind", "frame", "shuffled", "clause"]
+PROBES: tuple[Probe, ...] = get_args(Probe)
 TrackerName = Literal["tensorboard", "trackio", "wandb", "mlflow", "swanlab"]
 DEFAULT_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "videothinker" / "clips"
 
@@ -107,6 +109,11 @@ class DataConfig(Section):
     """How many validation questions are answered after each stage."""
     validation_likeliest: bool = False
     """Answer them a second time, each with its most likely completion."""
+    category: Literal["given", "probe"] = "given"
+    """given: a question's category is what its file says. probe: observational or inferential, as
+    the initial model's answers to `probes` say, which are asked before the first stage."""
+    probes: tuple[Probe, ...] = Field(default=PROBES, min_length=1)
+    """A question that passes one of them is observational (docs/shortcuts.md)."""
     cache: Place = Field(default=DEFAULT_CACHE, validate_default=True)
     """Folder of decoded clips, by content; shared by every run of this machine."""
     cache_gb: float = Field(default=20.0, gt=0)
@@ -287,6 +294,8 @@ class StageConfig(Section):
     questions: Place
     limit: Positive | None = None
     """Train on this many of the questions only, drawn with the run's seed."""
+    category: str | None = None
+    """Train on the questions of this category only, of those that `limit` has left."""
     steps: Positive = 500
     prompts_per_step: Positive = 2
     replay: int = Field(default=0, ge=0)

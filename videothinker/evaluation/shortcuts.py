@@ -17,16 +17,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
+from videothinker.config.settings import Probe
+from videothinker.data.clevrer.prepare import without_clause
 from videothinker.data.clevrer.rules import Label
+from videothinker.errors import InputError
 from videothinker.evaluation.intervals import wilson
 from videothinker.evaluation.scores import KINDS
 from videothinker.method.answers import is_right
 from videothinker.types import Question
 
-Probe = Literal["blind", "frame", "shuffled", "clause"]
-PROBES: tuple[Probe, ...] = ("blind", "frame", "shuffled", "clause")
+
+def reduced(questions: Sequence[Question], probe: Probe) -> list[Question]:
+    """The questions as a probe words them; one without a clause has none to take away."""
+    if probe != "clause":
+        return list(questions)
+    kept = []
+    for question in questions:
+        try:
+            kept.append(replace(question, text=without_clause(question.text)))
+        except InputError:
+            continue
+    return kept
 
 
 def rotations(question: Question) -> list[Question]:

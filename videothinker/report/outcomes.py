@@ -20,6 +20,7 @@ from videothinker.report.charts import percent
 from videothinker.report.results import KIND_TITLES, NEEDS
 from videothinker.report.stills import Pictures
 from videothinker.run.answers import ANSWERS, read_answers
+from videothinker.run.questions import VALIDATION, as_probed, probed
 from videothinker.status.snapshot import Snapshot, read_snapshot, records, whole
 from videothinker.terminal_text import clip, text_table, visible
 from videothinker.types import Question
@@ -148,6 +149,8 @@ def read_sheet(run: Snapshot) -> AnswerSheet | None:
         return None
     questions = read_questions(str(data["validation"]))
     questions = questions[: whole(data.get("validation_questions")) or None]
+    if data.get("category") == "probe":
+        questions = as_probed(questions, probed(run.path, VALIDATION) / "questions.parquet")
     answered = set().union(*said.values())
     usable = tuple(one for one in questions if one.answer and one.id in answered)
     return AnswerSheet(questions=usable, said=said) if usable else None

@@ -72,6 +72,7 @@ def _working(run: Snapshot) -> str:
         "starting": "starting its processes",
         "loading": f"loading the models of stage {stage}",
         "training": f"training stage {stage}",
+        "probing": "labelling questions by probes",
         "evaluating": f"evaluating the {run.status.get('model')} model",
     }
     return words.get(state, state)

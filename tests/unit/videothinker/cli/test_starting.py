@@ -56,7 +56,9 @@ def test_the_stages_are_the_papers() -> None:
     own = {"name", "out", "data", "rewards", "stages"}
     assert ours.model_dump(exclude=own) == papers.model_dump(exclude=own)
     for stage, paper in zip(ours.stages, papers.stages, strict=True):
-        assert stage.model_dump(exclude={"questions"}) == paper.model_dump(exclude={"questions"})
+        own_too = {"questions", "category"}
+        assert stage.model_dump(exclude=own_too) == paper.model_dump(exclude=own_too)
+    assert [stage.category for stage in ours.stages] == ["observational", None]
 
 
 def test_the_function_that_is_written_pays(capsys: Captured) -> None:
@@ -99,7 +101,7 @@ def test_without_videos_the_lines_have_names_to_replace(capsys: Captured) -> Non
     assert not Path("new/prepared").exists()
     said = dry_run(capsys, "new/train.yaml")
     command = "videothinker prepare jsonl new/questions.jsonl --videos new --out new/prepared"
-    assert f"no file new/prepared/bias.parquet. Make it: {command}" in said
+    assert f"no file new/prepared/questions.parquet. Make it: {command}" in said
 
 
 @pytest.mark.parametrize("folder", ["mine", "a folder's"])

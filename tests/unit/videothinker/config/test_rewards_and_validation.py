@@ -139,3 +139,29 @@ def test_a_discount_is_read_back_as_it_was_written(small: Path, tmp_path: Path) 
     resolved = tmp_path / "resolved.yaml"
     resolved.write_text(to_yaml(config))
     assert load_config(resolved) == config
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        (
+            "stages.0.category=sports",
+            "stages.0.category = 'sports': with data.category = 'probe' a question is observational"
+            " or inferential",
+        ),
+        ("data.category=guessed", "data.category = 'guessed'"),
+        ("data.probes=[]", "data.probes"),
+        ("data.probes=[deaf]", "data.probes.0 = 'deaf'"),
+    ],
+)
+def test_labels_that_probes_cannot_give_are_refused(small: Path, override: str, said: str) -> None:
+    assert said in only_problem(small, "data.category=probe", override)
+
+
+def test_probes_that_are_not_asked_are_refused(small: Path) -> None:
+    said = only_problem(small, "data.probes=[blind]")
+    assert "data.probes = ['blind'] has no effect with data.category = 'given'" in said
+    probing = load_config(small, ["data.category=probe", "data.probes=[blind]"])
+    (small.parent / "again.yaml").write_text(to_yaml(probing))
+    assert load_config(small.parent / "again.yaml") == probing
+    load_config(small, ["stages.0.category=sports"])

@@ -1,0 +1,89 @@
+"""Answers that are kept as they come, so that asking goes on where it was interrupted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cluster.loop.asking import Reply
+from videothinker.errors import InputError
+from videothinker.files import atomic_write, disk_errors, read_lines, write_json
+from videothinker.progress import ProgressLine
+from videothinker.types import Failure, Question
+from videothinker.video.views import View
+
+
+class Answers:
+    """OUT/answers.jsonl: one line an answer, of one model on one benchmark only."""
+
+    def __init__(self, out: Path, identity: dict[str, Any]) -> None:
+        with disk_errors(out):
+            out.mkdir(parents=True, exist_ok=True)
+        origin = out / "origin.json"
+        if origin.is_file():
+            refuse_mixture(out, json.loads(origin.read_text()), identity)
+        write_json(origin, identity)
+        self._file = out / "answers.jsonl"
+        self._skipped = out / "skipped.jsonl"
+        kept = read_lines(self._file)
+        self.known = {line["id"]: line["completion"] for line in kept}
+        # a torn last line must not be glued to the next one
+        atomic_write(self._file, "".join(json.dumps(line) + "\n" for line in kept))
+        self._skipped.unlink(missing_ok=True)  # what is in it is tried again
+
+    def add(self, reply: Reply) -> None:
+        """Keep an answer, or the reason why there is none."""
+        name, outcome = reply.question.id, reply.outcome
+        if isinstance(outcome, Failure):
+            path, line = self._skipped, {"question_id": name, "reason": outcome.reason}
+        else:
+            self.known[name] = outcome.completions[0].text
+            path, line = self._file, {"id": name, "completion": self.known[name]}
+        with disk_errors(path), path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pass:
+    """Questions asked in one way, and where their answers are kept."""
+
+    questions: Sequence[Question]
+    answers: Answers
+    view: View = "video"
+    name: str = ""
+    """What the line of progress says of it."""
+
+    def waiting(self) -> list[Question]:
+        """What is not answered yet."""
+        return [question for question in self.questions if question.id not in self.answers.known]
+
+
+def answer_all(title: str, passes: Sequence[Pass], ask: Callable[[Pass], Iterable[Reply]]) -> None:
+    """Asks what is not answered yet, pass by pass, with a line of progress."""
+    done, total = 0, sum(len(one.waiting()) for one in passes)
+    with ProgressLine(title) as progress:
+        progress(done, total)
+        for one in passes:
+            for reply in ask(one):
+                one.answers.add(reply)
+                done += 1
+                progress(done, total, one.name)
+
+
+def refuse_mixture(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Answers given under other circumstances are not this result's."""
+    for key in ("digest", "benchmark", "questions", "wording", "video"):
+        if before.get(key) != now[key]:
+            raise InputError(
+                f"{out}: holds answers with another {key} ({before.get(key)}, now {now[key]}); "
+                "give a new --out folder"
+            )
+
+
+def digest_of(questions: Sequence[Question]) -> str:
+    """By which the same questions are known again."""
+    return hashlib.sha256(repr(list(questions)).encode()).hexdigest()

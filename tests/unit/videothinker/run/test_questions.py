@@ -1,0 +1,103 @@
+"""What a run asks: chosen by limit and category, labelled by its files or by its probes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from smallest_config import SMALLEST
+
+from videothinker.config.loading import load_config
+from videothinker.config.settings import RunConfig
+from videothinker.data.questions import write_questions
+from videothinker.data.stream import select
+from videothinker.errors import InputError
+from videothinker.run.questions import (
+    labels_of,
+    probed,
+    stage_questions,
+    to_probe,
+    validation_questions,
+)
+from videothinker.types import Question
+
+QUESTIONS = [
+    Question(
+        id=str(number),
+        video="v.mp4",
+        text="?",
+        options=(("A", "x"), ("B", "y")),
+        answer="A",
+        category=("observational", "sports")[number % 2],
+    )
+    for number in range(10)
+]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> RunConfig:
+    """Two stages that draw from the same file, and validation questions."""
+    write_questions(tmp_path / "questions.parquet", QUESTIONS)
+    write_questions(tmp_path / "validation.parquet", QUESTIONS[:5])
+    file = tmp_path / "small.yaml"
+    file.write_text(SMALLEST)
+    here = f"questions: {tmp_path / 'questions.parquet'}"
+    stages = f"[{{name: bias, {here}, limit: 4, steps: 60}}, {{name: all, {here}, steps: 60}}]"
+    validation = f"data.validation={tmp_path / 'validation.parquet'}"
+    return load_config(file, [f"stages={stages}", validation, "data.validation_questions=2"])
+
+
+def of_category(config: RunConfig, category: str | None) -> RunConfig:
+    first = config.stages[0].model_copy(update={"category": category})
+    return config.model_copy(update={"stages": (first, *config.stages[1:])})
+
+
+def by_probe(config: RunConfig) -> RunConfig:
+    return config.model_copy(update={"data": config.data.model_copy(update={"category": "probe"})})
+
+
+def test_category_chooses_from_what_limit_has_drawn(config: RunConfig, tmp_path: Path) -> None:
+    drawn = select(QUESTIONS, 4, config.seed)
+    assert stage_questions(config, tmp_path, config.stages[0]) == drawn
+    chosen = of_category(config, "sports")
+    wanted = [one for one in drawn if one.category == "sports"]
+    assert 0 < len(wanted) < 4
+    assert stage_questions(chosen, tmp_path, chosen.stages[0]) == wanted
+
+
+def test_a_category_that_nothing_has_is_told(config: RunConfig, tmp_path: Path) -> None:
+    chosen = of_category(config, "inferential")
+    with pytest.raises(InputError, match=r"stages\.0\.category: of 4 questions none is inferent"):
+        stage_questions(chosen, tmp_path, chosen.stages[0])
+
+
+def test_nothing_is_probed_unless_it_is_asked_for(config: RunConfig, tmp_path: Path) -> None:
+    assert to_probe(config) == {}
+    assert labels_of(config, tmp_path, config.stages[0]) is None
+
+
+def test_a_file_is_probed_once_for_all_its_stages(config: RunConfig) -> None:
+    """All of it, because one of the stages takes all; validation as far as it is ever asked."""
+    assert to_probe(by_probe(config)) == {"bias": QUESTIONS, "base": QUESTIONS[:5]}
+    less = [one.model_copy(update={"limit": 4, "validate_every": 0}) for one in config.stages]
+    less[1] = less[1].model_copy(update={"limit": 6})
+    smaller = by_probe(config.model_copy(update={"stages": tuple(less)}))
+    assert to_probe(smaller) == {"bias": select(QUESTIONS, 6, config.seed), "base": QUESTIONS[:2]}
+    assert set(select(QUESTIONS, 4, config.seed)) <= set(to_probe(smaller)["bias"])
+
+
+def test_what_probes_found_stands_in_the_place_of_what_the_file_says(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    probing = by_probe(of_category(config, "inferential"))
+    for name, questions in to_probe(probing).items():
+        found = [replace(one, category="inferential") for one in questions]
+        found[0] = replace(found[0], category="observational")
+        write_questions(probed(tmp_path, name) / "questions.parquet", found)
+    drawn = select(QUESTIONS, 4, config.seed)
+    chosen = stage_questions(probing, tmp_path, probing.stages[0])
+    assert [one.id for one in chosen] == [one.id for one in drawn if one.id != "0"]
+    assert {one.category for one in chosen} == {"inferential"}
+    validated = validation_questions(probing, tmp_path, 3)
+    assert [one.category for one in validated] == ["observational", "inferential", "inferential"]

@@ -1,0 +1,87 @@
+"""What a run asks: the questions of its files, under the categories that its own probes gave them
+where `data.category` is probe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from videothinker.config.settings import RunConfig, StageConfig
+from videothinker.data.questions import read_questions
+from videothinker.data.stream import select
+from videothinker.errors import InputError
+from videothinker.types import Question
+
+VALIDATION = "base"
+"""Whose folder has what was probed for no stage: the model that is asked first."""
+
+
+def probed(run: Path, name: str) -> Path:
+    """The folder of what a run's probes found."""
+    return run / "stages" / name / "probe"
+
+
+def to_probe(config: RunConfig) -> dict[str, list[Question]]:
+    """All that a run will ask, by the first stage that asks it."""
+    if config.data.category != "probe":
+        return {}
+    chosen: dict[str, list[Question]] = {}
+    for stage in config.stages:
+        name = _name(config, stage)
+        drawn = select(read_questions(stage.questions), stage.limit, config.seed)
+        if len(drawn) > len(chosen.get(name, ())):  # a smaller draw is a part of a larger one
+            chosen[name] = drawn
+    if validated := _validated(config):
+        chosen[VALIDATION] = validated
+    return chosen
+
+
+def labels_of(config: RunConfig, run: Path, stage: StageConfig) -> Path | None:
+    """The file of a stage's questions as they were probed; None where they were not."""
+    if config.data.category != "probe":
+        return None
+    return probed(run, _name(config, stage)) / "questions.parquet"
+
+
+def stage_questions(config: RunConfig, run: Path, stage: StageConfig) -> list[Question]:
+    """Those of a stage, of which `limit` has chosen some, and `category` some of these."""
+    questions = select(read_questions(stage.questions), stage.limit, config.seed)
+    if (labels := labels_of(config, run, stage)) is not None:
+        questions = as_probed(questions, labels)
+    chosen = [one for one in questions if stage.category in (None, one.category)]
+    if questions and not chosen:
+        raise InputError(
+            f"stages.{config.stages.index(stage)}.category: of {len(questions)} questions none is"
+            f" {stage.category}. Leave it out, or name a file with others"
+        )
+    return chosen
+
+
+def validation_questions(config: RunConfig, run: Path, count: int) -> list[Question]:
+    """The first of the validation questions; none where there is no file of them."""
+    questions = _validated(config)[:count]
+    if questions and config.data.category == "probe":
+        questions = as_probed(questions, probed(run, VALIDATION) / "questions.parquet")
+    return questions
+
+
+def as_probed(questions: Sequence[Question], labels: Path) -> list[Question]:
+    """The same under the categories that probes gave them."""
+    known = {one.id: one.category for one in read_questions(labels)}
+    return [replace(one, category=known[one.id]) for one in questions]
+
+
+def _name(config: RunConfig, stage: StageConfig) -> str:
+    """Stages that ask of the same file have their labels in one place."""
+    return next(one.name for one in config.stages if one.questions == stage.questions)
+
+
+def _validated(config: RunConfig) -> list[Question]:
+    """As many as any validation of the run asks."""
+    if config.data.validation is None:
+        return []
+    while_training = [one.validate_questions for one in config.stages if one.validate_every]
+    most = max(config.data.validation_questions, *while_training, 0)
+    return read_questions(config.data.validation)[:most]
