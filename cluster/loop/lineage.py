@@ -8,12 +8,12 @@ from typing import Any
 
 from videothinker.config.hub_names import hub_source
 from videothinker.config.settings import RunConfig, StageConfig
+from videothinker.data.asked import labels_of
 from videothinker.files import file_digest, read_json
 from videothinker.method.paying import described
 from videothinker.model.card import ModelLineage, Source
 from videothinker.model.checkpoint import model_digest
 from videothinker.run.directory import RunDirectory
-from videothinker.run.questions import labels_of
 
 
 class Lineage:

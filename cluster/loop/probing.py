@@ -16,6 +16,7 @@ from cluster.loop.kept import Answers, Pass, answer_all, digest_of
 from cluster.loop.ledger import Ledger
 from cluster.workers.fleet import Fleet
 from videothinker.config.settings import PROBES, Probe, RunConfig
+from videothinker.data.asked import probed, to_probe
 from videothinker.data.questions import write_questions
 from videothinker.evaluation import shortcuts
 from videothinker.evaluation.shortcuts import reduced
@@ -25,7 +26,6 @@ from videothinker.model.checkpoint import model_digest
 from videothinker.model.shape import shape_of
 from videothinker.planning.memory import answered_together
 from videothinker.run.directory import RunDirectory
-from videothinker.run.questions import probed, to_probe
 from videothinker.types import Failure, Question
 
 

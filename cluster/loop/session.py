@@ -20,6 +20,7 @@ from cluster.loop.validation import Validation
 from cluster.workers.fleet import Fleet
 from learner.rank import Assignment
 from videothinker.config.settings import RunConfig, StageConfig
+from videothinker.data.asked import stage_questions, validation_questions
 from videothinker.data.stream import QuestionStream
 from videothinker.errors import DivergenceError, Stopped
 from videothinker.evaluation.scores import diagnose
@@ -34,7 +35,6 @@ from videothinker.progress import ProgressLine
 from videothinker.report.page import write_report
 from videothinker.run.answers import Answer, Drawing, answer_of, write_answers
 from videothinker.run.directory import RunDirectory
-from videothinker.run.questions import stage_questions, validation_questions
 from videothinker.run.replay import read_replay, write_replay
 from videothinker.run.wishes import read_wish
 from videothinker.types import INITIAL_VERSION, Failure, LearnerReport, ScoredGroup

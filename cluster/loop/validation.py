@@ -21,13 +21,13 @@ from cluster.loop.asking import Asking
 from cluster.loop.ledger import Ledger
 from cluster.workers.fleet import Fleet
 from videothinker.config.settings import RunConfig, StageConfig
+from videothinker.data.asked import validation_questions
 from videothinker.evaluation.scores import diagnose
 from videothinker.files import read_lines
 from videothinker.model.shape import shape_of
 from videothinker.planning.memory import answered_together
 from videothinker.process.metrics import show_validation
 from videothinker.run.directory import RunDirectory
-from videothinker.run.questions import validation_questions
 from videothinker.types import Failure, Question
 
 

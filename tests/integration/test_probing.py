@@ -12,11 +12,11 @@ from cluster.loop.kept import Answers
 from cluster.train import run
 from videothinker.config.loading import to_yaml
 from videothinker.config.settings import PROBES, RunConfig
+from videothinker.data.asked import to_probe
 from videothinker.data.questions import read_questions
 from videothinker.evaluation import shortcuts
 from videothinker.files import file_digest, read_json, read_lines
 from videothinker.run.directory import RunDirectory
-from videothinker.run.questions import to_probe
 from videothinker.types import Question
 
 pytestmark = pytest.mark.timeout(900)

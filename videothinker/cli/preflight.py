@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from videothinker.cli.verb import Outcome
 from videothinker.config.loading import load_config, to_yaml
 from videothinker.config.settings import RunConfig
+from videothinker.data.asked import to_probe
 from videothinker.data.questions import read_questions
 from videothinker.data.stream import select
 from videothinker.errors import ConfigError, InputError, VideoThinkerError
@@ -25,7 +26,6 @@ from videothinker.planning.disk import shortage
 from videothinker.planning.plan import least
 from videothinker.planning.spans import uneven
 from videothinker.process.gpus import fault
-from videothinker.run.questions import to_probe
 from videothinker.tracking.trackers import VENV, not_installed
 from videothinker.types import Question
 from videothinker.video.files import find

@@ -17,7 +17,7 @@ from videothinker.config.settings import (
     RunConfig,
     StageConfig,
 )
-from videothinker.data.clevrer.rules import LABELS
+from videothinker.types import LABELS
 
 PIXELS_PER_TOKEN = 28 * 28
 FRAMES_PER_TOKEN = 2

@@ -18,7 +18,7 @@ from videothinker.evaluation.intervals import counted, mean_of_shares, per_optio
 from videothinker.evaluation.rules import equals_solution
 from videothinker.method.answers import is_right
 from videothinker.method.rewards import format_reward
-from videothinker.types import Question
+from videothinker.types import LABELS, Question
 
 __all__ = ["BENCHMARKS", "KINDS", "diagnose", "load", "read", "score"]
 
@@ -26,7 +26,7 @@ Scoring = Literal["reference", "official"]
 
 BENCHMARKS = tuple(BY_NAME)
 """Their names; everything else about them stands in the table."""
-KINDS = ("observational", "inferential")
+KINDS = LABELS
 
 
 def score(

@@ -21,12 +21,11 @@ from typing import Any
 
 from videothinker.config.settings import Probe
 from videothinker.data.clevrer.prepare import without_clause
-from videothinker.data.clevrer.rules import Label
 from videothinker.errors import InputError
 from videothinker.evaluation.intervals import wilson
 from videothinker.evaluation.scores import KINDS
 from videothinker.method.answers import is_right
-from videothinker.types import Question
+from videothinker.types import Label, Question
 
 
 def reduced(questions: Sequence[Question], probe: Probe) -> list[Question]:

@@ -77,7 +77,7 @@ def verdict(score: Score) -> str:
 
 def _by_kind(diagnosis: Diagnosis, official: Scores) -> dict[str, Score]:
     """The diagnosis, with what guessing reaches."""
-    found = {}
+    found: dict[str, Score] = {}
     for kind in scores.KINDS:
         one, guessed = getattr(diagnosis, kind), official.by_category.get(kind)
         guesses = {key: getattr(guessed, key, None) for key in ("chance", "majority")}

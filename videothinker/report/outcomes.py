@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from videothinker.data.asked import VALIDATION, as_probed, probed
 from videothinker.data.questions import read_questions
 from videothinker.errors import InputError
 from videothinker.method.answers import answer_text, is_right
@@ -20,7 +21,6 @@ from videothinker.report.charts import percent
 from videothinker.report.results import KIND_TITLES, NEEDS
 from videothinker.report.stills import Pictures
 from videothinker.run.answers import ANSWERS, read_answers
-from videothinker.run.questions import VALIDATION, as_probed, probed
 from videothinker.status.snapshot import Snapshot, read_snapshot, records, whole
 from videothinker.terminal_text import clip, text_table, visible
 from videothinker.types import Question

@@ -37,12 +37,10 @@ from videothinker.data.clevrer.records import (
     within,
 )
 from videothinker.data.clevrer.rules import (
-    LABELS,
     RULES,
     SHORT_CLIPS,
     SHOWN_FRAMES,
     Evidence,
-    Label,
     gather,
     label,
 )
@@ -55,7 +53,7 @@ from videothinker.files import (
     replace_files,
     write_json,
 )
-from videothinker.types import Question
+from videothinker.types import LABELS, Label, Question
 
 STATS_SCHEMA = 2
 

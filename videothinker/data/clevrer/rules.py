@@ -5,14 +5,11 @@ from __future__ import annotations
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from videothinker.data.clevrer.records import Annotation, AskedQuestion
 from videothinker.errors import InputError
+from videothinker.types import Label
 
-Label = Literal["observational", "inferential"]
-
-LABELS: tuple[Label, ...] = ("observational", "inferential")
 RULES = ("R1", "R2", "R3", "R4")
 SHOWN_FRAMES = 128
 """Length of a CLEVRER video; what a log holds after that was not seen, and is no shortcut."""

@@ -10,16 +10,16 @@ from smallest_config import SMALLEST
 
 from videothinker.config.loading import load_config
 from videothinker.config.settings import RunConfig
-from videothinker.data.questions import write_questions
-from videothinker.data.stream import select
-from videothinker.errors import InputError
-from videothinker.run.questions import (
+from videothinker.data.asked import (
     labels_of,
     probed,
     stage_questions,
     to_probe,
     validation_questions,
 )
+from videothinker.data.questions import write_questions
+from videothinker.data.stream import select
+from videothinker.errors import InputError
 from videothinker.types import Question
 
 QUESTIONS = [
