@@ -24,7 +24,7 @@ Files = dict[str, bytes]
 
 @dataclass
 class Repository:
-    """A model's files by commit, and its branches."""
+    """A model's files by commit, and its branches; or a data set's."""
 
     private: bool = False
     gated: bool = False
@@ -53,7 +53,7 @@ class Hub:
     """The server's models, and what it was asked."""
 
     def __init__(self) -> None:
-        self.models: dict[str, Repository] = {}
+        self.models: dict[str, Repository] = {}  # data sets as datasets/OWNER/NAME
         self.large: dict[str, bytes] = {}
         self.asked: list[str] = []
         self.down = False
@@ -194,24 +194,35 @@ class _Handler(BaseHTTPRequestHandler):
             case ["api", "models", owner, name, "revision", revision]:
                 self._info(f"{owner}/{name}", revision)
             case ["api", "models", owner, name, "tree", revision, *_]:
-                repository = self._model(f"{owner}/{name}")
-                files = repository.commits[self._commit(repository, revision)]
-                self._json([{"type": "file", "path": name} | _sizes(files[name]) for name in files])
+                self._tree(f"{owner}/{name}", revision)
+            case ["api", "datasets", owner, name, "tree", revision, *_]:
+                self._tree(f"datasets/{owner}/{name}", revision)
+            case ["api", "datasets", owner, name, "revision", revision]:
+                self._info(f"datasets/{owner}/{name}", revision)
+            case ["datasets", owner, name, "resolve", revision, *path]:
+                self._file(f"datasets/{owner}/{name}", revision, "/".join(path))
             case [owner, name, "resolve", revision, *path]:
-                repository = self._model(f"{owner}/{name}")
-                commit = self._commit(repository, revision)
-                if repository.gated and not self.token:  # who asks what there is, is told
-                    raise Refused(401, "GatedRepo")
-                file = "/".join(path)
-                if file not in repository.commits[commit]:
-                    raise Refused(404, "EntryNotFound")
-                data = repository.commits[commit][file]
-                headers = {"ETag": f'"{_blob(data)}"', "X-Repo-Commit": commit}
-                self._send(200, data, headers)
+                self._file(f"{owner}/{name}", revision, "/".join(path))
             case ["portal", *_]:
                 self._send(200, b"<html>Welcome to the hotel</html>")
             case _:
                 raise Refused(404)
+
+    def _tree(self, name: str, revision: str) -> None:
+        repository = self._model(name)
+        files = repository.commits[self._commit(repository, revision)]
+        self._json([{"type": "file", "path": file} | _sizes(files[file]) for file in files])
+
+    def _file(self, name: str, revision: str, file: str) -> None:
+        repository = self._model(name)
+        commit = self._commit(repository, revision)
+        if repository.gated and not self.token:  # who asks what there is, is told
+            raise Refused(401, "GatedRepo")
+        if file not in repository.commits[commit]:
+            raise Refused(404, "EntryNotFound")
+        data = repository.commits[commit][file]
+        headers = {"ETag": f'"{_blob(data)}"', "X-Repo-Commit": commit}
+        self._send(200, data, headers)
 
     def _info(self, name: str, revision: str) -> None:
         repository = self._model(name)

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 from documented import ROOT, Documented, Place, commands
-from hub_server import WRITER, Hub, serving
+from hub_server import WRITER, Hub, Repository, serving
 from torch.utils.cpp_extension import get_default_build_root
 
+from videothinker.data.questions import read_questions
 from videothinker.mini import SHIPPED_BASE
 
 PAGE = ROOT / "docs" / "hub.md"
@@ -27,6 +28,10 @@ def there(tmp_path: Path, mini_base: Path, mini_world: Path) -> Iterator[tuple[P
     settings = {"TORCH_EXTENSIONS_DIR": get_default_build_root()}  # or it compiles for minutes
     with serving() as hub, pytest.MonkeyPatch.context() as patch:
         hub.add(BASE, place.folder / "base")
+        place.add_own("own-data.md")
+        own = (place.folder / "mine.jsonl").read_bytes()
+        hub.models["datasets/me/questions"] = Repository()
+        hub.models["datasets/me/questions"].commit({"train.jsonl": own})
         for name, value in (settings | hub.environment(tmp_path / "home", WRITER)).items():
             patch.setenv(name, value)
         yield place, hub
@@ -45,8 +50,9 @@ def test_what_needs_no_engine_works_as_it_stands(there: tuple[Place, Hub]) -> No
     (place.folder / MODEL / "README.md").write_text("---\nlicense: mit\n---\n")
     type_out(place, *(one for one in commands(PAGE) if "--dry-run" in one.words))
     assert hub.files_sent() == set()
-    type_out(place, *(one for one in commands(PAGE) if one.verb == "push"))
+    type_out(place, *(one for one in commands(PAGE) if one.verb in ("push", "prepare")))
     assert arrived(place, hub)
+    assert len(read_questions(place.folder / "data/hub/questions.parquet")) == 2
 
 
 @pytest.mark.slow

@@ -83,7 +83,7 @@ def probe(arguments: Namespace) -> Outcome:
     """Label questions by what a model answers without seeing all of the video."""
     from cluster.verbs import probe as probing
     from cluster.verbs.evaluate import Evaluation
-    from videothinker.model.hub import model_folder
+    from videothinker.hub.models import model_folder
 
     asked = {**_asked(arguments), "model": model_folder(arguments.model)}
     result = probing.run(Evaluation(**asked), arguments.probes)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import inspect
 import json
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from videothinker.config.settings import RunConfig
+    from videothinker.data.own.fields import Field
+    from videothinker.data.own.prepare import Reading
     from videothinker.method.prompts import Wording
     from videothinker.types import AnswerKind
 
@@ -35,7 +37,7 @@ def train(
     of the script that is run, goes there by its own source, and imports what it needs inside.
     """
     from videothinker.config.loading import load_config
-    from videothinker.model import hub
+    from videothinker.hub import models as hub
 
     source = Path(config)
     settings = load_config(source, overrides)
@@ -75,7 +77,7 @@ def ask(
     """One answer about one video: `thinking`, `answer` and the whole `completion`."""
     from cluster.verbs import ask as asking
     from videothinker import cpu_torch
-    from videothinker.model.hub import model_folder
+    from videothinker.hub.models import model_folder
 
     cpu_torch.install()
     return asking.run(model_folder(str(model)), Path(video), question, options, wording, budget)
@@ -95,7 +97,7 @@ def evaluate(
     """Answer a benchmark and score it, or go on with it; returns result.json."""
     from cluster.verbs import evaluate as evaluation
     from videothinker import cpu_torch
-    from videothinker.model.hub import model_folder
+    from videothinker.hub.models import model_folder
 
     cpu_torch.install()
     this = evaluation.Evaluation(
@@ -133,9 +135,25 @@ def prepare(
     if unknown := sorted({*called} - {*NAMES}):
         raise InputError(f"prepare: there is no field {unknown[0]}; known: {', '.join(NAMES)}")
     fields = {field: called.get(field) for field in NAMES}
-    asked = own.reading(Path(file), Path(videos), fields, every)
+    asked = own_questions(file, Path(videos), fields, every)
     with ProgressLine("prepare") as progress:
         return own.prepare(asked, Path(out), leave_out, progress)
+
+
+def own_questions(
+    file: str | Path,
+    videos: Path,
+    called: Mapping[Field, str | None],
+    every: AnswerKind | None = None,
+) -> Reading:
+    """Questions of your own as they will be read, from here or from a data set of the Hub."""
+    from videothinker.data.own.prepare import reading
+    from videothinker.hub.datasets import fetch, is_dataset_name
+
+    if not is_dataset_name(str(file)):
+        return reading(file, videos, called, every)
+    source, files = fetch(str(file))
+    return reading(source, videos, called, every, files)
 
 
 def _written(reward: str | Paying | tuple[str | Paying, float], out: Path) -> str | dict[str, Any]:

@@ -49,9 +49,9 @@ def own_fields(parser: ArgumentParser) -> None:
     argument(
         "file",
         nargs="?",
-        type=Path,
         metavar="FILE",
-        help="jsonl: questions of your own as .jsonl, .json, .csv, .parquet, or a folder of them",
+        help="jsonl: questions of your own as .jsonl, .json, .csv, .parquet, or a folder of them;"
+        " or a data set of the Hub, OWNER/NAME",
     ),
     argument("--videos", type=Path, required=True, metavar="DIR"),
     argument("--out", type=Path, metavar="DIR"),
@@ -88,7 +88,8 @@ def _own(arguments: Namespace) -> Outcome:
     called = {field: getattr(arguments, field) for field in NAMES}
     file, videos, every = arguments.file, arguments.videos, arguments.every
     if arguments.head:
-        return Outcome(text=own.look(own.reading(file, videos, called, every), arguments.head))
+        asked = functions.own_questions(file, videos, called, every)
+        return Outcome(text=own.look(asked, arguments.head))
     result = functions.prepare(
         file, videos, arguments.out, every=every, leave_out=arguments.leave_out, **called
     )
@@ -127,7 +128,7 @@ def _require(arguments: Namespace, *names: str) -> None:
 )
 def push(arguments: Namespace) -> Outcome:
     """Upload an exported model, with its card, to the Hub."""
-    from videothinker.model import hub
+    from videothinker.hub import models as hub
 
     done = hub.push(arguments.model, arguments.repository, arguments.private, arguments.revision)
     notes = [f"left out, no part of a model: {', '.join(done.left_out)}"] if done.left_out else []

@@ -16,9 +16,9 @@ from videothinker.data.questions import read_questions
 from videothinker.data.stream import select
 from videothinker.errors import ConfigError, InputError, VideoThinkerError
 from videothinker.evaluation.shortcuts import reduced, rotations
+from videothinker.hub import models as hub
 from videothinker.method.answers import LETTERED
 from videothinker.method.paying import Rewards, source
-from videothinker.model import hub
 from videothinker.model.checkpoint import require_safe
 from videothinker.model.shape import shape_of
 from videothinker.packages import foreign_owners

@@ -14,7 +14,7 @@ from typing import Any
 from videothinker.config.loading import load_config
 from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
-from videothinker.model.hub import at_hand
+from videothinker.hub.models import at_hand
 from videothinker.model.shape import shape_of
 from videothinker.planning.disk import disk_need
 from videothinker.planning.layout import SEATED, Layout, Load, Machine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from videothinker.data.own.fields import Field, Names, questions
-from videothinker.data.own.rows import count, rows
+from videothinker.data.own.rows import count, files_of, rows
 from videothinker.data.questions import SCHEMA, as_table
 from videothinker.errors import ConfigError, InputError
 from videothinker.files import disk_errors, partial_folder, replace_files, write_json
@@ -37,7 +37,9 @@ BIAS = "observational"
 class Reading:
     """How a file of one's own is read."""
 
-    source: Path
+    source: str
+    """What the files are called together."""
+    files: Sequence[Path]
     videos: Path
     names: Names
     kind: AnswerKind | None = None
@@ -47,7 +49,7 @@ class Reading:
         """Question after question, or what is wrong with a row: where, field and remedy."""
         ids: dict[int, str] = {}
         there: dict[str, str] = {}
-        for number, row in enumerate(rows(self.source), start=1):
+        for number, row in enumerate(rows(self.files), start=1):
             if row.problem:
                 yield f"{row.where}: {row.problem}"
                 continue
@@ -72,15 +74,18 @@ class Reading:
 
 
 def reading(
-    source: Path,
+    source: str | Path,
     videos: Path,
     called: Mapping[Field, str | None],
     kind: AnswerKind | None = None,
+    files: Sequence[Path] | None = None,
 ) -> Reading:
-    """`called`: fields whose names do not say what they are."""
+    """`called`: fields whose names do not say what they are. `files`: those of a source that is
+    neither a file nor a folder."""
     if not videos.is_dir():
         raise InputError(f"--videos {videos}: no such folder. Give the one that holds the videos.")
-    return Reading(source=source, videos=videos, names=Names(called), kind=kind)
+    there = files_of(Path(source)) if files is None else files
+    return Reading(source=str(source), files=there, videos=videos, names=Names(called), kind=kind)
 
 
 def look(own: Reading, count: int) -> str:
@@ -115,7 +120,7 @@ def prepare(
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: is a file. Name a folder.")
     problems: list[str] = []
-    wrong, total = 0, count(own.source)
+    wrong, total = 0, count(own.files)
     with disk_errors(out), partial_folder(out) as partial, ExitStack() as open_files:
         written = _Written(open_files, partial)
         left_out = open_files.enter_context((partial / "left_out.jsonl").open("w"))
@@ -137,7 +142,7 @@ def prepare(
             "by_kind": dict(sorted(written.kinds.items())),
             "by_category": dict(sorted(written.categories.items())),
             "left_out": wrong,
-            "source": str(own.source),
+            "source": own.source,
         }
         write_json(partial / "stats.json", stats)
         empty = {"bias.parquet": not written.categories[BIAS], "left_out.jsonl": not wrong}
@@ -156,7 +161,7 @@ def _clip(question: Question) -> str:
     return f"end: {end} s is not after the start at {start} s" if late else ""
 
 
-def _told(source: Path, problems: list[str], wrong: int, leave_out: bool) -> str:
+def _told(source: str, problems: list[str], wrong: int, leave_out: bool) -> str:
     if not wrong:
         return f"{source}: holds no question"
     more = [f"... and {wrong - len(problems)} more"] if wrong > len(problems) else []

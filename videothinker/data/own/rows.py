@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,9 @@ from videothinker.data.json_values import unusual, whole_characters
 from videothinker.errors import InputError
 
 KNOWN = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
+KINDS = (".parquet", ".arrow", ".jsonl", ".ndjson", ".csv", ".tsv")
+"""What is looked for in a folder: other JSON there is not questions."""
+SPLIT = re.compile(r"(?<![a-z])(train|validation|valid|val|dev|test)(?![a-z])")
 UTF_8 = ("utf-8", "utf-8-sig")
 REMEDY = f"Give a file that ends in one of {', '.join(KNOWN)}, or a folder of such files."
 
@@ -32,9 +36,9 @@ class SourceRow:
     """Why there are no fields."""
 
 
-def rows(source: Path) -> Iterator[SourceRow]:
-    """Those of a file, or of all files of a folder, such as a `datasets` folder."""
-    for file in files_of(source):
+def rows(files: Sequence[Path]) -> Iterator[SourceRow]:
+    """Those of all files, one after the other."""
+    for file in files:
         try:
             yield from READERS[file.suffix.lower()](file)
         except UnicodeDecodeError as error:
@@ -45,23 +49,43 @@ def rows(source: Path) -> Iterator[SourceRow]:
 
 
 def files_of(source: Path) -> list[Path]:
-    """The file itself, or what a folder holds, of the one kind that it holds most of."""
+    """The file itself, or those of a folder, such as a `datasets` folder."""
     if source.is_file():
         if source.suffix.lower() not in KNOWN:
             raise InputError(f"{source}: {source.suffix or 'no ending'} is not known. {REMEDY}")
         return [source]
     if not source.is_dir():
         raise InputError(f"{source}: no such file or folder. {REMEDY}")
-    for suffix in (".parquet", ".arrow", ".jsonl", ".ndjson", ".csv", ".tsv"):
-        if found := sorted(source.rglob(f"*{suffix}")):
-            return found
-    raise InputError(f"{source}: holds no file of questions. {REMEDY}")
+    inside = sorted(file for file in source.rglob("*") if file.is_file())
+    names = [PurePosixPath(file.relative_to(source)) for file in inside]
+    return [source / name for name in of_one_kind(str(source), names, str(source))]
 
 
-def count(source: Path) -> int:
+def of_one_kind(source: str, names: Sequence[PurePosixPath], above: str) -> list[PurePosixPath]:
+    """The one file, or what there is of the first kind of file of which there is any; InputError
+    where these are of several splits, which nobody means to mix."""
+    if len(names) == 1 and names[0].suffix.lower() in KNOWN:
+        return list(names)
+    kinds = ([name for name in names if name.suffix.lower() == kind] for kind in KINDS)
+    found = next(filter(None, kinds), [])
+    if not found:
+        raise InputError(f"{source}: holds no file of questions. {REMEDY}")
+    splits: dict[str, str] = {}
+    for name in found:
+        if split := SPLIT.search(str(name)):
+            splits.setdefault(split[1], str(name)[: split.end()])
+    if len(splits) > 1:
+        raise InputError(
+            f"{source}: has {' and '.join(splits)} in it, and only one of them can be meant. Name"
+            f" one: {above}/{next(iter(splits.values()))}"
+        )
+    return found
+
+
+def count(files: Sequence[Path]) -> int:
     """About how many rows there are; 0 where that takes reading them."""
     total = 0
-    for file in files_of(source):
+    for file in files:
         if file.suffix.lower() == ".parquet":
             with suppress(pa.ArrowException, OSError):  # whoever reads it says what is wrong
                 total += pq.read_metadata(file).num_rows

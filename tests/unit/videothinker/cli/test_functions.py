@@ -124,5 +124,5 @@ def test_the_other_verbs_call_their_functions(
     assert main(words) == 0
     ask, prepare = called
     assert ask[:5] == ("ask", "m", Path("v.mp4"), "What?", ["this"])
-    assert prepare[:4] == ("prepare", Path("f.jsonl"), Path("v"), Path("o"))
+    assert prepare[:4] == ("prepare", "f.jsonl", Path("v"), Path("o"))
     assert ("question", "problem") in prepare

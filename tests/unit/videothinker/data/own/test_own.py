@@ -228,6 +228,15 @@ def test_every_kind_of_file_gives_the_same_questions(
     assert prepared(file, videos) == prepared(lines(tmp_path / "r.jsonl", rows), videos)
 
 
+def test_a_folder_of_several_splits_is_refused(tmp_path: Path, videos: Path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / "saved" / split).mkdir(parents=True)
+        lines(tmp_path / "saved" / split / "q.jsonl", [PLAIN])
+    with pytest.raises(InputError, match=r"saved: has test and train in it, .*: \S*saved/test$"):
+        prepared(tmp_path / "saved", videos)
+    assert len(prepared(tmp_path / "saved" / "train", videos)) == 1
+
+
 def test_a_folder_of_files_is_read_in_order(tmp_path: Path, videos: Path) -> None:
     folder = tmp_path / "saved"
     folder.mkdir()

@@ -14,8 +14,8 @@ from hub_server import READER, WRITER, Hub, Repository
 from huggingface_hub import constants
 
 from videothinker.errors import InputError, VideoThinkerError
+from videothinker.hub.models import fetch, find, model_folder, push, unlicensed
 from videothinker.mini import SHIPPED_BASE
-from videothinker.model.hub import fetch, find, model_folder, push, unlicensed
 
 CARD = "---\nlicense: apache-2.0\n---\n\n# A model\n"
 

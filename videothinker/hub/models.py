@@ -7,19 +7,18 @@ to do. Everything after a verb's start sees a folder.
 
 from __future__ import annotations
 
-import errno
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from videothinker.config.hub_names import NAME, is_hub_name, name_parts
 from videothinker.config.loading import load_config
 from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError, VideoThinkerError
+from videothinker.hub.library import LOGIN, SECONDS, answered, cache, told
 from videothinker.model.card import CARD, license_in
 from videothinker.model.checkpoint import PICKLED, require_safe
 from videothinker.model.shape import shape_of
@@ -30,8 +29,6 @@ WANTED = (*WEIGHTS, "*.json", "*.txt", "*.jinja", CARD, "LICENSE", "LICENSE.md")
 ELSEWHERE = ("*/*",)
 """Folders of a repository hold other formats of the same weights, or checkpoints on the way."""
 COMMIT = re.compile("[0-9a-f]{40}")
-LOGIN = "`hf auth login`, or HF_TOKEN"
-SECONDS = 10.0
 GB = 1e9
 
 
@@ -48,7 +45,7 @@ class Found:
         if not self.lacking:
             return f"{self.name} is commit {self.commit}, which is in the cache"
         size = f"{self.lacking / GB:.1f} GB" if self.lacking >= GB / 10 else f"{self.lacking:,} B"
-        return f"{self.name} is commit {self.commit}; {size} of it would be fetched into {_cache()}"
+        return f"{self.name} is commit {self.commit}; {size} of it would be fetched into {cache()}"
 
 
 def remembered(config: RunConfig) -> RunConfig:
@@ -105,13 +102,13 @@ def find(name: str, commit: str | None = None) -> Found:
     known = _cached(name, commit)
     if known and COMMIT.fullmatch(revision):
         return Found(name=name, commit=known.name)
-    with _told(name):
+    with told(name):
         try:
             info = HfApi().model_info(
                 repository, revision=revision, files_metadata=True, timeout=SECONDS
             )
         except (errors.HTTPError, errors.OfflineModeIsEnabled) as error:
-            if known is None or _answered(error):
+            if known is None or answered(error):
                 raise
             return Found(name=name, commit=known.name)
     sizes = {file.rfilename: int(file.size or 0) for file in info.siblings or ()}
@@ -127,7 +124,7 @@ def fetch(name: str, commit: str | None = None) -> Path:
     repository, revision = name_parts(name)
     _require_room(found)
     _require_family(found)
-    with _told(name):
+    with told(name):
         folder = snapshot_download(
             repository,
             revision=commit or revision,
@@ -159,7 +156,7 @@ def push(model: Path, repository: str, private: bool = False, branch: str | None
     if get_token() is None:
         raise InputError(f"{repository}: the Hub has to know who writes to it: {LOGIN}")
     api = HfApi()
-    with _told(repository):
+    with told(repository):
         api.create_repo(repository, private=private or None, exist_ok=True)
         if private and not api.model_info(repository, timeout=SECONDS).private:
             raise InputError(
@@ -257,7 +254,7 @@ def _require_family(found: Found) -> None:
     """Read its configuration before gigabytes of another kind of model are fetched."""
     from huggingface_hub import hf_hub_download
 
-    with _told(found.name):
+    with told(found.name):
         file = hf_hub_download(name_parts(found.name)[0], "config.json", revision=found.commit)
     try:
         shape_of(Path(file).parent)
@@ -266,13 +263,13 @@ def _require_family(found: Found) -> None:
 
 
 def _require_room(found: Found) -> None:
-    there = Path(_cache())
+    there = Path(cache())
     while not there.exists():
         there = there.parent
     free = shutil.disk_usage(there).free
     if found.lacking > free:
         raise VideoThinkerError(
-            f"{found.name}: {found.lacking / GB:.1f} GB are to be fetched into {_cache()}, which"
+            f"{found.name}: {found.lacking / GB:.1f} GB are to be fetched into {cache()}, which"
             f" has room for {free / GB:.1f}. Free some, or name another folder: HF_HOME"
         )
 
@@ -292,72 +289,3 @@ def _require_pushable(model: Path, repository: str) -> None:
             f"{model}: no model card in it ({CARD}). Push what a run exported"
             " (RUN/stages/NAME/model), or write one"
         )
-
-
-def _cache() -> str:
-    from huggingface_hub import constants
-
-    return str(constants.HF_HUB_CACHE)
-
-
-@contextmanager
-def _told(name: str) -> Iterator[None]:
-    """What the library raises, as one line with what to do."""
-    from huggingface_hub import errors
-
-    try:
-        yield
-    except errors.HFValidationError as error:
-        raise InputError(f"{name}: no name for a model on the Hub ({error})") from error
-    except errors.LocalEntryNotFoundError as error:
-        raise InputError(_unreachable(name, error.__cause__ or error)) from error
-    except errors.HfHubHTTPError as error:
-        raise InputError(_refused(name, error)) from error
-    except (errors.HTTPError, errors.OfflineModeIsEnabled) as error:
-        raise InputError(_unreachable(name, error)) from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise VideoThinkerError(
-                f"{name}: no space left in {_cache()}. Free some, or name another folder: HF_HOME"
-            ) from error
-        if error.errno is not None:
-            raise
-        raise InputError(f"{name}: {error}. Try again") from error
-    except (ValueError, errors.XetDownloadError) as error:
-        raise InputError(
-            f"{name}: no answer of a Hub's ({error}). See what HF_ENDPOINT and proxies lead to"
-        ) from error
-
-
-def _refused(name: str, error: Any) -> str:
-    """By what the Hub answered."""
-    from huggingface_hub import errors, get_token
-
-    repository, token, status = name.partition("@")[0], get_token(), error.response.status_code
-    login = "the token given is not enough" if token else f"no token was given: {LOGIN}"
-    if isinstance(error, errors.GatedRepoError):
-        return f"{name}: its owners ask you to agree to their terms first, on its page; {login}"
-    if isinstance(error, errors.RepositoryNotFoundError) or (status == 401 and token is None):
-        return f"{name}: no such folder, and no such model on the Hub; or it is private and {login}"
-    if isinstance(error, errors.RevisionNotFoundError):
-        return f"{name}: {repository} has no such revision; give a branch, a tag or a commit of it"
-    if status in (401, 403):
-        return f"{name}: the Hub refuses it ({status}); the token is wrong, or of too few rights"
-    said = " ".join((error.server_message or error.response.reason_phrase).split())
-    return f"{name}: the Hub answers {status} ({said}). Try again later"
-
-
-def _answered(error: BaseException) -> bool:
-    """Whether the Hub itself said no; a Hub that is down says nothing."""
-    response = getattr(error, "response", None)
-    return response is not None and response.status_code < 500
-
-
-def _unreachable(name: str, error: BaseException) -> str:
-    from huggingface_hub import constants
-
-    where = f"and it is not, or not wholly, in {_cache()}"
-    if constants.is_offline_mode():
-        return f"{name}: HF_HUB_OFFLINE is set, {where}. Unset it, or name a folder"
-    reason = type(error).__name__
-    return f"{name}: no connection to the Hub ({reason}), {where}. Try again, or name a folder"

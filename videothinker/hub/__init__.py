@@ -1,0 +1,1 @@
+"""The Hugging Face Hub: models and data sets found, pinned and brought; models pushed."""
