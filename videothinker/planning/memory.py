@@ -165,19 +165,41 @@ def engine_parts(config: RunConfig, shape: ModelShape) -> Parts:
     tokens = prefill * (4 * shape.hidden + 3 * shape.intermediate)
     patches = config.rollout.max_model_len * shape.merge**2
     vision = patches * (4 * shape.vision_hidden + 3 * shape.vision_intermediate)
-    sampling = 3 * DECODED_AT_ONCE * shape.vocabulary * 4 / GB  # scores, log-probs, sorted
-    graphs = GRAPHS_GB if config.cluster.device == "cuda" else 0.0
     parts = {"weights": shape.parameters * size / shards * here}
-    if config.cluster.device == "cpu":  # vLLM lays it out once more for its products, and, while
-        # weights come, the embeddings as well
-        head = shape.vocabulary * shape.hidden * size
-        parts["head"] = head + max(head, widened_gb(config, shape))
+    if config.cluster.device == "cpu":
+        parts["head"], rest = engine_head_gb(config, shape), 0.0
+    else:
+        rest = _sampling_gb(shape, DECODED_AT_ONCE) + GRAPHS_GB
     return parts | {
         "cache": cache_gb(config) / shards * here,
-        "workspace": (max(tokens, vision) * size + sampling + graphs) * here,
+        "workspace": (max(tokens, vision) * size + rest) * here,
         "context": context_gb(config),
         "transfer": transfer_gb(config, shape) * here,
     }
+
+
+def engine_head_gb(config: RunConfig, shape: ModelShape) -> float:
+    """What an engine on CPUs has of the output head beside the weights: vLLM lays it out once more
+    for its products. While weights come the embeddings are laid out as well; at the start it tries
+    out as many sequences as it ever takes."""
+    head = shape.vocabulary * shape.hidden * BYTES[config.model.dtype] / GB
+    starting = 2 * head + _sampling_gb(shape, DECODED_AT_ONCE)
+    together = min(DECODED_AT_ONCE, max(sampled_together(config), ANSWERED_TOGETHER))
+    answering = head + widened_gb(config, shape) + _sampling_gb(shape, together)
+    return max(starting, answering)
+
+
+def sampled_together(config: RunConfig) -> int:
+    """The most completions of a stage that an engine works on at the same time."""
+    rollout = config.rollout
+    most = max(stage.prompts_per_step for stage in config.stages)
+    prompts = rollout.prompts_together or ceil(most / rollout.workers)
+    return prompts * config.sampling.group_size * rollout.units_at_once
+
+
+def _sampling_gb(shape: ModelShape, sequences: int) -> float:
+    """Scores, log-probs, and these sorted."""
+    return 3 * sequences * shape.vocabulary * 4 / GB
 
 
 def engine_processes(config: RunConfig) -> int:

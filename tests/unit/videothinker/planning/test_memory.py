@@ -14,6 +14,7 @@ from videothinker.planning.memory import (
     learner_parts,
     learner_phases,
     prompts_gb,
+    sampled_together,
     store_gb,
     total,
 )
@@ -71,11 +72,25 @@ def test_a_cpus_forward_pass_in_16_bits_has_a_head_of_32_beside_its_scores() -> 
 
 
 def test_a_cpus_engine_has_a_head_of_its_own_layout_and_one_of_32_bits() -> None:
-    head = 151_936 * 2048 / 1e9
-    for dtype, held in (("float32", 4), ("bfloat16", 2 + 4)):
-        asked = config(f"model.dtype={dtype}", name="quickstart")
-        assert engine_parts(asked, SHAPE)["head"] == pytest.approx(held * head)
+    """While weights come it has the embeddings' too, and then room for all sequences' scores."""
+    head, scores = 151_936 * 2048 / 1e9, 3 * 151_936 * 4 / 1e9
+    few = ("sampling.group_size=8", "rollout.prompts_together=4")  # 64 in an evaluation
+    held = {"float32": 2 * 4 * head + 256 * scores, "bfloat16": (2 + 4) * head + 64 * scores}
+    for dtype, gb in held.items():
+        asked = config(f"model.dtype={dtype}", *few, name="quickstart")
+        assert engine_parts(asked, SHAPE)["head"] == pytest.approx(gb)
     assert "head" not in engine_parts(config(), SHAPE)
+
+
+def test_more_completions_at_a_time_need_room_for_more_scores() -> None:
+    half = ("model.dtype=bfloat16", "sampling.group_size=8", "rollout.prompts_together=4")
+    one, four = (
+        config(*half, f"rollout.units_at_once={units}", "stages.0.prompts_per_step=16",
+               name="quickstart") for units in (1, 4)
+    )  # fmt: skip
+    assert [sampled_together(each) for each in (one, four)] == [32, 128]
+    more = engine_parts(four, SHAPE)["head"] - engine_parts(one, SHAPE)["head"]
+    assert more == pytest.approx((128 - 64) * 3 * 151_936 * 4 / 1e9)  # 64 in an evaluation
 
 
 @pytest.mark.parametrize(
