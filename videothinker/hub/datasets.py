@@ -37,7 +37,7 @@ def fetch(name: str) -> tuple[str, list[Path]]:
     repository, part = found["repository"], found["part"] or ""
     with told(name, "data set"):
         commit, present = _present(repository, found["revision"] or DEFAULT_REVISION)
-        inside = [path for path in present if path.startswith(part)]
+        inside = [part] if part in present else [p for p in present if p.startswith(part)]
         files = of_one_kind(name, [PurePosixPath(path) for path in inside], SCHEME + repository)
         folder = snapshot_download(
             repository,

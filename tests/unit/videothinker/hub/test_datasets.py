@@ -65,6 +65,11 @@ def test_a_part_is_a_file_or_all_that_begins_so(hub: Hub) -> None:
     assert [file.name for file in fetch(f"{NAME}/data/test-0.jsonl")[1]] == ["test-0.jsonl"]
 
 
+def test_a_file_that_is_named_whole_is_that_one_alone(hub: Hub) -> None:
+    added(hub, {"mine.json": b"[]", "mine.jsonl": rows("A")})
+    assert [file.name for file in fetch(f"{NAME}/mine.json")[1]] == ["mine.json"]
+
+
 def test_what_was_fetched_of_another_split_is_not_taken_for_this_one(hub: Hub) -> None:
     added(hub, {"train.jsonl": rows("A"), "test.jsonl": rows("B")})
     fetch(f"{NAME}/test")
