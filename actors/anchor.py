@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from videothinker.config.settings import Device
+from videothinker.model.families.known import shape_of
 from videothinker.model.flops import scoring_flops
 from videothinker.model.policy import Policy, load_model
-from videothinker.model.shape import shape_of
 from videothinker.process import metrics
 from videothinker.process.device import let_go, settle
 from videothinker.process.pulse import Pulse

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from videothinker.config.settings import DataConfig, VideoConfig
 from videothinker.errors import InputError
+from videothinker.model.families.known import frames_for
 from videothinker.model.processing import PromptBuilder
 from videothinker.process.metrics import VIDEOS
 from videothinker.process.pulse import Pulse
@@ -20,7 +21,8 @@ class PromptLoader(Pulse):
     role = "loader"
 
     def __init__(self, model: Path, data: DataConfig, video: VideoConfig, longest: int) -> None:
-        self._clips = ClipStore(data.cache, data.cache_gb, video, data.decode_seconds)
+        budget = frames_for(model, video)
+        self._clips = ClipStore(data.cache, data.cache_gb, budget, data.decode_seconds)
         self._builder = PromptBuilder(model, data.videos, self._clips)
         self._longest = longest
         for outcome in self.counts():

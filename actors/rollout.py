@@ -110,7 +110,7 @@ class RolloutWorker(Pulse):
                     worker=self._name,
                     seconds=time.monotonic() - started,
                     prompt_tokens=len(prompts[index].token_ids),
-                    patches=len(prompts[index].pixel_values),
+                    patches=prompts[index].patches,
                 )
                 yield index, group
 

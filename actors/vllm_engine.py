@@ -10,18 +10,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from actors.engine_thread import EngineThread
 from actors.ranks import Ranks, first_fault, rank_options, threads_of_ranks
 from actors.samples import History, completion
+from actors.vllm_input import engine_input
 from videothinker import cpu_torch
 from videothinker.config.settings import Device, RolloutConfig
 from videothinker.errors import WeightsError
 from videothinker.model.checkpoint import SAFE, require_safe
-from videothinker.model.policy import forbidden_tokens
+from videothinker.model.families.known import family_in
 from videothinker.model.shape import DECODED_AT_ONCE, PREFILL_AT_ONCE
-from videothinker.types import INITIAL_VERSION, Completion, Prompt, Route, WeightsPart
+from videothinker.types import (
+    INITIAL_VERSION,
+    SHOWN_AT_MOST,
+    Completion,
+    Prompt,
+    Route,
+    WeightsPart,
+)
 
 ENGINE_ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine core lives in this process
@@ -92,10 +98,9 @@ class VllmEngine:
         # the library's own: what wraps it takes four times as long
         self._tokenizer = self._llm.get_tokenizer().backend_tokenizer
         hf_config = self._llm.model_config.hf_config
-        self._merge = hf_config.vision_config.spatial_merge_size
-        self._video_token = hf_config.video_token_id
+        self._family = family_in(hf_config)
         self._end_tokens = end_tokens(model)
-        self._bias = dict.fromkeys(forbidden_tokens(hf_config), -100.0)
+        self._bias = dict.fromkeys(self._family.forbidden, -100.0)
 
     def sample(
         self,
@@ -112,7 +117,7 @@ class VllmEngine:
 
         requests = [
             (
-                self._input(prompt),
+                engine_input(prompt, self._family),
                 SamplingParams(
                     n=samples,
                     temperature=temperature,
@@ -278,32 +283,6 @@ class VllmEngine:
     def _decode(self, token_ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(token_ids, skip_special_tokens=True))
 
-    def _input(self, prompt: Prompt) -> Any:
-        """A prompt that was decoded and preprocessed elsewhere, in vLLM's own form."""
-        import torch
-        from transformers import BatchFeature
-        from vllm.inputs import mm_input, tokens_input
-        from vllm.multimodal.inputs import MultiModalKwargsItems, PlaceholderRange
-
-        tokens = prompt.token_ids.tolist()
-        if not prompt.pixel_values.size:
-            return tokens_input(tokens)
-        features = BatchFeature(
-            {
-                "pixel_values_videos": torch.from_numpy(np.array(prompt.pixel_values)),
-                "video_grid_thw": torch.tensor([prompt.grid]),
-                "second_per_grid_ts": torch.tensor([prompt.seconds_per_grid]),
-            }
-        )
-        start = int(np.argmax(prompt.token_ids == self._video_token))
-        length = int(np.prod(prompt.grid)) // self._merge**2
-        return mm_input(
-            tokens,
-            MultiModalKwargsItems.from_hf_inputs(features, video_fields(features)),
-            {"video": [prompt.digest]},
-            {"video": [PlaceholderRange(offset=start, length=length)]},
-        )
-
 
 def engine_options(
     model: Path, dtype: str, config: RolloutConfig, device: Device, engine_share: float = 0.0
@@ -336,7 +315,7 @@ def engine_options(
             "max_num_seqs": DECODED_AT_ONCE,
             "mm_device_do_normalize": False,  # prompts arrive normalised
             "mm_processor_cache_gb": 0,  # or it keeps up to 4 GiB of pixels
-            "limit_mm_per_prompt": {"image": 0, "video": 1},
+            "limit_mm_per_prompt": {"image": SHOWN_AT_MOST, "video": SHOWN_AT_MOST},
             "logprobs_mode": "processed_logprobs",  # of the distribution that is sampled from
             "worker_extension_cls": "actors.vllm_worker.WeightUpdate",
             "generation_config": "vllm",  # a checkpoint's own file must not change the sampling
@@ -357,18 +336,6 @@ def keep_pixels() -> None:
     from vllm.v1.core.sched import output
 
     output.strip_covered_mm_data = lambda features, *_, **__: features
-
-
-def video_fields(features: Any) -> dict[str, Any]:
-    """How vLLM cuts a batch's video tensors into one item per video."""
-    from vllm.multimodal.inputs import MultiModalFieldConfig
-
-    patches = features["video_grid_thw"].prod(-1)
-    return {
-        "pixel_values_videos": MultiModalFieldConfig.flat_from_sizes("video", patches),
-        "video_grid_thw": MultiModalFieldConfig.batched("video", keep_on_cpu=True),
-        "second_per_grid_ts": MultiModalFieldConfig.batched("video", keep_on_cpu=True),
-    }
 
 
 def end_tokens(model: Path) -> list[int]:

@@ -15,6 +15,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from learner.extensions import load_operator
 from videothinker.config.settings import Device, LearnerConfig, Part
+from videothinker.model.families.known import family_in
 from videothinker.model.parts import divided
 from videothinker.model.policy import Policy, load_model
 from videothinker.model.transfer import Entry, entry
@@ -188,16 +189,10 @@ def adam(parameters: Sequence[torch.nn.Parameter], config: LearnerConfig) -> tor
 
 
 def freeze(model: Any, parts: Sequence[Part]) -> None:
-    """Take parts of a Qwen2.5-VL out of the training."""
+    """Take parts of a model out of the training."""
+    family = family_in(model.config)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(part_of(name) not in parts)
-
-
-def part_of(parameter: str) -> Part:
-    """The part of a Qwen2.5-VL that a parameter belongs to; a head may share the embeddings."""
-    if parameter.startswith("model.visual."):
-        return "merger" if parameter.startswith("model.visual.merger.") else "vision"
-    return "embeddings" if parameter.split(".")[-2] in ("embed_tokens", "lm_head") else "layers"
+        parameter.requires_grad_(family.part_of(name) not in parts)
 
 
 def deepspeed_settings(config: LearnerConfig, dtype: str) -> dict[str, Any]:

@@ -40,10 +40,10 @@ from videothinker.files import disk_errors, file_digest
 from videothinker.method.objective import policy_loss, repulsion_ratio
 from videothinker.model.card import ModelLineage
 from videothinker.model.checkpoint import Budget, model_digest, save_model
+from videothinker.model.families.known import shape_of
 from videothinker.model.flops import training_flops
 from videothinker.model.parts import as_part, divided
 from videothinker.model.policy import Anchored, completion_mask, load_head
-from videothinker.model.shape import shape_of
 from videothinker.model.transfer import Sender
 from videothinker.process import metrics
 from videothinker.process.address import own_address

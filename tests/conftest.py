@@ -15,7 +15,7 @@ from mini_worlds import MINI_VIDEO, prepared_world
 from videothinker import cpu_torch
 from videothinker.config.settings import VideoConfig
 from videothinker.types import Question
-from videothinker.video.frames import Clip, read_clip
+from videothinker.video.frames import Clip, FrameBudget, read_clip
 
 # Or each of the hundreds of processes that tests start compiles torch and vLLM for itself, which
 # takes longer than what it then does.
@@ -63,7 +63,7 @@ class ReadHere:
     """Clips decoded in this process; the real store has a process of its own for that."""
 
     def __init__(self, video: VideoConfig) -> None:
-        self._video = video
+        self._video = FrameBudget.model_validate(video.model_dump())
 
     def get(self, path: Path, start: float | None = None, end: float | None = None) -> Clip:
         return read_clip(path, self._video, start, end)

@@ -15,7 +15,7 @@ from videothinker.config.settings import DType, VideoConfig
 from videothinker.files import whole_folder
 from videothinker.mini.base.tokenizer import CHAT_TEMPLATE
 from videothinker.model.checkpoint import Budget, write_budget
-from videothinker.model.shape import KNOWN
+from videothinker.model.families.known import KNOWN
 
 VIDEO = VideoConfig(
     fps=2.0,

@@ -17,7 +17,7 @@ import torch
 from learner.deepspeed_engine import Trainee, connect, meeting_point
 from videothinker.config.settings import LearnerConfig
 from videothinker.process.address import LOOPBACK
-from videothinker.types import Prompt, Question
+from videothinker.types import Prompt, Question, Shown
 
 
 def held() -> Counter[str]:
@@ -47,9 +47,7 @@ def question(config: object) -> Prompt:
         positions=np.tile(np.arange(len(tokens)), (3, 1)),
         next_position=len(tokens),
         pixel_values=np.zeros((4, 1176), np.float32),
-        grid=(1, 2, 2),
-        seconds_per_grid=1.0,
-        digest="d",
+        shown=(Shown(medium="video", grid=(1, 2, 2), seconds_per_grid=1.0, digest="d"),),
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from videothinker.model.policy import forbidden_tokens
+from videothinker.model.families.known import family_in
 from videothinker.types import Prompt
 
 
@@ -36,11 +36,11 @@ def naive_logprobs(
         attention_mask=pad_sequence([torch.ones_like(row) for row in rows], batch_first=True),
         position_ids=positions[:, None].expand(-1, group, -1),
         pixel_values_videos=torch.from_numpy(prompt.pixel_values).repeat(group, 1),
-        video_grid_thw=torch.tensor([prompt.grid] * group),
+        video_grid_thw=torch.tensor([prompt.shown[0].grid] * group),
         use_cache=False,
         logits_to_keep=longest + 1,
     ).logits[:, :-1]
     logits = logits.float() / temperature
-    logits = logits.index_fill(2, torch.tensor(forbidden_tokens(model.config)), -torch.inf)
+    logits = logits.index_fill(2, torch.tensor(family_in(model.config).forbidden), -torch.inf)
     chosen = pad_sequence([torch.from_numpy(tokens) for tokens in completions], batch_first=True)
     return logits.log_softmax(2).gather(2, chosen[:, :, None]).squeeze(2)

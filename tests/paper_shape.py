@@ -10,9 +10,9 @@ from torch import Tensor
 
 from videothinker import cpu_torch
 from videothinker.method.objective import policy_loss
+from videothinker.model.families.known import family_in
 from videothinker.model.policy import completion_mask
-from videothinker.model.positions import VideoGeometry, mrope_positions
-from videothinker.types import Prompt, Question
+from videothinker.types import Prompt, Question, Shown
 
 GRID = (5, 22, 34)
 """CLEVRER's ten frames of 308 x 476 pixels: 935 visual tokens."""
@@ -73,22 +73,16 @@ def made_up_group(
     token_ids = np.concatenate(
         [words(WORDS_BEFORE), np.full(merged, config.video_token_id), words(words_after)]
     )
-    geometry = VideoGeometry(
-        video_token=config.video_token_id,
-        merge=vision.spatial_merge_size,
-        tokens_per_second=vision.tokens_per_second,
-    )
-    positions, following = mrope_positions(token_ids, grid, 1.0, geometry)
+    shown = (Shown(medium="video", grid=grid, seconds_per_grid=1.0, digest=""),)
+    positions = family_in(config).positions(token_ids, shown)
     patch = 3 * vision.temporal_patch_size * vision.patch_size**2
     prompt = Prompt(
         question=Question(id="made/up", video="", text="", options=(), answer="A"),
         token_ids=token_ids,
         positions=positions,
-        next_position=following,
+        next_position=int(positions.max()) + 1,
         pixel_values=random.normal(size=(int(np.prod(grid)), patch)).astype(np.float32),
-        grid=grid,
-        seconds_per_grid=1.0,
-        digest="",
+        shown=shown,
     )
     return prompt, [words(length) for length in lengths]
 

@@ -12,11 +12,10 @@ import av
 import numpy as np
 import pytest
 
-from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
-from videothinker.video.frames import read_clip
+from videothinker.video.frames import FrameBudget, read_clip
 
-EVERY = VideoConfig(fps=100.0, min_frames=2, max_frames=64, total_pixels=2**30)
+EVERY = FrameBudget(fps=100.0, min_frames=2, max_frames=64, total_pixels=2**30)
 """All frames of a short video."""
 
 KEPT = {
@@ -101,7 +100,7 @@ def whole(path: Path) -> list[np.ndarray]:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
-def refused(path: Path, video: VideoConfig = EVERY, **part: float) -> str:
+def refused(path: Path, video: FrameBudget = EVERY, **part: float) -> str:
     """The reason for which a video is not read."""
     with pytest.raises(InputError) as caught:
         read_clip(path, video, **part)

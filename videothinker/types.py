@@ -16,6 +16,10 @@ SkipKind = Literal["video", "too_long", "processes_lost", "too_old", "no_replay"
 """Why a question or a group was left out: what metrics count by."""
 AnswerKind = Literal["choice", "multi", "number", "text", "yes_no", "span", "box", "list"]
 """How an answer is asked for and judged: `method/answers.py`."""
+Medium = Literal["video", "picture"]
+"""What may be shown beside words."""
+SHOWN_AT_MOST = 16
+"""Videos and pictures of one question, of each."""
 Label = Literal["observational", "inferential"]
 LABELS: tuple[Label, ...] = get_args(Label)
 """Of a question whose answer the video alone gives away, and of one that needs thought."""
@@ -25,7 +29,7 @@ INITIAL_VERSION = 0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """One question about one video, whatever benchmark it came from.
+    """One question about a video, a picture, several of these or none, wherever it came from.
 
     Example: Question(id="video_00003/q1", video="videos/video_00003.mp4", text="What will happen
     without the red cube?", options=(("A", "The ..."), ("B", "The ...")), answer="A,B",
@@ -34,7 +38,8 @@ class Question:
 
     id: str
     video: str
-    """Path of the video file; relative paths are relative to the run's video folder."""
+    """Path of the video, or of a picture; relative paths are relative to the run's video folder.
+    Empty for a question of words alone."""
     text: str
     options: tuple[tuple[str, str], ...]
     """(letter, text) in the order shown."""
@@ -48,6 +53,13 @@ class Question:
     kind: AnswerKind = "multi"
     tolerance: float | None = None
     """How far a number may be from the answer."""
+    also: tuple[str, ...] = ()
+    """More videos and pictures, shown after the first."""
+
+    @property
+    def shows(self) -> tuple[str, ...]:
+        """Everything that is shown, in its order; nothing where the words are all."""
+        return tuple(path for path in (self.video, *self.also) if path)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,23 +71,42 @@ class Failure:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """One video or picture of a prompt."""
+
+    medium: Medium
+    grid: tuple[int, int, int]
+    """Before merging: times, height, width, in patches."""
+    seconds_per_grid: float
+    """From one time to the next; 0 of a picture."""
+    digest: str
+    """Content address of what was decoded under this budget."""
+
+    @property
+    def patches(self) -> int:
+        times, height, width = self.grid
+        return times * height * width
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
     """A question ready for every model of the run: decoded, preprocessed and tokenised once."""
 
     question: Question
     token_ids: np.ndarray
-    """[P] int64, video placeholder already expanded to one token per merged patch."""
+    """[P] int64, placeholders already expanded to one token per merged patch."""
     positions: np.ndarray
     """[3, P] int64: time, height and width positions of the multimodal rotary embedding."""
     next_position: int
     """Position, on all three axes, of a completion's first token."""
     pixel_values: np.ndarray
-    """[patches, channels * temporal_patch * patch * patch] float32, normalised."""
-    grid: tuple[int, int, int]
-    """Video grid before merging: time, height, width, in patches; zeros without a video."""
-    seconds_per_grid: float
-    digest: str
-    """Content address of the decoded video under this budget."""
+    """[patches, channels * temporal_patch * patch * patch] float32, normalised, of all that is
+    shown."""
+    shown: tuple[Shown, ...]
+
+    @property
+    def patches(self) -> int:
+        return sum(one.patches for one in self.shown)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +138,7 @@ class RolloutGroup:
     seconds: float
     prompt_tokens: int
     patches: int
-    """Of the prompt's video, before merging; 0 without one."""
+    """Of what the prompt shows, before merging; 0 of words alone."""
     replayed: int = 0
     """How many completions, the last ones, the stage's initial model gave before it began."""
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from cluster.workers.fleet import Fleet
 from videothinker.config.settings import RunConfig, StageConfig
+from videothinker.model.families.known import shape_of
 from videothinker.model.flops import scoring_flops, training_flops
-from videothinker.model.shape import shape_of
 from videothinker.planning.passes import GB
 from videothinker.process import metrics
 from videothinker.process.cards import peak_flops

@@ -23,7 +23,7 @@ from videothinker.evaluation.shortcuts import reduced
 from videothinker.files import atomic_write, write_json
 from videothinker.method.prompts import training_text
 from videothinker.model.checkpoint import model_digest
-from videothinker.model.shape import shape_of
+from videothinker.model.families.known import shape_of
 from videothinker.planning.memory import answered_together
 from videothinker.run.directory import RunDirectory
 from videothinker.types import Failure, Question

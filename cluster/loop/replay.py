@@ -12,7 +12,7 @@ from cluster.loop.ledger import Ledger
 from cluster.workers.fleet import Fleet
 from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.data.stream import QuestionStream
-from videothinker.model.shape import shape_of
+from videothinker.model.families.known import shape_of
 from videothinker.planning.memory import answered_together
 from videothinker.progress import ProgressLine
 from videothinker.types import Completion, Failure, Question

@@ -28,7 +28,7 @@ from videothinker.files import plain, read_lines
 from videothinker.method.guard import StageGuard, stop_message
 from videothinker.method.paying import Rewards
 from videothinker.model.checkpoint import budget_of
-from videothinker.model.shape import shape_of
+from videothinker.model.families.known import shape_of
 from videothinker.planning.memory import answered_together
 from videothinker.process.metrics import GUARD_LOWERED, REWARD_LOST
 from videothinker.progress import ProgressLine

@@ -24,7 +24,7 @@ from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.data.asked import validation_questions
 from videothinker.evaluation.scores import diagnose
 from videothinker.files import read_lines
-from videothinker.model.shape import shape_of
+from videothinker.model.families.known import shape_of
 from videothinker.planning.memory import answered_together
 from videothinker.process.metrics import show_validation
 from videothinker.run.directory import RunDirectory

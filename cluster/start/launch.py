@@ -43,7 +43,7 @@ from videothinker.config.settings import (
 )
 from videothinker.errors import InputError
 from videothinker.model.checkpoint import Budget, budget_of
-from videothinker.model.shape import shape_of
+from videothinker.model.families.known import shape_of
 from videothinker.packages import OWN_NAMES, ROOT
 from videothinker.planning.disk import state_gb
 from videothinker.planning.memory import store_gb

@@ -23,7 +23,7 @@ from ray.util.scheduling_strategies import (
 from cluster.workers.delivery import way
 from videothinker.config.settings import Device, RunConfig
 from videothinker.errors import InputError, PlacementError
-from videothinker.model.shape import shape_of
+from videothinker.model.families.known import shape_of
 from videothinker.planning.layout import Layout, Machine
 from videothinker.planning.placement import changed, grow, plan
 from videothinker.planning.plan import memory_here

@@ -22,7 +22,8 @@ from videothinker.config.settings import (
 )
 from videothinker.errors import InputError
 from videothinker.model.checkpoint import Budget, read_budget
-from videothinker.model.shape import ModelShape, shape_of
+from videothinker.model.families.known import shape_of
+from videothinker.model.shape import ModelShape
 from videothinker.process.gpus import cuda_of_torch, fault
 from videothinker.types import Question
 from videothinker.video.views import View

@@ -32,7 +32,7 @@ from full_model import BUDGET, write_full_model
 from cluster.verbs.answering import cache_gb
 from videothinker.config.loading import load_config
 from videothinker.config.settings import DType
-from videothinker.model.shape import shape_of
+from videothinker.model.families.known import shape_of
 from videothinker.planning.memory import (
     anchor_parts,
     engine_parts,

@@ -30,23 +30,23 @@ import numpy as np
 from small_videos import pictures, write
 
 from videothinker import cpu_torch
-from videothinker.config.settings import PRESETS, VideoConfig
+from videothinker.config.settings import PRESETS
 from videothinker.method.prompts import training_text
 from videothinker.mini import SHIPPED_BASE
 from videothinker.model.processing import PromptBuilder
 from videothinker.types import Question
-from videothinker.video.frames import Clip, decode, read_clip
+from videothinker.video.frames import Clip, FrameBudget, decode, read_clip
 
 QUESTION = Question(id="made/up", video="", text="What will happen?", options=(), answer="A")
-MINI = VideoConfig(
+MINI = FrameBudget(
     min_frames=6,
     max_frames=6,
     min_pixels=84 * 140,
     max_pixels=84 * 140,
     total_pixels=6 * 84 * 140,
 )
-PAPER = VideoConfig(**PRESETS["paper-training"])
-VIDEOS: dict[str, tuple[tuple[int, int, int], int, VideoConfig]] = {
+PAPER = FrameBudget(**PRESETS["paper-training"])
+VIDEOS: dict[str, tuple[tuple[int, int, int], int, FrameBudget]] = {
     "mini": ((6, 84, 140), 2, MINI),
     "clevrer": ((128, 320, 480), 25, PAPER),
 }

@@ -61,19 +61,18 @@ vllm.SamplingParams(
     ignore_eos=False,
 )
 vllm.sampling_params.RequestOutputKind.FINAL_ONLY
+transformers.GenerationConfig.from_pretrained(pretrained_model_name, local_files_only=...)
+transformers.GenerationConfig.eos_token_id
+transformers.PreTrainedTokenizerFast.backend_tokenizer
+""",
+    "actors/vllm_input.py": """
 vllm.inputs.tokens_input(prompt_token_ids)
 vllm.inputs.mm_input(prompt_token_ids, mm_kwargs, mm_hashes, mm_placeholders)
 vllm.multimodal.inputs.MultiModalKwargsItems.from_hf_inputs(hf_inputs, config_by_key)
-vllm.multimodal.inputs.PlaceholderRange(offset=..., length=..., is_embed=None)
+vllm.multimodal.inputs.PlaceholderRange(offset=..., length=..., is_embed=...)
 vllm.multimodal.inputs.MultiModalFieldConfig.flat_from_sizes(modality, size_per_item, dim=0)
 vllm.multimodal.inputs.MultiModalFieldConfig.batched(modality, keep_on_cpu=...)
 transformers.BatchFeature(data)
-transformers.GenerationConfig.from_pretrained(pretrained_model_name, local_files_only=...)
-transformers.GenerationConfig.eos_token_id
-transformers.Qwen2_5_VLConfig.vision_config
-transformers.Qwen2_5_VLConfig.video_token_id
-transformers.models.qwen2_5_vl.Qwen2_5_VLVisionConfig.spatial_merge_size
-transformers.PreTrainedTokenizerFast.backend_tokenizer
 """,
     "actors/ranks.py": """
 vllm.LLM.llm_engine
@@ -219,7 +218,6 @@ torch.cuda.mem_get_info()
 pynvml.NVMLError
 """,
     "videothinker/model/policy.py": """
-qwen = transformers.models.qwen2_5_vl.modeling_qwen2_5_vl
 torch.nn.utils.rnn.pad_sequence(sequences, batch_first=..., padding_value=0.0)
 torch.utils.checkpoint.checkpoint(function, use_reentrant=...)
 transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(
@@ -229,22 +227,49 @@ transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(
 transformers.Qwen2_5_VLForConditionalGeneration.lm_head
 transformers.Qwen2_5_VLForConditionalGeneration.model
 transformers.Qwen2_5_VLModel.visual
-transformers.Qwen2_5_VLModel.language_model
-transformers.Qwen2_5_VLModel.get_input_embeddings()
-qwen.Qwen2_5_VisionTransformerPretrainedModel.forward(hidden_states, grid_thw)
-transformers.modeling_outputs.BaseModelOutputWithPooling.pooler_output
-transformers.Qwen2_5_VLTextModel.forward(
-    inputs_embeds=..., position_ids=..., attention_mask=..., use_cache=...
+""",
+    "videothinker/model/families/known.py": """
+transformers.AutoConfig.from_pretrained(
+    pretrained_model_name_or_path, local_files_only=..., trust_remote_code=...
 )
-transformers.modeling_outputs.BaseModelOutputWithPast.last_hidden_state
+""",
+    "videothinker/model/families/qwen.py": """
+qwen = transformers.models.qwen2_5_vl.modeling_qwen2_5_vl
 transformers.Qwen2_5_VLConfig.image_token_id
 transformers.Qwen2_5_VLConfig.video_token_id
 transformers.Qwen2_5_VLConfig.vision_start_token_id
 transformers.Qwen2_5_VLConfig.vision_end_token_id
+transformers.Qwen2_5_VLConfig.vision_config
+transformers.models.qwen2_5_vl.Qwen2_5_VLVisionConfig.spatial_merge_size
+transformers.models.qwen2_5_vl.Qwen2_5_VLVisionConfig.temporal_patch_size
+transformers.models.qwen2_5_vl.Qwen2_5_VLVisionConfig.patch_size
+transformers.models.qwen2_5_vl.Qwen2_5_VLVisionConfig.in_channels
+transformers.Qwen2_5_VLProcessor.tokenizer
+transformers.Qwen2_5_VLProcessor.__call__(text=..., images=..., videos=...)
+transformers.processing_utils.VideosKwargs.video_metadata
+transformers.processing_utils.VideosKwargs.do_sample_frames
+transformers.processing_utils.VideosKwargs.do_resize
+transformers.processing_utils.ImagesKwargs.do_resize
+transformers.processing_utils.VideosKwargs.return_tensors
+transformers.video_utils.VideoMetadata
+transformers.Qwen2_5_VLModel.visual
+transformers.Qwen2_5_VLModel.language_model
+qwen.Qwen2_5_VisionTransformerPretrainedModel.blocks
+qwen.Qwen2_5_VisionTransformerPretrainedModel.patch_embed
+qwen.Qwen2_5_VisionTransformerPretrainedModel.rotary_pos_emb
+qwen.Qwen2_5_VisionPatchEmbed.proj
+qwen.Qwen2_5_VLVisionBlock.attn
+qwen.Qwen2_5_VLRMSNorm.variance_epsilon
+qwen.Qwen2_5_VLDecoderLayer.self_attn
+transformers.Qwen2_5_VLTextModel.layers
+transformers.Qwen2_5_VLTextModel.rotary_emb
+transformers.Qwen2_5_VLForConditionalGeneration.lm_head
 """,
-    "videothinker/model/layers.py": """
-torch.autograd.Function
+    "videothinker/model/families/qwen2_5_vl.py": """
 qwen = transformers.models.qwen2_5_vl.modeling_qwen2_5_vl
+transformers.Qwen2_5_VLForConditionalGeneration
+transformers.Qwen2_5_VLProcessor
+transformers.models.qwen2_5_vl.Qwen2_5_VLVisionConfig.tokens_per_second
 transformers.vision_utils.get_vision_cu_seqlens(grid_thw, merge_temporal=False)
 transformers.vision_utils.get_vision_position_ids(
     grid_thw, spatial_merge_size, include_temporal=False
@@ -252,26 +277,57 @@ transformers.vision_utils.get_vision_position_ids(
 transformers.vision_utils.get_vision_window_index(
     grid_thw, spatial_merge_size, window_size, patch_size
 )
-qwen.Qwen2_5_VisionTransformerPretrainedModel.blocks
-qwen.Qwen2_5_VisionTransformerPretrainedModel.patch_embed
 qwen.Qwen2_5_VisionTransformerPretrainedModel.patch_size
-qwen.Qwen2_5_VisionTransformerPretrainedModel.rotary_pos_emb
 qwen.Qwen2_5_VisionTransformerPretrainedModel.spatial_merge_size
 qwen.Qwen2_5_VisionTransformerPretrainedModel.window_size
-qwen.Qwen2_5_VisionPatchEmbed.proj
-qwen.Qwen2_5_VLVisionBlock.attn
+transformers.Qwen2_5_VLModel.get_input_embeddings()
+qwen.Qwen2_5_VisionTransformerPretrainedModel.forward(hidden_states, grid_thw)
+transformers.modeling_outputs.BaseModelOutputWithPooling.pooler_output
+transformers.Qwen2_5_VLTextModel.forward(
+    inputs_embeds=..., position_ids=..., attention_mask=..., use_cache=...
+)
+transformers.modeling_outputs.BaseModelOutputWithPast.last_hidden_state
+""",
+    "videothinker/model/families/qwen3_vl.py": """
+qwen = transformers.models.qwen3_vl.modeling_qwen3_vl
+transformers.Qwen3VLForConditionalGeneration
+transformers.Qwen3VLProcessor
+transformers.vision_utils.get_vision_cu_seqlens(grid_thw, merge_temporal=False)
+transformers.vision_utils.get_vision_position_ids(
+    grid_thw, spatial_merge_size, include_temporal=False
+)
+transformers.vision_utils.get_vision_interpolation_indices_and_weights(
+    grid_thw, num_grid_per_side=..., mode=..., align_corners=..., spatial_merge_size=...,
+    padding="border"
+)
+qwen.Qwen3VLVisionModel.num_grid_per_side
+qwen.Qwen3VLVisionModel.interpolation_mode
+qwen.Qwen3VLVisionModel.interpolation_align_corners
+qwen.Qwen3VLVisionModel.spatial_merge_size
+qwen.Qwen3VLVisionModel.forward(hidden_states, grid_thw)
+qwen.BaseModelOutputWithDeepstackFeatures.pooler_output
+qwen.BaseModelOutputWithDeepstackFeatures.deepstack_features
+transformers.Qwen3VLModel.language_model
+transformers.Qwen3VLModel.get_input_embeddings()
+transformers.Qwen3VLTextModel.layers
+transformers.Qwen3VLTextModel.norm
+transformers.Qwen3VLTextModel.rotary_emb
+qwen.Qwen3VLTextDecoderLayer.forward(
+    hidden_states, attention_mask=..., position_embeddings=...
+)
+""",
+    "videothinker/model/layers.py": """
+torch.autograd.Function
+qwen = transformers.models.qwen2_5_vl.modeling_qwen2_5_vl
 qwen.Qwen2_5_VLVisionAttention.qkv
 qwen.Qwen2_5_VLVisionAttention.num_heads
 qwen.Qwen2_5_VLVisionAttention.proj
 qwen.Qwen2_5_VLRMSNorm.variance_epsilon
-qwen.Qwen2_5_VLDecoderLayer.self_attn
 qwen.Qwen2_5_VLAttention.q_proj
 qwen.Qwen2_5_VLAttention.k_proj
 qwen.Qwen2_5_VLAttention.v_proj
 qwen.Qwen2_5_VLAttention.o_proj
 qwen.Qwen2_5_VLAttention.head_dim
-transformers.Qwen2_5_VLTextModel.layers
-transformers.Qwen2_5_VLTextModel.rotary_emb
 """,
     "videothinker/model/attention.py": """
 torch.nn.attention.varlen.varlen_attn(
@@ -283,23 +339,11 @@ torch.nn.attention.varlen.varlen_attn(
 transformers.Qwen2_5_VLForConditionalGeneration.save_pretrained(save_directory)
 """,
     "videothinker/model/processing.py": """
-transformers.AutoConfig.from_pretrained(
-    pretrained_model_name_or_path, local_files_only=..., trust_remote_code=...
-)
 transformers.Qwen2_5_VLProcessor.from_pretrained(
     pretrained_model_name_or_path, local_files_only=...
 )
-transformers.Qwen2_5_VLProcessor.tokenizer
 transformers.Qwen2_5_VLProcessor.apply_chat_template(
     conversation, tokenize=..., add_generation_prompt=...
 )
-transformers.Qwen2_5_VLProcessor.__call__(text=..., videos=...)
-transformers.processing_utils.VideosKwargs.video_metadata
-transformers.processing_utils.VideosKwargs.do_sample_frames
-transformers.processing_utils.VideosKwargs.do_resize
-transformers.processing_utils.VideosKwargs.return_tensors
-transformers.video_utils.VideoMetadata
-transformers.models.qwen2_5_vl.Qwen2_5_VLVisionConfig.temporal_patch_size
-transformers.models.qwen2_5_vl.Qwen2_5_VLVisionConfig.tokens_per_second
 """,
 }

@@ -20,7 +20,9 @@ from videothinker.data.clevrer.prepare import prepare
 from videothinker.mini import SHIPPED_BASE
 from videothinker.mini.settings import World
 from videothinker.mini.write import write_world
-from videothinker.model.shape import KNOWN, ModelShape
+from videothinker.model.families.known import KNOWN
+from videothinker.model.families.qwen2_5_vl import Qwen25Shape
+from videothinker.model.shape import ModelShape
 
 STAGE, STEPS = "cdpo", 4
 VIDEOS = 8
@@ -56,11 +58,12 @@ SIZES = {
         cache_gb=4.0,
     ),
     "cpu": Size(
-        shape=ModelShape(
+        shape=Qwen25Shape(
             hidden=128,
             layers=2,
             heads=4,
             kv_heads=2,
+            head_dim=32,
             intermediate=256,
             vocabulary=1024,
             tied=True,

@@ -14,9 +14,10 @@ from traced import model_of
 from gpu_check.environment import matrix_rate
 from gpu_check.part import Finding, answer, seconds
 from videothinker.config.loading import load_config
+from videothinker.model.families.known import KNOWN
+from videothinker.model.families.qwen2_5_vl import Qwen25Shape
 from videothinker.model.flops import forward_flops
 from videothinker.model.policy import Policy
-from videothinker.model.shape import KNOWN, ModelShape
 from videothinker.packages import ROOT
 from videothinker.planning.memory import largest, total
 from videothinker.planning.passes import GB, row_phases
@@ -24,11 +25,12 @@ from videothinker.process.device import settle
 
 SHAPES = {
     "cuda": KNOWN["Qwen2.5-VL-3B-Instruct"],
-    "cpu": ModelShape(
+    "cpu": Qwen25Shape(
         hidden=128,
         layers=2,
         heads=1,
         kv_heads=1,
+        head_dim=128,
         intermediate=256,
         vocabulary=1024,
         tied=True,

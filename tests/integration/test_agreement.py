@@ -34,8 +34,8 @@ from videothinker.errors import DivergenceError
 from videothinker.method.objective import group_advantages
 from videothinker.method.paying import Rewards
 from videothinker.model.checkpoint import budget_of, read_budget
+from videothinker.model.families.known import shape_of
 from videothinker.model.policy import Policy, load_model
-from videothinker.model.shape import shape_of
 from videothinker.planning.memory import answered_together
 from videothinker.run.directory import RunDirectory
 from videothinker.types import (

@@ -16,9 +16,9 @@ from actors.anchor import AnchorScorer
 from videothinker.config.settings import VideoConfig
 from videothinker.method.prompts import training_text
 from videothinker.mini import SHIPPED_BASE
+from videothinker.model.families.known import shape_of
 from videothinker.model.flops import scoring_flops
 from videothinker.model.processing import ClipSource, PromptBuilder
-from videothinker.model.shape import shape_of
 from videothinker.process import metrics
 from videothinker.types import Prompt, Question, ScoredGroup
 

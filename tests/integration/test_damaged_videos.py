@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from damaged_videos import write_damaged_videos
 
-from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
 from videothinker.video.clips import ClipStore
-from videothinker.video.frames import read_clip
+from videothinker.video.frames import FrameBudget, read_clip
 
 SECONDS = 20.0
 
@@ -25,7 +24,7 @@ def good(mini_world: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory, mini_video: VideoConfig) -> Iterator[ClipStore]:
+def store(tmp_path_factory: pytest.TempPathFactory, mini_video: FrameBudget) -> Iterator[ClipStore]:
     """A store with the real decoder."""
     store = ClipStore(tmp_path_factory.mktemp("clips"), 1.0, mini_video, SECONDS)
     yield store
@@ -33,7 +32,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, mini_video: VideoConfig) -> 
 
 
 def test_the_decoding_process_returns_what_this_one_decodes(
-    store: ClipStore, good: list[Path], mini_video: VideoConfig
+    store: ClipStore, good: list[Path], mini_video: FrameBudget
 ) -> None:
     here, there = read_clip(good[0], mini_video), store.get(good[0])
     assert np.array_equal(here.frames, there.frames)

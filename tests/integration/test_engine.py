@@ -20,8 +20,9 @@ from videothinker.config.settings import RolloutConfig, VideoConfig
 from videothinker.errors import WeightsError
 from videothinker.method.prompts import training_text
 from videothinker.mini.render import encode
+from videothinker.model.families.known import family_in
 from videothinker.model.parts import as_part
-from videothinker.model.policy import Policy, forbidden_tokens, load_model
+from videothinker.model.policy import Policy, load_model
 from videothinker.model.processing import ClipSource, PromptBuilder
 from videothinker.model.shape import PREFILL_AT_ONCE
 from videothinker.types import Completion, Prompt, Question, WeightsPart
@@ -157,7 +158,7 @@ def test_positions_follow_the_clips_real_length_and_frame_rate(
         id="q", video="long.mp4", text="What happens?", options=(("A", "Nothing"),), answer="A"
     )
     prompt = builder.build(question, training_text(question))
-    assert prompt.seconds_per_grid == pytest.approx(2 / (12 / 16 * 2))
+    assert prompt.shown[0].seconds_per_grid == pytest.approx(2 / (12 / 16 * 2))
     [completions] = sample(engine, [prompt]).values()
     assert largest_gap(policy, prompt, completions, 1.0) < 1e-4
 
@@ -165,7 +166,7 @@ def test_positions_follow_the_clips_real_length_and_frame_rate(
 def test_no_completion_holds_a_vision_token(
     engine: VllmEngine, policy: Policy, build: Build, mini_video: VideoConfig
 ) -> None:
-    forbidden = forbidden_tokens(policy.model.config)
+    forbidden = family_in(policy.model.config).forbidden
     prompts = build(mini_video, 12)
     tokens = np.concatenate(
         [c.token_ids for group in sample(engine, prompts).values() for c in group]

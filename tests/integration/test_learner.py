@@ -17,7 +17,6 @@ from learner_ranks import Ranks
 
 from actors.anchor import AnchorScorer
 from cluster.loop.states import newest_state, save_state
-from learner.deepspeed_engine import part_of
 from learner.rank import Assignment
 from videothinker.config.settings import KLConfig, LearnerConfig, RunConfig, VideoConfig
 from videothinker.errors import DivergenceError, InputError
@@ -25,9 +24,10 @@ from videothinker.method.divergence import exact_divergence
 from videothinker.method.prompts import training_text
 from videothinker.mini.base.build import random_base
 from videothinker.model.checkpoint import Budget
-from videothinker.model.policy import forbidden_tokens, load_model
+from videothinker.model.families.known import family_in, shape_of
+from videothinker.model.families.qwen2_5_vl import Qwen25VL
+from videothinker.model.policy import load_model
 from videothinker.model.processing import ClipSource, PromptBuilder
-from videothinker.model.shape import shape_of
 from videothinker.planning.disk import state_gb, written_gb
 from videothinker.types import Prompt, Question
 
@@ -237,7 +237,7 @@ def test_frozen_parts_keep_their_weights_and_the_others_move(
     before = safetensors.numpy.load(alone.weights())
     alone.step(1, uneven(prompts))
     after = safetensors.numpy.load(alone.weights())
-    moved = {part_of(name) for name in before if (before[name] != after[name]).any()}
+    moved = {Qwen25VL.part_of(name) for name in before if (before[name] != after[name]).any()}
     assert moved == {"merger", "layers"}
 
 
@@ -322,10 +322,10 @@ def all_scores(model: Any, prompt: Prompt, tokens: np.ndarray, temperature: floa
         input_ids=torch.from_numpy(np.concatenate([prompt.token_ids, tokens]))[None],
         position_ids=torch.from_numpy(np.concatenate([prompt.positions, counted], axis=1))[:, None],
         pixel_values_videos=torch.from_numpy(prompt.pixel_values),
-        video_grid_thw=torch.tensor([prompt.grid]),
+        video_grid_thw=torch.tensor([prompt.shown[0].grid]),
     ).logits[0, len(prompt.token_ids) - 1 : -1]
     allowed = torch.ones(logits.shape[1], dtype=torch.bool)
-    allowed[forbidden_tokens(model.config)] = False
+    allowed[family_in(model.config).forbidden] = False
     scores: torch.Tensor = logits[:, allowed] / temperature
     return scores
 

@@ -18,7 +18,7 @@ COMPUTING = ("torch", "torch.nn", "torch.nn.functional")
 FILES = files(
     "actors/**/*.py",
     "learner/**/*.py",
-    "videothinker/model/*.py",
+    "videothinker/model/**/*.py",
     "videothinker/process/device.py",
 )
 TABLE = table()

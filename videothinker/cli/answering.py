@@ -74,7 +74,7 @@ def evaluate(arguments: Namespace) -> Outcome:
 
 
 @verb(
-    "videothinker probe --model models/Qwen2.5-VL-3B-Instruct --benchmark mvbench"
+    "videothinker probe --model models/base --benchmark mvbench"
     " --data eval_mvbench.json --videos data/mvbench --out runs/probe",
     *ASKING,
     _probes_to_try,

@@ -20,7 +20,7 @@ from videothinker.hub import models as hub
 from videothinker.method.answers import LETTERED
 from videothinker.method.paying import Rewards, source
 from videothinker.model.checkpoint import require_safe
-from videothinker.model.shape import shape_of
+from videothinker.model.families.known import ON_THE_HUB, TITLES, shape_of
 from videothinker.packages import foreign_owners
 from videothinker.planning.disk import shortage
 from videothinker.planning.plan import least
@@ -97,7 +97,7 @@ def with_models(config: RunConfig, source: Path) -> tuple[RunConfig, RunConfig]:
 def missing_bases(study: StudyConfig) -> list[str]:
     """Base models of a study that are named by a folder which does not hold one."""
     remedy = (
-        "Name the folder of a Qwen2.5-VL checkpoint, or a number: the base model is then made with"
+        f"Name the folder of a {TITLES} checkpoint, or a number: the base model is then made with"
         " that seed"
     )
     named = [(n, base) for n, base in enumerate(study.warm_starts) if isinstance(base, Path)]
@@ -245,7 +245,7 @@ def _missing_videos(config: RunConfig, asked: Mapping[Path, Sequence[Question]])
     """Question files whose videos lie elsewhere; single gaps are the ledger's business."""
     folder, lines = config.data.videos, []
     for file, questions in asked.items() if folder.is_dir() else ():
-        names = {question.video for question in questions}
+        names = {path for question in questions for path in question.shows}
         absent = sorted(name for name in names if find(folder, name) is None)
         if len(absent) > config.data.max_skipped_share * len(names):
             lines.append(
@@ -343,12 +343,11 @@ def _unpayable(config: RunConfig, asked: Mapping[Path, Sequence[Question]]) -> l
 
 def _model_remedy(config: RunConfig) -> str:
     folder = config.model.path
-    if folder.name.startswith("Qwen2.5-VL"):
-        name = f"Qwen/{folder.name}"
+    if (name := ON_THE_HUB.get(folder.name)) is not None:
         bring = f"Bring it: hf download {name} --local-dir {folder}"
         return f"{bring}; or have it fetched: model.path={name}"
     named = (
-        "Name the folder of a Qwen2.5-VL checkpoint, or its name on the Hub: model.path=OWNER/NAME"
+        f"Name the folder of a {TITLES} checkpoint, or its name on the Hub: model.path=OWNER/NAME"
     )
     return _quickstart(folder) or named
 

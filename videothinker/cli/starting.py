@@ -15,6 +15,7 @@ from typing import Any
 from videothinker.cli.verb import Outcome, argument, verb
 from videothinker.errors import InputError
 from videothinker.files import disk_errors, partial_folder, replace_files, write_json
+from videothinker.model.families.known import PAPERS
 from videothinker.video.files import SUFFIXES
 
 CONFIG, REWARDS, QUESTIONS, PREPARED = "train.yaml", "rewards.py", "questions.jsonl", "prepared"
@@ -75,7 +76,7 @@ out: {out}
 seed: 42
 
 model:
-  path: models/Qwen2.5-VL-3B-Instruct   # a folder; --dry-run says how to bring it
+  path: models/{model}   # a folder; --dry-run says how to bring it
   dtype: bfloat16
 
 data:
@@ -198,6 +199,7 @@ def _videos_in(folder: Path) -> list[str]:
 def _config(folder: Path, videos: Path) -> str:
     prepared = folder / PREPARED
     return YAML.format(
+        model=PAPERS,
         name=json.dumps(folder.resolve().name),
         out=json.dumps(f"runs/{folder.resolve().name}"),
         folder=folder,

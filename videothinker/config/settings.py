@@ -77,7 +77,8 @@ may have.
 
 
 class VideoConfig(Section):
-    """What of a video the model sees. Pixels count per frame, except total_pixels.
+    """What of a video or a picture the model sees. Pixels count per frame, except total_pixels,
+    and those of pictures.
 
     The name of a budget may stand for all of its keys: `video: paper-training`.
     """
@@ -88,6 +89,9 @@ class VideoConfig(Section):
     min_pixels: Positive = 16 * 28 * 28
     max_pixels: Positive = 128 * 28 * 28
     total_pixels: Positive = 16 * 128 * 28 * 28
+    picture_min_pixels: Positive = 16 * 28 * 28
+    picture_max_pixels: Positive = 512 * 28 * 28
+    """Of a question's picture, which stands for itself and is no frame."""
 
     @model_validator(mode="before")
     @classmethod

@@ -34,6 +34,7 @@ SCHEMA = pa.schema(
         ("end", pa.float64()),
         ("kind", pa.string()),
         ("tolerance", pa.float64()),
+        ("also", pa.list_(pa.string())),
     ],
     metadata={VERSION_KEY: SCHEMA_VERSION.encode()},
 )
@@ -45,6 +46,7 @@ LEFT_OPEN: dict[str, Any] = {
     "end": None,
     "kind": "multi",
     "tolerance": None,
+    "also": (),
 }
 """What stands where a column is missing, or a value in it."""
 
@@ -125,6 +127,7 @@ def _question(row: dict[str, Any]) -> Question:
         name: row[name] if row.get(name) is not None else open_ for name, open_ in LEFT_OPEN.items()
     }
     options = tuple((option["letter"], option["text"]) for option in row["options"])
+    filled["also"] = tuple(filled["also"])
     return Question(**row | filled | {"options": options})
 
 

@@ -21,7 +21,7 @@ from videothinker.errors import InputError, VideoThinkerError
 from videothinker.hub.library import LOGIN, SECONDS, answered, cache, told
 from videothinker.model.card import CARD, license_in
 from videothinker.model.checkpoint import PICKLED, require_safe
-from videothinker.model.shape import shape_of
+from videothinker.model.families.known import TITLES, shape_of
 
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 WANTED = (*WEIGHTS, "*.json", "*.txt", "*.jinja", CARD, "LICENSE", "LICENSE.md")
@@ -240,7 +240,7 @@ def _wanted(names: Iterable[str]) -> list[str]:
 def _require_weights(name: str, files: Iterable[str]) -> None:
     here = [file for file in files if "/" not in file]
     if "config.json" not in here:
-        raise InputError(f"{name}: no model there (no config.json). Name a Qwen2.5-VL")
+        raise InputError(f"{name}: no model there (no config.json). Name a {TITLES}")
     if any(file.endswith(".safetensors") for file in here):
         return
     pickled = [file for file in sorted(here) if file.endswith(PICKLED)]

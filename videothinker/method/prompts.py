@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from videothinker.method.answers import KINDS, LETTERED
-from videothinker.types import Question
+from videothinker.types import Medium, Question
 
 Wording = Literal["training", "evaluation", "direct"]
 
@@ -89,10 +90,10 @@ def _evaluated(question: Question, benchmark: str) -> str:
     return f"{question.text}Options:\n" + "".join(f"{line}\n" for line in lines)
 
 
-def messages(text: str, with_video: bool = True) -> list[dict[str, Any]]:
-    """One user turn for a chat template: the video, then the text.
+def messages(text: str, shown: Sequence[Medium] = ("video",)) -> list[dict[str, Any]]:
+    """One user turn for a chat template: what is shown, then the text.
 
-    There is no system turn; Qwen's template inserts its own default one.
+    There is no system turn; a model's template may insert its own default one.
     """
-    video = [{"type": "video"}] if with_video else []
-    return [{"role": "user", "content": [*video, {"type": "text", "text": text}]}]
+    places = [{"type": "image" if medium == "picture" else medium} for medium in shown]
+    return [{"role": "user", "content": [*places, {"type": "text", "text": text}]}]

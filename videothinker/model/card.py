@@ -77,13 +77,13 @@ def model_card(lineage: ModelLineage, license_of: Mapping[str, str]) -> str:
     return f"""---
 library_name: transformers
 pipeline_tag: video-text-to-text
-tags: [videothinker, qwen2_5_vl, reinforcement-learning]
+tags: [videothinker, reinforcement-learning]
 {_base_model(lineage["base"])}
 {fields or "# license: that of the base model; fill in before sharing" + chr(10)}---
 
 # {lineage["run"]}, stage {lineage["stage"]}
 
-A Qwen2.5-VL that answers questions about videos, thinking first: `<think>...</think>`, then
+A model that answers questions about videos, thinking first: `<think>...</think>`, then
 `<answer>...</answer>` with the letters of the correct options.
 
 ## Training
@@ -108,9 +108,9 @@ vllm serve THIS_FOLDER
 ```
 
 ```python
-from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
+from transformers import AutoModelForImageTextToText, AutoProcessor
 
-model = Qwen2_5_VLForConditionalGeneration.from_pretrained("THIS_FOLDER", dtype="auto")
+model = AutoModelForImageTextToText.from_pretrained("THIS_FOLDER", dtype="auto")
 processor = AutoProcessor.from_pretrained("THIS_FOLDER")
 ```
 

@@ -24,7 +24,7 @@ def forward_flops(
     """
     tokens = sum(lengths)
     pairs = prompt**2 / 2 + sum(length * (prompt + length / 2) for length in lengths)
-    attention = 4.0 * shape.layers * shape.hidden * pairs
+    attention = 4.0 * shape.layers * shape.heads * shape.head_dim * pairs
     return {
         "vision": 2.0 * patches * shape.vision,
         "merger": 2.0 * patches / shape.merge**2 * shape.merger,

@@ -1,5 +1,5 @@
-"""Layers of a Qwen2.5-VL, so that a row takes few operations: a GPU starts each in a time that
-small ones do not last.
+"""Layers of a model, so that a row takes few operations: a GPU starts each in a time that small
+ones do not last.
 
 The numbers are those of transformers' layers, whose parameters and names stay as they are.
 """
@@ -13,54 +13,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, rms_norm
 
-from videothinker.model.attention import Sequences, alone, attend
+from videothinker.model.attention import Sequences, attend
 
 Rotation = tuple[Tensor, Tensor]
 """Of each token cosine and sine [row, 1, D]; the sine's first half is negative."""
 
 
-def rewrite(model: Any) -> None:
-    """Let a Qwen2.5-VL take `Sequences` in place of masks, one row [1, row, H] at a time."""
-    inner = model.model
-    multiply_patches(inner.visual.patch_embed.proj)
-    sign_sines(inner.visual.rotary_pos_emb)
-    sign_sines(inner.language_model.rotary_emb)
-    for module in model.modules():
-        if hasattr(module, "variance_epsilon"):
-            normalize_at_once(module)
-    for block in inner.visual.blocks:
-        see_patches(block.attn)
-    for layer in inner.language_model.layers:
-        read_groups(layer.self_attn)
-    score_in_full(model.lm_head)
-
-
-def windows(visual: Any, grid: Tensor, device: torch.device) -> dict[str, Any]:
-    """What a vision tower needs to know of its videos [videos, 3], counted without the device."""
-    from transformers.vision_utils import (
-        get_vision_cu_seqlens,
-        get_vision_position_ids,
-        get_vision_window_index,
-    )
-
-    merge = visual.spatial_merge_size
-    index, near = get_vision_window_index(grid, merge, visual.window_size, visual.patch_size)
-    far = get_vision_cu_seqlens(grid)
-    return {
-        "position_ids": get_vision_position_ids(grid, merge).to(device),
-        "window_index": index.to(device),
-        "cu_window_seqlens": alone(near.diff().tolist(), device),
-        "cu_seqlens": alone(far.diff().tolist(), device),
-    }
-
-
 def multiply_patches(patches: nn.Conv3d) -> None:
     """Let a convolution over patches that do not overlap be the product of matrices that it is."""
-    assert patches.bias is None
     assert patches.kernel_size == patches.stride
 
     def product(input: Tensor) -> Tensor:
-        return linear(input.flatten(1), patches.weight.flatten(1))
+        return linear(input.flatten(1), patches.weight.flatten(1), patches.bias)
 
     patches.forward = product  # type: ignore[method-assign]
 
@@ -112,7 +76,9 @@ def see_patches(attention: Any) -> None:
 
 
 def read_groups(attention: Any) -> None:
-    """Attention of the language model over all groups of a row at once."""
+    """Attention of the language model over all groups of a row at once; in some models each head
+    of queries and keys has a norm."""
+    norms = [getattr(attention, name, nn.Identity()) for name in ("q_norm", "k_norm")]
 
     def forward(
         hidden_states: Tensor,
@@ -126,7 +92,10 @@ def read_groups(attention: Any) -> None:
             project(hidden_states).view(row, -1, attention.head_dim)
             for project in (attention.q_proj, attention.k_proj, attention.v_proj)
         )
-        query, key = (rotated(part, (cosine, sine)) for part in (query, key))
+        query, key = (
+            rotated(norm(part), (cosine, sine))
+            for norm, part in zip(norms, (query, key), strict=True)
+        )
         found = attend(query, key, value, attention_mask)
         return attention.o_proj(found.reshape(1, row, -1)), None
 

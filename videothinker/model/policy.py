@@ -23,7 +23,9 @@ from videothinker.errors import InputError
 from videothinker.method.divergence import exact_divergence
 from videothinker.model.attention import after_prompts
 from videothinker.model.checkpoint import SAFE, require_safe
-from videothinker.model.layers import full_scores, rewrite, windows
+from videothinker.model.families.family import Family
+from videothinker.model.families.known import family_in, kind_of
+from videothinker.model.layers import full_scores
 from videothinker.model.shape import LOGITS_AT_ONCE
 from videothinker.types import Prompt
 
@@ -33,12 +35,11 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def load_model(path: Path, dtype: str) -> Any:
-    """Qwen2.5-VL from a folder, which runs no code; its attention can be replaced (`Policy`)."""
+    """A model from a folder, which runs no code; its attention can be replaced (`Policy`)."""
     require_safe(path)
     cpu_torch.install()
-    from transformers import Qwen2_5_VLForConditionalGeneration
-
-    return Qwen2_5_VLForConditionalGeneration.from_pretrained(
+    kind = kind_of(path).model_class()
+    return kind.from_pretrained(
         path, dtype=DTYPES[dtype], attn_implementation="sdpa", use_safetensors=True, **SAFE
     )
 
@@ -60,12 +61,6 @@ def load_head(path: Path, dtype: str) -> Tensor:
     )
 
 
-def forbidden_tokens(config: Any) -> list[int]:
-    """Tokens a policy must never emit: each stands for pixels that are not there."""
-    names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
-    return sorted({getattr(config, name) for name in names})
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Anchored:
     """The frozen anchor's view of a group's completions, short of its scores of every token."""
@@ -81,9 +76,9 @@ class Policy(nn.Module):
 
     def __init__(self, model: Any) -> None:
         super().__init__()
-        rewrite(model)
         self.model: Any = model
-        self._forbidden = forbidden_tokens(model.config)
+        self.family = family_in(model.config)
+        self.family.rewrite(model)
 
     def forward(
         self, groups: Sequence[Asked], temperature: float, anchor: Anchored | None = None
@@ -98,27 +93,19 @@ class Policy(nn.Module):
 
     def row(self, groups: Sequence[Asked]) -> PackedRow:
         """The groups where the model is."""
-        return PackedRow(groups, self.model, next(self.parameters()).device)
+        return PackedRow(groups, self.family, self.model, next(self.parameters()).device)
 
     def hidden(self, row: PackedRow) -> Tensor:
         """Final hidden states [sum of lengths, H] at the positions that predict a token."""
-        inner = self.model.model
-        features = inner.visual(row.pixel_values, row.grid, **row.patches).pooler_output
-        texts = inner.get_input_embeddings()(row.token_ids)
-        states: Tensor = inner.language_model(
-            inputs_embeds=texts.index_copy(0, row.visual, features)[None],
-            position_ids=row.positions,
-            attention_mask={"full_attention": row.sequences},  # by type of layer
-            use_cache=False,
-        ).last_hidden_state[0, row.predicting]
-        return states
+        return self.family.states(self.model, row)[row.predicting]
 
     def scores(
         self, row: PackedRow, hidden: Tensor, temperature: float, anchor: Anchored | None = None
     ) -> tuple[Tensor, ...]:
         """What `forward` returns, from the states that `hidden` returned."""
         head = self.model.lm_head
-        scores = token_scores(head, hidden, row.predicted, temperature, self._forbidden, anchor)
+        forbidden = self.family.forbidden
+        scores = token_scores(head, hidden, row.predicted, temperature, forbidden, anchor)
         return tuple(row.unpack(values) for values in scores)
 
 
@@ -169,7 +156,9 @@ class PackedRow:
     What has to be counted is counted before anything is on the device, which then never waits.
     """
 
-    def __init__(self, groups: Sequence[Asked], model: Any, device: torch.device) -> None:
+    def __init__(
+        self, groups: Sequence[Asked], family: Family, model: Any, device: torch.device
+    ) -> None:
         self._device = device
         self._lengths = [len(tokens) for _, completions in groups for tokens in completions]
         token_ids, positions, predicting, lengths, start = [], [], [], [], 0
@@ -187,10 +176,11 @@ class PackedRow:
         self.token_ids = self._tensor(tokens)
         self.positions = self._tensor(np.concatenate(positions, axis=1))[:, None]
         self.sequences = after_prompts(lengths, device)
-        self.pixel_values = self._tensor(np.concatenate([p.pixel_values for p, _ in groups]))
-        self.grid = torch.tensor([prompt.grid for prompt, _ in groups])
-        self.patches = windows(model.model.visual, self.grid, device)
-        self.visual = self._tensor(np.flatnonzero(tokens == model.config.video_token_id))
+        visual = model.model.visual
+        pixels, grids = family.pixels([prompt for prompt, _ in groups])
+        self.pixel_values, self.grid = self._tensor(pixels), torch.tensor(grids)
+        self.patches = family.patches(visual, self.grid, device)
+        self.visual = self._tensor(np.flatnonzero(np.isin(tokens, [*family.marks.values()])))
         self.predicting = self._tensor(np.concatenate(predicting))
         self.predicted = self._tensor(np.concatenate([c for _, group in groups for c in group]))
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Protocol
 
 from videothinker import cpu_torch
+from videothinker.errors import InputError
 from videothinker.method.prompts import messages
 from videothinker.model.checkpoint import SAFE, require_safe
-from videothinker.model.positions import VideoGeometry, mrope_positions
-from videothinker.types import Prompt, Question
+from videothinker.model.families.family import Read
+from videothinker.model.families.known import family_of
+from videothinker.types import SHOWN_AT_MOST, Medium, Prompt, Question, Shown
 from videothinker.video.files import path_of
-from videothinker.video.frames import Clip
+from videothinker.video.frames import Clip, is_picture
 from videothinker.video.views import View, seen
 
 
@@ -30,77 +31,57 @@ class PromptBuilder:
     def __init__(self, model: Path, videos: Path, clips: ClipSource) -> None:
         require_safe(model)
         cpu_torch.install()
-        from transformers import AutoConfig, Qwen2_5_VLProcessor
-
-        config: Any = AutoConfig.from_pretrained(model, **SAFE)
-        self._processor = Qwen2_5_VLProcessor.from_pretrained(model, **SAFE)
-        self._temporal_patch = int(config.vision_config.temporal_patch_size)
-        self._geometry = VideoGeometry(
-            video_token=config.video_token_id,
-            merge=config.vision_config.spatial_merge_size,
-            tokens_per_second=config.vision_config.tokens_per_second,
-        )
+        self._family = family_of(model)
+        self._processor = self._family.processor_class().from_pretrained(model, **SAFE)
         self._videos = videos
         self._clips = clips
 
     def build(self, question: Question, text: str, view: View = "video") -> Prompt:
-        """Cut one question's video into patches and tokenise what is asked about it."""
-        if view == "blind":
-            return self._without_video(question, text)
-        path = path_of(self._videos, question.video)
-        clip = seen(self._clips.get(path, question.start, question.end), view, question.id)
-        inputs = self._process(text, clip)
-        token_ids = np.asarray(inputs["input_ids"][0], dtype=np.int64)
-        grid = tuple(int(side) for side in inputs["video_grid_thw"][0])
-        assert len(grid) == 3
-        seconds_per_grid = self._temporal_patch / clip.sample_fps
-        positions, next_position = mrope_positions(
-            token_ids, grid, seconds_per_grid, self._geometry
-        )
+        """Cut what one question shows into patches and tokenise what is asked about it."""
+        paths = question.shows if view != "blind" else ()
+        if len(paths) > SHOWN_AT_MOST:
+            raise InputError(
+                f"{question.id}: shows {len(paths)} pictures and videos, and {SHOWN_AT_MOST} is the"
+                " most; show fewer"
+            )
+        clips = [self._clip(question, path, view) for path in paths]
+        read = self._family.read(self._processor, self._turns(text, clips), clips)
+        shown = self._shown(clips, read)
+        positions = self._family.positions(read.token_ids, shown)
         return Prompt(
             question=question,
-            token_ids=token_ids,
+            token_ids=read.token_ids,
             positions=positions,
-            next_position=next_position,
-            pixel_values=np.asarray(inputs["pixel_values_videos"], dtype=np.float32),
-            grid=grid,
-            seconds_per_grid=seconds_per_grid,
-            digest=clip.digest,
+            next_position=int(positions.max()) + 1,
+            pixel_values=read.pixel_values,
+            shown=shown,
         )
 
-    def _process(self, text: str, clip: Clip) -> Any:
-        import torch
-        from transformers.video_utils import VideoMetadata
+    def _clip(self, question: Question, path: str, view: View) -> tuple[Medium, Clip]:
+        """A part of the video is meant of the first that is shown."""
+        file = path_of(self._videos, path)
+        if is_picture(file):
+            return "picture", self._clips.get(file)
+        part = (question.start, question.end) if path == question.video else (None, None)
+        return "video", seen(self._clips.get(file, *part), view, question.id)
 
-        # do_resize=False: the clip already has its final size, and the processor has limits of its
-        # own that would silently change it.
-        return self._processor(
-            text=[self._turns(text)],
-            videos=[torch.from_numpy(np.array(clip.frames))],
-            video_metadata=[[VideoMetadata(**clip.metadata)]],
-            do_sample_frames=False,
-            do_resize=False,
-            return_tensors="np",
+    def _shown(self, clips: Sequence[tuple[Medium, Clip]], read: Read) -> tuple[Shown, ...]:
+        frames = self._family.frames_together
+        return tuple(
+            Shown(
+                medium=medium,
+                grid=grid,
+                seconds_per_grid=frames / clip.sample_fps if medium == "video" else 0.0,
+                digest=clip.digest,
+            )
+            for (medium, clip), grid in zip(clips, read.grids, strict=True)
         )
 
-    def _without_video(self, question: Question, text: str) -> Prompt:
-        """Only the words, to see what they give away."""
-        turns = self._turns(text, with_video=False)
-        token_ids = np.asarray(self._processor.tokenizer(turns)["input_ids"], dtype=np.int64)
-        return Prompt(
-            question=question,
-            token_ids=token_ids,
-            positions=np.tile(np.arange(len(token_ids)), (3, 1)),
-            next_position=len(token_ids),
-            pixel_values=np.empty((0, 0), np.float32),
-            grid=(0, 0, 0),
-            seconds_per_grid=0.0,
-            digest="",
-        )
-
-    def _turns(self, text: str, with_video: bool = True) -> str:
-        """One user turn in the model's own template, which adds its default system turn."""
+    def _turns(self, text: str, clips: Sequence[tuple[Medium, Clip]]) -> str:
+        """One user turn in the model's own template, which may add a default system turn."""
         turns: str = self._processor.apply_chat_template(
-            messages(text, with_video), tokenize=False, add_generation_prompt=True
+            messages(text, [medium for medium, _ in clips]),
+            tokenize=False,
+            add_generation_prompt=True,
         )
         return turns

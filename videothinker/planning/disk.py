@@ -7,7 +7,8 @@ from pathlib import Path
 
 from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
-from videothinker.model.shape import BYTES, ModelShape, shape_of
+from videothinker.model.families.known import shape_of
+from videothinker.model.shape import BYTES, ModelShape
 from videothinker.planning.memory import OPTIMIZER_BYTES, UNCOPIED_OPTIMIZER_BYTES
 from videothinker.planning.passes import GB
 

@@ -15,7 +15,7 @@ from videothinker.config.loading import load_config
 from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
 from videothinker.hub.models import at_hand
-from videothinker.model.shape import shape_of
+from videothinker.model.families.known import shape_of
 from videothinker.planning.disk import disk_need
 from videothinker.planning.layout import SEATED, Layout, Load, Machine
 from videothinker.planning.placement import LARGEST_GPU, cache_too_small, emptiest, needed, plan

@@ -22,12 +22,17 @@ def groups_part(run: Path, stages: Sequence[str], pictures: Pictures) -> list[di
         {
             "row": row,
             "options": [(one["letter"], one["text"]) for one in row["options"] or []],
-            "stills": pictures(row["video"], row.get("start"), row.get("end")),
+            "stills": pictures(_shows(row), row.get("start"), row.get("end")),
             "completions": _completions(row),
         }
         for stage in stages
         for row in choose(_latest(run, stage))
     ]
+
+
+def _shows(row: Fields) -> list[str]:
+    """Runs of earlier versions show a video and nothing else."""
+    return [path for path in (row["video"], *(row.get("also") or ())) if path]
 
 
 def choose(rows: Sequence[Fields]) -> list[Fields]:

@@ -124,7 +124,7 @@ def _shown(sheet: AnswerSheet, pattern: Pattern, pictures: Pictures) -> dict[str
     return {
         "title": f"{_kind(pattern.kind)}; {pattern.share}",
         "question": question,
-        "stills": pictures(question.video, question.start, question.end),
+        "stills": pictures(question.shows, question.start, question.end),
         "replies": replies,
     }
 

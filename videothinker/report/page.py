@@ -15,7 +15,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from videothinker.config.settings import DataConfig, VideoConfig
+from videothinker.errors import InputError
 from videothinker.files import atomic_write
+from videothinker.model.families.known import frames_for
 from videothinker.report.groups import groups_part
 from videothinker.report.markup import render
 from videothinker.report.outcomes import answers_part
@@ -25,6 +27,7 @@ from videothinker.report.timeline import mishaps_part, timeline_part
 from videothinker.report.training import training_part
 from videothinker.status.life import Life, life
 from videothinker.status.snapshot import Fields, Snapshot, number, read_snapshot, records
+from videothinker.video.frames import FrameBudget
 
 
 def write_report(run: Path) -> Path:
@@ -101,7 +104,12 @@ def _pictures(config: Fields) -> Iterator[Pictures]:
     except ValidationError:
         yield lambda *_: []
         return
-    with closing(Stills(data, video)) as stills:
+    model = config.get("model") or {}
+    try:
+        budget = frames_for(Path(str(model.get("path"))), video)
+    except InputError:  # it lies elsewhere by now
+        budget = FrameBudget(**video.model_dump())
+    with closing(Stills(data, budget)) as stills:
         yield stills.of
 
 

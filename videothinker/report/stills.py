@@ -5,18 +5,19 @@ from __future__ import annotations
 import base64
 import io
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from videothinker.config.settings import DataConfig, VideoConfig
+from videothinker.config.settings import DataConfig
 from videothinker.errors import InputError, VideoThinkerError
 from videothinker.video.clips import ClipStore
 from videothinker.video.files import path_of
+from videothinker.video.frames import FrameBudget, is_picture
 
-Pictures = Callable[[str, float | None, float | None], list[str]]
+Pictures = Callable[[Sequence[str], float | None, float | None], list[str]]
 """Stills of a video from a start to an end, as data: URIs; none where it cannot be read."""
 
 WIDTH = 200
@@ -35,16 +36,24 @@ class Stills:
     decoder, gives none rather than an error.
     """
 
-    def __init__(self, data: DataConfig, video: VideoConfig) -> None:
+    def __init__(self, data: DataConfig, video: FrameBudget) -> None:
         self._videos = data.videos
         self._own = tempfile.TemporaryDirectory(prefix="videothinker-stills-")
         self._clips = self._store(data, video)
 
-    def of(self, video: str, start: float | None, end: float | None) -> list[str]:
-        """JPEG data: URIs of the frames that the model saw of a question's video."""
+    def of(self, shows: Sequence[str], start: float | None, end: float | None) -> list[str]:
+        """JPEG data: URIs of what the model saw of a question's videos and pictures, and of the
+        first of them only the part that was watched."""
+        parts = [(start, end), *[(None, None)] * len(shows)]
+        return [
+            uri for path, part in zip(shows, parts, strict=False) for uri in self._of(path, *part)
+        ]
+
+    def _of(self, video: str, start: float | None, end: float | None) -> list[str]:
         try:
             path = path_of(self._videos, video)  # it may lead out: somebody has written it
-            frames = self._clips.get(path, start, end).frames
+            part = (None, None) if is_picture(path) else (start, end)
+            frames = self._clips.get(path, *part).frames
         except VideoThinkerError:
             return []
         pixels = frames.transpose(0, 2, 3, 1)
@@ -52,7 +61,7 @@ class Stills:
         every = -(-len(pixels) // SHOWN)
         return [_uri(frame) for frame in pixels[::every, ::step, ::step]]
 
-    def _store(self, data: DataConfig, video: VideoConfig) -> ClipStore:
+    def _store(self, data: DataConfig, video: FrameBudget) -> ClipStore:
         """Over what runs have kept, where that is here and open to us; else over nothing."""
         if data.cache.is_dir():
             with suppress(InputError):

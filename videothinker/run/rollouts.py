@@ -34,6 +34,7 @@ Column = tuple[pa.DataType, Callable[[ScoredGroup], Any]]
 COLUMNS: dict[str, Column] = {
     "prompt_id": (pa.string(), lambda scored: scored.group.question.id),
     "video": (pa.string(), lambda scored: scored.group.question.video),
+    "also": (TEXTS, lambda scored: scored.group.question.also),
     "text": (pa.string(), lambda scored: scored.group.question.text),
     "options": (
         pa.list_(OPTION),

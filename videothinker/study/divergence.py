@@ -10,6 +10,7 @@ import torch
 
 from videothinker.config.settings import RunConfig
 from videothinker.method.prompts import training_text
+from videothinker.model.families.known import frames_for
 from videothinker.model.policy import Policy, load_model
 from videothinker.model.processing import PromptBuilder
 from videothinker.run.answers import Answer, read_answers
@@ -35,7 +36,8 @@ def divergences(
     answers = {name: read_answers(stages / name, "sampled") for name in models}
     policy = Policy(load_model(stages / BIAS / "model", config.model.dtype).eval())
     data = config.data
-    clips = ClipStore(data.cache, data.cache_gb, config.video, data.decode_seconds)
+    budget = frames_for(config.model.path, config.video)
+    clips = ClipStore(data.cache, data.cache_gb, budget, data.decode_seconds)
     with closing(clips), torch.inference_mode():
         builder = PromptBuilder(config.model.path, data.videos, clips)
         for place, question in enumerate(questions):

@@ -14,11 +14,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
 from videothinker.video.decoder import Decoder
 from videothinker.video.frames import (
     Clip,
+    FrameBudget,
     clip_digest,
     content_digest,
     pack,
@@ -45,7 +45,7 @@ class ClipStore:
         self,
         folder: Path,
         gigabytes: float,
-        video: VideoConfig,
+        video: FrameBudget,
         seconds: float,
         *,
         decoder: Decoder | None = None,

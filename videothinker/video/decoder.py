@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from videothinker import child, cpu_torch
-from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError, VideoThinkerError
-from videothinker.video.frames import Clip, decode, pack, unpack
+from videothinker.video.frames import Clip, FrameBudget, decode, pack, unpack
 
 COMMAND = (sys.executable, "-P", "-m", "videothinker.video.decoder")
 """-P: a file av.py in the folder where the user happens to be must not be imported."""
@@ -23,7 +22,7 @@ MEMORY = 4 * 2**30
 """Bytes a child may take beside what its libraries take; 8K video needs less than half of it."""
 MESSAGES = 2**24
 """Bytes of messages a library may write about one video."""
-Decode = Callable[[Path, str, VideoConfig, float | None, float | None], Clip]
+Decode = Callable[[Path, str, FrameBudget, float | None, float | None], Clip]
 
 
 class Decoder:
@@ -38,7 +37,7 @@ class Decoder:
         self,
         source: Path,
         digest: str,
-        video: VideoConfig,
+        video: FrameBudget,
         start: float | None = None,
         end: float | None = None,
     ) -> Clip:
@@ -85,7 +84,7 @@ def serve(read: Decode) -> None:
 def answer(read: Decode, request: dict[str, Any]) -> child.Pieces:
     """A clip, or the reason why there is none."""
     source = Path(request["source"])
-    video = VideoConfig(**request["video"])
+    video = FrameBudget(**request["video"])
     try:
         return pack(read(source, request["digest"], video, request["start"], request["end"]))
     except InputError as error:

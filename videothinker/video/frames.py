@@ -18,19 +18,27 @@ from typing import Any
 import numpy as np
 
 from videothinker import cpu_torch
+from videothinker.config.section import Positive
 from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
 from videothinker.files import file_digest
 
-RULE = 2
+RULE = 3
 """Version of everything here that decides about pixels; clips decoded by another are not reused."""
 FOLDER_FPS = 3.0
 """Of a folder of pictures that stands for a video."""
-PICTURES = {".jpg", ".jpeg", ".png"}
+PICTURES = {".jpg", ".jpeg", ".png", ".webp"}
 LARGEST_FILE = 2**34
 """Bytes. No benchmark's video is a tenth of it; a sparse file can claim anything."""
 LONGEST = 24 * 3600
 """Seconds a video may last; beyond, its header is damaged."""
+
+
+class FrameBudget(VideoConfig):
+    """What of a video or a picture one model sees: its family cuts squares of its own size."""
+
+    side: Positive = 28
+    """Pixels along each side of what becomes one token."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +46,7 @@ class Clip:
     """Sampled frames with what is needed to place them in time."""
 
     frames: np.ndarray
-    """[F, 3, H, W] uint8, already at the size the model sees."""
+    """[F, 3, H, W] uint8, already at the size the model sees; a picture is one."""
     sample_fps: float
     metadata: dict[str, Any]
     """fps, total_num_frames, frames_indices, video_backend: transformers' VideoMetadata."""
@@ -47,7 +55,7 @@ class Clip:
 
 
 def read_clip(
-    path: Path, video: VideoConfig, start: float | None = None, end: float | None = None
+    path: Path, video: FrameBudget, start: float | None = None, end: float | None = None
 ) -> Clip:
     """Decode here and now, in this process."""
     source = source_of(path)
@@ -89,7 +97,7 @@ def pictures_in(folder: Path) -> list[Path]:
         raise InputError(f"{folder}: cannot be read ({first_line(error)})") from error
     chosen = sorted(file for file in files if file.suffix.lower() in PICTURES)
     if not chosen:
-        raise InputError(f"{folder}: is a folder without pictures (jpg, png), not a video")
+        raise InputError(f"{folder}: is a folder without pictures (jpg, png, webp), not a video")
     if size > LARGEST_FILE:
         raise InputError(f"{folder}: holds {size} bytes, which no video does")
     return chosen
@@ -106,21 +114,21 @@ def content_digest(source: Path) -> str:
     return hashlib.sha256("".join(parts).encode(errors="surrogateescape")).hexdigest()
 
 
-def clip_digest(content: str, video: VideoConfig, start: float | None, end: float | None) -> str:
+def clip_digest(content: str, video: FrameBudget, start: float | None, end: float | None) -> str:
     """Content address of a clip."""
     parts = f"{RULE} {content} {video.model_dump_json()} {start} {end}"
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
 def decode(
-    source: Path, digest: str, video: VideoConfig, start: float | None, end: float | None
+    source: Path, digest: str, video: FrameBudget, start: float | None, end: float | None
 ) -> Clip:
     """The clip of a file or folder that `source_of` found."""
     cpu_torch.install()
     import av
     from PIL import Image
 
-    read = from_folder if source.is_dir() else from_file
+    read = from_folder if source.is_dir() else from_picture if is_picture(source) else from_file
     try:
         return read(source, digest, video, start, end)
     except av.FFmpegError as error:
@@ -137,7 +145,7 @@ def decode(
 
 
 def from_file(
-    source: Path, digest: str, video: VideoConfig, start: float | None, end: float | None
+    source: Path, digest: str, video: FrameBudget, start: float | None, end: float | None
 ) -> Clip:
     """A video file's frames, by PyAV, and only if what they are decoded from is undamaged."""
     from videothinker.video import readers
@@ -155,7 +163,7 @@ def from_file(
 
 
 def from_folder(
-    source: Path, digest: str, video: VideoConfig, start: float | None, end: float | None
+    source: Path, digest: str, video: FrameBudget, start: float | None, end: float | None
 ) -> Clip:
     """Pictures at FOLDER_FPS; of all pictures, only those that are chosen are read."""
     from PIL import Image
@@ -174,6 +182,25 @@ def from_folder(
             raise InputError(f"{source}: holds pictures of several sizes")
         shrunk.append(shrink(pixels))
     return clip(shrunk, digest, FOLDER_FPS, indices, length, "pictures")
+
+
+def from_picture(
+    source: Path, digest: str, video: FrameBudget, start: float | None, end: float | None
+) -> Clip:
+    """A picture, which has no place in time."""
+    from PIL import Image
+    from qwen_vl_utils.vision_process import smart_resize, to_rgb
+
+    with Image.open(source) as picture:
+        pixels = np.array(to_rgb(picture))
+    limits = {"min_pixels": video.picture_min_pixels, "max_pixels": video.picture_max_pixels}
+    size = list(smart_resize(*pixels.shape[:2], video.side, **limits))
+    return Clip(frames=resized(pixels, size)[None], sample_fps=0.0, metadata={}, digest=digest)
+
+
+def is_picture(path: Path) -> bool:
+    """By its name: whether this shows a picture and no video."""
+    return path.suffix.lower() in PICTURES
 
 
 def clip(
@@ -199,7 +226,7 @@ def clip(
 
 
 def chosen_frames(
-    video: VideoConfig, total: int, fps: float, start: float | None, end: float | None
+    video: FrameBudget, total: int, fps: float, start: float | None, end: float | None
 ) -> tuple[list[int], int]:
     """qwen-vl-utils' choice of frames, and how many there are in the part that is watched."""
     import torch
@@ -218,39 +245,43 @@ def chosen_frames(
 class Shrinker:
     """Brings the frames of one clip to the size that qwen-vl-utils gives the first of them."""
 
-    def __init__(self, video: VideoConfig, frames: int) -> None:
+    def __init__(self, video: FrameBudget, frames: int) -> None:
         self._video = video
         self._frames = frames
         self._size: list[int] = []
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
-        """[H, W, 3] uint8 -> [3, h, w] uint8.
-
-        qwen-vl-utils resizes bytes to bytes as well, and only then converts them to float: uint8
-        loses nothing.
-        """
-        import torch
-        from torchvision.transforms import InterpolationMode, functional
-
+        """[H, W, 3] uint8 -> [3, h, w] uint8."""
         self._size = self._size or frame_size(self._video, self._frames, *picture.shape[:2])
-        shrunk: np.ndarray = functional.resize(
-            torch.from_numpy(picture)[None].permute(0, 3, 1, 2),
-            self._size,
-            interpolation=InterpolationMode.BICUBIC,
-            antialias=True,
-        )[0].numpy()
-        return shrunk
+        return resized(picture, self._size)
 
 
-def frame_size(video: VideoConfig, frames: int, height: int, width: int) -> list[int]:
+def resized(picture: np.ndarray, size: list[int]) -> np.ndarray:
+    """[H, W, 3] uint8 -> [3, h, w] uint8.
+
+    qwen-vl-utils resizes bytes to bytes as well, and only then converts them to float: uint8 loses
+    nothing.
+    """
+    import torch
+    from torchvision.transforms import InterpolationMode, functional
+
+    shrunk: np.ndarray = functional.resize(
+        torch.from_numpy(picture)[None].permute(0, 3, 1, 2),
+        size,
+        interpolation=InterpolationMode.BICUBIC,
+        antialias=True,
+    )[0].numpy()
+    return shrunk
+
+
+def frame_size(video: FrameBudget, frames: int, height: int, width: int) -> list[int]:
     """[height, width] of each of so many frames, by the rule inside qwen-vl-utils' fetch_video."""
     from qwen_vl_utils import vision_process as qwen
 
-    side = 14 * qwen.SPATIAL_MERGE_SIZE
     fair = video.total_pixels / frames * qwen.FRAME_FACTOR
-    most = max(min(qwen.VIDEO_MAX_TOKEN_NUM * side**2, fair), int(video.min_pixels * 1.05))
+    most = max(min(qwen.VIDEO_MAX_TOKEN_NUM * video.side**2, fair), int(video.min_pixels * 1.05))
     least, most = video.min_pixels, min(video.max_pixels, most)
-    return list(qwen.smart_resize(height, width, side, min_pixels=least, max_pixels=most))
+    return list(qwen.smart_resize(height, width, video.side, min_pixels=least, max_pixels=most))
 
 
 def pack(clip: Clip) -> tuple[bytes, memoryview]:

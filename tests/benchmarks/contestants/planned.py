@@ -17,7 +17,7 @@ from statistics import fmean
 import pyarrow.parquet as pq
 
 from videothinker.config.loading import load_config
-from videothinker.model.shape import shape_of
+from videothinker.model.families.known import shape_of
 from videothinker.planning import speed
 from videothinker.planning.placement import plan
 from videothinker.planning.plan import machines_of

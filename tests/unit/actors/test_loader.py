@@ -28,9 +28,9 @@ class Builder:
 
 
 @pytest.fixture
-def prompts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> PromptLoader:
+def prompts(monkeypatch: pytest.MonkeyPatch, mini_base: Path, tmp_path: Path) -> PromptLoader:
     monkeypatch.setattr(loader, "PromptBuilder", Builder)
-    return PromptLoader(tmp_path, DataConfig(videos=tmp_path), VideoConfig(), longest=3)
+    return PromptLoader(mini_base, DataConfig(videos=tmp_path), VideoConfig(), longest=3)
 
 
 def failure(prompts: PromptLoader, video: str, text: str) -> Failure | None:

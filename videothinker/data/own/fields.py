@@ -10,17 +10,19 @@ from typing import Any, Literal, get_args
 from videothinker.data.questions import fault
 from videothinker.errors import InputError
 from videothinker.method.answers import KINDS, affirmed, answer_text, number
-from videothinker.types import AnswerKind, Question
+from videothinker.types import SHOWN_AT_MOST, AnswerKind, Question
 
 Field = Literal[
-    "id", "question", "options", "answer", "video", "start", "end", "category", "kind", "tolerance"
-]
+    "id", "question", "options", "answer", "video", "images", "start", "end", "category", "kind",
+    "tolerance",
+]  # fmt: skip
 NAMES: dict[Field, tuple[str, ...]] = {
     "id": ("id", "question_id", "problem_id", "qid"),
     "question": ("question", "problem", "query", "text"),
     "options": ("options", "choices", "candidates"),
     "answer": ("answer", "solution", "correct_answer", "label"),
     "video": ("video", "video_path", "path", "videos"),
+    "images": ("images", "image"),
     "start": ("start", "start_time"),
     "end": ("end", "end_time"),
     "category": ("category", "question_type", "task_type"),
@@ -28,7 +30,6 @@ NAMES: dict[Field, tuple[str, ...]] = {
     "tolerance": ("tolerance",),
 }
 """What each may be called, in the order in which they are tried."""
-PICTURES = ("image", "images")
 KIND_NAMES: dict[str, AnswerKind] = {
     "multiple choice": "choice",
     "multiple-choice": "choice",
@@ -104,9 +105,15 @@ def _question(
     names: Names,
     forced: AnswerKind | None,
 ) -> Question:
-    for needed in ("question", "answer", "video"):
+    for needed in ("question", "answer"):
         if found[needed] is None:
             raise InputError(_missing(needed, fields, names.called[needed]))
+    if found["video"] is None and found["images"] is None:
+        reason = _missing("video", fields, (*names.called["video"], *names.called["images"]))
+        raise InputError(f'{reason}, or "video": "" for words alone')
+    shows = [*_paths("video", found["video"]), *_paths("images", found["images"])]
+    if len(shows) > SHOWN_AT_MOST:
+        raise InputError(f"video: shows {len(shows)} at once, and {SHOWN_AT_MOST} is the most")
     options = read_options(found["options"])
     answer, letters = read_answer(found["answer"], options)
     kind = forced or _kind(found["kind"], letters if options else None, answer)
@@ -114,7 +121,8 @@ def _question(
         answer = letters or answer
     question = Question(
         id=str(found["id"]) if found["id"] is not None else number,
-        video=_video(found["video"]),
+        video=shows[0] if shows else "",
+        also=tuple(shows[1:]),
         text=_text("question", found["question"]),
         options=options if kind in ("choice", "multi") else (),
         answer=answer,
@@ -130,8 +138,6 @@ def _question(
 
 
 def _missing(field: str, fields: Mapping[str, Any], called: tuple[str, ...]) -> str:
-    if field == "video" and any(name in fields for name in PICTURES):
-        return "video: only an image, and images are not read; leave the row out"
     there = ", ".join(fields) or "nothing"
     return f"{field}: none of the fields {', '.join(called)}; there are {there}. --{field} NAME"
 
@@ -251,14 +257,17 @@ def _kind(said: Any, letters: str | None, answer: str) -> AnswerKind:
     return "number" if WORDLESS.fullmatch(answer) and number(answer) is not None else "text"
 
 
-def _video(value: Any) -> str:
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, dict):  # as `datasets` keeps a file
-        value = value.get("path")
-    if not isinstance(value, str) or not value.strip():
-        raise InputError(f"video: {_short(value)} is not the path of one video")
-    return value.removeprefix("./")
+def _paths(field: str, value: Any) -> list[str]:
+    """Of one video or picture, or of several; none of an empty text or list."""
+    if value is None or value in ("", []):
+        return []
+    paths = []
+    for one in value if isinstance(value, list) else [value]:
+        path = one.get("path") if isinstance(one, dict) else one  # as `datasets` keeps a file
+        if not isinstance(path, str) or not path.strip():
+            raise InputError(f"{field}: {_short(value)} is no path of a file, and no list of them")
+        paths.append(path.removeprefix("./"))
+    return paths
 
 
 def _text(field: str, value: Any) -> str:

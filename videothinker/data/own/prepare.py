@@ -55,9 +55,10 @@ class Reading:
                 continue
             try:
                 for question in questions(row.fields, number, self.names, self.kind):
-                    if question.video not in there:
-                        there[question.video] = self._absent(question.video)
-                    wrong = there[question.video] or _clip(question)
+                    for path in question.shows:
+                        if path not in there:
+                            there[path] = self._absent(path)
+                    wrong = next(filter(None, map(there.get, question.shows)), _clip(question))
                     first = ids.setdefault(hash(question.id), row.where)
                     if first != row.where:
                         wrong = f"id: {question.id!r} was used before, at {first}"
@@ -96,8 +97,9 @@ def look(own: Reading, count: int) -> str:
             parts.append(f"not usable: {one}")
             continue
         clip = "" if one.start is None and one.end is None else f" ({one.start} to {one.end} s)"
+        shows = ", ".join(one.shows) or "words alone"
         parts.append(
-            f"{one.id}: {one.video}{clip}\n\n{training_text(one)}\n\nright: {one.answer}"
+            f"{one.id}: {shows}{clip}\n\n{training_text(one)}\n\nright: {one.answer}"
             f" ({one.kind}{f', {one.category}' if one.category else ''})"
         )
     if not parts:
@@ -200,7 +202,7 @@ class _Written:
                 file.write_table(part)
         self.kinds.update(question.kind for question in self._waiting)
         self.categories.update(question.category for question in self._waiting)
-        self.videos.update(question.video for question in self._waiting)
+        self.videos.update(path for question in self._waiting for path in question.shows)
         self._waiting = []
 
 

@@ -21,13 +21,14 @@ from transformers import (
 
 from videothinker.method.prompts import messages, training_text
 from videothinker.method.rewards import format_reward, soft_accuracy
-from videothinker.mini.base.lessons import SECONDS_PER_GRID, TOKENS_PER_SECOND
+from videothinker.mini.base.lessons import SECONDS_PER_GRID
 from videothinker.mini.base.warmstart import WarmStart
 from videothinker.mini.render import GRID, MERGE, draw, encode
 from videothinker.mini.texts import OPENINGS, STYLES, overlooks, style_of
 from videothinker.mini.world import FPS, Scene, make_scene
 from videothinker.model.checkpoint import SAFE
-from videothinker.model.positions import VideoGeometry, mrope_positions
+from videothinker.model.families.known import family_in
+from videothinker.types import Shown
 
 _LONGEST = 40
 _BATCH = 64
@@ -139,9 +140,8 @@ def _prompts(
     opening: str,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Left-padded prompts: ids [B, L], mask [B, L], positions [3, B, L], next position [B, 1]."""
-    geometry = VideoGeometry(
-        video_token=model.config.video_token_id, merge=MERGE, tokens_per_second=TOKENS_PER_SECOND
-    )
+    family = family_in(model.config)
+    shown = Shown(medium="video", grid=GRID, seconds_per_grid=SECONDS_PER_GRID, digest="")
     pad = "<|video_pad|>"
     rows = []
     for scene in scenes:
@@ -150,15 +150,15 @@ def _prompts(
         )
         tokens = pad * (GRID[0] * GRID[1] * GRID[2] // MERGE**2)
         ids = np.array(tokenizer(str(text).replace(pad, tokens) + opening).input_ids)
-        rows.append((ids, *mrope_positions(ids, GRID, SECONDS_PER_GRID, geometry)))
-    length = max(len(ids) for ids, _, _ in rows)
+        rows.append((ids, family.positions(ids, [shown])))
+    length = max(len(ids) for ids, _ in rows)
     shape = (len(rows), length)
     ids_BL, mask_BL = np.full(shape, tokenizer.pad_token_id), np.zeros(shape, np.int64)
     positions_3BL = np.zeros((3, *shape), np.int64)
-    for b, (ids, positions, _) in enumerate(rows):
+    for b, (ids, positions) in enumerate(rows):
         ids_BL[b, -len(ids) :], mask_BL[b, -len(ids) :] = ids, 1
         positions_3BL[:, b, -len(ids) :] = positions
-    following = torch.tensor([[following] for _, _, following in rows])
+    following = torch.tensor([[positions.max() + 1] for _, positions in rows])
     return (
         torch.from_numpy(ids_BL),
         torch.from_numpy(mask_BL),

@@ -15,8 +15,8 @@ from stand_ins import PART_BYTES, PROMPT_TOKENS, Pacing, Rank, Scorer, Stage
 from cluster.loop.performance import RoleWork, held, peak, rates
 from videothinker.config.settings import FaultsConfig, KLConfig, RolloutConfig, StageConfig
 from videothinker.files import read_lines
+from videothinker.model.families.known import shape_of
 from videothinker.model.flops import forward_flops
-from videothinker.model.shape import shape_of
 from videothinker.process import metrics
 from videothinker.types import AnchorScores, RolloutGroup
 

@@ -6,7 +6,7 @@ from builders import shipped_config as config
 
 from cluster.start.seats import Seats, dealt, gpu_memory, line, look, require_way
 from videothinker.errors import InputError, PlacementError
-from videothinker.model.shape import KNOWN
+from videothinker.model.families.known import KNOWN
 from videothinker.planning.layout import Machine
 from videothinker.planning.placement import plan
 

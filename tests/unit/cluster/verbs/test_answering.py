@@ -8,7 +8,7 @@ from cluster.verbs import answering
 from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
 from videothinker.model.checkpoint import Budget
-from videothinker.model.shape import KNOWN
+from videothinker.model.families.known import KNOWN
 
 SHAPE = KNOWN["Qwen2.5-VL-3B-Instruct"]
 

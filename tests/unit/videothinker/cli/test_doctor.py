@@ -10,7 +10,7 @@ import pytest
 from videothinker.cli import doctor
 from videothinker.cli.doctor import Finding
 from videothinker.config.loading import load_config
-from videothinker.model.shape import shape_of
+from videothinker.model.families.known import shape_of
 from videothinker.planning.memory import store_gb
 from videothinker.process.gpus import Gpu
 

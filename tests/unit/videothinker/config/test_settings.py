@@ -102,6 +102,8 @@ KEYS = [
     "video.max_frames",
     "video.min_pixels",
     "video.max_pixels",
+    "video.picture_max_pixels",
+    "video.picture_min_pixels",
     "video.total_pixels",
     "sampling.group_size",
     "sampling.temperature",

@@ -88,6 +88,12 @@ def test_messages_are_one_user_turn_with_the_video_before_the_text() -> None:
     assert turn["content"] == [{"type": "video"}, {"type": "text", "text": "What?"}]
 
 
-def test_without_the_video_only_the_text_is_left() -> None:
-    (turn,) = messages("What?", with_video=False)
+def test_what_is_shown_has_its_places_in_its_order() -> None:
+    (turn,) = messages("What?", ["picture", "video"])
+    assert turn["content"] == [
+        {"type": "image"},
+        {"type": "video"},
+        {"type": "text", "text": "What?"},
+    ]
+    (turn,) = messages("What?", [])
     assert turn["content"] == [{"type": "text", "text": "What?"}]

@@ -6,8 +6,8 @@ import pytest
 from builders import completion, group
 
 from videothinker.config.settings import Part
+from videothinker.model.families.known import KNOWN
 from videothinker.model.flops import forward_flops, scoring_flops, training_flops
-from videothinker.model.shape import KNOWN
 
 SHAPE = KNOWN["Qwen2.5-VL-3B-Instruct"]
 GROUP = group(completion("", 100), completion("", 200), prompt_tokens=1050, patches=3740)

@@ -103,7 +103,7 @@ def test_a_completion_equals_the_model_run_plainly_on_prompt_and_completion(
             input_ids=torch.from_numpy(np.concatenate([prompt.token_ids, completion]))[None],
             position_ids=torch.from_numpy(positions)[:, None],
             pixel_values_videos=torch.from_numpy(prompt.pixel_values),
-            video_grid_thw=torch.tensor([prompt.grid]),
+            video_grid_thw=torch.tensor([prompt.shown[0].grid]),
         ).logits[0, len(prompt.token_ids) - 1 : -1]
         config = policy.model.config
         logits[:, [config.video_token_id, config.image_token_id]] = -torch.inf
@@ -181,6 +181,6 @@ def test_without_the_video_a_prompt_is_its_words_alone(
     blind = builder.build(prompt.question, training_text(prompt.question), "blind")
     assert blind.pixel_values.size == 0
     # <|vision_start|>, the video's tokens and <|vision_end|> are what is missing
-    merged = int(np.prod(prompt.grid)) // 4
+    merged = int(np.prod(prompt.shown[0].grid)) // 4
     assert len(blind.token_ids) == len(prompt.token_ids) - merged - 2
     assert blind.positions.tolist() == [list(range(len(blind.token_ids)))] * 3

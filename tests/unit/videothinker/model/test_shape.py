@@ -1,11 +1,13 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from safetensors import safe_open
 
 from videothinker.errors import InputError
-from videothinker.model.shape import KNOWN, ModelShape, shape_of
+from videothinker.model.families.known import KNOWN, shape_of
+from videothinker.model.shape import ModelShape
 
 SMALL = KNOWN["Qwen2.5-VL-3B-Instruct"]
 LARGE = KNOWN["Qwen2.5-VL-7B-Instruct"]
@@ -66,10 +68,21 @@ def test_a_folder_is_believed_over_its_name(mini_base: Path, tmp_path: Path) -> 
     assert shape_of(folder).parameters < 1_000_000
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"vision_config": {}}', '{"hidden_size": "x"}'])
-def test_what_is_no_such_model_is_refused(content: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "not the configuration of a model"),
+        ("[]", r"model_type is None, and the families known are qwen2_5_vl, qwen3_vl"),
+        ('{"model_type": "llama"}', "model_type is 'llama'"),
+        ('{"model_type": "qwen2_5_vl"}', r"not the configuration of a Qwen2\.5-VL"),
+        ('{"model_type": "qwen3_vl", "vision_config": {}}', "not the configuration of a Qwen3-VL"),
+    ],
+)
+def test_what_is_no_model_of_a_known_family_is_refused(
+    content: str, reason: str, tmp_path: Path
+) -> None:
     (tmp_path / "config.json").write_text(content)
-    with pytest.raises(InputError, match=r"not the configuration of a Qwen2\.5-VL"):
+    with pytest.raises(InputError, match=reason):
         shape_of(tmp_path)
 
 
@@ -78,8 +91,25 @@ def test_an_unknown_absent_model_names_the_remedy(tmp_path: Path) -> None:
         shape_of(tmp_path / "nothing")
 
 
-def test_parameters_grow_with_every_size() -> None:
+@pytest.mark.parametrize("shape", [SMALL, KNOWN["Qwen3-VL-2B-Instruct"]])
+def test_parameters_grow_with_every_size(shape: ModelShape) -> None:
     for name in ("hidden", "layers", "intermediate", "vocabulary", "vision_layers"):
-        larger = {field: getattr(SMALL, field) for field in ModelShape.__dataclass_fields__}
-        larger[name] *= 2
-        assert ModelShape(**larger).parameters > SMALL.parameters, name
+        larger = replace(shape, **{name: 2 * getattr(shape, name)})
+        assert larger.parameters > shape.parameters, name
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("Qwen2.5-VL-32B-Instruct", 33_452_718_336),
+        ("Qwen2.5-VL-72B-Instruct", 73_410_777_344),
+        ("Qwen3-VL-2B-Instruct", 2_127_532_032),
+        ("Qwen3-VL-4B-Thinking", 4_437_815_808),
+        ("Qwen3-VL-8B-Instruct", 8_767_123_696),
+        ("Qwen3-VL-32B-Thinking", 33_357_390_064),
+    ],
+)
+def test_every_released_size_has_the_parameters_of_its_checkpoint(
+    name: str, parameters: int
+) -> None:
+    assert KNOWN[name].parameters == parameters

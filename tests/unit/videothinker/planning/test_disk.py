@@ -4,7 +4,7 @@ import pytest
 from builders import shipped_config as paper
 
 from videothinker.cli.preflight import check_paths
-from videothinker.model.shape import shape_of
+from videothinker.model.families.known import shape_of
 from videothinker.planning import disk
 
 

@@ -4,7 +4,7 @@ import pytest
 from builders import shipped_config as config
 
 from videothinker.config.settings import RunConfig
-from videothinker.model.shape import KNOWN
+from videothinker.model.families.known import KNOWN
 from videothinker.planning.layout import MARGIN, Layout, Machine, layouts, seatings
 
 SHAPE = KNOWN["Qwen2.5-VL-3B-Instruct"]

@@ -4,7 +4,8 @@ import pytest
 from builders import shipped_config as config
 
 from videothinker.config.settings import RunConfig
-from videothinker.model.shape import KNOWN, TOKENS_AT_ONCE, ModelShape
+from videothinker.model.families.known import KNOWN
+from videothinker.model.shape import TOKENS_AT_ONCE, ModelShape
 from videothinker.planning.memory import (
     anchor_parts,
     answered_together,

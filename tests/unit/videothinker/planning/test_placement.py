@@ -4,7 +4,7 @@ from builders import shipped_config as config
 from videothinker.config.checks import cross_checks
 from videothinker.config.settings import RunConfig
 from videothinker.errors import PlacementError
-from videothinker.model.shape import KNOWN
+from videothinker.model.families.known import KNOWN
 from videothinker.planning.layout import Machine, SeatedRole
 from videothinker.planning.placement import changed, fitting, grow, plan, remedies
 

@@ -14,7 +14,7 @@ from videothinker.cli.main import main
 from videothinker.cli.preflight import check_paths
 from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError, PlacementError
-from videothinker.model.shape import KNOWN
+from videothinker.model.families.known import KNOWN
 from videothinker.planning.layout import Layout, Machine, layouts
 from videothinker.planning.memory import engine_parts, host_parts
 from videothinker.planning.placement import grow, plan, remedies

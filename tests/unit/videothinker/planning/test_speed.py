@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from builders import shipped_config as config
 
-from videothinker.model.shape import KNOWN
+from videothinker.model.families.known import KNOWN
 from videothinker.planning.speed import (
     CONSTANTS,
     CPU,
@@ -130,7 +130,7 @@ def test_a_stage_without_a_divergence_scores_nothing() -> None:
 def test_a_quickstart_step_on_two_cores_takes_about_a_second(mini_base: Path) -> None:
     """Measured, medians of 24 steps of CDPO: 0.82 in all, score 0.14. Too much is expected:
     completions are shorter than half of `sampling.max_tokens`, which no plan can know."""
-    from videothinker.model.shape import shape_of
+    from videothinker.model.families.known import shape_of
 
     quickstart = config(name="quickstart")
     times = predict(quickstart, shape_of(mini_base), replace(TWO_A6000, chip=CPU))
@@ -141,7 +141,7 @@ def test_a_quickstart_step_on_two_cores_takes_about_a_second(mini_base: Path) ->
 def test_side_by_side_on_cores_each_is_slower_but_never_slower_than_in_turn(
     mini_base: Path,
 ) -> None:
-    from videothinker.model.shape import shape_of
+    from videothinker.model.families.known import shape_of
 
     quickstart = config(name="quickstart")
     times = predict(quickstart, shape_of(mini_base), replace(TWO_A6000, chip=CPU))

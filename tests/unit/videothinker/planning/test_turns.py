@@ -10,7 +10,7 @@ from videothinker.cli.main import main
 from videothinker.config.checks import cross_checks
 from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
-from videothinker.model.shape import KNOWN
+from videothinker.model.families.known import KNOWN
 from videothinker.planning.layout import Layout, Machine, layouts
 from videothinker.planning.memory import learner_parts, total
 from videothinker.planning.placement import changed, fitting, grow, plan, remedies

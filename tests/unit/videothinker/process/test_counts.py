@@ -15,10 +15,10 @@ from counting import flops, rows_into
 from learner.rows import row_sizes
 from videothinker.config.settings import VideoConfig
 from videothinker.method.prompts import training_text
+from videothinker.model.families.known import shape_of
 from videothinker.model.flops import scoring_flops, training_flops
 from videothinker.model.policy import Policy, load_model
 from videothinker.model.processing import ClipSource, PromptBuilder
-from videothinker.model.shape import shape_of
 from videothinker.types import Prompt, Question, ScoredGroup
 
 LENGTHS = (19, 16, 22, 18, 20, 17, 23, 19)

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 
 from videothinker.child import child_environment
-from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
 from videothinker.video.clips import ClipFolder, ClipStore
-from videothinker.video.frames import Clip
+from videothinker.video.frames import Clip, FrameBudget
 
-VIDEO = VideoConfig()
+VIDEO = FrameBudget()
 PIXELS = 4 * 3 * 28 * 28
 CLIP_BYTES = PIXELS + 300
 """Of a clip's file, at most; its header and checksum are smaller than that."""
@@ -29,7 +28,7 @@ class FakeDecoder:
         self.rested = 0
 
     def decode(
-        self, source: Path, digest: str, video: VideoConfig, start: float | None, end: float | None
+        self, source: Path, digest: str, video: FrameBudget, start: float | None, end: float | None
     ) -> Clip:
         self.asked.append(source.name)
         content = (source / "1.png" if source.is_dir() else source).read_bytes()
@@ -49,7 +48,7 @@ class FakeDecoder:
 class Store(ClipStore):
     """A store in a folder of the test, with a decoder that can be asked what it was asked."""
 
-    def __init__(self, folder: Path, video: VideoConfig = VIDEO, clips: float = 1e6) -> None:
+    def __init__(self, folder: Path, video: FrameBudget = VIDEO, clips: float = 1e6) -> None:
         self.decoder = FakeDecoder()
         super().__init__(folder, clips * CLIP_BYTES / 1e9, video, 5.0, decoder=self.decoder)
 
@@ -118,7 +117,7 @@ def test_a_file_that_has_changed_is_decoded_again(tmp_path: Path, cache: Path) -
 
 def test_parts_and_budgets_are_clips_of_their_own(tmp_path: Path, cache: Path) -> None:
     path = write(tmp_path, "a.mp4", "a")
-    store, other = Store(cache), Store(cache, VideoConfig(max_frames=8))
+    store, other = Store(cache), Store(cache, FrameBudget(max_frames=8))
     clips = [store.get(path), store.get(path, 1.0), store.get(path, None, 1.0), other.get(path)]
     assert len({clip.digest for clip in clips}) == 4
     assert store.counts["decoded"] + other.counts["decoded"] == 4

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from videothinker.child import child_environment, receive, send
-from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError, VideoThinkerError
 from videothinker.video.decoder import Decoder
+from videothinker.video.frames import FrameBudget
 
 CHILD = """
 import ctypes, os, time
@@ -60,33 +60,33 @@ def decoder() -> Iterator[Decoder]:
 
 def child_of(decoder: Decoder) -> int:
     """The process that decodes a good video."""
-    return int(decoder.decode(GOOD, "d", VideoConfig()).sample_fps)
+    return int(decoder.decode(GOOD, "d", FrameBudget()).sample_fps)
 
 
 def reason(decoder: Decoder, name: str) -> str:
     """Why a video is not decoded."""
     path = Path(f"/videos/{name}.mp4")
     with pytest.raises(InputError) as caught:
-        decoder.decode(path, "d", VideoConfig())
+        decoder.decode(path, "d", FrameBudget())
     assert "\n" not in str(caught.value)
     return str(caught.value).removeprefix(f"{path}: ")
 
 
 def test_a_clip_comes_back_as_it_was(decoder: Decoder) -> None:
-    clip = decoder.decode(GOOD, "digest", VideoConfig())
+    clip = decoder.decode(GOOD, "digest", FrameBudget())
     assert clip.frames.shape == (1, 3, 28, 56)
     assert np.array_equal(clip.frames.ravel(), np.arange(3 * 28 * 56) % 251)
     assert (clip.digest, clip.metadata) == ("digest", {"fps": 2.0})
 
 
 def test_a_clip_may_be_larger_than_a_pipe(decoder: Decoder) -> None:
-    clip = decoder.decode(Path("large.mp4"), "d", VideoConfig())
+    clip = decoder.decode(Path("large.mp4"), "d", FrameBudget())
     assert np.array_equal(clip.frames.ravel(), np.arange(clip.frames.size) % 251)
 
 
 def test_the_budget_and_the_part_reach_the_child(decoder: Decoder) -> None:
     with pytest.raises(InputError) as caught:
-        decoder.decode(Path("refused.mp4"), "digest", VideoConfig(max_frames=7), 1.5, None)
+        decoder.decode(Path("refused.mp4"), "digest", FrameBudget(max_frames=7), 1.5, None)
     assert str(caught.value) == "refused.mp4: digest 7 1.5 None"
 
 
@@ -98,7 +98,7 @@ def test_one_child_serves_every_video(decoder: Decoder) -> None:
 
 def test_what_a_library_prints_is_no_answer(decoder: Decoder) -> None:
     before = child_of(decoder)
-    decoder.decode(Path("chatter.mp4"), "d", VideoConfig())
+    decoder.decode(Path("chatter.mp4"), "d", FrameBudget())
     assert child_of(decoder) == before
 
 
@@ -161,7 +161,7 @@ def test_a_hang_ends_at_the_limit_and_the_next_video_gets_another_child(name: st
 def test_a_decoder_that_does_not_start_is_no_videos_fault() -> None:
     decoder = Decoder(20.0, (sys.executable, "-c", "import no_such_library"))
     with pytest.raises(VideoThinkerError, match="no_such_library") as caught:
-        decoder.decode(GOOD, "d", VideoConfig())
+        decoder.decode(GOOD, "d", FrameBudget())
     assert not isinstance(caught.value, InputError)
 
 

@@ -10,10 +10,9 @@ from qwen_vl_utils import vision_process
 from small_videos import EVERY, pictures, refused, write
 from transformers.video_utils import VideoMetadata
 
-from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
 from videothinker.video import frames
-from videothinker.video.frames import Clip, read_clip
+from videothinker.video.frames import Clip, FrameBudget, read_clip
 
 
 @pytest.fixture(scope="module")
@@ -25,15 +24,15 @@ def long_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "video",
     [
-        VideoConfig(),
-        VideoConfig.model_validate("paper-evaluation"),
-        VideoConfig.model_validate("reference-training"),
-        VideoConfig.model_validate("reference-evaluation"),
-        VideoConfig(fps=0.5, min_frames=5, max_frames=7, min_pixels=784, total_pixels=14_000),
+        FrameBudget(),
+        FrameBudget.model_validate("paper-evaluation"),
+        FrameBudget.model_validate("reference-training"),
+        FrameBudget.model_validate("reference-evaluation"),
+        FrameBudget(fps=0.5, min_frames=5, max_frames=7, min_pixels=784, total_pixels=14_000),
     ],
 )
 def test_a_clip_is_what_qwen_vl_utils_makes_of_it(
-    long_video: Path, video: VideoConfig, monkeypatch: pytest.MonkeyPatch
+    long_video: Path, video: FrameBudget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vision_process, "get_video_reader_backend", lambda: "decord")
     element = {"video": str(long_video), "video_start": 0.5, **video.model_dump()}
@@ -48,7 +47,7 @@ def test_a_clip_is_what_qwen_vl_utils_makes_of_it(
 
 
 def test_clevrers_128_frames_at_25_give_ten(long_video: Path) -> None:
-    clip = read_clip(long_video, VideoConfig())
+    clip = read_clip(long_video, FrameBudget())
     assert clip.metadata["frames_indices"] == [0, 14, 28, 42, 56, 71, 85, 99, 113, 127]
     assert clip.sample_fps == 10 / 128 * 25
 
@@ -56,32 +55,32 @@ def test_clevrers_128_frames_at_25_give_ten(long_video: Path) -> None:
 def test_environment_variables_change_nothing(
     long_video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = read_clip(long_video, VideoConfig())
+    before = read_clip(long_video, FrameBudget())
     for name in ("FPS", "FPS_MAX_FRAMES", "VIDEO_MAX_PIXELS", "MODEL_SEQ_LEN", "MAX_PIXELS"):
         monkeypatch.setenv(name, "4")
     monkeypatch.setenv("FORCE_QWENVL_VIDEO_READER", "torchvision")
-    assert np.array_equal(read_clip(long_video, VideoConfig()).frames, before.frames)
+    assert np.array_equal(read_clip(long_video, FrameBudget()).frames, before.frames)
 
 
 def test_transformers_takes_the_metadata(long_video: Path) -> None:
-    clip = read_clip(long_video, VideoConfig())
+    clip = read_clip(long_video, FrameBudget())
     assert VideoMetadata(**clip.metadata).sampled_fps == clip.sample_fps
 
 
 def test_a_part_is_counted_in_seconds(long_video: Path) -> None:
-    clip = read_clip(long_video, VideoConfig(), start=1.0, end=3.0)
+    clip = read_clip(long_video, FrameBudget(), start=1.0, end=3.0)
     assert clip.metadata["frames_indices"] == [25, 42, 58, 75]
     assert clip.metadata["total_num_frames"] == 51
 
 
 def test_a_part_may_end_after_the_video(long_video: Path) -> None:
-    clip = read_clip(long_video, VideoConfig(), start=4.0, end=60.0)
+    clip = read_clip(long_video, FrameBudget(), start=4.0, end=60.0)
     assert clip.metadata["frames_indices"][-1] == 127
 
 
 @pytest.mark.parametrize("part", [{"start": 60.0}, {"start": 3.0, "end": 2.0}, {"end": 0.0}])
 def test_a_part_without_frames_is_refused(long_video: Path, part: dict[str, float]) -> None:
-    assert "time range" in refused(long_video, VideoConfig(), **part)
+    assert "time range" in refused(long_video, FrameBudget(), **part)
 
 
 def test_one_frame_is_too_few(tmp_path: Path) -> None:
@@ -123,7 +122,7 @@ def folder_of(folder: Path, shown: np.ndarray, kind: str = "png") -> Path:
 
 
 def test_a_folder_of_pictures_is_a_video_at_three_frames_a_second(tmp_path: Path) -> None:
-    clip = read_clip(folder_of(tmp_path / "clip", pictures(30)), VideoConfig())
+    clip = read_clip(folder_of(tmp_path / "clip", pictures(30)), FrameBudget())
     every_second = [0, 2, 4, 6, 8, 10, 12, 14, 15, 17, 19, 21, 23, 25, 27, 29]
     assert clip.metadata["frames_indices"] == every_second
     assert clip.metadata["fps"] == 3.0
@@ -150,7 +149,7 @@ def test_a_digest_tells_contents_budgets_and_parts_apart(tmp_path: Path) -> None
     other.write_bytes(path.read_bytes() + b"\0")
     clips: list[Clip] = [
         read_clip(path, EVERY),
-        read_clip(path, VideoConfig()),
+        read_clip(path, FrameBudget()),
         read_clip(path, EVERY, start=0.2),
         read_clip(path, EVERY, end=0.2),
         read_clip(other, EVERY),
@@ -179,7 +178,7 @@ def test_pictures_that_claim_to_be_huge_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "1.jpg").touch()
     os.truncate(tmp_path / "1.jpg", 2**40)
     with pytest.raises(InputError, match="which no video does"):
-        read_clip(tmp_path, VideoConfig())
+        read_clip(tmp_path, FrameBudget())
 
 
 def test_a_picture_that_would_swell_beyond_all_memory_is_not_decoded(tmp_path: Path) -> None:
@@ -187,4 +186,4 @@ def test_a_picture_that_would_swell_beyond_all_memory_is_not_decoded(tmp_path: P
     (tmp_path / "2.png").write_bytes((tmp_path / "1.png").read_bytes())
     assert (tmp_path / "1.png").stat().st_size < 2**20
     with pytest.raises(InputError, match="decompression bomb"):
-        read_clip(tmp_path, VideoConfig(min_frames=2))
+        read_clip(tmp_path, FrameBudget(min_frames=2))

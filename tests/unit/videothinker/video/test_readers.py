@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from small_videos import EVERY, KEPT, kept, pictures, refused, whole, write
 
-from videothinker.config.settings import VideoConfig
 from videothinker.video import readers
-from videothinker.video.frames import read_clip
+from videothinker.video.frames import FrameBudget, read_clip
 
 
 def damaged(path: Path, change: Callable[[bytes], bytes]) -> Path:
@@ -203,8 +202,8 @@ def test_damage_after_the_part_that_is_watched_does_not_matter(
     late = content.index(b"moov") - 400
     content[late : late + 200] = bytes(200)
     (tmp_path / "v.mp4").write_bytes(content)
-    refused(tmp_path / "v.mp4", VideoConfig())
-    assert len(read_clip(tmp_path / "v.mp4", VideoConfig(), end=2.0).frames) == 4
+    refused(tmp_path / "v.mp4", FrameBudget())
+    assert len(read_clip(tmp_path / "v.mp4", FrameBudget(), end=2.0).frames) == 4
 
 
 def test_sound_alone_is_no_video(tmp_path: Path) -> None:

@@ -12,14 +12,15 @@ from videothinker.method.prompts import messages
 from videothinker.mini.base import build
 from videothinker.mini.base.build import BUDGET, build_base, random_base
 from videothinker.mini.base.habits import measure
-from videothinker.mini.base.lessons import IGNORE, SECONDS_PER_GRID, TOKENS_PER_SECOND, LessonMaker
+from videothinker.mini.base.lessons import IGNORE, SECONDS_PER_GRID, LessonMaker
 from videothinker.mini.base.probes import Probes, losses
 from videothinker.mini.base.tokenizer import make_tokenizer
 from videothinker.mini.base.warmstart import WarmStart, warm_start
-from videothinker.mini.render import GRID, MERGE, VIDEO_TOKENS, draw, patches
+from videothinker.mini.render import GRID, VIDEO_TOKENS, draw, patches
 from videothinker.mini.world import make_scene
 from videothinker.model.checkpoint import read_budget
-from videothinker.model.positions import VideoGeometry, mrope_positions
+from videothinker.model.families.known import family_in
+from videothinker.types import Shown
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +70,11 @@ def test_a_checkpoint_never_overwrites_another(mini_base: Path) -> None:
 def test_lesson_positions_are_the_samplers(model: Qwen2_5_VLForConditionalGeneration) -> None:
     lessons = LessonMaker(make_tokenizer(), 0).batch(1)
     first_question = int((lessons.labels[0] != IGNORE).nonzero()[0]) + 1
-    geometry = VideoGeometry(
-        video_token=model.config.video_token_id, merge=MERGE, tokens_per_second=TOKENS_PER_SECOND
-    )
     ids = lessons.token_ids[0, :first_question].numpy()
-    positions, following = mrope_positions(ids, GRID, SECONDS_PER_GRID, geometry)
+    shown = Shown(medium="video", grid=GRID, seconds_per_grid=SECONDS_PER_GRID, digest="")
+    positions = family_in(model.config).positions(ids, [shown])
     np.testing.assert_array_equal(lessons.positions[:, 0, :first_question], positions)
-    assert lessons.positions[:, 0, first_question].tolist() == [following] * 3
+    assert lessons.positions[:, 0, first_question].tolist() == [positions.max() + 1] * 3
 
 
 def test_a_branch_of_a_row_reads_like_the_same_text_alone(

@@ -1,0 +1,165 @@
+"""What Qwen's families have in common: one processor's way with words, pictures and videos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from videothinker.config.settings import Part
+from videothinker.model.families.family import Family, Features, Read
+from videothinker.types import Medium, Shown
+from videothinker.video.frames import Clip
+
+NAMES: dict[Medium, tuple[str, str]] = {
+    "picture": ("pixel_values", "image_grid_thw"),
+    "video": ("pixel_values_videos", "video_grid_thw"),
+}
+"""Pixels and grids, as the processor and vLLM call them."""
+
+
+class Qwen(Family):
+    """A vision tower whose patches are merged in squares, and a language model on three axes."""
+
+    owner = "Qwen"
+
+    @property
+    def forbidden(self) -> list[int]:
+        names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+        return sorted({getattr(self.config, name) for name in names})
+
+    @property
+    def marks(self) -> dict[Medium, int]:
+        return {"picture": self.config.image_token_id, "video": self.config.video_token_id}
+
+    @property
+    def frames_together(self) -> int:
+        return int(self.config.vision_config.temporal_patch_size)
+
+    def read(self, processor: Any, turns: str, clips: Sequence[tuple[Medium, Clip]]) -> Read:
+        import torch
+        from transformers.video_utils import VideoMetadata
+
+        if not clips:
+            token_ids = processor.tokenizer(turns)["input_ids"]
+            return Read(
+                token_ids=np.asarray(token_ids, dtype=np.int64),
+                pixel_values=np.empty((0, 0), np.float32),
+                grids=(),
+            )
+        given: dict[str, Any] = {}
+        if pictures := [clip for medium, clip in clips if medium == "picture"]:
+            given["images"] = [torch.from_numpy(np.array(clip.frames[0])) for clip in pictures]
+        if videos := [clip for medium, clip in clips if medium == "video"]:
+            given["videos"] = [torch.from_numpy(np.array(clip.frames)) for clip in videos]
+            given["video_metadata"] = [[VideoMetadata(**clip.metadata)] for clip in videos]
+            given["do_sample_frames"] = False
+        # do_resize=False: a clip already has its final size, and the processor has limits of its
+        # own that would silently change it.
+        inputs = processor(text=[turns], do_resize=False, return_tensors="np", **given)
+        return Read(
+            token_ids=np.asarray(inputs["input_ids"][0], dtype=np.int64),
+            **in_order([medium for medium, _ in clips], inputs),
+        )
+
+    def tokens_of(self, shown: Shown) -> int:
+        return shown.patches // self._merge**2
+
+    def features(self, medium: Medium, parts: Sequence[tuple[Shown, np.ndarray]]) -> Features:
+        import torch
+
+        pixels, grid = NAMES[medium]
+        rows = [one.patches for one, _ in parts]
+        values = torch.from_numpy(np.concatenate([pixels for _, pixels in parts]))
+        return {pixels: (values, rows), grid: (torch.tensor([one.grid for one, _ in parts]), None)}
+
+    def empty(self) -> tuple[np.ndarray, tuple[int, int, int]]:
+        vision = self.config.vision_config
+        numbers = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
+        return np.zeros((self._merge**2, numbers), np.float32), (1, self._merge, self._merge)
+
+    def rewrite(self, model: Any) -> None:
+        from videothinker.model.layers import (
+            multiply_patches,
+            normalize_at_once,
+            read_groups,
+            score_in_full,
+            see_patches,
+            sign_sines,
+        )
+
+        inner = model.model
+        multiply_patches(inner.visual.patch_embed.proj)
+        sign_sines(inner.visual.rotary_pos_emb)
+        sign_sines(inner.language_model.rotary_emb)
+        for module in model.modules():
+            if hasattr(module, "variance_epsilon"):
+                normalize_at_once(module)
+        for block in inner.visual.blocks:
+            see_patches(block.attn)
+        for layer in inner.language_model.layers:
+            read_groups(layer.self_attn)
+        score_in_full(model.lm_head)
+
+    @property
+    def _merge(self) -> int:
+        return int(self.config.vision_config.spatial_merge_size)
+
+    def _block(self, shown: Shown) -> np.ndarray:
+        """Time, height and width [3, n] of its merged patches."""
+        times, height, width = shown.grid
+        return np.indices((times, height // self._merge, width // self._merge)).reshape(3, -1)
+
+
+def in_order(media: Sequence[Medium], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Pixels and grids, which a processor has by medium, in the order in which they are shown."""
+    rows: dict[Medium, Any] = {}
+    for medium, (pixels, grid) in NAMES.items():
+        if medium in media:
+            grids = np.asarray(inputs[grid])
+            ends = np.cumsum(grids.prod(axis=1))[:-1]
+            each = np.split(np.asarray(inputs[pixels], dtype=np.float32), ends)
+            rows[medium] = zip(each, map(tuple, grids.tolist()), strict=True)
+    taken = [next(rows[medium]) for medium in media]
+    return {
+        "pixel_values": np.concatenate([pixels for pixels, _ in taken]),
+        "grids": tuple(grid for _, grid in taken),
+    }
+
+
+def part_of(parameter: str, mergers: Sequence[str]) -> Part:
+    """The part that a parameter belongs to, a head sharing that of the embeddings."""
+    if parameter.startswith("model.visual."):
+        name = parameter.removeprefix("model.visual.")
+        return "merger" if name.startswith(tuple(mergers)) else "vision"
+    return "embeddings" if parameter.split(".")[-2] in ("embed_tokens", "lm_head") else "layers"
+
+
+def text_sizes(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the language model, which has a section of its own since transformers 4.52."""
+    text = document.get("text_config") or document
+    heads, hidden = int(text["num_attention_heads"]), int(text["hidden_size"])
+    return {
+        "hidden": hidden,
+        "layers": int(text["num_hidden_layers"]),
+        "heads": heads,
+        "kv_heads": int(text["num_key_value_heads"]),
+        "head_dim": int(text.get("head_dim") or hidden // heads),
+        "intermediate": int(text["intermediate_size"]),
+        "vocabulary": int(text["vocab_size"]),
+        "tied": bool(document.get("tie_word_embeddings", text.get("tie_word_embeddings", False))),
+    }
+
+
+def vision_sizes(vision: Mapping[str, Any], patch: int) -> dict[str, Any]:
+    """Of the vision tower."""
+    return {
+        "vision_hidden": int(vision["hidden_size"]),
+        "vision_layers": int(vision["depth"]),
+        "vision_intermediate": int(vision["intermediate_size"]),
+        "vision_heads": int(vision.get("num_heads", 16)),
+        "patch": int(vision.get("patch_size", patch)),
+        "temporal_patch": int(vision.get("temporal_patch_size", 2)),
+        "merge": int(vision.get("spatial_merge_size", 2)),
+    }
