@@ -93,12 +93,8 @@ class Workload:
 
 def largest(config: RunConfig, shape: ModelShape, text_tokens: int = TEXT_TOKENS) -> Workload:
     """The workload of a configuration; no prompt is longer than the loader lets through."""
-    video = config.video
-    pixels = min(video.max_pixels * video.max_frames, video.total_pixels)
-    pixels = max(pixels, video.min_pixels * video.min_frames)
-    cell = (shape.patch * shape.merge) ** 2 * shape.temporal_patch
     longest = max(1, config.rollout.max_model_len - config.sampling.max_tokens)
-    visual = min(pixels // cell, longest)
+    visual = min(video_tokens(config, shape), longest)
     return Workload(
         visual=visual,
         patches=visual * shape.merge**2,
@@ -106,6 +102,26 @@ def largest(config: RunConfig, shape: ModelShape, text_tokens: int = TEXT_TOKENS
         completion=config.sampling.max_tokens,
         group=config.sampling.group_size,
         groups=ceil(max(stage.prompts_per_step for stage in config.stages) / config.learner.ranks),
+    )
+
+
+def video_tokens(config: RunConfig, shape: ModelShape) -> int:
+    """The most that a video takes."""
+    video = config.video
+    pixels = min(video.max_pixels * video.max_frames, video.total_pixels)
+    pixels = max(pixels, video.min_pixels * video.min_frames)
+    return pixels // (shape.side**2 * shape.temporal_patch)
+
+
+def cramped(config: RunConfig, shape: ModelShape) -> str | None:
+    """What is wrong where the largest video, its question and an answer do not fit together."""
+    tokens = video_tokens(config, shape)
+    if tokens + config.sampling.max_tokens < config.rollout.max_model_len:
+        return None
+    return (
+        f"rollout.max_model_len = {config.rollout.max_model_len} has no room for a video of"
+        f" {tokens} tokens, its question and sampling.max_tokens ="
+        f" {config.sampling.max_tokens}. Raise the first or lower one of the others"
     )
 
 
