@@ -22,9 +22,7 @@ from videothinker.mini.world import FPS, FRAMES
 from videothinker.mini.write import Progress
 from videothinker.model.checkpoint import Budget, write_budget
 
-TINY: dict[str, type[Tiny]] = {
-    tiny.family.model_type: tiny for tiny in (TinyQwen25VL, TinyQwen3VL)
-}
+TINY: dict[str, type[Tiny]] = {tiny.family.model_type: tiny for tiny in (TinyQwen25VL, TinyQwen3VL)}
 SHIPPED = FAMILIES[0]
 
 BUDGET = Budget(
@@ -41,7 +39,6 @@ BUDGET = Budget(
     max_model_len=512,
 )
 """What a base is warm-started on: whole videos of the default world, answers of about 20 tokens."""
-
 
 
 def make_config(tokenizer: PreTrainedTokenizerBase, family: str = SHIPPED) -> Any:

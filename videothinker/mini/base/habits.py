@@ -77,9 +77,7 @@ class OneFile:
         return read_clip(path, self._video, start, end)
 
 
-def asked_about(
-    scenes: Sequence[Scene], seed: int, base: Path, video: FrameBudget
-) -> list[Prompt]:
+def asked_about(scenes: Sequence[Scene], seed: int, base: Path, video: FrameBudget) -> list[Prompt]:
     """Of every scene, as a run makes it."""
     prompts = []
     with tempfile.TemporaryDirectory() as folder:

@@ -8,7 +8,6 @@ loss asks one head of a layer to look at the right tokens. Probes are thrown awa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any, Literal, NamedTuple
 
@@ -47,6 +46,14 @@ class Seen(NamedTuple):
     """The same of what is added after each of the first layers, where a family does that."""
 
 
+class Reading(NamedTuple):
+    """What the language model makes of rows."""
+
+    hidden: list[Tensor]
+    """[B, L, hidden] before each of its layers, and normed after the last."""
+    rotation: Rotation
+
+
 class Probes(nn.Module):
     """Linear read-outs, and the token ids that the losses need."""
 
@@ -79,9 +86,7 @@ def see(model: Any, pixels: Tensor) -> Seen:
     return Seen(tokens, deep)
 
 
-def looking_losses(
-    model: Any, probes: Probes, lessons: Lessons, seen: Tensor
-) -> dict[str, Tensor]:
+def looking_losses(model: Any, probes: Probes, lessons: Lessons, seen: Tensor) -> dict[str, Tensor]:
     """What each video token alone should say; colours also in the words' own embeddings."""
     early, late = lessons.cell_colours.unbind(-1)
     shown = torch.where(early > 0, early, late)
@@ -102,16 +107,12 @@ def looking_losses(
     }
 
 
-def losses(
-    model: Any, probes: Probes, lessons: Lessons
-) -> dict[str, Tensor]:
+def losses(model: Any, probes: Probes, lessons: Lessons) -> dict[str, Tensor]:
     """The next-token loss under "text", and one for everything else that is asked."""
     seen = see(model, lessons.pixels)
-    embeds = model.get_input_embeddings()(lessons.token_ids)
-    is_video = lessons.token_ids == model.config.video_token_id
-    embeds = embeds.masked_scatter(is_video[..., None], seen.tokens)
-    rotation = model.model.language_model.rotary_emb(embeds, lessons.positions)
-    hidden = read(model, embeds, rotation, lessons.mask, is_video, seen.deep)
+    is_video = video_tokens(model, lessons)
+    reading = read(model, lessons, seen)
+    hidden = reading.hidden
 
     def ask(probe: nn.Module, layer: int, labels: Tensor) -> Tensor:
         asked = labels != IGNORE
@@ -131,30 +132,30 @@ def losses(
         "recalls": ask(probes.recalls, 2, lessons.recalls),
         "verdicts": ask(probes.verdicts, 3, lessons.verdicts),
         **{
-            f"gaze_{name}": gaze_loss(model, hidden, rotation, lessons.mask, gaze)
+            f"gaze_{name}": gaze_loss(model, reading, lessons.mask, gaze)
             for name, gaze in gazes(probes, lessons, is_video).items()
         },
     }
 
 
-def read(
-    model: Any,
-    embeds: Tensor,
-    rotation: Rotation,
-    mask: Tensor,
-    is_video: Tensor,
-    deep: Sequence[Tensor],
-) -> list[Tensor]:
-    """[B, L, hidden] before each layer of the language model, and normed after the last."""
-    language = model.model.language_model
-    hidden, states = embeds, []
-    for layer, features in zip_longest(language.layers, deep):
+def video_tokens(model: Any, lessons: Lessons) -> Tensor:
+    """[B, L] bool."""
+    found: Tensor = lessons.token_ids == model.config.video_token_id
+    return found
+
+
+def read(model: Any, lessons: Lessons, seen: Seen) -> Reading:
+    """Layer by layer: transformers tells of none what deep features make of its output."""
+    language, places = model.model.language_model, video_tokens(model, lessons)[..., None]
+    hidden = model.get_input_embeddings()(lessons.token_ids).masked_scatter(places, seen.tokens)
+    rotation = language.rotary_emb(hidden, lessons.positions)
+    states = []
+    for layer, features in zip_longest(language.layers, seen.deep):
         states.append(hidden)
-        hidden = layer(hidden, attention_mask=mask, position_embeddings=rotation)
+        hidden = layer(hidden, attention_mask=lessons.mask, position_embeddings=rotation)
         if features is not None:
-            added = torch.zeros_like(hidden).masked_scatter(is_video[..., None], features)
-            hidden = hidden + added
-    return [*states, language.norm(hidden)]
+            hidden = hidden + torch.zeros_like(hidden).masked_scatter(places, features)
+    return Reading([*states, language.norm(hidden)], rotation)
 
 
 def gazes(probes: Probes, lessons: Lessons, is_video: Tensor) -> dict[str, Gaze]:
@@ -180,19 +181,13 @@ def gazes(probes: Probes, lessons: Lessons, is_video: Tensor) -> dict[str, Gaze]
     }
 
 
-def gaze_loss(
-    model: Any,
-    hidden: Sequence[Tensor],
-    rotation: Rotation,
-    mask: Tensor,
-    gaze: Gaze,
-) -> Tensor:
+def gaze_loss(model: Any, reading: Reading, mask: Tensor, gaze: Gaze) -> Tensor:
     """-log of the attention that falls on the target, over the tokens that have one."""
     block, mask = model.model.language_model.layers[gaze.layer], mask[:, 0]
     attention = block.self_attn
-    x = block.input_layernorm(hidden[gaze.layer])
-    query = turned(head_of(attention, "q", gaze.head, x), rotation)
-    key = turned(head_of(attention, "k", gaze.head, x), rotation)
+    x = block.input_layernorm(reading.hidden[gaze.layer])
+    query = turned(head_of(attention, "q", gaze.head, x), reading.rotation)
+    key = turned(head_of(attention, "k", gaze.head, x), reading.rotation)
     scores = (query @ key.transpose(1, 2)) * attention.scaling
     target = gaze.target & mask
     asked = target.any(-1)

@@ -80,8 +80,13 @@ def warm_start(
         torch.manual_seed(seed)
         sizes = model.config.text_config
         probes = Probes(processor.tokenizer, sizes.hidden_size, sizes.vocab_size)
-    habits = {"reasoning": settings.reasoning, "overlooked": settings.overlooked}
-    maker = LessonMaker(family_in(model.config), processor, seed, **habits)
+    maker = LessonMaker(
+        family_in(model.config),
+        processor,
+        seed,
+        reasoning=settings.reasoning,
+        overlooked=settings.overlooked,
+    )
     liken(model)
     model.train()
 
