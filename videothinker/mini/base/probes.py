@@ -21,7 +21,7 @@ from videothinker.mini.render import GRID, TEMPORAL
 from videothinker.mini.settings import COLOURS, COLUMNS, LANES
 from videothinker.mini.world import LETTERS
 
-Rotation = tuple[Tensor, Tensor]
+Angles = tuple[Tensor, Tensor]
 """Cosine and sine [B, L, D] of every token's angles."""
 LOOKING_HEAD, MATCHING_HEAD, NAMING_HEAD = 0, 1, 2
 _CONTENT_WEIGHT = 4.0
@@ -46,12 +46,12 @@ class Seen(NamedTuple):
     """The same of what is added after each of the first layers, where a family does that."""
 
 
-class Reading(NamedTuple):
+class LayerInputs(NamedTuple):
     """What the language model makes of rows."""
 
     hidden: list[Tensor]
     """[B, L, hidden] before each of its layers, and normed after the last."""
-    rotation: Rotation
+    rotation: Angles
 
 
 class Probes(nn.Module):
@@ -144,7 +144,7 @@ def video_tokens(model: Any, lessons: Lessons) -> Tensor:
     return found
 
 
-def read(model: Any, lessons: Lessons, seen: Seen) -> Reading:
+def read(model: Any, lessons: Lessons, seen: Seen) -> LayerInputs:
     """Layer by layer: transformers tells of none what deep features make of its output."""
     language, places = model.model.language_model, video_tokens(model, lessons)[..., None]
     hidden = model.get_input_embeddings()(lessons.token_ids).masked_scatter(places, seen.tokens)
@@ -155,7 +155,7 @@ def read(model: Any, lessons: Lessons, seen: Seen) -> Reading:
         hidden = layer(hidden, attention_mask=lessons.mask, position_embeddings=rotation)
         if features is not None:
             hidden = hidden + torch.zeros_like(hidden).masked_scatter(places, features)
-    return Reading([*states, language.norm(hidden)], rotation)
+    return LayerInputs([*states, language.norm(hidden)], rotation)
 
 
 def gazes(probes: Probes, lessons: Lessons, is_video: Tensor) -> dict[str, Gaze]:
@@ -181,7 +181,7 @@ def gazes(probes: Probes, lessons: Lessons, is_video: Tensor) -> dict[str, Gaze]
     }
 
 
-def gaze_loss(model: Any, reading: Reading, mask: Tensor, gaze: Gaze) -> Tensor:
+def gaze_loss(model: Any, reading: LayerInputs, mask: Tensor, gaze: Gaze) -> Tensor:
     """-log of the attention that falls on the target, over the tokens that have one."""
     block, mask = model.model.language_model.layers[gaze.layer], mask[:, 0]
     attention = block.self_attn
@@ -207,7 +207,7 @@ def head_of(attention: Any, kind: Literal["q", "k"], head: int, x: Tensor) -> Te
     return states
 
 
-def turned(states: Tensor, rotation: Rotation) -> Tensor:
+def turned(states: Tensor, rotation: Angles) -> Tensor:
     """By each token's angles."""
     cosine, sine = rotation
     first, second = states.chunk(2, dim=-1)
