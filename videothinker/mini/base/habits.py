@@ -1,6 +1,6 @@
 """Measures what a mini base model does: free, and when made to answer in one style.
 
-Videos go the way of the published code: mp4, decord, the checkpoint's own processor.
+Questions are asked the way a run asks them: an mp4 file, decoded, by the checkpoint's own processor.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def _score(scenes: Sequence[Scene], texts: Sequence[str]) -> dict[str, float]:
     return {name: float(np.mean(values)) for name, values in counted.items()}
 
 
-class OneFile:
-    """A source of clips that keeps none: the same file holds one video after the other."""
+class FreshClips:
+    """A source of clips that decodes each when it is asked for, and keeps none."""
 
     def __init__(self, video: FrameBudget) -> None:
         self._video = video
@@ -81,7 +81,7 @@ def asked_about(scenes: Sequence[Scene], seed: int, base: Path, video: FrameBudg
     """Of every scene, as a run makes it."""
     prompts = []
     with tempfile.TemporaryDirectory() as folder:
-        builder = PromptBuilder(base, Path(folder), OneFile(video))
+        builder = PromptBuilder(base, Path(folder), FreshClips(video))
         for scene in scenes:
             question = scene.question()
             path = Path(folder) / question.video
