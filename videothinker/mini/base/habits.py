@@ -1,6 +1,6 @@
 """Measures what a mini base model does: free, and when made to answer in one style.
 
-Questions are asked the way a run asks them: an mp4 file, decoded, by the checkpoint's own processor.
+Questions are asked as a run asks them: of an mp4 file, by the checkpoint's own processor.
 """
 
 from __future__ import annotations
