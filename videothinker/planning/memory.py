@@ -93,12 +93,8 @@ class Workload:
 
 def largest(config: RunConfig, shape: ModelShape, text_tokens: int = TEXT_TOKENS) -> Workload:
     """The workload of a configuration; no prompt is longer than the loader lets through."""
-    video = config.video
-    pixels = min(video.max_pixels * video.max_frames, video.total_pixels)
-    pixels = max(pixels, video.min_pixels * video.min_frames)
-    cell = (shape.patch * shape.merge) ** 2 * shape.temporal_patch
     longest = max(1, config.rollout.max_model_len - config.sampling.max_tokens)
-    visual = min(pixels // cell, longest)
+    visual = min(shape.tokens(config.video), longest)
     return Workload(
         visual=visual,
         patches=visual * shape.merge**2,

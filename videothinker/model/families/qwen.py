@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from videothinker.config.settings import Part
 from videothinker.model.families.family import Family, Features, Read
+from videothinker.model.shape import ModelShape
 from videothinker.types import Medium, Shown
 from videothinker.video.frames import Clip
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAMES: dict[Medium, tuple[str, str]] = {
     "picture": ("pixel_values", "image_grid_thw"),
@@ -72,12 +76,14 @@ class Qwen(Family):
         pixels, grid = NAMES[medium]
         rows = [one.patches for one, _ in parts]
         values = torch.from_numpy(np.concatenate([pixels for _, pixels in parts]))
-        return {pixels: (values, rows), grid: (torch.tensor([one.grid for one, _ in parts]), None)}
+        return {pixels: (values, rows), grid: (grid_of([one for one, _ in parts]), None)}
 
-    def empty(self) -> tuple[np.ndarray, tuple[int, int, int]]:
+    def empty(self) -> tuple[np.ndarray, Shown]:
         vision = self.config.vision_config
         numbers = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
-        return np.zeros((self._merge**2, numbers), np.float32), (1, self._merge, self._merge)
+        grid = (1, self._merge, self._merge)
+        nothing = Shown(medium="picture", grid=grid, seconds_per_grid=0.0, digest="")
+        return np.zeros((nothing.patches, numbers), np.float32), nothing
 
     def rewrite(self, model: Any) -> None:
         from videothinker.model.layers import (
@@ -128,12 +134,26 @@ def in_order(media: Sequence[Medium], inputs: Mapping[str, Any]) -> dict[str, An
     }
 
 
+def grid_of(shown: Sequence[Shown]) -> Tensor:
+    """[shown, 3], on the CPU."""
+    import torch
+
+    return torch.tensor([one.grid for one in shown])
+
+
 def part_of(parameter: str, mergers: Sequence[str]) -> Part:
     """The part that a parameter belongs to, a head sharing that of the embeddings."""
     if parameter.startswith("model.visual."):
         name = parameter.removeprefix("model.visual.")
         return "merger" if name.startswith(tuple(mergers)) else "vision"
     return "embeddings" if parameter.split(".")[-2] in ("embed_tokens", "lm_head") else "layers"
+
+
+def biased_layer(shape: ModelShape) -> int:
+    """Parameters of a layer of Qwen2: attention with biases at q, k and v, and a gated MLP."""
+    asking, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    attention = 2 * shape.hidden * (asking + keys) + asking + 2 * keys
+    return attention + 3 * shape.hidden * shape.intermediate + 2 * shape.hidden
 
 
 def text_sizes(document: Mapping[str, Any]) -> dict[str, Any]:
