@@ -38,7 +38,8 @@ def engine_input(prompt: Prompt, family: Family) -> Any:
         modality = MODALITY[one.medium]
         places[modality].append(PlaceholderRange(offset=start, length=end - start, is_embed=seen))
         digests[modality].append(one.digest)
-    features, fields = {}, {}
+    features: dict[str, Any] = {}
+    fields = {}
     for medium, some in parts.items():
         modality = MODALITY[medium]
         for name, given in family.features(medium, some).items():

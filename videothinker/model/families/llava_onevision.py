@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from videothinker.config.settings import Part, VideoConfig
-from videothinker.model.families.family import (
-    Family,
-    Features,
-    PackedTokens,
-    Read,
-    counted,
-    laid_out,
-)
-from videothinker.model.families.qwen import biased_layer, text_sizes
+from videothinker.model.families.family import Family, Features, PackedTokens, Read, laid_out
+from videothinker.model.families.qwen import biased_layer, rewrite_language, text_sizes
 from videothinker.model.shape import ModelShape
 from videothinker.types import Medium, Shown
 from videothinker.video.frames import Clip
@@ -83,8 +76,10 @@ def pooled(side: int) -> int:
 def released(hidden: int, layers: int, heads: int, kv_heads: int, **sizes: Any) -> OnevisionShape:
     """A model with the common tower, SigLIP's without its last layer."""
     tower = {"vision_hidden": 1152, "vision_layers": 26, "vision_intermediate": 4304}
-    language = {"hidden": hidden, "layers": layers, "heads": heads, "kv_heads": kv_heads}
-    return OnevisionShape(**language, head_dim=hidden // heads, **tower, **sizes)
+    common = tower | {"head_dim": hidden // heads}
+    return OnevisionShape(
+        hidden=hidden, layers=layers, heads=heads, kv_heads=kv_heads, **common, **sizes
+    )
 
 
 class LlavaOnevision(Family):
@@ -183,7 +178,7 @@ class LlavaOnevision(Family):
 
     def positions(self, token_ids: np.ndarray, shown: Sequence[Shown]) -> np.ndarray:
         list(self.marked(token_ids, shown))  # or they are not what is shown
-        return counted(len(token_ids), [])
+        return np.tile(np.arange(len(token_ids)), (3, 1))
 
     def span(self, shown: Shown, first: int, last: int) -> tuple[int, int]:
         return first, last + 1
@@ -200,22 +195,8 @@ class LlavaOnevision(Family):
         return np.zeros((1, 3, pixels, pixels), np.float32), nothing
 
     def rewrite(self, model: Any) -> None:
-        from videothinker.model.layers import (
-            normalize_at_once,
-            read_groups,
-            score_in_full,
-            sign_sines,
-        )
-
-        inner = model.model
-        inner.vision_tower.post_layernorm.requires_grad_(False)  # no feature comes through it
-        sign_sines(inner.language_model.rotary_emb)
-        for module in inner.language_model.modules():
-            if hasattr(module, "variance_epsilon"):
-                normalize_at_once(module)
-        for layer in inner.language_model.layers:
-            read_groups(layer.self_attn)
-        score_in_full(model.lm_head)
+        model.model.vision_tower.post_layernorm.requires_grad_(False)  # no feature comes through it
+        rewrite_language(model)
 
     def patches(self, model: Any, shown: Sequence[Shown], device: torch.device) -> dict[str, Any]:
         return {"shown": shown}

@@ -86,27 +86,14 @@ class Qwen(Family):
         return np.zeros((nothing.patches, numbers), np.float32), nothing
 
     def rewrite(self, model: Any) -> None:
-        from videothinker.model.layers import (
-            multiply_patches,
-            normalize_at_once,
-            read_groups,
-            score_in_full,
-            see_patches,
-            sign_sines,
-        )
+        from videothinker.model.layers import multiply_patches, see_patches, sign_sines
 
-        inner = model.model
-        multiply_patches(inner.visual.patch_embed.proj)
-        sign_sines(inner.visual.rotary_pos_emb)
-        sign_sines(inner.language_model.rotary_emb)
-        for module in model.modules():
-            if hasattr(module, "variance_epsilon"):
-                normalize_at_once(module)
-        for block in inner.visual.blocks:
+        visual = model.model.visual
+        multiply_patches(visual.patch_embed.proj)
+        sign_sines(visual.rotary_pos_emb)
+        for block in visual.blocks:
             see_patches(block.attn)
-        for layer in inner.language_model.layers:
-            read_groups(layer.self_attn)
-        score_in_full(model.lm_head)
+        rewrite_language(model)
 
     @property
     def _merge(self) -> int:
@@ -132,6 +119,25 @@ def in_order(media: Sequence[Medium], inputs: Mapping[str, Any]) -> dict[str, An
         "pixel_values": np.concatenate([pixels for pixels, _ in taken]),
         "grids": tuple(grid for _, grid in taken),
     }
+
+
+def rewrite_language(model: Any) -> None:
+    """Let a language model of Qwen's take `Sequences`, and a model's norms be one operation."""
+    from videothinker.model.layers import (
+        normalize_at_once,
+        read_groups,
+        score_in_full,
+        sign_sines,
+    )
+
+    language = model.model.language_model
+    sign_sines(language.rotary_emb)
+    for module in model.modules():
+        if hasattr(module, "variance_epsilon"):
+            normalize_at_once(module)
+    for layer in language.layers:
+        read_groups(layer.self_attn)
+    score_in_full(model.lm_head)
 
 
 def grid_of(shown: Sequence[Shown]) -> Tensor:
