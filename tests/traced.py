@@ -20,6 +20,8 @@ from torch.utils._pytree import tree_leaves
 
 from videothinker import cpu_torch
 from videothinker.model import layers
+from videothinker.model.families.known import family_in
+from videothinker.model.families.qwen3_vl import Qwen3Shape
 from videothinker.model.policy import Policy
 from videothinker.model.shape import ModelShape
 
@@ -79,12 +81,13 @@ class Watch(TorchDispatchMode):
 
 
 def config_of(shape: ModelShape, **tokens: int) -> Any:
-    """The configuration of a Qwen2.5-VL of this shape; `tokens` are the special ones' numbers."""
+    """The configuration of a model of this shape; `tokens` are the special ones' numbers."""
     cpu_torch.install()
-    from transformers import Qwen2_5_VLConfig
+    from transformers import Qwen2_5_VLConfig, Qwen3VLConfig
 
     half = shape.head_dim // 2
     text = {
+        "head_dim": shape.head_dim,
         "vocab_size": shape.vocabulary,
         "hidden_size": shape.hidden,
         "intermediate_size": shape.intermediate,
@@ -109,19 +112,23 @@ def config_of(shape: ModelShape, **tokens: int) -> Any:
         "out_hidden_size": shape.hidden,
         "tokens_per_second": 2,
     }
-    config = Qwen2_5_VLConfig(
-        text_config=text, vision_config=vision, tie_word_embeddings=shape.tied, **tokens
-    )
+    kind = Qwen2_5_VLConfig
+    if isinstance(shape, Qwen3Shape):
+        kind = Qwen3VLConfig
+        del vision["fullatt_block_indexes"], vision["tokens_per_second"]
+        vision["deepstack_visual_indexes"] = list(range(shape.deep))
+    else:
+        del text["head_dim"]
+    config = kind(text_config=text, vision_config=vision, tie_word_embeddings=shape.tied, **tokens)
     config._attn_implementation = "sdpa"
     return config
 
 
 def without_numbers(config: Any) -> Any:
     """The model of a configuration, in 16 bits, on no device."""
-    from transformers import Qwen2_5_VLForConditionalGeneration
-
+    kind = family_in(config).model_class()
     with torch.device("meta"):
-        model = Qwen2_5_VLForConditionalGeneration._from_config(config, dtype=torch.bfloat16)
+        model = kind._from_config(config, dtype=torch.bfloat16)
     model.tie_weights()
     return model
 
@@ -141,7 +148,7 @@ def random_model(shape: ModelShape, **tokens: int) -> Any:
 
 
 def model_of(shape: ModelShape) -> Any:
-    """A Qwen2.5-VL of this shape without numbers."""
+    """A model of this shape without numbers."""
     names = ("image", "video", "vision_start", "vision_end")
     tokens = {f"{name}_token_id": shape.vocabulary - 1 - at for at, name in enumerate(names)}
     return without_numbers(config_of(shape, **tokens))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,3 +57,22 @@ def test_a_class_name_is_defined_in_one_module() -> None:
     doubled = {name: files for name, files in where.items() if len(files) > 1}
     assert {name: files for name, files in doubled.items() if name not in SAME_NAME} == {}
     assert {*SAME_NAME} <= {*doubled}, "a reason without a doubled name"
+
+
+FAMILIES = re.compile(r"qwen|llava", re.IGNORECASE)
+NO_FAMILY = re.compile(r"qwen-vl-utils|qwen_vl_utils|vision_process")
+"""The library that chooses and sizes frames."""
+ALLOWED = {"videothinker/evaluation/compare.py": "published figures"}
+
+
+def test_no_family_of_models_is_named_outside_its_file() -> None:
+    """Everything else asks the family."""
+    named = []
+    for file in MODULES:
+        place = file.relative_to(ROOT).as_posix()
+        if place.startswith(("videothinker/mini/", "videothinker/model/families/")):
+            continue
+        for number, line in enumerate(file.read_text().splitlines(), start=1):
+            if FAMILIES.search(NO_FAMILY.sub("", line)) and place not in ALLOWED:
+                named.append(f"{place}:{number}: {line.strip()}")
+    assert named == []

@@ -20,9 +20,11 @@ from videothinker.hub import models as hub
 from videothinker.method.answers import LETTERED
 from videothinker.method.paying import Rewards, source
 from videothinker.model.checkpoint import require_safe
-from videothinker.model.families.known import ON_THE_HUB, TITLES, shape_of
+from videothinker.model.families.known import ON_THE_HUB, TITLES, kind_of, shape_of
+from videothinker.model.fitness import unfit_anchor, unfit_base
 from videothinker.packages import foreign_owners
 from videothinker.planning.disk import shortage
+from videothinker.planning.memory import cramped
 from videothinker.planning.plan import least
 from videothinker.planning.spans import uneven
 from videothinker.process.gpus import fault
@@ -169,7 +171,7 @@ def check_paths(config: RunConfig) -> list[str]:
     missing += _unpayable(config, asked)
     missing += _no_device(config)
     sized = hub.at_hand(config)
-    missing += _no_shards(sized)
+    missing += _unfit(sized)
     if (short := shortage(sized)) is not None:
         missing.append(short)
     here = f"{Path.cwd()}{os.sep}"  # what lies below is named as the user would type it
@@ -196,12 +198,27 @@ def _no_device(config: RunConfig) -> list[str]:
     return [] if found is None else [found]
 
 
-def _no_shards(config: RunConfig) -> list[str]:
-    """Why the model does not go into an engine's parts; of one that is not here others speak."""
+def _unfit(config: RunConfig) -> list[str]:
+    """Why the models cannot do what is asked of them; of those that are not here others speak."""
     with suppress(InputError):
-        found = uneven(config, shape_of(config.model.path))
-        return [] if found is None else [found]
+        shape = shape_of(config.model.path)
+        found = [uneven(config, shape), cramped(config, shape)]
+        return [line for line in (*found, *_unlike(config)) if line is not None]
     return []
+
+
+def _unlike(config: RunConfig) -> Iterator[str | None]:
+    base = config.model.path
+    if (base / "config.json").is_file():
+        yield _at("model.path", unfit_base(base, [reward.title for reward in config.rewards]))
+        for number, stage in enumerate(config.stages):
+            anchor = Path(stage.kl.anchor)
+            if stage.kl.direction != "none" and (anchor / "config.json").is_file():
+                yield _at(f"stages.{number}.kl.anchor", unfit_anchor(base, anchor))
+
+
+def _at(key: str, wrong: str | None) -> str | None:
+    return None if wrong is None else f"{key}: {wrong}"
 
 
 def _unusable(key: str, place: str, config: RunConfig, remedy: str) -> list[str]:
@@ -221,6 +238,7 @@ def _no_model(key: str, folder: Path, remedy: str) -> list[str]:
         return [f"{key}: no model in {folder}. {remedy}"]
     try:
         require_safe(folder)
+        kind_of(folder)
     except InputError as error:
         return [f"{key}: {error}"]
     return []

@@ -19,8 +19,6 @@ from videothinker.config.settings import (
 )
 from videothinker.types import LABELS
 
-PIXELS_PER_TOKEN = 28 * 28
-FRAMES_PER_TOKEN = 2
 DIVERGENCE_DETAILS = tuple(k for k in KLConfig.model_fields if k not in {"direction", "likelihood"})
 KL_DETAILS = {
     "repel": DIVERGENCE_DETAILS,
@@ -287,18 +285,14 @@ def units_begun(config: RunConfig, stage: StageConfig) -> int:
 
 def _check_data(config: RunConfig) -> Iterator[str]:
     video = config.video
-    for low, high in (("min_frames", "max_frames"), ("min_pixels", "max_pixels")):
+    for low, high in (
+        ("min_frames", "max_frames"),
+        ("min_pixels", "max_pixels"),
+        ("picture_min_pixels", "picture_max_pixels"),
+    ):
         smallest, largest = getattr(video, low), getattr(video, high)
         if smallest > largest:
             yield (f"video.{low} = {smallest} is more than video.{high} = {largest}. Swap them")
-    pixels = min(video.max_pixels * video.max_frames, video.total_pixels)
-    tokens = pixels // (PIXELS_PER_TOKEN * FRAMES_PER_TOKEN)
-    if tokens + config.sampling.max_tokens >= config.rollout.max_model_len:
-        yield (
-            f"rollout.max_model_len = {config.rollout.max_model_len} has no room for a video of"
-            f" {tokens} tokens, its question and sampling.max_tokens ="
-            f" {config.sampling.max_tokens}. Raise the first or lower one of the others"
-        )
     if config.data.category == "given" and config.data.probes != PROBES:
         yield (
             f"data.probes = {list(config.data.probes)} has no effect with data.category = 'given':"

@@ -1,1 +1,1 @@
-"""The policy: Qwen2.5-VL loaded from disk, its positions, and one forward pass per group."""
+"""The policy: a model loaded from disk, its positions, and one forward pass per group."""

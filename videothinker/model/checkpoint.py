@@ -92,7 +92,7 @@ def generation_settings(base: Mapping[str, Any], temperature: float) -> dict[str
     """generation_config.json: the base's special tokens, and sampling as it was trained.
 
     Nothing is left to defaults. transformers puts a folder's own values in the place of whatever a
-    caller gives that equals a class default, so that asking Qwen's own folder (temperature 1e-6,
+    caller gives that equals a class default, so that asking a released folder (temperature 1e-6,
     repetition penalty 1.05) for temperature 1 gives the same completion every time.
     """
     import transformers

@@ -105,6 +105,18 @@ def largest(config: RunConfig, shape: ModelShape, text_tokens: int = TEXT_TOKENS
     )
 
 
+def cramped(config: RunConfig, shape: ModelShape) -> str | None:
+    """What is wrong where the largest video, its question and an answer do not fit together."""
+    tokens = shape.tokens(config.video)
+    if tokens + config.sampling.max_tokens < config.rollout.max_model_len:
+        return None
+    return (
+        f"rollout.max_model_len = {config.rollout.max_model_len} has no room for a video of"
+        f" {tokens} tokens, its question and sampling.max_tokens ="
+        f" {config.sampling.max_tokens}. Raise the first or lower one of the others"
+    )
+
+
 def learner_parts(config: RunConfig, shape: ModelShape) -> Parts:
     """One learner rank: what DeepSpeed keeps all the time, and its largest phase."""
     learner, size = config.learner, BYTES[config.model.dtype] / GB

@@ -18,6 +18,7 @@ from videothinker.hub.models import at_hand
 from videothinker.model.families.known import shape_of
 from videothinker.planning.disk import disk_need
 from videothinker.planning.layout import SEATED, Layout, Load, Machine
+from videothinker.planning.memory import cramped
 from videothinker.planning.placement import LARGEST_GPU, cache_too_small, emptiest, needed, plan
 from videothinker.planning.speed import CONSTANTS
 from videothinker.terminal_text import text_table
@@ -40,6 +41,8 @@ def run(
     config = at_hand(load_config(Path(words[0]), words[1:]))
     machines = machines_of(config, nodes, gpus, gpu_gb, host_gb)
     shape = shape_of(config.model.path)
+    if (wrong := cramped(config, shape)) is not None:
+        raise InputError(f"{words[0]}: {wrong}")
     layout = plan(config, shape, machines)
     disk = disk_need(config, shape)
     result = layout.as_dict() | {

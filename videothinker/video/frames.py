@@ -276,12 +276,16 @@ def resized(picture: np.ndarray, size: list[int]) -> np.ndarray:
 
 def frame_size(video: FrameBudget, frames: int, height: int, width: int) -> list[int]:
     """[height, width] of each of so many frames, by the rule inside qwen-vl-utils' fetch_video."""
-    from qwen_vl_utils import vision_process as qwen
+    from qwen_vl_utils import vision_process
 
-    fair = video.total_pixels / frames * qwen.FRAME_FACTOR
-    most = max(min(qwen.VIDEO_MAX_TOKEN_NUM * video.side**2, fair), int(video.min_pixels * 1.05))
+    fair = video.total_pixels / frames * vision_process.FRAME_FACTOR
+    most = max(
+        min(vision_process.VIDEO_MAX_TOKEN_NUM * video.side**2, fair), int(video.min_pixels * 1.05)
+    )
     least, most = video.min_pixels, min(video.max_pixels, most)
-    return list(qwen.smart_resize(height, width, video.side, min_pixels=least, max_pixels=most))
+    return list(
+        vision_process.smart_resize(height, width, video.side, min_pixels=least, max_pixels=most)
+    )
 
 
 def pack(clip: Clip) -> tuple[bytes, memoryview]:

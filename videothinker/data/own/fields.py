@@ -83,7 +83,7 @@ def questions(
     the field that is wrong.
     """
     found = names.found(fields)
-    talk = fields.get("conversations", fields.get("messages"))  # LLaVA's, and chat templates'
+    talk = fields.get("conversations", fields.get("messages"))  # and those of chat templates
     if talk is None:
         yield _question(fields, found, str(number), names, kind)
         return

@@ -11,7 +11,6 @@ from traced import traced
 
 from videothinker.config.settings import RunConfig
 from videothinker.model.families.known import KNOWN
-from videothinker.model.families.qwen2_5_vl import Qwen25VL
 from videothinker.model.shape import ModelShape
 from videothinker.planning.memory import anchor_parts, largest, total
 from videothinker.planning.passes import GB, Row, row_phases
@@ -51,15 +50,16 @@ def traced_peak(config: RunConfig, shape: ModelShape, row: Row, *, learns: bool)
     return found.peak / GB
 
 
+MODELS = {name: shape for name, shape in KNOWN.items() if not name.endswith("-Thinking")}
+"""Thinking models have the same shapes."""
+SMALL = [name for name, shape in MODELS.items() if shape.parameters < 5e9]
+
+
 @pytest.mark.parametrize(
     "shape",
     [
-        pytest.param(part(shape), id=f"{name}, {which}", marks=marks)
-        for name, shape in Qwen25VL.released.items()
-        for which, part, marks in (
-            ("some layers", some_layers, ()),
-            ("whole", lambda shape: shape, pytest.mark.slow),
-        )
+        *[pytest.param(some_layers(MODELS[name]), id=f"{name}, some layers") for name in SMALL],
+        *[pytest.param(shape, id=name, marks=pytest.mark.slow) for name, shape in MODELS.items()],
     ],
 )
 @pytest.mark.parametrize("row", ROWS)
@@ -70,10 +70,10 @@ def test_a_row_takes_what_the_plan_says_of_learner_and_scorer(shape: ModelShape,
         for each in largest(config, shape).rows:
             planned = max(map(total, row_phases(config, shape, each, exact=False)))
             found = traced_peak(config, shape, each, learns=True)
-            assert weights + planned == pytest.approx(weights + found, rel=0.05)
+            assert weights + planned == pytest.approx(weights + found, rel=0.06)
     scorer = anchor_parts(config, shape)
     found = traced_peak(config, shape, largest(config, shape).longest, learns=False)
-    assert scorer["weights"] + scorer["activations"] == pytest.approx(weights + found, rel=0.05)
+    assert scorer["weights"] + scorer["activations"] == pytest.approx(weights + found, rel=0.06)
 
 
 def test_a_group_of_the_papers_shape_starts_few_things_on_a_gpu() -> None:

@@ -7,6 +7,7 @@ from builders import CONFIGS
 from builders import shipped_config as config
 
 from videothinker.cli.main import main
+from videothinker.model.families.known import KNOWN
 from videothinker.planning import plan
 from videothinker.planning.layout import Load
 from videothinker.planning.plan import bar, machines_of
@@ -17,6 +18,16 @@ PLANS = {
     "cdpo_2xa6000": TWO_A6000,
     "paper": TWO_A6000,
     "scale_out": ["--nodes", "2", "--gpus", "4", "--gpu-memory", "48", "--host-memory", "128"],
+}
+
+ONE_48, TWO_48 = (["--gpus", n, "--gpu-memory", "48", "--host-memory", "128"] for n in "12")
+AWAKE = "rollout.sleep=false"
+CARDS = {
+    "2b, one card": ("2b", ONE_48),
+    "2b, two cards": ("2b", [*TWO_A6000, AWAKE]),
+    "2b, two small cards": ("2b", ["--gpus", "2", "--gpu-memory", "24", AWAKE]),
+    "4b, one card": ("4b", ONE_48),
+    "4b, two cards": ("4b", [*TWO_48, AWAKE]),
 }
 
 Capture = pytest.CaptureFixture[str]
@@ -33,6 +44,38 @@ def test_shipped_configurations_pass(name: str, machine: list[str], capsys: Capt
     assert said.err == ""
     assert "learner 0" in said.out
     assert "a step, predicted with the speed of an A6000" in said.out
+
+
+@pytest.mark.parametrize(("size", "machine"), CARDS.values(), ids=CARDS)
+def test_the_smaller_qwen3s_go_on_one_card_or_two(
+    size: str, machine: list[str], capsys: Capture
+) -> None:
+    assert main(words(f"cdpo_qwen3vl_{size}", *machine)) == 0
+    assert "a step, predicted" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_every_size_of_every_family_is_planned_without_its_folder(
+    name: str, capsys: Capture
+) -> None:
+    """The largest take cards that nobody makes; what is looked at is that they are counted."""
+    machine = ["--nodes", "2", "--gpus", "8", "--gpu-memory", "800", "--host-memory", "4000"]
+    settings = [f"model.path=models/{name}", "learner.ranks=4", "learner.zero_stage=3"]
+    assert main(words("scale_out", *settings, *machine, "--json")) == 0
+    result = json.loads(capsys.readouterr().out)
+    parts = [part for load in result["devices"] for part in load["parts"].items()]
+    held = sum(each["weights"] for role, each in parts if role.startswith("learner"))
+    assert held == pytest.approx(KNOWN[name].parameters * 2 / 1e9, rel=1e-6)
+    assert result["step_seconds"] > 0
+
+
+def test_a_video_must_fit_beside_its_answer(capsys: Capture) -> None:
+    short = "rollout.max_model_len=1500"
+    assert main(words("cdpo_2xa6000", *TWO_A6000, short)) == 2
+    assert "has no room for a video of 1024 tokens" in capsys.readouterr().err
+    small = ["video.total_pixels=1605632", "video.max_pixels=100352", short]
+    assert main(words("cdpo_qwen3vl_2b", *ONE_48, *small, "rollout.cache_gb=1")) == 2
+    assert "has no room for a video of 784 tokens" in capsys.readouterr().err
 
 
 def test_the_plan_is_json_too(capsys: Capture) -> None:

@@ -1,0 +1,84 @@
+"""What is wrong with models is said by the files beside their weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from videothinker.model.fitness import unfit_anchor, unfit_base
+
+
+@pytest.fixture
+def base(mini_base: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(mini_base, tmp_path / "base")
+
+
+def changed(folder: Path, name: str, **values: object) -> None:
+    file = folder / name
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def test_a_whole_model_is_fit(base: Path) -> None:
+    assert unfit_base(base, ["soft_accuracy", "format"]) is None
+    assert unfit_anchor(base, base) is None
+
+
+def test_a_model_of_another_family_is_told_which_there_are(base: Path) -> None:
+    changed(base, "config.json", model_type="gemma4")
+    wrong = unfit_base(base, [])
+    assert wrong is not None
+    assert "model_type is 'gemma4'" in wrong
+    assert "qwen3_vl" in wrong
+
+
+@pytest.mark.parametrize(
+    ("file", "what"), [("processor_config.json", "processor"), ("tokenizer.json", "tokenizer")]
+)
+def test_what_is_missing_beside_the_weights_is_named(base: Path, file: str, what: str) -> None:
+    (base / file).unlink()
+    wrong = unfit_base(base, [])
+    assert wrong is not None
+    assert f"has no {what} ({file}" in wrong
+
+
+def test_a_thinking_model_cannot_earn_a_format_that_it_does_not_begin(base: Path) -> None:
+    template = base / "chat_template.jinja"
+    begun = "{%- if add_generation_prompt -%}<|im_start|>assistant<think>{%- endif -%}"
+    template.write_text("{%- if x == '<think>' -%}{%- endif -%}" + begun)
+    for reward in ("format", "strict_format"):
+        wrong = unfit_base(base, ["soft_accuracy", reward])
+        assert wrong is not None
+        assert f"can earn the reward {reward}," in wrong
+    assert unfit_base(base, ["soft_accuracy"]) is None
+    template.write_text("{%- if x == '<think>' -%}{%- endif -%}" + begun.replace("<think>", ""))
+    assert unfit_base(base, ["format"]) is None
+
+
+def test_a_template_may_stand_in_another_file(base: Path) -> None:
+    (base / "chat_template.jinja").unlink()
+    changed(base, "tokenizer_config.json", chat_template="{% if add_generation_prompt %}<think>")
+    assert unfit_base(base, ["format"]) is not None
+
+
+def test_an_anchor_of_another_family_has_no_opinion(base: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(base, tmp_path / "other")
+    changed(other, "config.json", model_type="qwen3_vl")
+    wrong = unfit_anchor(base, other)
+    assert wrong is not None
+    assert "is a Qwen3-VL, and the policy a Qwen2.5-VL" in wrong
+
+
+def test_an_anchor_with_other_words_has_none_either(base: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(base, tmp_path / "other")
+    file = other / "tokenizer.json"
+    content = json.loads(file.read_text())
+    first, second = list(content["model"]["vocab"])[:2]
+    vocab = content["model"]["vocab"]
+    vocab[first], vocab[second] = vocab[second], vocab[first]
+    file.write_text(json.dumps(content))
+    wrong = unfit_anchor(base, other)
+    assert wrong is not None
+    assert "its tokenizer is not the policy's" in wrong

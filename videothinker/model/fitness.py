@@ -1,0 +1,86 @@
+"""Whether models can do what a run asks of them, by the files beside their weights: nothing is
+loaded."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from videothinker.errors import InputError
+from videothinker.files import read_json
+from videothinker.model.families.known import kind_of
+
+PROCESSORS = ("processor_config.json", "preprocessor_config.json")
+TOKENIZERS = ("tokenizer.json", "vocab.json")
+TEMPLATES = ("processor_config.json", "tokenizer_config.json", "chat_template.json")
+"""Where a template stands that has no file of its own."""
+OPENED = re.compile(r"add_generation_prompt.*<think>", re.DOTALL)
+"""A template that writes the beginning of the thinking itself."""
+
+
+def unfit_base(model: Path, rewards: Sequence[str]) -> str | None:
+    """Why a run cannot start from a model; `rewards` are the names of those paid."""
+    try:
+        kind_of(model)
+    except InputError as error:
+        return str(error)
+    for names, what in ((PROCESSORS, "processor"), (TOKENIZERS, "tokenizer")):
+        if not any((model / name).is_file() for name in names):
+            return (
+                f"{model}: has no {what} ({' or '.join(names)}). Copy it from the model that this"
+                " one was made from"
+            )
+    paid = [name for name in rewards if name in ("format", "strict_format")]
+    if paid and OPENED.search(_template(model)):
+        return (
+            f"{model}: its chat template writes <think> itself, so no completion can earn the"
+            f" reward {paid[0]}, which looks for it. Name the Instruct model, or leave {paid[0]}"
+            " out of rewards"
+        )
+    return None
+
+
+def unfit_anchor(base: Path, anchor: Path) -> str | None:
+    """Why a model has no opinion of another one's tokens."""
+    try:
+        one, other = kind_of(base), kind_of(anchor)
+    except InputError as error:
+        return str(error)
+    if one is not other:
+        return (
+            f"{anchor}: is a {other.title}, and the policy a {one.title}: they see other tokens."
+            " Name an anchor of the policy's family"
+        )
+    ours, theirs = _words(base), _words(anchor)
+    if ours and theirs and ours != theirs:
+        return (
+            f"{anchor}: its tokenizer is not the policy's ({base}): the same number means another"
+            " word. Name an anchor that was made from the same model"
+        )
+    return None
+
+
+def _template(model: Path) -> str:
+    file = model / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    found = (read_json(model / name).get("chat_template") for name in TEMPLATES)
+    return next((text for text in found if isinstance(text, str)), "")
+
+
+@cache
+def _words(model: Path) -> Any:
+    """Words and special tokens with their numbers; nothing where no file has both."""
+    file = model / "tokenizer.json"
+    if not file.is_file():
+        return None
+    try:
+        content = json.loads(file.read_bytes())
+        special = {one["content"]: one["id"] for one in content["added_tokens"]}
+        return {**content["model"]["vocab"], **special}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
