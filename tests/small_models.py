@@ -182,3 +182,50 @@ def write_model(out: Path, model: Any, processor: Any, seed: int) -> Path:
         model.save_pretrained(partial)
         processor.save_pretrained(partial)
     return out
+
+
+def write_qwen2_vl(out: Path, seed: int = 0) -> Path:
+    """A Qwen2-VL of 2 layers, with the mini world's words."""
+    cpu_torch.install()
+    from transformers import (
+        Qwen2VLConfig,
+        Qwen2VLForConditionalGeneration,
+        Qwen2VLImageProcessor,
+        Qwen2VLProcessor,
+        Qwen2VLVideoProcessor,
+    )
+
+    tokenizer = make_tokenizer()
+    token = tokenizer.convert_tokens_to_ids
+    config = Qwen2VLConfig(
+        text_config={
+            "vocab_size": 64 * -(-len(tokenizer) // 64),
+            "hidden_size": 128,
+            "intermediate_size": 128,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "max_position_embeddings": 4096,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 2000.0,
+                "mrope_section": [4, 6, 6],
+            },
+            "eos_token_id": tokenizer.eos_token_id,
+        },
+        vision_config={"depth": 2, "embed_dim": 64, "hidden_size": 128, "num_heads": 2},
+        image_token_id=token("<|image_pad|>"),
+        video_token_id=token("<|video_pad|>"),
+        vision_start_token_id=token("<|vision_start|>"),
+        vision_end_token_id=token("<|vision_end|>"),
+        tie_word_embeddings=False,
+    )
+    limits = {"shortest_edge": 1, "longest_edge": 2**20}
+    sizes = {"patch_size": 14, "merge_size": 2, "temporal_patch_size": 2}
+    processor = Qwen2VLProcessor(
+        image_processor=Qwen2VLImageProcessor(size=limits, **sizes),
+        tokenizer=tokenizer,
+        video_processor=Qwen2VLVideoProcessor(size=limits, cap_pixels_per_frame=False, **sizes),
+        chat_template=tokenizer.chat_template,
+    )
+    return write_model(out, Qwen2VLForConditionalGeneration(config), processor, seed)

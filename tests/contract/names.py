@@ -325,6 +325,14 @@ transformers.Qwen2_5_VLTextModel.forward(
 )
 transformers.modeling_outputs.BaseModelOutputWithPast.last_hidden_state
 """,
+    "videothinker/model/families/qwen2_vl.py": """
+transformers.Qwen2VLForConditionalGeneration
+transformers.Qwen2VLProcessor
+transformers.vision_utils.get_vision_cu_seqlens(grid_thw, merge_temporal=False)
+transformers.vision_utils.get_vision_position_ids(
+    grid_thw, spatial_merge_size, include_temporal=False
+)
+""",
     "videothinker/model/families/qwen3_vl.py": """
 qwen = transformers.models.qwen3_vl.modeling_qwen3_vl
 transformers.Qwen3VLForConditionalGeneration

@@ -120,8 +120,10 @@ def main() -> None:
     with asyncio.Runner() as runner:
 
         def answer(request: dict[str, Any]) -> child.Pieces:
-            options = tuple((letter, text) for letter, text in request["question"].pop("options"))
-            question = Question(**request["question"], options=options)
+            asked = request["question"]
+            asked["options"] = tuple((letter, text) for letter, text in asked["options"])
+            asked["also"] = tuple(asked["also"])
+            question = Question(**asked)
             try:
                 values = runner.run(paid(function, request["completions"], question))
                 said: dict[str, Any] = {"paid": values}

@@ -19,7 +19,7 @@ from videothinker.terminal_text import text_table
 from videothinker.types import Question
 
 COLUMNS = (
-    *("prompt_id", "video", "text", "options", "answer", "category", "kind", "tolerance"),
+    *("prompt_id", "video", "also", "text", "options", "answer", "category", "kind", "tolerance"),
     *("start", "end", "completions", "rewards"),
 )
 SHOWN = 8
@@ -133,6 +133,7 @@ def question_of(row: dict[str, Any]) -> Question:
         id=row["prompt_id"],
         options=tuple((option["letter"], option["text"]) for option in row["options"]),
         tolerance=row.get("tolerance"),
+        also=tuple(row.get("also") or ()),
         **{key: row[key] for key in ("video", "text", "answer", "category", "start", "end")},
         **kind,
     )

@@ -72,10 +72,7 @@ def test_a_folder_is_believed_over_its_name(mini_base: Path, tmp_path: Path) -> 
     ("content", "reason"),
     [
         ("{", "not the configuration of a model"),
-        (
-            "[]",
-            r"model_type is None, and the families known are qwen2_5_vl, qwen3_vl, llava_onevision",
-        ),
+        ("[]", r"model_type is None, and the families known are qwen2_5_vl, qwen3_vl, qwen2_vl,"),
         ('{"model_type": "llama"}', "model_type is 'llama'"),
         ('{"model_type": "qwen2_5_vl"}', r"not the configuration of a Qwen2\.5-VL"),
         ('{"model_type": "qwen3_vl", "vision_config": {}}', "not the configuration of a Qwen3-VL"),
@@ -106,6 +103,8 @@ def test_parameters_grow_with_every_size(shape: ModelShape) -> None:
     [
         ("Qwen2.5-VL-32B-Instruct", 33_452_718_336),
         ("Qwen2.5-VL-72B-Instruct", 73_410_777_344),
+        ("Qwen2-VL-2B-Instruct", 2_208_985_600),
+        ("Qwen2-VL-7B-Instruct", 8_291_375_616),
         ("Qwen3-VL-2B-Instruct", 2_127_532_032),
         ("Qwen3-VL-4B-Thinking", 4_437_815_808),
         ("Qwen3-VL-8B-Instruct", 8_767_123_696),

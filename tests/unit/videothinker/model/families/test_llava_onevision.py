@@ -135,13 +135,17 @@ def test_a_packed_row_equals_transformers_in_log_probs_and_gradients(
     torch.testing.assert_close(packed, apart, atol=2e-5, rtol=0)
     torch.cat(apart).sum().backward()
     found = dict(trained.named_parameters())
+    everything = torch.nn.utils.get_total_norm(
+        [parameter.grad for parameter in plain.parameters() if parameter.grad is not None]
+    )
     unused = {name for name, parameter in plain.named_parameters() if parameter.grad is None}
     assert unused == {name for name, parameter in found.items() if not parameter.requires_grad}
     assert all("post_layernorm" in name for name in unused)
     for name, parameter in plain.named_parameters():
         if name not in unused:
-            difference = (found[name].grad - parameter.grad).norm() / parameter.grad.norm()
-            assert difference < 1e-4, name
+            difference = (found[name].grad - parameter.grad).norm()
+            # nothing turns the tower's keys, so their biases move nothing and have noise alone
+            assert difference < 1e-4 * parameter.grad.norm() + 1e-7 * everything, name
 
 
 def test_words_alone_are_worth_the_same_beside_a_video(model: Path, builder: PromptBuilder) -> None:
@@ -200,7 +204,7 @@ def test_positions_count_tokens_on_every_axis(builder: PromptBuilder) -> None:
 def test_what_is_not_where_it_was_asked_for_is_refused(builder: PromptBuilder) -> None:
     with pytest.raises(InputError, match="not in the order asked for"):
         showing(builder, "v0.mp4", "p0.png")
-    with pytest.raises(InputError, match="56 tokens of the prompt stand for .* has 55"):
+    with pytest.raises(InputError, match=r"56 tokens of the prompt stand for .* has 55"):
         showing(builder, "v0.mp4", words="What is a <video>?")
     with pytest.raises(InputError, match="1 tokens of the prompt stand for"):
         showing(builder, words="What is an <image>?")
