@@ -262,6 +262,7 @@ transformers.SiglipVisionModel.post_layernorm
 siglip.SiglipVisionEmbeddings.forward(pixel_values)
 siglip.SiglipEncoder.layers
 siglip.SiglipEncoderLayer.forward(hidden_states, attention_mask)
+siglip.SiglipEncoderLayer.self_attn
 llava.LlavaOnevisionMultiModalProjector.forward(image_features)
 transformers.Qwen2Model.layers
 transformers.Qwen2Model.norm
@@ -373,6 +374,13 @@ qwen.Qwen2_5_VLAttention.k_proj
 qwen.Qwen2_5_VLAttention.v_proj
 qwen.Qwen2_5_VLAttention.o_proj
 qwen.Qwen2_5_VLAttention.head_dim
+siglip = transformers.models.siglip.modeling_siglip
+siglip.SiglipAttention.q_proj
+siglip.SiglipAttention.k_proj
+siglip.SiglipAttention.v_proj
+siglip.SiglipAttention.out_proj
+siglip.SiglipAttention.num_heads
+siglip.SiglipAttention.head_dim
 """,
     "videothinker/model/attention.py": """
 torch.nn.attention.varlen.varlen_attn(

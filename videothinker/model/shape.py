@@ -94,6 +94,10 @@ class ModelShape(ABC):
         pixels = max(pixels, video.min_pixels * video.min_frames)
         return pixels // (self.side**2 * self.temporal_patch)
 
+    def patches(self, tokens: int) -> int:
+        """That so many tokens of videos stand for."""
+        return tokens * self.merge**2
+
     def trained(self, freeze: Sequence[Part]) -> int:
         """Parameters with a gradient, by what `learner.freeze` leaves."""
         parts = {

@@ -97,7 +97,7 @@ def largest(config: RunConfig, shape: ModelShape, text_tokens: int = TEXT_TOKENS
     visual = min(shape.tokens(config.video), longest)
     return Workload(
         visual=visual,
-        patches=visual * shape.merge**2,
+        patches=shape.patches(visual),
         prompt=min(visual + text_tokens, longest),
         completion=config.sampling.max_tokens,
         group=config.sampling.group_size,
@@ -171,7 +171,7 @@ def engine_parts(config: RunConfig, shape: ModelShape) -> Parts:
     size = BYTES[config.model.dtype] / GB
     prefill = PREFILL_AT_ONCE[config.cluster.device]
     tokens = prefill * (4 * shape.hidden + 3 * shape.intermediate)
-    patches = config.rollout.max_model_len * shape.merge**2
+    patches = shape.patches(config.rollout.max_model_len)
     vision = patches * (4 * shape.vision_hidden + 3 * shape.vision_intermediate)
     parts = {"weights": shape.parameters * size / shards * here}
     if config.cluster.device == "cpu":

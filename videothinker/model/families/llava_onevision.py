@@ -10,7 +10,7 @@ import numpy as np
 
 from videothinker.config.settings import Part, VideoConfig
 from videothinker.model.families.family import Family, Features, PackedTokens, Read, laid_out
-from videothinker.model.families.qwen import biased_layer, rewrite_language, text_sizes
+from videothinker.model.families.qwen import NAMES, biased_layer, rewrite_language, text_sizes
 from videothinker.model.shape import ModelShape
 from videothinker.types import Medium, Shown
 from videothinker.video.frames import Clip
@@ -67,6 +67,10 @@ class OnevisionShape(ModelShape):
     def tokens(self, video: VideoConfig) -> int:
         return video.max_frames * pooled(self.frame // self.patch) + 1
 
+    def patches(self, tokens: int) -> int:
+        side = self.frame // self.patch
+        return tokens * side**2 // pooled(side)
+
 
 def pooled(side: int) -> int:
     """Tokens of a frame of a video, by its patches along each side."""
@@ -76,10 +80,8 @@ def pooled(side: int) -> int:
 def released(hidden: int, layers: int, heads: int, kv_heads: int, **sizes: Any) -> OnevisionShape:
     """A model with the common tower, SigLIP's without its last layer."""
     tower = {"vision_hidden": 1152, "vision_layers": 26, "vision_intermediate": 4304}
-    common = tower | {"head_dim": hidden // heads}
-    return OnevisionShape(
-        hidden=hidden, layers=layers, heads=heads, kv_heads=kv_heads, **common, **sizes
-    )
+    sizes |= tower | {"head_dim": hidden // heads}
+    return OnevisionShape(hidden=hidden, layers=layers, heads=heads, kv_heads=kv_heads, **sizes)
 
 
 class LlavaOnevision(Family):
@@ -96,9 +98,6 @@ class LlavaOnevision(Family):
         ),
         "llava-onevision-qwen2-7b-ov-hf": released(
             3584, 28, 28, 4, intermediate=18_944, vocabulary=152_128, tied=False
-        ),
-        "llava-onevision-qwen2-72b-ov-hf": released(
-            8192, 80, 64, 8, intermediate=29_568, vocabulary=152_128, tied=False
         ),
     }
 
@@ -117,17 +116,13 @@ class LlavaOnevision(Family):
     @staticmethod
     def shape(document: Mapping[str, Any]) -> ModelShape:
         vision, text = document["vision_config"], document["text_config"]
-        found = (
-            text.get("model_type", "qwen2"),
-            vision.get("model_type", "siglip_vision_model"),
-            vision.get("vision_use_head", True),
-            document.get("vision_feature_layer", -1),
-        )
-        if found != ("qwen2", "siglip_vision_model", False, -1):
+        kinds = text.get("model_type", "qwen2"), vision.get("model_type", "siglip_vision_model")
+        seen = vision.get("vision_use_head", True), document.get("vision_feature_layer", -1)
+        if kinds + seen != ("qwen2", "siglip_vision_model", False, -1):
             raise ValueError("only Qwen2 on all of SigLIP's layers, without a head, is covered")
-        tied = document.get("tie_word_embeddings") or text.get("tie_word_embeddings")
+        tied = any(part.get("tie_word_embeddings") for part in (document, text))
         return OnevisionShape(
-            **text_sizes(document) | {"tied": bool(tied)},
+            **text_sizes(document) | {"tied": tied},
             vision_hidden=int(vision["hidden_size"]),
             vision_layers=int(vision["num_hidden_layers"]),
             vision_intermediate=int(vision["intermediate_size"]),
@@ -186,8 +181,7 @@ class LlavaOnevision(Family):
     def features(self, medium: Medium, parts: Sequence[tuple[Shown, np.ndarray]]) -> Features:
         import torch
 
-        name = "pixel_values_videos" if medium == "video" else "pixel_values"
-        return {name: [torch.from_numpy(frames) for _, frames in parts]}
+        return {NAMES[medium][0]: [torch.from_numpy(frames) for _, frames in parts]}
 
     def empty(self) -> tuple[np.ndarray, Shown]:
         grid, pixels = (1, self._side, self._side), self.config.vision_config.image_size
@@ -195,11 +189,19 @@ class LlavaOnevision(Family):
         return np.zeros((1, 3, pixels, pixels), np.float32), nothing
 
     def rewrite(self, model: Any) -> None:
-        model.model.vision_tower.post_layernorm.requires_grad_(False)  # no feature comes through it
+        from videothinker.model.layers import see_frames
+
+        tower = model.model.vision_tower
+        tower.post_layernorm.requires_grad_(False)  # no feature comes through it
+        for layer in tower.encoder.layers:
+            see_frames(layer.self_attn)
         rewrite_language(model)
 
     def patches(self, model: Any, shown: Sequence[Shown], device: torch.device) -> dict[str, Any]:
-        return {"shown": shown}
+        from videothinker.model.attention import alone
+
+        frames = sum(map(self.rows_of, shown))
+        return {"shown": shown, "frames": alone([self._side**2] * frames, device)}
 
     def states(self, model: Any, row: PackedTokens) -> Tensor:
         import torch
@@ -207,7 +209,7 @@ class LlavaOnevision(Family):
         inner, language = model.model, model.model.language_model
         seen = inner.vision_tower.embeddings(row.pixel_values)
         for layer in inner.vision_tower.encoder.layers:
-            seen = layer(seen, None)
+            seen = layer(seen, row.patches["frames"])
         frames = inner.multi_modal_projector(seen)
         features, shown = [], row.patches["shown"]
         for one, some in zip(shown, frames.split([*map(self.rows_of, shown)]), strict=True):
@@ -237,11 +239,8 @@ def frames_of(processor: Any, medium: Medium, clip: Clip) -> np.ndarray:
 
     frames = torch.from_numpy(np.array(clip.frames))
     if medium == "video":
-        read = processor.video_processor(
-            videos=[frames], do_sample_frames=False, return_tensors="pt"
-        )["pixel_values_videos"]
+        read = processor.video_processor([frames], do_sample_frames=False, return_tensors="pt")
     else:  # one of two is not cut up
-        pictures = [[frames[0], frames[0]]]
-        read = processor.image_processor(images=pictures, return_tensors="pt")["pixel_values"]
-    seen: np.ndarray = read[0].numpy()
+        read = processor.image_processor([[frames[0], frames[0]]], return_tensors="pt")
+    seen: np.ndarray = read[NAMES[medium][0]][0].numpy()
     return seen
