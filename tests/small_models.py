@@ -115,7 +115,7 @@ def write_llava_onevision(out: Path, *, tied: bool = True, seed: int = 0) -> Pat
         text_config={
             "model_type": "qwen2",
             "vocab_size": 64 * -(-len(tokenizer) // 64),
-            "hidden_size": 96,
+            "hidden_size": 128,
             "intermediate_size": 128,
             "num_hidden_layers": 3,
             "num_attention_heads": 4,

@@ -185,7 +185,10 @@ class Family(ABC):
         for one, count in zip(shown, counts, strict=True):
             places, found = found[:count], found[count:]
             if (token_ids[places] != self.marks[one.medium]).any():
-                raise InputError("the prompt's pictures and videos are not in the order asked for")
+                raise InputError(
+                    "the prompt's pictures and videos are not in the order asked for: the model's"
+                    " chat template has one of its own; name them in that, such as pictures first"
+                )
             yield places
 
 
