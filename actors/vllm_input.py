@@ -38,14 +38,19 @@ def engine_input(prompt: Prompt, family: Family) -> Any:
         modality = MODALITY[one.medium]
         places[modality].append(PlaceholderRange(offset=start, length=end - start, is_embed=seen))
         digests[modality].append(one.digest)
-    features, fields = {}, {}
+    features: dict[str, Any] = {}
+    fields = {}
     for medium, some in parts.items():
-        for name, (values, rows) in family.features(medium, some).items():
-            features[name] = values
+        modality = MODALITY[medium]
+        for name, given in family.features(medium, some).items():
+            if isinstance(given, list):
+                features[name], fields[name] = given, MultiModalFieldConfig.batched(modality)
+                continue
+            features[name], rows = given
             fields[name] = (
-                MultiModalFieldConfig.batched(MODALITY[medium], keep_on_cpu=True)
+                MultiModalFieldConfig.batched(modality, keep_on_cpu=True)
                 if rows is None
-                else MultiModalFieldConfig.flat_from_sizes(MODALITY[medium], torch.tensor(rows))
+                else MultiModalFieldConfig.flat_from_sizes(modality, torch.tensor(rows))
             )
     items = MultiModalKwargsItems.from_hf_inputs(BatchFeature(features), fields)
     return mm_input(tokens, items, dict(digests), dict(places))

@@ -156,8 +156,9 @@ class Trainee:
 
     @property
     def parameters(self) -> dict[str, torch.nn.Parameter]:
-        """By their Hugging Face names; between steps a sharded one is empty."""
-        return dict(self._model.named_parameters())
+        """By the names that released checkpoints have; between steps a sharded one is empty."""
+        name_of = family_in(self._model.config).released_name
+        return {name_of(name): p for name, p in self._model.named_parameters()}
 
     def save_shards(self, folder: Path) -> None:
         """This rank's part of optimizer and parameters."""

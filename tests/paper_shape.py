@@ -64,24 +64,22 @@ def made_up_group(
 ) -> tuple[Prompt, list[np.ndarray]]:
     """A prompt with so many words after its video, and its completions."""
     random = np.random.default_rng(0)
-    config, vision = model.config, model.config.vision_config
-    merged = int(np.prod(grid)) // vision.spatial_merge_size**2
+    family = family_in(model.config)
+    shown = (Shown(medium="video", grid=grid, seconds_per_grid=1.0, digest=""),)
+    marks = np.full(family.tokens_of(shown[0]), family.marks["video"])
 
     def words(number: int) -> np.ndarray:
         return random.integers(5, 100, size=number)  # nothing special in either model
 
-    token_ids = np.concatenate(
-        [words(WORDS_BEFORE), np.full(merged, config.video_token_id), words(words_after)]
-    )
-    shown = (Shown(medium="video", grid=grid, seconds_per_grid=1.0, digest=""),)
-    positions = family_in(config).positions(token_ids, shown)
-    patch = 3 * vision.temporal_patch_size * vision.patch_size**2
+    token_ids = np.concatenate([words(WORDS_BEFORE), marks, words(words_after)])
+    positions = family.positions(token_ids, shown)
+    pixels = (family.rows_of(shown[0]), *family.empty()[0].shape[1:])
     prompt = Prompt(
         question=Question(id="made/up", video="", text="", options=(), answer="A"),
         token_ids=token_ids,
         positions=positions,
         next_position=int(positions.max()) + 1,
-        pixel_values=random.normal(size=(int(np.prod(grid)), patch)).astype(np.float32),
+        pixel_values=random.normal(size=pixels).astype(np.float32),
         shown=shown,
     )
     return prompt, [words(length) for length in lengths]

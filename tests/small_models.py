@@ -1,5 +1,5 @@
 """Small models of each family with a real model's shape: heads that share keys, windows, deep
-features; random numbers that are large enough for a wrong place or pixel to show."""
+features, pooled frames; random numbers that are large enough for a wrong place or pixel to show."""
 
 from __future__ import annotations
 
@@ -70,6 +70,93 @@ def write_qwen3_vl(out: Path, *, tied: bool = True, seed: int = 0) -> Path:
         chat_template=tokenizer.chat_template,
     )
     return write_model(out, Qwen3VLForConditionalGeneration(config), processor, seed)
+
+
+FRAME = 80
+"""Pixels along each side of what a small LLaVA-OneVision is shown: 5 patches and a rest; a frame of
+a video keeps 3."""
+LLAVA_TEMPLATE = (
+    "{%- for message in messages -%}"
+    "{{- '<|im_start|>' + message['role'] + '\\n' -}}"
+    "{%- for kind in ('image', 'video') -%}"
+    "{%- for item in message['content'] if item['type'] == kind -%}"
+    "{{- '<' + kind + '>\\n' -}}"
+    "{%- endfor -%}"
+    "{%- endfor -%}"
+    "{%- for item in message['content'] if item['type'] == 'text' -%}"
+    "{{- item['text'] -}}"
+    "{%- endfor -%}"
+    "{{- '<|im_end|>\\n' -}}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"
+)
+"""As LLaVA-OneVision's: pictures, then videos, then words, whatever their order."""
+
+
+def write_llava_onevision(out: Path, *, tied: bool = True, seed: int = 0) -> Path:
+    """A LLaVA-OneVision of 3 layers on 2 of SigLIP's, with the mini world's words; its weights have
+    the names of released checkpoints, which vLLM reads, not those that a new model is saved with.
+    """
+    cpu_torch.install()
+    from safetensors.torch import load_file, save_file
+    from tokenizers import AddedToken
+    from transformers import (
+        LlavaOnevisionConfig,
+        LlavaOnevisionForConditionalGeneration,
+        LlavaOnevisionImageProcessor,
+        LlavaOnevisionProcessor,
+        LlavaOnevisionVideoProcessor,
+    )
+
+    tokenizer = make_tokenizer()
+    marks = [AddedToken(f"<{kind}>", special=True, normalized=False) for kind in ("image", "video")]
+    tokenizer.add_tokens(marks, True)
+    config = LlavaOnevisionConfig(
+        text_config={
+            "model_type": "qwen2",
+            "vocab_size": 64 * -(-len(tokenizer) // 64),
+            "hidden_size": 128,
+            "intermediate_size": 128,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "max_position_embeddings": 4096,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 2000.0},
+            "tie_word_embeddings": tied,
+            "eos_token_id": tokenizer.eos_token_id,
+        },
+        vision_config={
+            "model_type": "siglip_vision_model",
+            "num_hidden_layers": 2,
+            "hidden_size": 64,
+            "intermediate_size": 96,
+            "num_attention_heads": 2,
+            "image_size": FRAME,
+            "patch_size": 14,
+            "vision_use_head": False,
+        },
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
+        image_grid_pinpoints=[[FRAME, FRAME], [FRAME, 2 * FRAME], [2 * FRAME, FRAME]],
+        tie_word_embeddings=tied,
+    )
+    size = {"height": FRAME, "width": FRAME}
+    processor = LlavaOnevisionProcessor(
+        image_processor=LlavaOnevisionImageProcessor(
+            size=size, image_grid_pinpoints=config.image_grid_pinpoints
+        ),
+        tokenizer=tokenizer,
+        video_processor=LlavaOnevisionVideoProcessor(size=size),
+        num_image_tokens=(FRAME // 14) ** 2,
+        vision_feature_select_strategy="full",
+        chat_template=LLAVA_TEMPLATE,
+    )
+    write_model(out, LlavaOnevisionForConditionalGeneration(config), processor, seed)
+    weights, tower = out / "model.safetensors", "vision_tower."
+    tensors = load_file(weights).items()
+    renamed = {name.replace(tower, f"{tower}vision_model."): value for name, value in tensors}
+    save_file(renamed, weights, {"format": "pt"})
+    return out
 
 
 def write_model(out: Path, model: Any, processor: Any, seed: int) -> Path:

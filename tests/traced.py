@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_leaves
 from videothinker import cpu_torch
 from videothinker.model import layers
 from videothinker.model.families.known import family_in
+from videothinker.model.families.llava_onevision import OnevisionShape
 from videothinker.model.families.qwen2_vl import Qwen2Shape
 from videothinker.model.families.qwen3_vl import Qwen3Shape
 from videothinker.model.policy import Policy
@@ -84,7 +85,12 @@ class Watch(TorchDispatchMode):
 def config_of(shape: ModelShape, **tokens: int) -> Any:
     """The configuration of a model of this shape; `tokens` are the special ones' numbers."""
     cpu_torch.install()
-    from transformers import Qwen2_5_VLConfig, Qwen2VLConfig, Qwen3VLConfig
+    from transformers import (
+        LlavaOnevisionConfig,
+        Qwen2_5_VLConfig,
+        Qwen2VLConfig,
+        Qwen3VLConfig,
+    )
 
     half = shape.head_dim // 2
     text = {
@@ -122,6 +128,18 @@ def config_of(shape: ModelShape, **tokens: int) -> Any:
         kind = Qwen2VLConfig
         sides = {"depth": shape.vision_layers, "embed_dim": shape.vision_hidden}
         vision = sides | {"num_heads": 16, "hidden_size": shape.hidden}
+    elif isinstance(shape, OnevisionShape):
+        kind = LlavaOnevisionConfig
+        text["rope_parameters"] = {"rope_type": "default", "rope_theta": 1e6}
+        vision = {
+            "hidden_size": shape.vision_hidden,
+            "num_hidden_layers": shape.vision_layers,
+            "intermediate_size": shape.vision_intermediate,
+            "num_attention_heads": shape.vision_heads,
+            "image_size": shape.frame,
+            "patch_size": shape.patch,
+            "vision_use_head": False,
+        }
     config = kind(text_config=text, vision_config=vision, tie_word_embeddings=shape.tied, **tokens)
     config._attn_implementation = "sdpa"
     return config
@@ -176,7 +194,7 @@ def traced(
     watch = Watch()
     for parameter in policy.parameters():
         watch.note(parameter)
-        if learns:
+        if parameter.requires_grad:
             parameter.register_post_accumulate_grad_hook(leave)
     weights = watch.now
     with watch, torch.set_grad_enabled(learns), mock.patch.object(layers, "rms_norm", fused_norm):

@@ -100,8 +100,8 @@ class Prompt:
     next_position: int
     """Position, on all three axes, of a completion's first token."""
     pixel_values: np.ndarray
-    """[patches, channels * temporal_patch * patch * patch] float32, normalised, of all that is
-    shown."""
+    """float32, normalised, of all that is shown: [patches, channels * temporal_patch * patch *
+    patch], or as the model's family has it."""
     shown: tuple[Shown, ...]
 
     @property

@@ -233,6 +233,44 @@ transformers.AutoConfig.from_pretrained(
     pretrained_model_name_or_path, local_files_only=..., trust_remote_code=...
 )
 """,
+    "videothinker/model/families/llava_onevision.py": """
+llava = transformers.models.llava_onevision.modeling_llava_onevision
+siglip = transformers.models.siglip.modeling_siglip
+transformers.LlavaOnevisionForConditionalGeneration
+transformers.LlavaOnevisionConfig.image_token_id
+transformers.LlavaOnevisionConfig.video_token_id
+transformers.LlavaOnevisionConfig.vision_config
+transformers.SiglipVisionConfig.image_size
+transformers.SiglipVisionConfig.patch_size
+transformers.LlavaOnevisionProcessor
+transformers.LlavaOnevisionProcessor.tokenizer
+transformers.LlavaOnevisionProcessor.image_processor
+transformers.LlavaOnevisionProcessor.video_processor
+transformers.LlavaOnevisionImageProcessor.__call__(images)
+transformers.LlavaOnevisionVideoProcessor.__call__(videos)
+transformers.processing_utils.VideosKwargs.do_sample_frames
+transformers.processing_utils.VideosKwargs.return_tensors
+transformers.LlavaOnevisionModel.vision_tower
+transformers.LlavaOnevisionModel.multi_modal_projector
+transformers.LlavaOnevisionModel.image_newline
+transformers.LlavaOnevisionModel.language_model
+transformers.LlavaOnevisionModel.get_input_embeddings()
+transformers.LlavaOnevisionModel.apply_pooling(image_features)
+transformers.SiglipVisionModel.embeddings
+transformers.SiglipVisionModel.encoder
+transformers.SiglipVisionModel.post_layernorm
+siglip.SiglipVisionEmbeddings.forward(pixel_values)
+siglip.SiglipEncoder.layers
+siglip.SiglipEncoderLayer.forward(hidden_states, attention_mask)
+siglip.SiglipEncoderLayer.self_attn
+llava.LlavaOnevisionMultiModalProjector.forward(image_features)
+transformers.Qwen2Model.layers
+transformers.Qwen2Model.norm
+transformers.Qwen2Model.rotary_emb
+transformers.models.qwen2.modeling_qwen2.Qwen2DecoderLayer.forward(
+    hidden_states, attention_mask=..., position_embeddings=...
+)
+""",
     "videothinker/model/families/qwen.py": """
 qwen = transformers.models.qwen2_5_vl.modeling_qwen2_5_vl
 transformers.Qwen2_5_VLConfig.image_token_id
@@ -297,7 +335,6 @@ transformers.vision_utils.get_vision_cu_seqlens(grid_thw, merge_temporal=False)
 transformers.vision_utils.get_vision_position_ids(
     grid_thw, spatial_merge_size, include_temporal=False
 )
-transformers.models.qwen2_vl.modeling_qwen2_vl.Qwen2VisionTransformerPretrainedModel.spatial_merge_size
 """,
     "videothinker/model/families/qwen3_vl.py": """
 qwen = transformers.models.qwen3_vl.modeling_qwen3_vl
@@ -335,6 +372,13 @@ qwen.Qwen2_5_VLAttention.k_proj
 qwen.Qwen2_5_VLAttention.v_proj
 qwen.Qwen2_5_VLAttention.o_proj
 qwen.Qwen2_5_VLAttention.head_dim
+siglip = transformers.models.siglip.modeling_siglip
+siglip.SiglipAttention.q_proj
+siglip.SiglipAttention.k_proj
+siglip.SiglipAttention.v_proj
+siglip.SiglipAttention.out_proj
+siglip.SiglipAttention.num_heads
+siglip.SiglipAttention.head_dim
 """,
     "videothinker/model/attention.py": """
 torch.nn.attention.varlen.varlen_attn(

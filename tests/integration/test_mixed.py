@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from same_training import largest_difference
-from small_models import write_qwen3_vl
+from small_models import write_llava_onevision, write_qwen3_vl
 
 from cluster.train import run
 from videothinker.config.loading import to_yaml
@@ -42,11 +42,14 @@ def kind(shows: list[str]) -> str:
     return "words" if not shows else "picture" if is_picture(Path(shows[0])) else "video"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=[write_qwen3_vl, write_llava_onevision])
 def mixed(
-    run_config: RunConfig, mini_world: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    run_config: RunConfig,
+    mini_world: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> RunConfig:
-    """A stage on a quarter each, with a Qwen3-VL of random numbers."""
+    """A stage on a quarter each, with a model of random numbers; of several, pictures are first."""
     folder = tmp_path_factory.mktemp("mixed")
     videos = mini_world / "raw" / "videos"
     random = np.random.default_rng(0)
@@ -55,18 +58,16 @@ def mixed(
         pixels = random.integers(0, 255, (*size, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(videos / name)
 
-    def shown() -> Iterator[dict[str, object]]:
-        names = cycle(pictures)
-        while True:
-            yield {}
-            yield {"video": next(names)}
-            yield {"also": (next(names), next(names))}
-            yield {"video": ""}
+    def shown(asked: Sequence[Question]) -> Iterator[Question]:
+        names, left = cycle(pictures), iter(asked)
+        for one in left:
+            yield one
+            yield replace(next(left), video=next(names))
+            several = next(left)
+            yield replace(several, video=next(names), also=(next(names), several.video))
+            yield replace(next(left), video="")
 
-    asked = read_questions(mini_world / "questions.parquet")[:12]
-    questions: list[Question] = [
-        replace(one, **what) for one, what in zip(asked, shown(), strict=False)
-    ]
+    questions = list(shown(read_questions(mini_world / "questions.parquet")[:12]))
     write_questions(folder / "questions.parquet", questions)
     (folder / "rewards.py").write_text(SPREAD)
     stage = run_config.stages[0].model_copy(
@@ -80,7 +81,7 @@ def mixed(
     budget = run_config.video.model_copy(update={"picture_min_pixels": 64 * 64})
     return run_config.model_copy(
         update={
-            "model": ModelConfig(path=write_qwen3_vl(folder / "model"), dtype="float32"),
+            "model": ModelConfig(path=request.param(folder / "model"), dtype="float32"),
             "data": run_config.data.model_copy(update={"validation": None}),
             "video": budget.model_copy(update={"picture_max_pixels": 128 * 128}),
             "rewards": (RewardConfig(call=f"{folder / 'rewards.py'}:spread"),),

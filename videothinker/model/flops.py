@@ -27,7 +27,7 @@ def forward_flops(
     attention = 4.0 * shape.layers * shape.heads * shape.head_dim * pairs
     return {
         "vision": 2.0 * patches * shape.vision,
-        "merger": 2.0 * patches / shape.merge**2 * shape.merger,
+        "merger": 2.0 * patches / shape.projected * shape.merger,
         "layers": 2.0 * (prompt + tokens) * shape.language + attention,
         "embeddings": 2.0 * tokens * shape.vocabulary * shape.hidden,
     }

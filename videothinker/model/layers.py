@@ -75,6 +75,21 @@ def see_patches(attention: Any) -> None:
     attention.forward = forward
 
 
+def see_frames(attention: Any) -> None:
+    """Attention of a vision tower without angles over whole frames [frames, patches, H]."""
+
+    def forward(hidden_states: Tensor, attention_mask: Sequences, **_: Any) -> tuple[Tensor, None]:
+        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+        query, key, value = (
+            project(hidden_states).view(-1, attention.num_heads, attention.head_dim)
+            for project in projections
+        )
+        found = attend(query, key, value, attention_mask)
+        return attention.out_proj(found.view_as(hidden_states)), None
+
+    attention.forward = forward
+
+
 def read_groups(attention: Any) -> None:
     """Attention of the language model over all groups of a row at once; in some models each head
     of queries and keys has a norm."""

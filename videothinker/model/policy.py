@@ -176,10 +176,9 @@ class PackedRow:
         self.token_ids = self._tensor(tokens)
         self.positions = self._tensor(np.concatenate(positions, axis=1))[:, None]
         self.sequences = after_prompts(lengths, device)
-        visual = model.model.visual
-        pixels, grids = family.pixels([prompt for prompt, _ in groups])
-        self.pixel_values, self.grid = self._tensor(pixels), torch.tensor(grids)
-        self.patches = family.patches(visual, self.grid, device)
+        pixels, shown = family.pixels([prompt for prompt, _ in groups])
+        self.pixel_values = self._tensor(pixels)
+        self.patches = family.patches(model, shown, device)
         self.visual = self._tensor(np.flatnonzero(np.isin(tokens, [*family.marks.values()])))
         self.predicting = self._tensor(np.concatenate(predicting))
         self.predicted = self._tensor(np.concatenate([c for _, group in groups for c in group]))

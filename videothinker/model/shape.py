@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from videothinker.config.settings import DType, Part
+from videothinker.config.settings import DType, Part, VideoConfig
 
 LOGITS_AT_ONCE = {"cpu": 2**24, "cuda": 2**26}
 """Scores over the vocabulary that exist at one time: 64 MiB of float32, and 256."""
@@ -82,6 +82,21 @@ class ModelShape(ABC):
     def pixels_per_patch(self) -> int:
         """Numbers that stand for one patch in a Prompt."""
         return CHANNELS * self.temporal_patch * self.patch**2
+
+    @property
+    def projected(self) -> int:
+        """Patches that go through the merger together."""
+        return self.merge**2
+
+    def tokens(self, video: VideoConfig) -> int:
+        """The most that a video has under a budget."""
+        pixels = min(video.max_pixels * video.max_frames, video.total_pixels)
+        pixels = max(pixels, video.min_pixels * video.min_frames)
+        return pixels // (self.side**2 * self.temporal_patch)
+
+    def patches(self, tokens: int) -> int:
+        """That so many tokens of videos stand for."""
+        return tokens * self.merge**2
 
     def trained(self, freeze: Sequence[Part]) -> int:
         """Parameters with a gradient, by what `learner.freeze` leaves."""

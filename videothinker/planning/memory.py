@@ -94,10 +94,10 @@ class Workload:
 def largest(config: RunConfig, shape: ModelShape, text_tokens: int = TEXT_TOKENS) -> Workload:
     """The workload of a configuration; no prompt is longer than the loader lets through."""
     longest = max(1, config.rollout.max_model_len - config.sampling.max_tokens)
-    visual = min(video_tokens(config, shape), longest)
+    visual = min(shape.tokens(config.video), longest)
     return Workload(
         visual=visual,
-        patches=visual * shape.merge**2,
+        patches=shape.patches(visual),
         prompt=min(visual + text_tokens, longest),
         completion=config.sampling.max_tokens,
         group=config.sampling.group_size,
@@ -105,17 +105,9 @@ def largest(config: RunConfig, shape: ModelShape, text_tokens: int = TEXT_TOKENS
     )
 
 
-def video_tokens(config: RunConfig, shape: ModelShape) -> int:
-    """The most that a video takes."""
-    video = config.video
-    pixels = min(video.max_pixels * video.max_frames, video.total_pixels)
-    pixels = max(pixels, video.min_pixels * video.min_frames)
-    return pixels // (shape.side**2 * shape.temporal_patch)
-
-
 def cramped(config: RunConfig, shape: ModelShape) -> str | None:
     """What is wrong where the largest video, its question and an answer do not fit together."""
-    tokens = video_tokens(config, shape)
+    tokens = shape.tokens(config.video)
     if tokens + config.sampling.max_tokens < config.rollout.max_model_len:
         return None
     return (
@@ -179,7 +171,7 @@ def engine_parts(config: RunConfig, shape: ModelShape) -> Parts:
     size = BYTES[config.model.dtype] / GB
     prefill = PREFILL_AT_ONCE[config.cluster.device]
     tokens = prefill * (4 * shape.hidden + 3 * shape.intermediate)
-    patches = config.rollout.max_model_len * shape.merge**2
+    patches = shape.patches(config.rollout.max_model_len)
     vision = patches * (4 * shape.vision_hidden + 3 * shape.vision_intermediate)
     parts = {"weights": shape.parameters * size / shards * here}
     if config.cluster.device == "cpu":

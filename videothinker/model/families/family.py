@@ -32,14 +32,15 @@ class Read:
     token_ids: np.ndarray
     """[P] int64, with a token for each merged patch of what is shown."""
     pixel_values: np.ndarray
-    """[patches, numbers of one] float32 of everything that is shown, one after the other."""
+    """float32 of everything that is shown, one after the other: of Qwen's families [patches,
+    numbers of one], of others perhaps whole frames (`Family.rows_of`)."""
     grids: tuple[tuple[int, int, int], ...]
     """Of each: times, height and width, in patches."""
 
 
-Features = dict[str, tuple["Tensor", list[int] | None]]
+Features = dict[str, tuple["Tensor", list[int] | None] | list["Tensor"]]
 """Tensors by vLLM's names for them, and how many rows each picture or video has of it; None where
-each has one, which is looked at before anything is on the device."""
+each has one, which is looked at before anything is on the device. Or a tensor for each."""
 
 
 class PackedTokens(Protocol):
@@ -50,7 +51,6 @@ class PackedTokens(Protocol):
     """[3, 1, row]."""
     sequences: Sequences
     pixel_values: Tensor
-    grid: Tensor
     patches: dict[str, Any]
     """As `Family.patches` returned."""
     visual: Tensor
@@ -92,6 +92,12 @@ class Family(ABC):
     def part_of(parameter: str) -> Part:
         """The part of the model that a parameter belongs to, by its Hugging Face name."""
 
+    @staticmethod
+    def released_name(parameter: str) -> str:
+        """A parameter's name as released checkpoints, and so vLLM, know it, but for what vLLM
+        renames itself."""
+        return parameter
+
     @property
     @abstractmethod
     def forbidden(self) -> list[int]:
@@ -128,32 +134,32 @@ class Family(ABC):
         """What vLLM is handed of everything that a prompt shows of one medium, with its pixels."""
 
     @abstractmethod
-    def empty(self) -> tuple[np.ndarray, tuple[int, int, int]]:
-        """The smallest picture, of zeros: pixel values, and their grid."""
+    def empty(self) -> tuple[np.ndarray, Shown]:
+        """The smallest picture, of zeros."""
 
     @abstractmethod
     def rewrite(self, model: Any) -> None:
         """Let a model take `Sequences` in place of masks, one row [1, row, H] at a time."""
 
     @abstractmethod
-    def patches(self, visual: Any, grid: Tensor, device: torch.device) -> dict[str, Any]:
-        """What a vision tower needs to know of what is shown [shown, 3], counted without the
+    def patches(self, model: Any, shown: Sequence[Shown], device: torch.device) -> dict[str, Any]:
+        """What a model's vision tower needs to know of what is shown, counted without the
         device."""
 
     @abstractmethod
     def states(self, model: Any, row: PackedTokens) -> Tensor:
         """Final hidden states [row, H]."""
 
-    def pixels(self, prompts: Sequence[Prompt]) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
+    def pixels(self, prompts: Sequence[Prompt]) -> tuple[np.ndarray, list[Shown]]:
         """Of everything that some prompts show, in their order; an empty picture where that is
         nothing: every rank goes through the whole model in every pass, or those that exchange
         gradients would wait for each other for ever."""
         seen = [(one.pixel_values, one.shown) for one in prompts if one.shown]
         if not seen:
-            nothing, grid = self.empty()
-            return nothing, [grid]
+            pixels, nothing = self.empty()
+            return pixels, [nothing]
         pixels = np.concatenate([pixels for pixels, _ in seen])
-        return pixels, [one.grid for _, shown in seen for one in shown]
+        return pixels, [one for _, shown in seen for one in shown]
 
     def apart(self, prompt: Prompt) -> Iterator[tuple[Shown, np.ndarray, np.ndarray]]:
         """Each that a prompt shows, with its pixels and with where its tokens are."""
@@ -179,7 +185,10 @@ class Family(ABC):
         for one, count in zip(shown, counts, strict=True):
             places, found = found[:count], found[count:]
             if (token_ids[places] != self.marks[one.medium]).any():
-                raise InputError("the prompt's pictures and videos are not in the order asked for")
+                raise InputError(
+                    "the prompt's pictures and videos are not in the order asked for: the model's"
+                    " chat template has one of its own; name them in that, such as pictures first"
+                )
             yield places
 
 

@@ -10,13 +10,14 @@ from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
 from videothinker.model.checkpoint import SAFE
 from videothinker.model.families.family import Family
+from videothinker.model.families.llava_onevision import LlavaOnevision
 from videothinker.model.families.qwen2_5_vl import Qwen25VL
 from videothinker.model.families.qwen2_vl import Qwen2VL
 from videothinker.model.families.qwen3_vl import Qwen3VL
 from videothinker.model.shape import ModelShape
 from videothinker.video.frames import FrameBudget
 
-FAMILIES: tuple[type[Family], ...] = (Qwen25VL, Qwen3VL, Qwen2VL)
+FAMILIES: tuple[type[Family], ...] = (Qwen25VL, Qwen3VL, Qwen2VL, LlavaOnevision)
 BY_TYPE = {family.model_type: family for family in FAMILIES}
 TITLES = " or ".join(family.title for family in FAMILIES)
 ON_THE_HUB = {name: f"{family.owner}/{name}" for family in FAMILIES for name in family.released}

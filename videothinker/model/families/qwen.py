@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from videothinker.config.settings import Part
 from videothinker.errors import InputError
 from videothinker.model.families.family import Family, Features, Read
+from videothinker.model.shape import ModelShape
 from videothinker.types import Medium, Shown
 from videothinker.video.frames import Clip
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAMES: dict[Medium, tuple[str, str]] = {
     "picture": ("pixel_values", "image_grid_thw"),
@@ -81,35 +85,24 @@ class Qwen(Family):
         pixels, grid = NAMES[medium]
         rows = [one.patches for one, _ in parts]
         values = torch.from_numpy(np.concatenate([pixels for _, pixels in parts]))
-        return {pixels: (values, rows), grid: (torch.tensor([one.grid for one, _ in parts]), None)}
+        return {pixels: (values, rows), grid: (grid_of([one for one, _ in parts]), None)}
 
-    def empty(self) -> tuple[np.ndarray, tuple[int, int, int]]:
+    def empty(self) -> tuple[np.ndarray, Shown]:
         vision = self.config.vision_config
         numbers = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
-        return np.zeros((self._merge**2, numbers), np.float32), (1, self._merge, self._merge)
+        grid = (1, self._merge, self._merge)
+        nothing = Shown(medium="picture", grid=grid, seconds_per_grid=0.0, digest="")
+        return np.zeros((nothing.patches, numbers), np.float32), nothing
 
     def rewrite(self, model: Any) -> None:
-        from videothinker.model.layers import (
-            multiply_patches,
-            normalize_at_once,
-            read_groups,
-            score_in_full,
-            see_patches,
-            sign_sines,
-        )
+        from videothinker.model.layers import multiply_patches, see_patches, sign_sines
 
-        inner = model.model
-        multiply_patches(inner.visual.patch_embed.proj)
-        sign_sines(inner.visual.rotary_pos_emb)
-        sign_sines(inner.language_model.rotary_emb)
-        for module in model.modules():
-            if hasattr(module, "variance_epsilon"):
-                normalize_at_once(module)
-        for block in inner.visual.blocks:
+        visual = model.model.visual
+        multiply_patches(visual.patch_embed.proj)
+        sign_sines(visual.rotary_pos_emb)
+        for block in visual.blocks:
             see_patches(block.attn)
-        for layer in inner.language_model.layers:
-            read_groups(layer.self_attn)
-        score_in_full(model.lm_head)
+        rewrite_language(model)
 
     @property
     def _merge(self) -> int:
@@ -137,12 +130,45 @@ def in_order(media: Sequence[Medium], inputs: Mapping[str, Any]) -> dict[str, An
     }
 
 
+def rewrite_language(model: Any) -> None:
+    """Let a language model of Qwen's take `Sequences`, and a model's norms be one operation."""
+    from videothinker.model.layers import (
+        normalize_at_once,
+        read_groups,
+        score_in_full,
+        sign_sines,
+    )
+
+    language = model.model.language_model
+    sign_sines(language.rotary_emb)
+    for module in model.modules():
+        if hasattr(module, "variance_epsilon"):
+            normalize_at_once(module)
+    for layer in language.layers:
+        read_groups(layer.self_attn)
+    score_in_full(model.lm_head)
+
+
+def grid_of(shown: Sequence[Shown]) -> Tensor:
+    """[shown, 3], on the CPU."""
+    import torch
+
+    return torch.tensor([one.grid for one in shown])
+
+
 def part_of(parameter: str, mergers: Sequence[str]) -> Part:
     """The part that a parameter belongs to, a head sharing that of the embeddings."""
     if parameter.startswith("model.visual."):
         name = parameter.removeprefix("model.visual.")
         return "merger" if name.startswith(tuple(mergers)) else "vision"
     return "embeddings" if parameter.split(".")[-2] in ("embed_tokens", "lm_head") else "layers"
+
+
+def biased_layer(shape: ModelShape) -> int:
+    """Parameters of a layer of Qwen2: attention with biases at q, k and v, and a gated MLP."""
+    asking, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    attention = 2 * shape.hidden * (asking + keys) + asking + 2 * keys
+    return attention + 3 * shape.hidden * shape.intermediate + 2 * shape.hidden
 
 
 def text_sizes(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,14 @@ import numpy as np
 
 from videothinker.config.settings import Part
 from videothinker.model.families.family import Features, PackedTokens, counted, laid_out
-from videothinker.model.families.qwen import Qwen, part_of, text_sizes, vision_sizes
+from videothinker.model.families.qwen import (
+    Qwen,
+    biased_layer,
+    grid_of,
+    part_of,
+    text_sizes,
+    vision_sizes,
+)
 from videothinker.model.shape import ModelShape
 from videothinker.types import Medium, Shown
 
@@ -30,9 +37,7 @@ class Qwen25Shape(ModelShape):
 
     @property
     def layer(self) -> int:
-        asking, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
-        attention = 2 * self.hidden * (asking + keys) + asking + 2 * keys
-        return attention + 3 * self.hidden * self.intermediate + 2 * self.hidden
+        return biased_layer(self)
 
     @property
     def vision_block(self) -> int:
@@ -123,7 +128,7 @@ class Qwen25VL(Qwen):
             features["second_per_grid_ts"] = (seconds, None)
         return features
 
-    def patches(self, visual: Any, grid: Tensor, device: torch.device) -> dict[str, Any]:
+    def patches(self, model: Any, shown: Sequence[Shown], device: torch.device) -> dict[str, Any]:
         from transformers.vision_utils import (
             get_vision_cu_seqlens,
             get_vision_position_ids,
@@ -132,10 +137,12 @@ class Qwen25VL(Qwen):
 
         from videothinker.model.attention import alone
 
+        visual, grid = model.model.visual, grid_of(shown)
         merge = visual.spatial_merge_size
         index, near = get_vision_window_index(grid, merge, visual.window_size, visual.patch_size)
         far = get_vision_cu_seqlens(grid)
         return {
+            "grid_thw": grid,
             "position_ids": get_vision_position_ids(grid, merge).to(device),
             "window_index": index.to(device),
             "cu_window_seqlens": alone(near.diff().tolist(), device),
@@ -144,7 +151,7 @@ class Qwen25VL(Qwen):
 
     def states(self, model: Any, row: PackedTokens) -> Tensor:
         inner = model.model
-        features = inner.visual(row.pixel_values, row.grid, **row.patches).pooler_output
+        features = inner.visual(row.pixel_values, **row.patches).pooler_output
         texts = inner.get_input_embeddings()(row.token_ids)
         hidden: Tensor = inner.language_model(
             inputs_embeds=laid_out(texts, features, row)[None],

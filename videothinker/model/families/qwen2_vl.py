@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from videothinker.model.families.family import Features, counted
-from videothinker.model.families.qwen import Qwen, text_sizes
+from videothinker.model.families.qwen import Qwen, grid_of, text_sizes
 from videothinker.model.families.qwen2_5_vl import Qwen25Shape, Qwen25VL
 from videothinker.model.shape import ModelShape
 from videothinker.types import Medium, Shown
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,13 +101,15 @@ class Qwen2VL(Qwen25VL):
     def features(self, medium: Medium, parts: Sequence[tuple[Shown, np.ndarray]]) -> Features:
         return Qwen.features(self, medium, parts)
 
-    def patches(self, visual: Any, grid: Tensor, device: torch.device) -> dict[str, Any]:
+    def patches(self, model: Any, shown: Sequence[Shown], device: torch.device) -> dict[str, Any]:
         from transformers.vision_utils import get_vision_cu_seqlens, get_vision_position_ids
 
         from videothinker.model.attention import alone
 
+        grid = grid_of(shown)
         return {
-            "position_ids": get_vision_position_ids(grid, visual.spatial_merge_size).to(device),
+            "grid_thw": grid,
+            "position_ids": get_vision_position_ids(grid, self._merge).to(device),
             "cu_seqlens": alone(get_vision_cu_seqlens(grid).diff().tolist(), device),
             "max_seqlen": int(grid[:, 1:].prod(1).max()),
         }

@@ -10,7 +10,7 @@ import numpy as np
 
 from videothinker.config.settings import Part
 from videothinker.model.families.family import PackedTokens, counted, laid_out
-from videothinker.model.families.qwen import Qwen, part_of, text_sizes, vision_sizes
+from videothinker.model.families.qwen import Qwen, grid_of, part_of, text_sizes, vision_sizes
 from videothinker.model.shape import ModelShape
 from videothinker.types import Shown
 
@@ -133,7 +133,7 @@ class Qwen3VL(Qwen):
         # vLLM looks for a frame's start from where its video begins
         return (first, last + 1) if shown.medium == "picture" else (first - 1, last + 2)
 
-    def patches(self, visual: Any, grid: Tensor, device: torch.device) -> dict[str, Any]:
+    def patches(self, model: Any, shown: Sequence[Shown], device: torch.device) -> dict[str, Any]:
         from transformers.vision_utils import (
             get_vision_cu_seqlens,
             get_vision_interpolation_indices_and_weights,
@@ -142,6 +142,7 @@ class Qwen3VL(Qwen):
 
         from videothinker.model.attention import alone
 
+        visual, grid = model.model.visual, grid_of(shown)
         indices, weights = get_vision_interpolation_indices_and_weights(
             grid,
             num_grid_per_side=visual.num_grid_per_side,
@@ -150,6 +151,7 @@ class Qwen3VL(Qwen):
             spatial_merge_size=visual.spatial_merge_size,
         )
         return {
+            "grid_thw": grid,
             "position_ids": get_vision_position_ids(grid, visual.spatial_merge_size).to(device),
             "interp_indices": indices.to(device),
             "interp_weights": weights.to(device),
@@ -159,7 +161,7 @@ class Qwen3VL(Qwen):
 
     def states(self, model: Any, row: PackedTokens) -> Tensor:
         inner, language = model.model, model.model.language_model
-        seen = inner.visual(row.pixel_values, row.grid, **row.patches)
+        seen = inner.visual(row.pixel_values, **row.patches)
         texts = inner.get_input_embeddings()(row.token_ids)
         hidden = laid_out(texts, seen.pooler_output, row)[None]
         rotation = language.rotary_emb(hidden, row.positions)

@@ -72,7 +72,7 @@ def test_a_folder_is_believed_over_its_name(mini_base: Path, tmp_path: Path) -> 
     ("content", "reason"),
     [
         ("{", "not the configuration of a model"),
-        ("[]", r"model_type is None, and the families known are qwen2_5_vl, qwen3_vl, qwen2_vl"),
+        ("[]", r"model_type is None, and the families known are qwen2_5_vl, qwen3_vl, qwen2_vl,"),
         ('{"model_type": "llama"}', "model_type is 'llama'"),
         ('{"model_type": "qwen2_5_vl"}', r"not the configuration of a Qwen2\.5-VL"),
         ('{"model_type": "qwen3_vl", "vision_config": {}}', "not the configuration of a Qwen3-VL"),
