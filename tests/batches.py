@@ -14,7 +14,7 @@ from builders import completion
 from torch import Tensor
 
 from videothinker.method.objective import group_advantages, policy_loss
-from videothinker.types import Prompt, ScoredGroup
+from videothinker.types import Prompt, RolloutGroup, ScoredGroup
 
 Batch = list[tuple[ScoredGroup, Prompt]]
 
@@ -78,6 +78,15 @@ def group(
         rewards={"made_up": rewards},
         advantages=advantages,
         anchor_logprobs=None,
+    )
+
+
+def with_made_up_rewards(group: RolloutGroup, seed: int) -> ScoredGroup:
+    """An untrained model earns nothing; made-up rewards move every weight all the same."""
+    rewards = np.random.default_rng(seed).random(len(group.completions), dtype=np.float32)
+    advantages = group_advantages(torch.from_numpy(rewards)[None])[0].numpy()
+    return ScoredGroup(
+        group=group, rewards={"made_up": rewards}, advantages=advantages, anchor_logprobs=None
     )
 
 

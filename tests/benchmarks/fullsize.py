@@ -2,11 +2,11 @@
 
 make fullsize
 
-Weights are random, the tokenizer is Qwen's and the clip a real one (`make fullsize` brings the
-tokenizer). The whole model answers a question. A training step of all roles, everything but the
-merger frozen, takes a few of the layers: in float32, three roles and what is published of more do
-not fit 24 GiB of memory; in bfloat16 half of them do, but a processor without instructions for that
-type multiplies 1.4 GFLOP in a second (gpu_check/environment.py), and their steps take an hour.
+Weights are random, the tokenizer is Qwen's and the clip a real one. The whole model answers a
+question. A training step of all roles, everything but the merger frozen, takes a few of the layers:
+in float32, three roles and what is published of more do not fit 24 GiB of memory; in bfloat16 half
+of them do, but a processor without instructions for that type multiplies 1.4 GFLOP in a second
+(gpu_check/environment.py), and their steps take an hour.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 import torch
+from batches import with_made_up_rewards
 from safetensors.numpy import load_file
 
 from actors.rollout import RolloutWorker
@@ -31,7 +32,6 @@ from cluster.workers.work import Prepared, units
 from learner.rank import Assignment
 from videothinker.config.settings import KLConfig, RunConfig, StageConfig
 from videothinker.errors import DivergenceError
-from videothinker.method.objective import group_advantages
 from videothinker.method.paying import Rewards
 from videothinker.model.checkpoint import budget_of, read_budget
 from videothinker.model.families.known import shape_of
@@ -48,15 +48,6 @@ from videothinker.types import (
 
 TOLERANCE = 1e-4
 UPDATES = 5
-
-
-def with_made_up_rewards(group: RolloutGroup, seed: int) -> ScoredGroup:
-    """An untrained model earns nothing; made-up rewards move every weight all the same."""
-    rewards = np.random.default_rng(seed).random(len(group.completions), dtype=np.float32)
-    advantages = group_advantages(torch.from_numpy(rewards)[None])[0].numpy()
-    return ScoredGroup(
-        group=group, rewards={"made_up": rewards}, advantages=advantages, anchor_logprobs=None
-    )
 
 
 def assignment(run_config: RunConfig, tolerance: float) -> Assignment:
