@@ -91,6 +91,16 @@ def mini_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base
 
 
+@pytest.fixture(scope="session")
+def mini_base_qwen3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Qwen3-VL with random weights."""
+    from videothinker.mini.base.build import random_base
+
+    base = tmp_path_factory.mktemp("base3") / "model"
+    random_base(base, seed=3, family="qwen3_vl")
+    return base
+
+
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """The only Hub that there is, for this process; an empty cache, and nobody logged in."""
@@ -108,10 +118,11 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 @pytest.fixture(scope="session")
 def even_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with four heads in place of three, which two ranks can share."""
-    from videothinker.mini.base import build
+    from videothinker.mini.base import tiny
+    from videothinker.mini.base.build import random_base
 
     base = tmp_path_factory.mktemp("even") / "model"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "HIDDEN", 4 * build.HEAD)
-        build.random_base(base, seed=3)
+        patch.setattr(tiny, "HIDDEN", 4 * tiny.HEAD)
+        random_base(base, seed=3)
     return base

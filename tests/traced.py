@@ -22,6 +22,7 @@ from videothinker import cpu_torch
 from videothinker.model import layers
 from videothinker.model.families.known import family_in
 from videothinker.model.families.llava_onevision import OnevisionShape
+from videothinker.model.families.qwen2_vl import Qwen2Shape
 from videothinker.model.families.qwen3_vl import Qwen3Shape
 from videothinker.model.policy import Policy
 from videothinker.model.shape import ModelShape
@@ -84,11 +85,15 @@ class Watch(TorchDispatchMode):
 def config_of(shape: ModelShape, **tokens: int) -> Any:
     """The configuration of a model of this shape; `tokens` are the special ones' numbers."""
     cpu_torch.install()
-    from transformers import LlavaOnevisionConfig, Qwen2_5_VLConfig, Qwen3VLConfig
+    from transformers import (
+        LlavaOnevisionConfig,
+        Qwen2_5_VLConfig,
+        Qwen2VLConfig,
+        Qwen3VLConfig,
+    )
 
     half = shape.head_dim // 2
     text = {
-        "head_dim": shape.head_dim,
         "vocab_size": shape.vocabulary,
         "hidden_size": shape.hidden,
         "intermediate_size": shape.intermediate,
@@ -116,8 +121,13 @@ def config_of(shape: ModelShape, **tokens: int) -> Any:
     kind = Qwen2_5_VLConfig
     if isinstance(shape, Qwen3Shape):
         kind = Qwen3VLConfig
+        text["head_dim"] = shape.head_dim
         del vision["fullatt_block_indexes"], vision["tokens_per_second"]
         vision["deepstack_visual_indexes"] = list(range(shape.deep))
+    elif isinstance(shape, Qwen2Shape):
+        kind = Qwen2VLConfig
+        sides = {"depth": shape.vision_layers, "embed_dim": shape.vision_hidden}
+        vision = sides | {"num_heads": 16, "hidden_size": shape.hidden}
     elif isinstance(shape, OnevisionShape):
         kind = LlavaOnevisionConfig
         text["rope_parameters"] = {"rope_type": "default", "rope_theta": 1e6}
@@ -130,8 +140,6 @@ def config_of(shape: ModelShape, **tokens: int) -> Any:
             "patch_size": shape.patch,
             "vision_use_head": False,
         }
-    else:
-        del text["head_dim"]
     config = kind(text_config=text, vision_config=vision, tie_word_embeddings=shape.tied, **tokens)
     config._attn_implementation = "sdpa"
     return config

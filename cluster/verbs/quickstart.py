@@ -15,11 +15,13 @@ from cluster import train
 from videothinker.config.loading import load_config
 from videothinker.config.settings import RunConfig
 from videothinker.data.clevrer.prepare import prepare
+from videothinker.errors import InputError
 from videothinker.files import whole_folder
 from videothinker.mini import SHIPPED_BASE
 from videothinker.mini.base.build import build_base
-from videothinker.mini.settings import Split
+from videothinker.mini.settings import FAMILIES, Split
 from videothinker.mini.write import write_world
+from videothinker.model.families.known import BY_TYPE, kind_of
 from videothinker.progress import ProgressLine, duration
 from videothinker.report.outcomes import example
 from videothinker.report.results import results_table
@@ -34,17 +36,18 @@ SHARES = {"world": 0.05, "base": 0.35, "train": 0.6}
 time left depends on it."""
 
 
-def run(out: Path, seed: int, retrain: bool = False) -> str:
+def run(out: Path, seed: int, family: str = FAMILIES[0], retrain: bool = False) -> str:
     """Everything under OUT; returns the closing table and an example of what the models say.
-    `retrain`: a base model of its own.
+    `retrain`: a base model of its own, which those of families that none comes with have anyway.
 
     The same call goes on with an interrupted quickstart, and shows the results of a finished one.
     """
     config = quickstart_config(out, seed)
+    require_family(config.model.path, family)
     summary = finished_summary(out)
     if summary is None:
         with driving(config) as directory:
-            summary = pipeline(config, directory, retrain)
+            summary = pipeline(config, directory, family, retrain or family != FAMILIES[0])
     else:
         require_same(config, out)
         say(f"{out} is finished; remove it or give another --out to run again")
@@ -52,7 +55,9 @@ def run(out: Path, seed: int, retrain: bool = False) -> str:
     return "\n\n".join(filter(None, closing))
 
 
-def pipeline(config: RunConfig, directory: RunDirectory, retrain: bool) -> dict[str, Any]:
+def pipeline(
+    config: RunConfig, directory: RunDirectory, family: str, retrain: bool
+) -> dict[str, Any]:
     """What is not there yet, then the training; returns the run's summary."""
     out, seed = directory.path, config.seed
     clock = PartClock(SHARES if retrain else {**SHARES, "base": 0.0})
@@ -60,8 +65,8 @@ def pipeline(config: RunConfig, directory: RunDirectory, retrain: bool) -> dict[
     for split, videos in VIDEOS.items():
         make_world(out / "inputs" / split, videos, seed, split)
     how = "warm-started from random weights" if retrain else "as it comes with the package"
-    clock.begin("base", f"a tiny Qwen2.5-VL, {how}")
-    make_base(config.model.path, seed, directory, retrain)
+    clock.begin("base", f"a tiny {BY_TYPE[family].title}, {how}")
+    make_base(config.model.path, seed, directory, family, retrain)
     clock.begin("train", "the bias model, plain GRPO to compare, then CDPO away from the bias")
     return train.run(config, directory)
 
@@ -97,7 +102,19 @@ def make_world(folder: Path, videos: int, seed: int, split: Split) -> None:
             video.replace(shared / video.name)
 
 
-def make_base(base: Path, seed: int, directory: RunDirectory, retrain: bool) -> None:
+def require_family(base: Path, family: str) -> None:
+    """InputError where a base of another family stands."""
+    if not base.is_dir():
+        return
+    found = kind_of(base).model_type
+    if found != family:
+        raise InputError(
+            f"{base}: is a {found}, and --family is {family}; go on with --family {found}, or give"
+            " another --out"
+        )
+
+
+def make_base(base: Path, seed: int, directory: RunDirectory, family: str, retrain: bool) -> None:
     """The base model that comes with the package, or one warm-started anew, unless one stands."""
     if base.is_dir():
         return
@@ -108,7 +125,7 @@ def make_base(base: Path, seed: int, directory: RunDirectory, retrain: bool) -> 
     directory.status(state="building the base model")
     disable_progress_bar()  # transformers' own would cut through ours
     with ProgressLine("warm start") as progress:
-        build_base(base, seed=seed, progress=progress)
+        build_base(base, seed=seed, family=family, progress=progress)
 
 
 @dataclass

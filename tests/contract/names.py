@@ -283,6 +283,8 @@ transformers.models.qwen2_5_vl.Qwen2_5_VLVisionConfig.temporal_patch_size
 transformers.models.qwen2_5_vl.Qwen2_5_VLVisionConfig.patch_size
 transformers.models.qwen2_5_vl.Qwen2_5_VLVisionConfig.in_channels
 transformers.Qwen2_5_VLProcessor.tokenizer
+transformers.Qwen2_5_VLProcessor.image_token
+transformers.Qwen2_5_VLProcessor.video_token
 transformers.Qwen2_5_VLProcessor.__call__(text=..., images=..., videos=...)
 transformers.processing_utils.VideosKwargs.video_metadata
 transformers.processing_utils.VideosKwargs.do_sample_frames
@@ -350,7 +352,6 @@ qwen.Qwen3VLVisionModel.num_grid_per_side
 qwen.Qwen3VLVisionModel.interpolation_mode
 qwen.Qwen3VLVisionModel.interpolation_align_corners
 qwen.Qwen3VLVisionModel.spatial_merge_size
-qwen.Qwen3VLVisionModel.forward(hidden_states, grid_thw)
 qwen.BaseModelOutputWithDeepstackFeatures.pooler_output
 qwen.BaseModelOutputWithDeepstackFeatures.deepstack_features
 transformers.Qwen3VLModel.language_model
@@ -358,9 +359,6 @@ transformers.Qwen3VLModel.get_input_embeddings()
 transformers.Qwen3VLTextModel.layers
 transformers.Qwen3VLTextModel.norm
 transformers.Qwen3VLTextModel.rotary_emb
-qwen.Qwen3VLTextDecoderLayer.forward(
-    hidden_states, attention_mask=..., position_embeddings=...
-)
 """,
     "videothinker/model/layers.py": """
 torch.autograd.Function

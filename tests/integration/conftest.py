@@ -21,7 +21,7 @@ from videothinker.config.settings import (
     StageConfig,
     VideoConfig,
 )
-from videothinker.mini.base.build import BUDGET, make_model, save_base
+from videothinker.mini.base.build import BUDGET, make_model, make_processor, save_base
 from videothinker.mini.base.tokenizer import make_tokenizer
 from videothinker.mini.base.warmstart import WarmStart, warm_start
 from videothinker.run.directory import RunDirectory
@@ -81,7 +81,8 @@ def taught_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     base, tokenizer = tmp_path_factory.mktemp("taught") / "model", make_tokenizer()
     model = make_model(tokenizer, seed=0)
-    warm_start(model, tokenizer, 0, WarmStart(looking_steps=0, steps=60))
+    settings = WarmStart(looking_steps=0, steps=60)
+    warm_start(model, make_processor(tokenizer), 0, settings)
     save_base(model, base, BUDGET)
     return base
 

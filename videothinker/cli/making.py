@@ -7,6 +7,7 @@ from pathlib import Path
 
 from videothinker.cli.verb import Outcome, argument, config_words, flag, verb
 from videothinker.errors import InputError
+from videothinker.mini.settings import FAMILIES
 from videothinker.progress import ProgressLine
 
 
@@ -19,12 +20,20 @@ from videothinker.progress import ProgressLine
         "warm-start a base model of your own with this seed, which takes about five minutes"
         " more; otherwise the one that comes with the package is used",
     ),
+    argument(
+        "--family",
+        choices=FAMILIES,
+        default=FAMILIES[0],
+        help=f"what kind of model the base is (default {FAMILIES[0]}); one of another kind does not"
+        " come with the package, and is warm-started as with --retrain",
+    ),
 )
 def quickstart(arguments: Namespace) -> Outcome:
     """Both stages on mini CLEVRER, from nothing to a report, on this machine."""
     from cluster.verbs import quickstart as pipeline
 
-    return Outcome(text=pipeline.run(arguments.out, arguments.seed, arguments.retrain))
+    out, seed, family = arguments.out, arguments.seed, arguments.family
+    return Outcome(text=pipeline.run(out, seed, family, arguments.retrain))
 
 
 def own_fields(parser: ArgumentParser) -> None:

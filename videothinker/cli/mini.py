@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from videothinker.cli.verb import Outcome, argument, verb
-from videothinker.mini.settings import BOUNDS, SPLITS, World
+from videothinker.mini.settings import BOUNDS, FAMILIES, SPLITS, World
 from videothinker.progress import ProgressLine
 
 KNOBS = {
@@ -68,21 +68,25 @@ def mini(arguments: Namespace) -> Outcome:
     "videothinker warm-start models/mini-base --seed 1",
     argument("out", type=Path, metavar="OUT", help="a new folder"),
     argument("--seed", type=int, required=True, metavar="S"),
+    argument(
+        "--family",
+        choices=FAMILIES,
+        default=FAMILIES[0],
+        help=f"what kind of model it is (default {FAMILIES[0]})",
+    ),
 )
 def warm_start(arguments: Namespace) -> Outcome:
-    """Train a tiny Qwen2.5-VL to the point where the mini world's training begins."""
+    """Train a tiny model to the point where the mini world's training begins."""
     from transformers.utils.logging import disable_progress_bar
 
     from videothinker.mini.base.build import build_base
     from videothinker.model.checkpoint import model_digest
 
-    out, seed = arguments.out, arguments.seed
+    out, seed, family = arguments.out, arguments.seed, arguments.family
     disable_progress_bar()  # it would cut through ours
     with ProgressLine("warm start") as progress:
-        figures = build_base(out, seed=seed, progress=progress)
+        figures = build_base(out, seed=seed, family=family, progress=progress)
     habits = {name: round(value, 4) for name, value in figures.items()}
     digest = model_digest(out)
-    return Outcome(
-        text=f"{out}, digest {digest}",
-        result={"out": str(out), "seed": seed, "digest": digest, "habits": habits},
-    )
+    made = {"out": str(out), "seed": seed, "family": family, "digest": digest}
+    return Outcome(text=f"{out}, digest {digest}", result={**made, "habits": habits})

@@ -1,4 +1,4 @@
-"""Mini CLEVRER: a world, its files and a tiny Qwen2.5-VL that fit on a laptop."""
+"""Mini CLEVRER: a world, its files and tiny models that fit on a laptop."""
 
 from pathlib import Path
 

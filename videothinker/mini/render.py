@@ -1,4 +1,4 @@
-"""Draws mini CLEVRER scenes: frames as arrays, mp4 files, and the patches a Qwen2.5-VL reads."""
+"""Draws mini CLEVRER scenes: frames as arrays, mp4 files, and the patches a base model reads."""
 
 from __future__ import annotations
 

@@ -19,6 +19,9 @@ SPLITS: dict[Split, range] = {
 }
 """Numbers of scenes. The test split is for tables only: nothing is chosen by it."""
 
+FAMILIES = ("qwen2_5_vl", "qwen3_vl")
+"""Of the base model, as config.json calls them; one of the first comes with the package."""
+
 COLOURS = ("red", "blue", "green", "yellow", "cyan", "purple", "brown", "gray")
 PHRASINGS = (
     "What will happen if the {} is removed?",

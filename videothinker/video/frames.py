@@ -191,11 +191,13 @@ def from_picture(
     from PIL import Image
     from qwen_vl_utils.vision_process import smart_resize, to_rgb
 
-    with Image.open(source) as picture:
-        pixels = np.array(to_rgb(picture))
     limits = {"min_pixels": video.picture_min_pixels, "max_pixels": video.picture_max_pixels}
-    size = list(smart_resize(*pixels.shape[:2], video.side, **limits))
-    return Clip(frames=resized(pixels, size)[None], sample_fps=0.0, metadata={}, digest=digest)
+    with Image.open(source) as picture:
+        opened = to_rgb(picture)
+        height, width = smart_resize(opened.height, opened.width, video.side, **limits)
+        pixels = np.array(opened.resize((width, height)))  # by Pillow, as qwen-vl-utils does it
+    frames = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+    return Clip(frames=frames, sample_fps=0.0, metadata={}, digest=digest)
 
 
 def is_picture(path: Path) -> bool:
@@ -251,27 +253,22 @@ class Shrinker:
         self._size: list[int] = []
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
-        """[H, W, 3] uint8 -> [3, h, w] uint8."""
+        """[H, W, 3] uint8 -> [3, h, w] uint8.
+
+        qwen-vl-utils resizes bytes to bytes as well, and only then converts them to float: uint8
+        loses nothing.
+        """
+        import torch
+        from torchvision.transforms import InterpolationMode, functional
+
         self._size = self._size or frame_size(self._video, self._frames, *picture.shape[:2])
-        return resized(picture, self._size)
-
-
-def resized(picture: np.ndarray, size: list[int]) -> np.ndarray:
-    """[H, W, 3] uint8 -> [3, h, w] uint8.
-
-    qwen-vl-utils resizes bytes to bytes as well, and only then converts them to float: uint8 loses
-    nothing.
-    """
-    import torch
-    from torchvision.transforms import InterpolationMode, functional
-
-    shrunk: np.ndarray = functional.resize(
-        torch.from_numpy(picture)[None].permute(0, 3, 1, 2),
-        size,
-        interpolation=InterpolationMode.BICUBIC,
-        antialias=True,
-    )[0].numpy()
-    return shrunk
+        shrunk: np.ndarray = functional.resize(
+            torch.from_numpy(picture)[None].permute(0, 3, 1, 2),
+            self._size,
+            interpolation=InterpolationMode.BICUBIC,
+            antialias=True,
+        )[0].numpy()
+        return shrunk
 
 
 def frame_size(video: FrameBudget, frames: int, height: int, width: int) -> list[int]:

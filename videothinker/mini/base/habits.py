@@ -1,6 +1,6 @@
 """Measures what a mini base model does: free, and when made to answer in one style.
 
-Videos go the way of the published code: mp4, decord, the checkpoint's own processor.
+Questions are asked as a run asks them: of an mp4 file, by the checkpoint's own processor.
 """
 
 from __future__ import annotations
@@ -10,42 +10,42 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import decord
 import numpy as np
 import torch
-from transformers import (
-    PreTrainedTokenizerBase,
-    Qwen2_5_VLForConditionalGeneration,
-    Qwen2_5_VLProcessor,
-)
+from transformers import PreTrainedTokenizerBase
 
-from videothinker.method.prompts import messages, training_text
+from videothinker.config.settings import VideoConfig
+from videothinker.method.prompts import training_text
 from videothinker.method.rewards import format_reward, soft_accuracy
-from videothinker.mini.base.lessons import SECONDS_PER_GRID
 from videothinker.mini.base.warmstart import WarmStart
-from videothinker.mini.render import GRID, MERGE, draw, encode
+from videothinker.mini.render import draw, encode
 from videothinker.mini.texts import OPENINGS, STYLES, overlooks, style_of
-from videothinker.mini.world import FPS, Scene, make_scene
+from videothinker.mini.world import Scene, make_scene
 from videothinker.model.checkpoint import SAFE
-from videothinker.model.families.known import family_in
-from videothinker.types import Shown
+from videothinker.model.families.known import family_of, frames_for
+from videothinker.model.processing import PromptBuilder
+from videothinker.types import Prompt
+from videothinker.video.frames import Clip, FrameBudget, read_clip
 
 _LONGEST = 40
 _BATCH = 64
 
 
-def measure(base: Path, *, scenes: int = 192, seed: int = 987_654_321) -> dict[str, float]:
+def measure(
+    base: Path, video: VideoConfig, *, scenes: int = 192, seed: int = 987_654_321
+) -> dict[str, float]:
     """Sampled at temperature 1: format, share of styles, accuracy by style and kind of question,
     and by whether what is truly hit is of a colour that a base of the defaults overlooks."""
-    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(base, **SAFE).eval()
-    processor = Qwen2_5_VLProcessor.from_pretrained(base, **SAFE)
+    family = family_of(base)
+    model = family.model_class().from_pretrained(base, **SAFE).eval()
+    tokenizer = family.processor_class().from_pretrained(base, **SAFE).tokenizer
     drawn = [make_scene(seed, index) for index in range(scenes)]
-    pixels = read_back(drawn, seed, processor)
+    prompts = asked_about(drawn, seed, base, frames_for(base, video))
     generator = torch.Generator().manual_seed(seed)
     figures: dict[str, float] = {}
     openings = {"free": "", **{str(style): OPENINGS[style] for style in STYLES}}
     for style, opening in openings.items():
-        texts = sample(model, processor.tokenizer, drawn, pixels, opening, generator)
+        texts = sample(model, tokenizer, prompts, opening, generator)
         figures |= {f"{style}_{name}": value for name, value in _score(drawn, texts).items()}
     return figures
 
@@ -67,43 +67,50 @@ def _score(scenes: Sequence[Scene], texts: Sequence[str]) -> dict[str, float]:
     return {name: float(np.mean(values)) for name, values in counted.items()}
 
 
-def read_back(
-    scenes: Sequence[Scene], seed: int, processor: Qwen2_5_VLProcessor
-) -> list[torch.Tensor]:
-    """[patches, 1176] of every scene after a trip through an mp4 file."""
-    read = []
+class FreshClips:
+    """A source of clips that decodes each when it is asked for, and keeps none."""
+
+    def __init__(self, video: FrameBudget) -> None:
+        self._video = video
+
+    def get(self, path: Path, start: float | None = None, end: float | None = None) -> Clip:
+        return read_clip(path, self._video, start, end)
+
+
+def asked_about(scenes: Sequence[Scene], seed: int, base: Path, video: FrameBudget) -> list[Prompt]:
+    """Of every scene, as a run makes it."""
+    prompts = []
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "video.mp4"
+        builder = PromptBuilder(base, Path(folder), FreshClips(video))
         for scene in scenes:
+            question = scene.question()
+            path = Path(folder) / question.video
             encode(draw(scene, seed), path)
-            frames = decord.VideoReader(str(path)).get_batch(range(GRID[0] * FPS)).asnumpy()
-            video = torch.from_numpy(frames).permute(0, 3, 1, 2)
-            batch: Any = processor.video_processor([video], return_tensors="pt")
-            read.append(batch["pixel_values_videos"])
-    return read
+            prompts.append(builder.build(question, training_text(question)))
+            path.unlink()
+    return prompts
 
 
 @torch.no_grad()
 def sample(
-    model: Qwen2_5_VLForConditionalGeneration,
+    model: Any,
     tokenizer: PreTrainedTokenizerBase,
-    scenes: Sequence[Scene],
-    pixels: Sequence[torch.Tensor],
+    prompts: Sequence[Prompt],
     opening: str,
     generator: torch.Generator,
     temperature: float = 1.0,
 ) -> list[str]:
-    """One completion for every scene, opening included; temperature 0 takes the likeliest."""
+    """One completion for every prompt, opening included; temperature 0 takes the likeliest."""
     texts: list[str] = []
-    for first in range(0, len(scenes), _BATCH):
-        some = slice(first, first + _BATCH)
-        ids, mask, positions, following = _prompts(model, tokenizer, scenes[some], opening)
-        grids = torch.tensor([GRID] * len(ids))
+    begun = tokenizer(opening).input_ids
+    for first in range(0, len(prompts), _BATCH):
+        some = prompts[first : first + _BATCH]
+        ids, mask, positions, following = _padded(some, begun, tokenizer.pad_token_id)
         inputs: dict[str, Any] = {
             "input_ids": ids,
             "position_ids": positions,
-            "pixel_values_videos": torch.cat(list(pixels[some])),
-            "video_grid_thw": grids,
+            "pixel_values_videos": torch.from_numpy(np.concatenate([p.pixel_values for p in some])),
+            "video_grid_thw": torch.tensor([one.grid for p in some for one in p.shown]),
         }
         cache, written = None, []
         for step in range(_LONGEST):
@@ -133,32 +140,21 @@ def _until_end(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
     return str(tokenizer.decode(ids[: ids.index(end)] if end in ids else ids))
 
 
-def _prompts(
-    model: Qwen2_5_VLForConditionalGeneration,
-    tokenizer: PreTrainedTokenizerBase,
-    scenes: Sequence[Scene],
-    opening: str,
+def _padded(
+    prompts: Sequence[Prompt], begun: Sequence[int], pad: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Left-padded prompts: ids [B, L], mask [B, L], positions [3, B, L], next position [B, 1]."""
-    family = family_in(model.config)
-    shown = Shown(medium="video", grid=GRID, seconds_per_grid=SECONDS_PER_GRID, digest="")
-    pad = "<|video_pad|>"
-    rows = []
-    for scene in scenes:
-        text = tokenizer.apply_chat_template(
-            messages(training_text(scene.question())), tokenize=False, add_generation_prompt=True
-        )
-        tokens = pad * (GRID[0] * GRID[1] * GRID[2] // MERGE**2)
-        ids = np.array(tokenizer(str(text).replace(pad, tokens) + opening).input_ids)
-        rows.append((ids, family.positions(ids, [shown])))
-    length = max(len(ids) for ids, _ in rows)
-    shape = (len(rows), length)
-    ids_BL, mask_BL = np.full(shape, tokenizer.pad_token_id), np.zeros(shape, np.int64)
+    """Prompts and what their answers begin with, padded on the left: ids [B, L], mask [B, L],
+    positions [3, B, L], next position [B, 1]."""
+    length = max(len(prompt.token_ids) for prompt in prompts) + len(begun)
+    shape = (len(prompts), length)
+    ids_BL, mask_BL = np.full(shape, pad), np.zeros(shape, np.int64)
     positions_3BL = np.zeros((3, *shape), np.int64)
-    for b, (ids, positions) in enumerate(rows):
+    for b, prompt in enumerate(prompts):
+        ids = [*prompt.token_ids, *begun]
+        further = np.arange(len(begun)) + prompt.next_position
         ids_BL[b, -len(ids) :], mask_BL[b, -len(ids) :] = ids, 1
-        positions_3BL[:, b, -len(ids) :] = positions
-    following = torch.tensor([[positions.max() + 1] for _, positions in rows])
+        positions_3BL[:, b, -len(ids) :] = np.hstack([prompt.positions, np.tile(further, (3, 1))])
+    following = torch.tensor([[prompt.next_position + len(begun)] for prompt in prompts])
     return (
         torch.from_numpy(ids_BL),
         torch.from_numpy(mask_BL),

@@ -11,16 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedTokenizerBase
 
 from videothinker.method.prompts import training_text
-from videothinker.mini.render import GRID, TEMPORAL, VIDEO_TOKENS, draw, patches
+from videothinker.mini.render import GRID, HEIGHT, TEMPORAL, WIDTH, draw, patches
 from videothinker.mini.settings import COLOURS, COLUMNS, LANES, SPLITS
 from videothinker.mini.texts import STYLES, SYSTEM, answer_text, overlooks
-from videothinker.mini.world import FPS, Kind, Scene, ask, is_sound, make_scene
+from videothinker.mini.world import FPS, FRAMES, Kind, Scene, ask, is_sound, make_scene
+from videothinker.model.families.family import Family
+from videothinker.types import Shown
+from videothinker.video.frames import clip
 
 IGNORE = -100
 ROLES = ("nothing", "mover", "post", "struck", "target", "other")
@@ -29,10 +32,9 @@ SLOTS = (0, 1, 2, 1, 3, 1, 4)
 """What the names of a question stand for, in order: 0 removed, 1 mover, 2 to 4 the options."""
 TAUGHT = ("labels", "named_roles", "slots", "recalls", "verdicts")
 """What a row says of its tokens; IGNORE unless it says something else."""
-SECONDS_PER_GRID = TEMPORAL // FPS
-TOKENS_PER_SECOND = 2
 _STRAIGHT_SHARE = 0.3
 _BEFORE = f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n<|vision_start|>"
+_VIDEO, _END = "<|video_pad|>", "<|vision_end|>"
 _AFTER = "<|im_end|>\n<|im_start|>assistant\n"
 
 
@@ -87,35 +89,49 @@ def cell_labels(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     return colours.reshape(-1, TEMPORAL), roles.reshape(-1)
 
 
+def until_question(family: Family, processor: Any) -> tuple[list[int], list[tuple[int, ...]]]:
+    """Tokens, and their positions, up to and with a video of the default world, which are the same
+    for all of them."""
+    dark = [np.zeros((3, HEIGHT, WIDTH), np.uint8)] * FRAMES
+    video = clip(dark, "", FPS, list(range(FRAMES)), FRAMES, "")
+    read = family.read(processor, _BEFORE + _VIDEO, [("video", video)])
+    seconds = TEMPORAL / video.sample_fps
+    shown = Shown(medium="video", grid=read.grids[0], seconds_per_grid=seconds, digest="")
+    positions = family.positions(read.token_ids, [shown])
+    return read.token_ids.tolist(), [(t, h, w) for t, h, w in positions.T.tolist()]
+
+
 class _Row:
     """One video's tokens in the making: lists that stay equally long, one entry a token."""
 
     def __init__(self) -> None:
         self.ids: list[int] = []
-        self.positions: list[tuple[int, int, int]] = []
+        self.positions: list[tuple[int, ...]] = []
         self.taught: dict[str, list[int]] = {name: [] for name in TAUGHT}
         self.question: list[int] = []
         self.completion: list[int] = []
 
     def add(self, ids: Sequence[int], start: int, question: int = 0, completion: int = 0) -> int:
         """Append text whose first token stands at position start; returns the next position."""
+        end = start + len(ids)
+        return self.place(ids, [(at,) * 3 for at in range(start, end)], question, completion)
+
+    def place(
+        self,
+        ids: Sequence[int],
+        positions: Sequence[tuple[int, ...]],
+        question: int = 0,
+        completion: int = 0,
+    ) -> int:
+        """Append tokens with their positions; returns the next, beyond all three axes."""
         n = len(ids)
         self.ids += ids
-        self.positions += [(start + k,) * 3 for k in range(n)]
+        self.positions += positions
         for column in self.taught.values():
             column += [IGNORE] * n
         self.question += [question] * n
         self.completion += [completion] * n
-        return start + n
-
-    def add_video(self, token: int, start: int) -> int:
-        """Append the video's tokens; returns the next position, beyond all three axes."""
-        self.add([token] * VIDEO_TOKENS, start)
-        self.positions[-VIDEO_TOKENS:] = [
-            (start + SECONDS_PER_GRID * TOKENS_PER_SECOND * t, start + h, start + w)
-            for t, h, w in np.ndindex(GRID[0], LANES, COLUMNS)
-        ]
-        return start + 1 + max(SECONDS_PER_GRID * TOKENS_PER_SECOND * (GRID[0] - 1), COLUMNS - 1)
+        return 1 + max(map(max, positions))
 
 
 class LessonMaker:
@@ -123,7 +139,8 @@ class LessonMaker:
 
     def __init__(
         self,
-        tokenizer: PreTrainedTokenizerBase,
+        family: Family,
+        processor: Any,
         seed: int,
         overlooked: int = 0,
         reasoning: float = 0.5,
@@ -134,16 +151,17 @@ class LessonMaker:
         """How often it does."""
         self.reasoning = reasoning
         """Share of the answers that begin as reasoning does, up to a half."""
-        self._tokenizer = tokenizer
+        self._tokenizer = processor.tokenizer
         self._rng = np.random.default_rng([seed, 77])
         self._seed = seed
         self._next = SPLITS["warm_start"].start
-        token = tokenizer.convert_tokens_to_ids
+        token = self._tokenizer.convert_tokens_to_ids
         self._colours = {token("\u0120" + colour): i for i, colour in enumerate(COLOURS)}
-        self._video, self._pad = token("<|video_pad|>"), token("<|endoftext|>")
+        self._pad = token("<|endoftext|>")
         self._answer = token("<answer>")
         self._think = token("<think>")
-        self._before, self._between = self._ids([_BEFORE, _AFTER])
+        (self._between,) = self._ids([_AFTER])
+        self._before = until_question(family, processor)
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
         encoded: list[list[int]] = self._tokenizer(texts).input_ids
@@ -173,12 +191,12 @@ class LessonMaker:
             others = {*range(len(scene.options))} - {scene.answer, scene.observed}
             chosen["reasoning"] = int(self._rng.choice(sorted(others)))
         answers = [answer_text(scene, style, chosen[style]) + "<|im_end|>" for style in STYLES]
-        return ["<|vision_end|>" + training_text(scene.question()), *answers]
+        return [_END + training_text(scene.question()), *answers]
 
     def _row(self, pair: tuple[Scene, Scene], texts: Iterator[list[int]]) -> _Row:
         """Video, then per question its text and its two completions."""
         row = _Row()
-        start = row.add_video(self._video, row.add(self._before, 0))
+        start = row.place(*self._before)
         for number, scene in enumerate(pair, start=1):
             text = next(texts)
             first = len(row.ids)

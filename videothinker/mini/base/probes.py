@@ -8,19 +8,21 @@ loss asks one head of a layer to look at the right tokens. Probes are thrown awa
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from itertools import zip_longest
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear, rms_norm
-from transformers import PreTrainedTokenizerBase, Qwen2_5_VLForConditionalGeneration
-from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb
+from transformers import PreTrainedTokenizerBase
 
 from videothinker.mini.base.lessons import IGNORE, ROLES, SLOTS, Lessons
 from videothinker.mini.render import GRID, TEMPORAL
 from videothinker.mini.settings import COLOURS, COLUMNS, LANES
 from videothinker.mini.world import LETTERS
 
+Angles = tuple[Tensor, Tensor]
+"""Cosine and sine [B, L, D] of every token's angles."""
 LOOKING_HEAD, MATCHING_HEAD, NAMING_HEAD = 0, 1, 2
 _CONTENT_WEIGHT = 4.0
 """Colours and letters against words that any answer has."""
@@ -33,6 +35,23 @@ class Gaze(NamedTuple):
     layer: int
     head: int
     target: Tensor
+
+
+class Seen(NamedTuple):
+    """What the vision tower makes of videos."""
+
+    tokens: Tensor
+    """[B, V, hidden]."""
+    deep: list[Tensor]
+    """The same of what is added after each of the first layers, where a family does that."""
+
+
+class LayerInputs(NamedTuple):
+    """What the language model makes of rows."""
+
+    hidden: list[Tensor]
+    """[B, L, hidden] before each of its layers, and normed after the last."""
+    rotation: Angles
 
 
 class Probes(nn.Module):
@@ -58,16 +77,16 @@ class Probes(nn.Module):
         self.weight: Tensor = nn.Buffer(weight)
 
 
-def see(model: Qwen2_5_VLForConditionalGeneration, pixels: Tensor) -> Tensor:
-    """[B, V, hidden]: the vision tower's tokens."""
+def see(model: Any, pixels: Tensor) -> Seen:
+    """The vision tower's tokens."""
     grids = torch.tensor([GRID] * len(pixels))
-    tokens: Tensor = model.model.visual(pixels.flatten(0, 1), grid_thw=grids).pooler_output
-    return tokens.view(len(pixels), -1, tokens.shape[-1])
+    found = model.model.visual(pixels.flatten(0, 1), grid_thw=grids)
+    features = [found.pooler_output, *getattr(found, "deepstack_features", ())]
+    tokens, *deep = (part.view(len(pixels), -1, part.shape[-1]) for part in features)
+    return Seen(tokens, deep)
 
 
-def looking_losses(
-    model: Qwen2_5_VLForConditionalGeneration, probes: Probes, lessons: Lessons, seen: Tensor
-) -> dict[str, Tensor]:
+def looking_losses(model: Any, probes: Probes, lessons: Lessons, seen: Tensor) -> dict[str, Tensor]:
     """What each video token alone should say; colours also in the words' own embeddings."""
     early, late = lessons.cell_colours.unbind(-1)
     shown = torch.where(early > 0, early, late)
@@ -88,45 +107,55 @@ def looking_losses(
     }
 
 
-def losses(
-    model: Qwen2_5_VLForConditionalGeneration, probes: Probes, lessons: Lessons
-) -> dict[str, Tensor]:
+def losses(model: Any, probes: Probes, lessons: Lessons) -> dict[str, Tensor]:
     """The next-token loss under "text", and one for everything else that is asked."""
     seen = see(model, lessons.pixels)
-    embeds = model.get_input_embeddings()(lessons.token_ids)
-    is_video = lessons.token_ids == model.config.video_token_id
-    embeds = embeds.masked_scatter(is_video[..., None], seen)
-    states = model.model.language_model(
-        inputs_embeds=embeds,
-        position_ids=lessons.positions,
-        attention_mask={"full_attention": lessons.mask},
-        use_cache=False,
-        output_hidden_states=True,
-    )
-    hidden: tuple[Tensor, ...] = states.hidden_states
+    is_video = video_tokens(model, lessons)
+    reading = read(model, lessons, seen)
+    hidden = reading.hidden
 
     def ask(probe: nn.Module, layer: int, labels: Tensor) -> Tensor:
         asked = labels != IGNORE
         return cross_entropy(probe(hidden[layer][asked]), labels[asked])
 
     taught = lessons.labels != IGNORE
-    logits = model.lm_head(states.last_hidden_state[taught])
+    logits = model.lm_head(hidden[-1][taught])
     cell_roles = torch.full_like(lessons.labels, IGNORE)
     cell_roles[is_video] = lessons.cell_roles.flatten()
     text = cross_entropy(logits, lessons.labels[taught], weight=probes.weight)
     return {
         "text": text,
-        **looking_losses(model, probes, lessons, seen),
+        **looking_losses(model, probes, lessons, seen.tokens),
         "cell_roles": ask(probes.cell_roles, 1, cell_roles),
         "slots": ask(probes.slots, 1, lessons.slots),
         "named_roles": ask(probes.named_roles, 2, lessons.named_roles),
         "recalls": ask(probes.recalls, 2, lessons.recalls),
         "verdicts": ask(probes.verdicts, 3, lessons.verdicts),
         **{
-            f"gaze_{name}": gaze_loss(model, hidden, lessons, gaze)
+            f"gaze_{name}": gaze_loss(model, reading, lessons.mask, gaze)
             for name, gaze in gazes(probes, lessons, is_video).items()
         },
     }
+
+
+def video_tokens(model: Any, lessons: Lessons) -> Tensor:
+    """[B, L] bool."""
+    found: Tensor = lessons.token_ids == model.config.video_token_id
+    return found
+
+
+def read(model: Any, lessons: Lessons, seen: Seen) -> LayerInputs:
+    """Layer by layer: transformers tells of none what deep features make of its output."""
+    language, places = model.model.language_model, video_tokens(model, lessons)[..., None]
+    hidden = model.get_input_embeddings()(lessons.token_ids).masked_scatter(places, seen.tokens)
+    rotation = language.rotary_emb(hidden, lessons.positions)
+    states = []
+    for layer, features in zip_longest(language.layers, seen.deep):
+        states.append(hidden)
+        hidden = layer(hidden, attention_mask=lessons.mask, position_embeddings=rotation)
+        if features is not None:
+            hidden = hidden + torch.zeros_like(hidden).masked_scatter(places, features)
+    return LayerInputs([*states, language.norm(hidden)], rotation)
 
 
 def gazes(probes: Probes, lessons: Lessons, is_video: Tensor) -> dict[str, Gaze]:
@@ -152,27 +181,34 @@ def gazes(probes: Probes, lessons: Lessons, is_video: Tensor) -> dict[str, Gaze]
     }
 
 
-def gaze_loss(
-    model: Qwen2_5_VLForConditionalGeneration,
-    hidden: tuple[Tensor, ...],
-    lessons: Lessons,
-    gaze: Gaze,
-) -> Tensor:
+def gaze_loss(model: Any, reading: LayerInputs, mask: Tensor, gaze: Gaze) -> Tensor:
     """-log of the attention that falls on the target, over the tokens that have one."""
-    language = model.model.language_model
-    block, mask = language.layers[gaze.layer], lessons.mask[:, 0]
+    block, mask = model.model.language_model.layers[gaze.layer], mask[:, 0]
     attention = block.self_attn
-    part = slice(gaze.head * attention.head_dim, (gaze.head + 1) * attention.head_dim)
-    x = block.input_layernorm(hidden[gaze.layer])
-    query, key = (
-        linear(x, projection.weight[part], projection.bias[part])[:, None]
-        for projection in (attention.q_proj, attention.k_proj)
-    )
-    query, key = apply_rotary_pos_emb(query, key, *language.rotary_emb(x, lessons.positions))
-    scores = (query @ key.transpose(2, 3))[:, 0] * attention.scaling
+    x = block.input_layernorm(reading.hidden[gaze.layer])
+    query = turned(head_of(attention, "q", gaze.head, x), reading.rotation)
+    key = turned(head_of(attention, "k", gaze.head, x), reading.rotation)
+    scores = (query @ key.transpose(1, 2)) * attention.scaling
     target = gaze.target & mask
     asked = target.any(-1)
     everywhere = scores.masked_fill(~mask, -torch.inf)[asked].logsumexp(-1)
     there = scores.masked_fill(~target, -torch.inf)[asked].logsumexp(-1)
     missed: Tensor = (everywhere - there).mean()
     return missed
+
+
+def head_of(attention: Any, kind: Literal["q", "k"], head: int, x: Tensor) -> Tensor:
+    """[B, L, D]: one head's queries or keys; in some families they have biases, in some norms."""
+    projection = getattr(attention, f"{kind}_proj")
+    norm = getattr(attention, f"{kind}_norm", nn.Identity())
+    part = slice(head * attention.head_dim, (head + 1) * attention.head_dim)
+    bias = None if projection.bias is None else projection.bias[part]
+    states: Tensor = norm(linear(x, projection.weight[part], bias))
+    return states
+
+
+def turned(states: Tensor, rotation: Angles) -> Tensor:
+    """By each token's angles."""
+    cosine, sine = rotation
+    first, second = states.chunk(2, dim=-1)
+    return states * cosine + torch.cat([-second, first], dim=-1) * sine

@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase, Qwen2_5_VLForConditionalGeneration
 
 from videothinker.mini.base.lessons import LessonMaker
 from videothinker.mini.base.probes import (
@@ -26,6 +26,7 @@ from videothinker.mini.base.probes import (
     see,
 )
 from videothinker.mini.write import Progress
+from videothinker.model.families.known import family_in
 
 _TEXT_WEIGHT = 4.0
 _GAZE_WEIGHT = 0.3
@@ -53,7 +54,7 @@ class WarmStart:
     """How many of the last steps teach that: reasoning is learned clean first."""
 
 
-def liken(model: Qwen2_5_VLForConditionalGeneration) -> None:
+def liken(model: Any) -> None:
     """Start the looking and matching heads as comparisons: keys nearly equal to queries.
 
     Attention then begins with like attends to like, which content lookups otherwise find by luck.
@@ -68,8 +69,8 @@ def liken(model: Qwen2_5_VLForConditionalGeneration) -> None:
 
 
 def warm_start(
-    model: Qwen2_5_VLForConditionalGeneration,
-    tokenizer: PreTrainedTokenizerBase,
+    model: Any,
+    processor: Any,
     seed: int,
     settings: WarmStart,
     progress: Progress | None = None,
@@ -78,16 +79,20 @@ def warm_start(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         sizes = model.config.text_config
-        probes = Probes(tokenizer, sizes.hidden_size, sizes.vocab_size)
+        probes = Probes(processor.tokenizer, sizes.hidden_size, sizes.vocab_size)
     maker = LessonMaker(
-        tokenizer, seed, reasoning=settings.reasoning, overlooked=settings.overlooked
+        family_in(model.config),
+        processor,
+        seed,
+        reasoning=settings.reasoning,
+        overlooked=settings.overlooked,
     )
     liken(model)
     model.train()
 
     def looking() -> dict[str, Tensor]:
         lessons = maker.batch(settings.rows)
-        return looking_losses(model, probes, lessons, see(model, lessons.pixels))
+        return looking_losses(model, probes, lessons, see(model, lessons.pixels).tokens)
 
     def everything() -> dict[str, Tensor]:
         last = report.left() <= settings.overlooking_steps

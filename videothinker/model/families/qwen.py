@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from videothinker.config.settings import Part
+from videothinker.errors import InputError
 from videothinker.model.families.family import Family, Features, Read
 from videothinker.model.shape import ModelShape
 from videothinker.types import Medium, Shown
@@ -52,6 +53,14 @@ class Qwen(Family):
                 pixel_values=np.empty((0, 0), np.float32),
                 grids=(),
             )
+        media = [medium for medium, _ in clips]
+        written: dict[Medium, str] = {
+            "picture": processor.image_token,
+            "video": processor.video_token,
+        }
+        for medium, mark in written.items():
+            if turns.count(mark) != media.count(medium):
+                raise InputError(f"the question's words hold {mark}; take that out")
         given: dict[str, Any] = {}
         if pictures := [clip for medium, clip in clips if medium == "picture"]:
             given["images"] = [torch.from_numpy(np.array(clip.frames[0])) for clip in pictures]
@@ -64,7 +73,7 @@ class Qwen(Family):
         inputs = processor(text=[turns], do_resize=False, return_tensors="np", **given)
         return Read(
             token_ids=np.asarray(inputs["input_ids"][0], dtype=np.int64),
-            **in_order([medium for medium, _ in clips], inputs),
+            **in_order(media, inputs),
         )
 
     def tokens_of(self, shown: Shown) -> int:

@@ -1,13 +1,18 @@
-"""What a quickstart that is finished shows."""
+"""What a quickstart that is finished shows, and which base one begins with."""
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 from evaluated_models import model
 from validation_answers import by_letters, keep, question
 
 from cluster.verbs import quickstart
+from videothinker.cli.main import main
 from videothinker.config.loading import to_yaml
+from videothinker.config.settings import RunConfig
 from videothinker.data.questions import write_questions
+from videothinker.errors import InputError
 from videothinker.run.directory import RunDirectory
 
 ROOT = Path(__file__).parents[4]
@@ -47,3 +52,60 @@ def test_a_quickstart_whose_answers_are_gone_still_shows_its_table(tmp_path: Pat
     table, page = quickstart.run(run, 1).split("\n\n")
     assert "cdpo" in table
     assert page == str(run / "report.html")
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """Family, and whether a base is trained, of each pipeline that would have been run."""
+    seen: list[tuple[str, bool]] = []
+
+    def pipeline(
+        config: RunConfig, directory: RunDirectory, family: str, retrain: bool
+    ) -> dict[str, Any]:
+        seen.append((family, retrain))
+        return {"models": [model("base", 80, 30), model("cdpo", 90, 60)]}
+
+    monkeypatch.setattr(quickstart, "pipeline", pipeline)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("words", "trained"),
+    [
+        ([], ("qwen2_5_vl", False)),
+        (["--retrain"], ("qwen2_5_vl", True)),
+        (["--family", "qwen3_vl"], ("qwen3_vl", True)),
+    ],
+)
+def test_a_base_is_trained_where_that_is_asked_for_or_none_comes_with_the_package(
+    tmp_path: Path, asked: list[tuple[str, bool]], words: list[str], trained: tuple[str, bool]
+) -> None:
+    assert main(["quickstart", "--out", str(tmp_path / "run"), *words]) == 0
+    assert asked == [trained]
+
+
+def test_a_quickstart_does_not_go_on_with_a_base_of_another_family(
+    tmp_path: Path, mini_base: Path, asked: list[tuple[str, bool]]
+) -> None:
+    place = tmp_path / "run" / "inputs"
+    place.mkdir(parents=True)
+    (place / "base").symlink_to(mini_base)
+    with pytest.raises(InputError, match="base: is a qwen2_5_vl, and --family is qwen3_vl"):
+        quickstart.run(tmp_path / "run", 1, "qwen3_vl")
+    assert asked == []
+
+
+def test_the_configuration_is_one_for_a_base_of_another_family(
+    tmp_path: Path, mini_base_qwen3: Path, mini_world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inputs = tmp_path / "run" / "inputs"
+    inputs.mkdir(parents=True)
+    (inputs / "base").symlink_to(mini_base_qwen3)
+    (inputs / "videos").symlink_to(mini_world / "raw" / "videos")
+    for split in ("train", "validation"):
+        (inputs / split).symlink_to(mini_world)
+    file = tmp_path / "run.yaml"
+    file.write_text(to_yaml(quickstart.quickstart_config(tmp_path / "run", 1)))
+    assert main(["train", str(file), "--dry-run"]) == 0
+    assert main(["plan", str(file), "--host-memory", "16"]) == 0
+    assert "cpu: " in capsys.readouterr().out

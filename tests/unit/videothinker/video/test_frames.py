@@ -29,6 +29,8 @@ def long_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
         FrameBudget.model_validate("reference-training"),
         FrameBudget.model_validate("reference-evaluation"),
         FrameBudget(fps=0.5, min_frames=5, max_frames=7, min_pixels=784, total_pixels=14_000),
+        FrameBudget(side=32),
+        FrameBudget(side=32, min_pixels=4096, max_pixels=131_072, total_pixels=400_000),
     ],
 )
 def test_a_clip_is_what_qwen_vl_utils_makes_of_it(
@@ -37,13 +39,36 @@ def test_a_clip_is_what_qwen_vl_utils_makes_of_it(
     monkeypatch.setattr(vision_process, "get_video_reader_backend", lambda: "decord")
     element = {"video": str(long_video), "video_start": 0.5, **video.model_dump()}
     (theirs, metadata), sample_fps = vision_process.fetch_video(
-        element, return_video_sample_fps=True, return_video_metadata=True
+        element,
+        image_patch_size=video.side // 2,
+        return_video_sample_fps=True,
+        return_video_metadata=True,
     )
     clip = read_clip(long_video, video, start=0.5)
     assert clip.frames.dtype == np.uint8
     assert np.array_equal(clip.frames, theirs.numpy())
     metadata["video_backend"] = "pyav"
     assert (clip.sample_fps, clip.metadata) == (pytest.approx(sample_fps), metadata)
+
+
+@pytest.mark.parametrize("side", [28, 32])
+def test_a_picture_is_what_qwen_vl_utils_makes_of_it(tmp_path: Path, side: int) -> None:
+    path = tmp_path / "a.PNG"
+    pixels = np.random.default_rng(0).integers(0, 255, (150, 333, 4), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    video = FrameBudget(side=side, picture_min_pixels=4 * side**2, picture_max_pixels=30_000)
+    limits = {"min_pixels": video.picture_min_pixels, "max_pixels": video.picture_max_pixels}
+    theirs = vision_process.fetch_image({"image": str(path), **limits}, side // 2)
+    clip = read_clip(path, video)
+    assert clip.frames.shape == (1, 3, theirs.height, theirs.width)
+    assert np.array_equal(clip.frames[0].transpose(1, 2, 0), np.asarray(theirs))
+    assert clip.digest != read_clip(path, video.model_copy(update={"side": 60 - side})).digest
+
+
+def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"nothing")
+    assert "cannot be decoded" in refused(path)
 
 
 def test_clevrers_128_frames_at_25_give_ten(long_video: Path) -> None:

@@ -228,6 +228,26 @@ def test_every_kind_of_file_gives_the_same_questions(
     assert prepared(file, videos) == prepared(lines(tmp_path / "r.jsonl", rows), videos)
 
 
+def test_a_row_may_show_videos_pictures_or_nothing(tmp_path: Path, videos: Path) -> None:
+    (videos / "p.png").touch()
+    rows = [
+        PLAIN | {"video": ["b.mp4", {"path": "./a.mp4"}]},
+        {name: value for name, value in PLAIN.items() if name != "video"} | {"image": "p.png"},
+        PLAIN | {"images": ["p.png", "p.png"]},
+        PLAIN | {"video": "", "question": "<image>What is 6 times 7?"},
+    ]
+    shown = prepared(lines(tmp_path / "q.jsonl", rows), videos)
+    assert [one.shows for one in shown] == [
+        ("b.mp4", "a.mp4"),
+        ("p.png",),
+        ("a.mp4", "p.png", "p.png"),
+        (),
+    ]
+    assert shown[3].text == "What is 6 times 7?"
+    stats = json.loads((tmp_path / "out" / "stats.json").read_text())
+    assert stats["videos"] == 3
+
+
 def test_a_folder_of_several_splits_is_refused(tmp_path: Path, videos: Path) -> None:
     for split in ("train", "test"):
         (tmp_path / "saved" / split).mkdir(parents=True)
