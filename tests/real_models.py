@@ -111,7 +111,7 @@ def qwen3_vl(words: Any, common: dict[str, Any]) -> tuple[Any, Any]:
             size={"shortest_edge": 65_536, "longest_edge": 16_777_216}, **sizes
         ),
         tokenizer=words,
-        video_processor=Qwen3VLVideoProcessor(size=video, **sizes),
+        video_processor=Qwen3VLVideoProcessor(size=video, cap_pixels_per_frame=False, **sizes),
         chat_template=words.chat_template,
     )
     return Qwen3VLForConditionalGeneration(config), processor
