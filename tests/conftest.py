@@ -29,18 +29,23 @@ os.environ.setdefault("VLLM_CACHE_ROOT", str(CACHES / "vllm"))
 os.environ["OMP_NUM_THREADS"] = "1"
 cpu_torch.install()
 
+WITHOUT_RAY = ("test_families.py", "test_llava_onevision.py", "test_words.py")
+"""Integration tests whose one engine is in their own process."""
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Unit tests by file to whoever is free; all that starts engines to one process, in order:
-    side by side they take each other's cores, and Ray's 30 s for a start can run out.
+    """Unit tests by file to whoever is free; all that starts Ray to one process, in order: side by
+    side they take each other's cores, and Ray's 30 s for a start can run out.
     """
     from xdist.scheduler import LoadScopeScheduling
 
     class EnginesInOneProcess(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::", 1)[0]
-            return "engines" if "integration" in Path(file).parts else file
+            place = Path(file)
+            together = "integration" in place.parts and place.name not in WITHOUT_RAY
+            return "engines" if together else file
 
     return EnginesInOneProcess(config, log)
 

@@ -66,7 +66,7 @@ def write_qwen3_vl(out: Path, *, tied: bool = True, seed: int = 0) -> Path:
     processor = Qwen3VLProcessor(
         image_processor=Qwen2VLImageProcessor(size=limits, **sizes),
         tokenizer=tokenizer,
-        video_processor=Qwen3VLVideoProcessor(size=limits, **sizes),
+        video_processor=Qwen3VLVideoProcessor(size=limits, cap_pixels_per_frame=False, **sizes),
         chat_template=tokenizer.chat_template,
     )
     return write_model(out, Qwen3VLForConditionalGeneration(config), processor, seed)
