@@ -106,6 +106,9 @@ vllm.model_executor.model_loader.reload.finalize_layerwise_reload(
 vllm.model_executor.layers.utils.dispatch_cpu_unquantized_gemm(layer, remove_weight=...)
 vllm.model_executor.models.qwen2_5_vl.Qwen2_5_VLForConditionalGeneration.hf_to_vllm_mapper
 vllm.model_executor.models.qwen2_5_vl.Qwen2_5_VLForConditionalGeneration.load_weights(weights)
+llava = vllm.model_executor.models.llava_onevision
+llava.LlavaOnevisionForConditionalGeneration.hf_to_vllm_mapper
+llava.LlavaOnevisionForConditionalGeneration.load_weights(weights)
 vllm.model_executor.models.utils.WeightsMapper.apply_list(values)
 """,
     "actors/vllm_sleep.py": """
@@ -237,8 +240,8 @@ transformers.AutoConfig.from_pretrained(
 llava = transformers.models.llava_onevision.modeling_llava_onevision
 siglip = transformers.models.siglip.modeling_siglip
 transformers.LlavaOnevisionForConditionalGeneration
-transformers.LlavaOnevisionConfig.image_token_id
-transformers.LlavaOnevisionConfig.video_token_id
+transformers.LlavaOnevisionConfig.image_token_index
+transformers.LlavaOnevisionConfig.video_token_index
 transformers.LlavaOnevisionConfig.vision_config
 transformers.SiglipVisionConfig.image_size
 transformers.SiglipVisionConfig.patch_size

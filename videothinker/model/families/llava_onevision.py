@@ -146,7 +146,7 @@ class LlavaOnevision(Family):
 
     @property
     def marks(self) -> dict[Medium, int]:
-        return {"picture": self.config.image_token_id, "video": self.config.video_token_id}
+        return {"picture": self.config.image_token_index, "video": self.config.video_token_index}
 
     @property
     def frames_together(self) -> int:
