@@ -19,7 +19,7 @@ from videothinker.errors import InputError
 from videothinker.files import whole_folder
 from videothinker.mini import SHIPPED_BASE
 from videothinker.mini.base.build import build_base
-from videothinker.mini.settings import FAMILIES, Split
+from videothinker.mini.settings import FAMILIES, REPULSION, Split
 from videothinker.mini.write import write_world
 from videothinker.model.families.known import BY_TYPE, kind_of
 from videothinker.progress import ProgressLine, duration
@@ -42,7 +42,7 @@ def run(out: Path, seed: int, family: str = FAMILIES[0], retrain: bool = False) 
 
     The same call goes on with an interrupted quickstart, and shows the results of a finished one.
     """
-    config = quickstart_config(out, seed)
+    config = quickstart_config(out, seed, family)
     require_family(config.model.path, family)
     summary = finished_summary(out)
     if summary is None:
@@ -71,8 +71,8 @@ def pipeline(
     return train.run(config, directory)
 
 
-def quickstart_config(out: Path, seed: int) -> RunConfig:
-    """The shipped configuration with its paths moved under OUT."""
+def quickstart_config(out: Path, seed: int, family: str = FAMILIES[0]) -> RunConfig:
+    """The shipped configuration with its paths moved under OUT, and what a family needs beside."""
     inputs = out / "inputs"
     overrides = {
         "out": out,
@@ -84,6 +84,7 @@ def quickstart_config(out: Path, seed: int) -> RunConfig:
         "stages.1.questions": inputs / "train" / "questions.parquet",
         "stages.2.questions": inputs / "train" / "questions.parquet",
     }
+    overrides |= {f"stages.2.kl.{key}": what for key, what in REPULSION.get(family, {}).items()}
     return load_config(CONFIG, [f"{key}={value}" for key, value in overrides.items()])
 
 

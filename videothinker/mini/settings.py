@@ -21,6 +21,8 @@ SPLITS: dict[Split, range] = {
 
 FAMILIES = ("qwen2_5_vl", "qwen3_vl")
 """Of the base model, as config.json calls them; one of the first comes with the package."""
+REPULSION: dict[str, dict[str, float]] = {"qwen3_vl": {"coefficient": 0.1}}
+"""What a quickstart's CDPO has in `kl` beside its file, for families that it destroys without."""
 
 COLOURS = ("red", "blue", "green", "yellow", "cyan", "purple", "brown", "gray")
 PHRASINGS = (

@@ -105,7 +105,7 @@ def test_the_configuration_is_one_for_a_base_of_another_family(
     for split in ("train", "validation"):
         (inputs / split).symlink_to(mini_world)
     file = tmp_path / "run.yaml"
-    file.write_text(to_yaml(quickstart.quickstart_config(tmp_path / "run", 1)))
+    file.write_text(to_yaml(quickstart.quickstart_config(tmp_path / "run", 1, "qwen3_vl")))
     assert main(["train", str(file), "--dry-run"]) == 0
     assert main(["plan", str(file), "--host-memory", "16"]) == 0
     assert "cpu: " in capsys.readouterr().out
