@@ -309,17 +309,14 @@ transformers.Qwen2_5_VLTextModel.rotary_emb
 transformers.Qwen2_5_VLForConditionalGeneration.lm_head
 """,
     "videothinker/model/families/qwen2_5_vl.py": """
+vision = transformers.vision_utils
 qwen = transformers.models.qwen2_5_vl.modeling_qwen2_5_vl
 transformers.Qwen2_5_VLForConditionalGeneration
 transformers.Qwen2_5_VLProcessor
 transformers.models.qwen2_5_vl.Qwen2_5_VLVisionConfig.tokens_per_second
-transformers.vision_utils.get_vision_cu_seqlens(grid_thw, merge_temporal=False)
-transformers.vision_utils.get_vision_position_ids(
-    grid_thw, spatial_merge_size, include_temporal=False
-)
-transformers.vision_utils.get_vision_window_index(
-    grid_thw, spatial_merge_size, window_size, patch_size
-)
+vision.get_vision_cu_seqlens(grid_thw, merge_temporal=False)
+vision.get_vision_position_ids(grid_thw, spatial_merge_size, include_temporal=False)
+vision.get_vision_window_index(grid_thw, spatial_merge_size, window_size, patch_size)
 qwen.Qwen2_5_VisionTransformerPretrainedModel.patch_size
 qwen.Qwen2_5_VisionTransformerPretrainedModel.spatial_merge_size
 qwen.Qwen2_5_VisionTransformerPretrainedModel.window_size
@@ -332,22 +329,20 @@ transformers.Qwen2_5_VLTextModel.forward(
 transformers.modeling_outputs.BaseModelOutputWithPast.last_hidden_state
 """,
     "videothinker/model/families/qwen2_vl.py": """
+vision = transformers.vision_utils
 transformers.Qwen2VLForConditionalGeneration
 transformers.Qwen2VLProcessor
-transformers.vision_utils.get_vision_cu_seqlens(grid_thw, merge_temporal=False)
-transformers.vision_utils.get_vision_position_ids(
-    grid_thw, spatial_merge_size, include_temporal=False
-)
+vision.get_vision_cu_seqlens(grid_thw, merge_temporal=False)
+vision.get_vision_position_ids(grid_thw, spatial_merge_size, include_temporal=False)
 """,
     "videothinker/model/families/qwen3_vl.py": """
+vision = transformers.vision_utils
 qwen = transformers.models.qwen3_vl.modeling_qwen3_vl
 transformers.Qwen3VLForConditionalGeneration
 transformers.Qwen3VLProcessor
-transformers.vision_utils.get_vision_cu_seqlens(grid_thw, merge_temporal=False)
-transformers.vision_utils.get_vision_position_ids(
-    grid_thw, spatial_merge_size, include_temporal=False
-)
-transformers.vision_utils.get_vision_interpolation_indices_and_weights(
+vision.get_vision_cu_seqlens(grid_thw, merge_temporal=False)
+vision.get_vision_position_ids(grid_thw, spatial_merge_size, include_temporal=False)
+vision.get_vision_interpolation_indices_and_weights(
     grid_thw, num_grid_per_side=..., mode=..., align_corners=..., spatial_merge_size=...,
     padding="border"
 )
