@@ -29,7 +29,7 @@ os.environ.setdefault("VLLM_CACHE_ROOT", str(CACHES / "vllm"))
 os.environ["OMP_NUM_THREADS"] = "1"
 cpu_torch.install()
 
-WITHOUT_RAY = ("test_families.py", "test_llava_onevision.py", "test_words.py")
+WITHOUT_RAY = ("test_families.py", "test_other_families.py", "test_words.py")
 """Integration tests whose one engine is in their own process."""
 
 

@@ -1,18 +1,19 @@
-"""LLaVA-OneVision as vLLM samples from it, and as it is trained."""
+"""Families beside those of `test_families.py`: vLLM and the learner are one model."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_models import write_llava_onevision
+from small_models import write_llava_onevision, write_qwen2_vl
 
 from actors.vllm_engine import VllmEngine
 from videothinker.config.settings import RolloutConfig
-from videothinker.model.families.llava_onevision import LlavaOnevision
 from videothinker.model.parts import as_part
 from videothinker.model.policy import Policy, load_model
 from videothinker.model.processing import PromptBuilder
@@ -76,11 +77,15 @@ def largest_gap(engine: VllmEngine, policy: Policy, prompts: list[Prompt]) -> fl
     )
 
 
-@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize(
+    "write",
+    [partial(write_llava_onevision, tied=False), write_llava_onevision, write_qwen2_vl],
+    ids=["llava_onevision", "llava_onevision, tied", "qwen2_vl"],
+)
 def test_sampler_and_learner_are_one_model_before_and_after_new_weights(
-    tied: bool, mini_world: Path, tmp_path: Path
+    write: Callable[[Path], Path], mini_world: Path, tmp_path: Path
 ) -> None:
-    model = write_llava_onevision(tmp_path / "model", tied=tied)
+    model = write(tmp_path / "model")
     prompts = asked(tmp_path, mini_world / "raw" / "videos", model)
     policy = Policy(load_model(model, "float32"))
     engine = VllmEngine(
@@ -89,7 +94,7 @@ def test_sampler_and_learner_are_one_model_before_and_after_new_weights(
     assert largest_gap(engine, policy, prompts) < TOLERANCE
 
     torch.manual_seed(0)
-    published = LlavaOnevision.released_name
+    published = policy.family.released_name
     with torch.no_grad():
         for parameter in policy.model.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
