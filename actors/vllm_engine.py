@@ -316,6 +316,9 @@ def engine_options(
             "mm_device_do_normalize": False,  # prompts arrive normalised
             "mm_processor_cache_gb": 0,  # or it keeps up to 4 GiB of pixels
             "limit_mm_per_prompt": {"image": SHOWN_AT_MOST, "video": SHOWN_AT_MOST},
+            # it would try out the largest picture that the processor lets through, far larger than
+            # any prompt, to see what is left for a cache whose size we give
+            "skip_mm_profiling": True,
             "logprobs_mode": "processed_logprobs",  # of the distribution that is sampled from
             "worker_extension_cls": "actors.vllm_worker.WeightUpdate",
             "generation_config": "vllm",  # a checkpoint's own file must not change the sampling

@@ -184,7 +184,7 @@ class ScoredGroup:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredTensor:
-    """A tensor of the policy as bytes (weights_parts.py)."""
+    """A tensor of the policy as bytes (model/parts.py)."""
 
     dtype: str
     """As torch names it."""
