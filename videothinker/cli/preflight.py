@@ -210,7 +210,7 @@ def _unfit(config: RunConfig) -> list[str]:
 def _unlike(config: RunConfig) -> Iterator[str | None]:
     base = config.model.path
     if (base / "config.json").is_file():
-        yield _at("model.path", unfit_base(base, [reward.title for reward in config.rewards]))
+        yield _at("model.path", unfit_base(base, [one.name for one in config.rewards if one.name]))
         for number, stage in enumerate(config.stages):
             anchor = Path(stage.kl.anchor)
             if stage.kl.direction != "none" and (anchor / "config.json").is_file():

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from functools import cache
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +68,13 @@ def _template(model: Path) -> str:
     file = model / "chat_template.jinja"
     if file.is_file():
         return file.read_text(encoding="utf-8")
-    found = (read_json(model / name).get("chat_template") for name in TEMPLATES)
-    return next((text for text in found if isinstance(text, str)), "")
+    for name in TEMPLATES:
+        with suppress(ValueError):  # of a damaged file `require_safe` speaks
+            if isinstance(text := read_json(model / name).get("chat_template"), str):
+                return text
+    return ""
 
 
-@cache
 def _words(model: Path) -> Any:
     """Words and special tokens with their numbers; nothing where no file has both."""
     file = model / "tokenizer.json"

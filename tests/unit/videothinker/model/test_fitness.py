@@ -63,6 +63,14 @@ def test_a_template_may_stand_in_another_file(base: Path) -> None:
     assert unfit_base(base, ["format"]) is not None
 
 
+def test_a_damaged_file_is_left_to_those_who_read_it(base: Path) -> None:
+    (base / "chat_template.jinja").unlink()
+    for name in ("processor_config.json", "tokenizer_config.json", "tokenizer.json"):
+        (base / name).write_text("{")
+    assert unfit_base(base, ["format"]) is None
+    assert unfit_anchor(base, base) is None
+
+
 def test_an_anchor_of_another_family_has_no_opinion(base: Path, tmp_path: Path) -> None:
     other = shutil.copytree(base, tmp_path / "other")
     changed(other, "config.json", model_type="qwen3_vl")
