@@ -95,6 +95,7 @@ class VllmEngine:
         self._llm = LLM(**engine_options(model, dtype, config, device, engine_share))
         self._engine = self._llm.llm_engine
         self._ranks = Ranks(self._llm, ranks, device)
+        self._llm.collective_rpc("flatten_features")
         # the library's own: what wraps it takes four times as long
         self._tokenizer = self._llm.get_tokenizer().backend_tokenizer
         hf_config = self._llm.model_config.hf_config
@@ -298,7 +299,9 @@ def engine_options(
             # a seeded request whose prompt is split over two steps fails there ("CPU Generator
             # does not use offset")
             "enable_chunked_prefill": False,
-            "max_num_batched_tokens": max(config.max_model_len, PREFILL_AT_ONCE[device]),
+            # twice: so many tokens of features it also keeps, and splits a prompt for whose videos
+            # there is no room beside those of others that begin with it
+            "max_num_batched_tokens": max(2 * config.max_model_len, PREFILL_AT_ONCE[device]),
         }
     elif engine_share:
         options["gpu_memory_utilization"] = engine_share

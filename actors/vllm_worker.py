@@ -64,6 +64,17 @@ class WeightUpdate(Sleep):
             receiving.refuse(fault)
         return fault
 
+    def flatten_features(self) -> None:
+        """Some of vLLM's models have the features of videos of several lengths with one axis more,
+        with which vLLM then fails."""
+        model = self.model_runner.model
+        embed = model.embed_multimodal
+
+        def flat(**inputs: Any) -> list[Any]:
+            return [features.flatten(0, -2) for features in embed(**inputs) or ()]
+
+        model.embed_multimodal = flat
+
     def _coverage_fault(self, shapes: Shapes) -> str | None:
         """What weights of these shapes lack of what the engine was started from."""
         rename = self.model_runner.model.hf_to_vllm_mapper.apply_list

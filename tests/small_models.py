@@ -93,9 +93,12 @@ LLAVA_TEMPLATE = (
 """As LLaVA-OneVision's: pictures, then videos, then words, whatever their order."""
 
 
-def write_llava_onevision(out: Path, *, tied: bool = True, seed: int = 0) -> Path:
-    """A LLaVA-OneVision of 3 layers on 2 of SigLIP's, with the mini world's words; its weights have
-    the names of released checkpoints, which vLLM reads, not those that a new model is saved with.
+def write_llava_onevision(
+    out: Path, *, tied: bool = True, seed: int = 0, words: Any = None, frame: int = FRAME
+) -> Path:
+    """A LLaVA-OneVision of 3 layers on 2 of SigLIP's, with the mini world's words or others; its
+    weights have the names of released checkpoints, which vLLM reads, not those that a new model is
+    saved with.
     """
     cpu_torch.install()
     from safetensors.torch import load_file, save_file
@@ -108,7 +111,7 @@ def write_llava_onevision(out: Path, *, tied: bool = True, seed: int = 0) -> Pat
         LlavaOnevisionVideoProcessor,
     )
 
-    tokenizer = make_tokenizer()
+    tokenizer = words or make_tokenizer()
     marks = [AddedToken(f"<{kind}>", special=True, normalized=False) for kind in ("image", "video")]
     tokenizer.add_tokens(marks, True)
     config = LlavaOnevisionConfig(
@@ -131,23 +134,23 @@ def write_llava_onevision(out: Path, *, tied: bool = True, seed: int = 0) -> Pat
             "hidden_size": 64,
             "intermediate_size": 96,
             "num_attention_heads": 2,
-            "image_size": FRAME,
+            "image_size": frame,
             "patch_size": 14,
             "vision_use_head": False,
         },
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
-        image_grid_pinpoints=[[FRAME, FRAME], [FRAME, 2 * FRAME], [2 * FRAME, FRAME]],
+        image_grid_pinpoints=[[frame, frame], [frame, 2 * frame], [2 * frame, frame]],
         tie_word_embeddings=tied,
     )
-    size = {"height": FRAME, "width": FRAME}
+    size = {"height": frame, "width": frame}
     processor = LlavaOnevisionProcessor(
         image_processor=LlavaOnevisionImageProcessor(
             size=size, image_grid_pinpoints=config.image_grid_pinpoints
         ),
         tokenizer=tokenizer,
         video_processor=LlavaOnevisionVideoProcessor(size=size),
-        num_image_tokens=(FRAME // 14) ** 2,
+        num_image_tokens=(frame // 14) ** 2,
         vision_feature_select_strategy="full",
         chat_template=LLAVA_TEMPLATE,
     )
@@ -184,8 +187,8 @@ def write_model(out: Path, model: Any, processor: Any, seed: int) -> Path:
     return out
 
 
-def write_qwen2_vl(out: Path, seed: int = 0) -> Path:
-    """A Qwen2-VL of 2 layers, with the mini world's words."""
+def write_qwen2_vl(out: Path, seed: int = 0, words: Any = None) -> Path:
+    """A Qwen2-VL of 2 layers, with the mini world's words or others."""
     cpu_torch.install()
     from transformers import (
         Qwen2VLConfig,
@@ -195,7 +198,7 @@ def write_qwen2_vl(out: Path, seed: int = 0) -> Path:
         Qwen2VLVideoProcessor,
     )
 
-    tokenizer = make_tokenizer()
+    tokenizer = words or make_tokenizer()
     token = tokenizer.convert_tokens_to_ids
     config = Qwen2VLConfig(
         text_config={

@@ -99,6 +99,7 @@ vllm.v1.worker.worker_base.WorkerBase.vllm_config
 vllm.v1.worker.gpu_worker.Worker.model_runner
 vllm.v1.worker.gpu.model_runner.GPUModelRunner.model
 vllm.v1.worker.gpu_model_runner.GPUModelRunner.model
+vllm.model_executor.models.interfaces.SupportsMultiModal.embed_multimodal
 vllm.model_executor.model_loader.reload.initialize_layerwise_reload(model)
 vllm.model_executor.model_loader.reload.finalize_layerwise_reload(
     model, model_config

@@ -19,6 +19,7 @@ def test_one_step_takes_in_what_the_plan_counts_whatever_the_machine(
     assert options["max_num_seqs"] == DECODED_AT_ONCE
     assert options["max_num_batched_tokens"] == PREFILL_AT_ONCE[device]
     assert options["mm_processor_cache_gb"] == 0
+    assert options["skip_mm_profiling"] is True
     assert options.get("gpu_memory_utilization", 0.0) == share
     assert "enable_sleep_mode" not in options
 
