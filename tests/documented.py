@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from itertools import cycle
+from itertools import chain, cycle
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ import builders
 import numpy as np
 import pyarrow.parquet as pq
 import yaml
+from PIL import Image
 
 from videothinker.config.loading import load_config
 from videothinker.model.checkpoint import budget_of, write_budget
@@ -138,15 +139,19 @@ class Place:
         self._write_answers([str(row["problem_id"]) for row in rows])
 
     def add_own(self, name: str, times: int = 1) -> None:
-        """A page's own questions, so many times over, and a real clip for each of their videos."""
+        """A page's own questions, so many times over, and a real clip for each of their videos, a
+        grey picture for each of their pictures."""
         page = (ROOT / "docs" / name).read_text().splitlines()
         lines = [line for line in page if line.startswith('{"question"')]
         (self.folder / "mine.jsonl").write_text("".join(f"{line}\n" for line in lines * times))
-        videos = dict.fromkeys(json.loads(line)["video"] for line in lines)
-        for video, clip in zip(videos, cycle(real_clips()), strict=False):
-            place = self.folder / "clips" / video
-            place.parent.mkdir(exist_ok=True)
-            shutil.copy(clip, place)
+        rows = [json.loads(line) for line in lines]
+        (self.folder / "clips").mkdir(exist_ok=True)
+        videos = [[*row.get("videos", ()), row.get("video")] for row in rows]
+        named = dict.fromkeys(filter(None, chain.from_iterable(videos)))
+        for video, clip in zip(named, cycle(real_clips()), strict=False):
+            shutil.copy(clip, self.folder / "clips" / video)
+        for picture in filter(None, (row.get("image") for row in rows)):
+            Image.new("L", (64, 64)).save(self.folder / "clips" / picture)
 
     def add_rewards(self) -> None:
         """The page's file of rewards, and a run whose completions they are tried on."""

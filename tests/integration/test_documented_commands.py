@@ -112,7 +112,7 @@ def test_what_the_readme_says_before_it_trains_works_as_it_stands(place: Place) 
 def test_questions_of_ones_own_become_what_training_reads(place: Place) -> None:
     place.add_own("own-data.md")
     type_out(place, "own-data.md")
-    assert len(read_questions(place.folder / "data/mine/questions.parquet")) == 2
+    assert len(read_questions(place.folder / "data/mine/questions.parquet")) == 5
 
 
 @pytest.mark.timeout(900)
