@@ -19,7 +19,7 @@ from gpu_check.part import Finding, answer
 from videothinker.config.settings import Device, DType, RolloutConfig
 from videothinker.mini import SHIPPED_BASE
 from videothinker.types import Completion, Prompt
-from videothinker.video.frames import Clip, read_clip
+from videothinker.video.frames import Clip, FrameBudget, read_clip
 
 ALLOWED: dict[DType, float] = {"float32": 1e-3, "bfloat16": 0.05}
 """Mean over the tokens, in nats."""
@@ -30,7 +30,7 @@ class Here:
     """Clips decoded in this process."""
 
     def get(self, path: Path, start: float | None = None, end: float | None = None) -> Clip:
-        return read_clip(path, MINI_VIDEO, start, end)
+        return read_clip(path, FrameBudget(**MINI_VIDEO.model_dump()), start, end)
 
 
 def prompts(world: Path, count: int) -> list[Prompt]:

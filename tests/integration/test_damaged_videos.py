@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from damaged_videos import write_damaged_videos
+from mini_worlds import MINI_VIDEO
 
 from videothinker.errors import InputError
 from videothinker.video.clips import ClipStore
@@ -23,18 +24,21 @@ def good(mini_world: Path) -> list[Path]:
     return sorted((mini_world / "raw" / "videos").iterdir())
 
 
+BUDGET = FrameBudget(**MINI_VIDEO.model_dump())
+
+
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory, mini_video: FrameBudget) -> Iterator[ClipStore]:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClipStore]:
     """A store with the real decoder."""
-    store = ClipStore(tmp_path_factory.mktemp("clips"), 1.0, mini_video, SECONDS)
+    store = ClipStore(tmp_path_factory.mktemp("clips"), 1.0, BUDGET, SECONDS)
     yield store
     store.close()
 
 
 def test_the_decoding_process_returns_what_this_one_decodes(
-    store: ClipStore, good: list[Path], mini_video: FrameBudget
+    store: ClipStore, good: list[Path]
 ) -> None:
-    here, there = read_clip(good[0], mini_video), store.get(good[0])
+    here, there = read_clip(good[0], BUDGET), store.get(good[0])
     assert np.array_equal(here.frames, there.frames)
     assert (here.sample_fps, here.metadata, here.digest) == (
         there.sample_fps,

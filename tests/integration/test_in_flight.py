@@ -16,6 +16,7 @@ import torch
 from actors import vllm_engine
 from actors.rollout import RolloutWorker
 from actors.vllm_engine import VllmEngine
+from actors.vllm_input import engine_input
 from videothinker.config.settings import RolloutConfig, VideoConfig
 from videothinker.method.prompts import training_text
 from videothinker.model.parts import as_part
@@ -145,7 +146,7 @@ def step_by_hand(engine: VllmEngine, prompts: Sequence[Prompt]) -> Groups:
             stop_token_ids=engine._end_tokens,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
-        vllm.add_request(f"by hand {index}", engine._input(prompt), params)
+        vllm.add_request(f"by hand {index}", engine_input(prompt, engine._family), params)
     found: Groups = {}
     while vllm.has_unfinished_requests():
         for output in vllm.step():
@@ -183,7 +184,7 @@ def test_a_prompt_that_vllm_refuses_takes_the_whole_call_along_and_nobody_else(
 ) -> None:
     others = callers.submit(sample, engine, prompts[:2], LONG)
     wait_for_tokens(engine, 1)
-    endless = replace(prompts[0], token_ids=np.full(600, 40), pixel_values=np.empty(0, np.float32))
+    endless = replace(prompts[0], token_ids=np.full(600, 40), shown=())
     with pytest.raises(Exception, match="longer than the maximum model length of 512"):
         sample(engine, [prompts[1], endless])
     assert len(others.result()) == 2

@@ -28,10 +28,11 @@ class Clips:
 
     def get(self, path: Path, *part: float | None) -> Any:
         """As a clip store does."""
-        from videothinker.video.frames import read_clip
+        from videothinker.video.frames import FrameBudget, read_clip
 
         if path not in self._known:
-            self._known[path] = read_clip(path, self._video, *part)
+            budget = FrameBudget(**self._video.model_dump())
+            self._known[path] = read_clip(path, budget, *part)
         return self._known[path]
 
 

@@ -27,7 +27,7 @@ from videothinker.method.prompts import training_text
 from videothinker.mini import SHIPPED_BASE
 from videothinker.mini.settings import World
 from videothinker.mini.write import write_world
-from videothinker.video.frames import read_clip
+from videothinker.video.frames import FrameBudget, read_clip
 
 VIDEOS = 24
 GROUP = 8
@@ -129,11 +129,11 @@ def tasks(folder: Path, shape: Shape, video: VideoConfig) -> dict[str, Any]:
     """For the others: questions as text, and each video's frames below each other in one picture
     that has the size at which this system's model sees them."""
     (folder / "pictures").mkdir()
-    found = []
+    found, budget = [], FrameBudget(**video.model_dump())
     for question in read_questions(folder / "questions.parquet"):
         file = folder / "pictures" / f"{Path(question.video).stem}.png"
         if not file.exists():
-            frames = read_clip(folder / "raw" / "videos" / question.video, video).frames
+            frames = read_clip(folder / "raw" / "videos" / question.video, budget).frames
             below_each_other = frames.transpose(0, 2, 3, 1).reshape(-1, frames.shape[-1], 3)
             Image.fromarray(below_each_other).save(file)
         found.append(
