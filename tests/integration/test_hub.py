@@ -52,7 +52,7 @@ def test_what_needs_no_engine_works_as_it_stands(there: tuple[Place, Hub]) -> No
     assert hub.files_sent() == set()
     type_out(place, *(one for one in commands(PAGE) if one.verb in ("push", "prepare")))
     assert arrived(place, hub)
-    assert len(read_questions(place.folder / "data/hub/questions.parquet")) == 2
+    assert len(read_questions(place.folder / "data/hub/questions.parquet")) == 5
 
 
 @pytest.mark.slow
