@@ -75,6 +75,6 @@ def test_a_turn_is_as_the_released_template_writes_it(words: Any, released: str)
 
 def test_no_completion_may_hold_what_stands_for_pixels() -> None:
     config = SimpleNamespace(**MARKS)
-    for family in FAMILIES:
+    for family in (one for one in FAMILIES if one.owner == "Qwen"):
         assert family(config).forbidden == [151652, 151653, 151655, 151656]
         assert family(config).marks == {"picture": 151655, "video": 151656}
