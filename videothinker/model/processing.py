@@ -44,7 +44,7 @@ class PromptBuilder:
                 f"{question.id}: shows {len(paths)} pictures and videos, and {SHOWN_AT_MOST} is the"
                 " most; show fewer"
             )
-        clips = [self._clip(question, path, view) for path in paths]
+        clips = [self._clip(question, place, view) for place in range(len(paths))]
         read = self._family.read(self._processor, self._turns(text, clips), clips)
         shown = self._shown(clips, read)
         positions = self._family.positions(read.token_ids, shown)
@@ -57,12 +57,12 @@ class PromptBuilder:
             shown=shown,
         )
 
-    def _clip(self, question: Question, path: str, view: View) -> tuple[Medium, Clip]:
+    def _clip(self, question: Question, place: int, view: View) -> tuple[Medium, Clip]:
         """A part of the video is meant of the first that is shown."""
-        file = path_of(self._videos, path)
+        file = path_of(self._videos, question.shows[place])
         if is_picture(file):
             return "picture", self._clips.get(file)
-        part = (question.start, question.end) if path == question.video else (None, None)
+        part = (None, None) if place else (question.start, question.end)
         return "video", seen(self._clips.get(file, *part), view, question.id)
 
     def _shown(self, clips: Sequence[tuple[Medium, Clip]], read: Read) -> tuple[Shown, ...]:

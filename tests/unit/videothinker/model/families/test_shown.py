@@ -59,8 +59,8 @@ def build(
     video = MINI_VIDEO.model_copy(update={"picture_min_pixels": 3136})
     builder = PromptBuilder(model, folder, read_here(frames_for(model, video)))
 
-    def built(shows: tuple[str, ...], words: str = "What happens?") -> Prompt:
-        asked: Question = question(video=shows[0], also=shows[1:])
+    def built(shows: tuple[str, ...], words: str = "What happens?", **part: float) -> Prompt:
+        asked: Question = question(video=shows[0], also=shows[1:], **part)
         return builder.build(asked, words)
 
     return built
@@ -99,6 +99,12 @@ def test_a_prompt_has_what_it_shows_in_its_order(model: Path, build: Callable[..
     words = build(KINDS["words"])
     assert (words.shown, words.patches) == ((), 0)
     assert words.positions.tolist() == [list(range(len(words.token_ids)))] * 3
+
+
+def test_a_part_is_of_the_first_that_is_shown_alone(build: Callable[..., Prompt]) -> None:
+    one, other = build(("video.mp4", "video.mp4"), start=0.0, end=2.5).shown
+    [whole] = build(("video.mp4",)).shown
+    assert (one.digest != whole.digest, other.digest == whole.digest) == (True, True)
 
 
 def test_other_pixels_and_another_order_are_another_question(
