@@ -23,6 +23,7 @@ from videothinker.files import disk_errors, partial_folder, replace_files, write
 from videothinker.method.prompts import training_text
 from videothinker.types import AnswerKind, Question
 from videothinker.video.files import find
+from videothinker.video.frames import is_picture
 
 AT_ONCE = 10_000
 """Questions of a row group."""
@@ -158,7 +159,9 @@ def prepare(
 
 
 def _clip(question: Question) -> str:
-    start, end = question.start, question.end
+    start, end, shows = question.start, question.end, question.shows
+    if (start, end) != (None, None) and (not shows or is_picture(Path(shows[0]))):
+        return "start: has no effect, since no video is shown first. Leave start and end out"
     late = start is not None and end is not None and start >= end
     return f"end: {end} s is not after the start at {start} s" if late else ""
 

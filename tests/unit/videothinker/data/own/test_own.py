@@ -283,6 +283,7 @@ def test_a_folder_of_files_is_read_in_order(tmp_path: Path, videos: Path) -> Non
         ({"question": " "}, "question: ' ' is not a text"),
         ({"options": 3}, "options: 3 is no list"),
         ({"start": 3, "end": 1}, "end: 1.0 s is not after the start"),
+        ({"video": "", "end": 1}, "start: has no effect, since no video is shown first"),
         ({"start": "soon"}, "start: 'soon' is not a number"),
         ({"options": None, "kind": "riddle"}, "kind: 'riddle' is none of choice"),
         ({"options": None, "kind": "number", "answer": "many"}, "answer: 'many' is not what a nu"),
