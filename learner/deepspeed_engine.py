@@ -15,9 +15,11 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from learner.extensions import load_operator
 from videothinker.config.settings import Device, LearnerConfig, Part
-from videothinker.model.families.known import family_in
+from videothinker.model.adapters import ANCHOR, POLICY, insert, parameters, take_in
+from videothinker.model.checkpoint import is_adapter
+from videothinker.model.families.known import family_in, shape_of
 from videothinker.model.parts import divided
-from videothinker.model.policy import Policy, load_model
+from videothinker.model.policy import Policy, Voice, load_model
 from videothinker.model.transfer import Entry, entry
 from videothinker.process.address import listening, own_address
 
@@ -81,15 +83,35 @@ def connect(rank: int, world: int, store: TCPStore, device: Device) -> None:
 class Trainee:
     """A policy under DeepSpeed: accumulate gradients row by row, then step once."""
 
-    def __init__(self, model: Path, dtype: str, config: LearnerConfig) -> None:
+    def __init__(
+        self,
+        model: Path,
+        dtype: str,
+        config: LearnerConfig,
+        seed: int = 0,
+        asked: Sequence[Path] = (),
+    ) -> None:
+        """`seed` is that of a fresh adapter; `asked` are adapters of the model, or itself, which it
+        is asked as."""
         import deepspeed
 
         module = load_model(model, dtype)
         if config.gradient_checkpointing:
             module.gradient_checkpointing_enable()
         module.train()
-        freeze(module, config.freeze)
+        if config.lora is None:
+            freeze(module, config.freeze)
+        else:
+            for path in filter(is_adapter, asked):
+                take_in(module, ANCHOR, path)
+            insert(module, POLICY, config.lora, seed)
         policy = Policy(module)
+        self.voices = [
+            Voice(
+                policy=policy, shape=shape_of(model), adapter=ANCHOR if is_adapter(path) else None
+            )
+            for path in asked
+        ]
         trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
         self._engine, *_ = deepspeed.initialize(
             model=policy, optimizer=adam(trained, config), config=deepspeed_settings(config, dtype)
@@ -97,6 +119,7 @@ class Trainee:
         self._trained = trained
         self._replicated = config.zero_stage == 0
         self._model = module
+        self._adapted = config.lora is not None
         self.sharded = config.zero_stage == 3
 
     def __call__(self, *inputs: Any) -> tuple[Tensor, ...]:
@@ -156,17 +179,24 @@ class Trainee:
 
     @property
     def parameters(self) -> dict[str, torch.nn.Parameter]:
-        """By the names that released checkpoints have; between steps a sharded one is empty."""
+        """What is published: an adapter where one is trained, else everything by the names that
+        released checkpoints have; between steps a sharded one is empty."""
+        if self._adapted:
+            return parameters(self._model, POLICY)
         name_of = family_in(self._model.config).released_name
         return {name_of(name): p for name, p in self._model.named_parameters()}
 
     def save_shards(self, folder: Path) -> None:
         """This rank's part of optimizer and parameters."""
-        self._engine.save_checkpoint(str(folder), tag="shards")
+        self._engine.save_checkpoint(
+            str(folder), tag="shards", exclude_frozen_parameters=self._adapted
+        )
 
     def load_shards(self, folder: Path) -> None:
         """What `save_shards` wrote, on the same number of ranks."""
-        loaded, _ = self._engine.load_checkpoint(str(folder), tag="shards")
+        loaded, _ = self._engine.load_checkpoint(
+            str(folder), tag="shards", load_module_strict=not self._adapted
+        )
         assert loaded is not None, f"DeepSpeed found nothing in {folder}"
 
 

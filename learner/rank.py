@@ -38,12 +38,13 @@ from videothinker.config.settings import Device, KLConfig, LearnerConfig
 from videothinker.errors import DivergenceError, InputError
 from videothinker.files import disk_errors, file_digest
 from videothinker.method.objective import policy_loss, repulsion_ratio
+from videothinker.model.adapters import POLICY, save_adapter
 from videothinker.model.card import ModelLineage
 from videothinker.model.checkpoint import Budget, model_digest, save_model
 from videothinker.model.families.known import shape_of
 from videothinker.model.flops import training_flops
 from videothinker.model.parts import as_part, divided
-from videothinker.model.policy import Anchored, completion_mask, load_head
+from videothinker.model.policy import Anchored, completion_mask, load_head, opinion
 from videothinker.model.transfer import Sender
 from videothinker.process import metrics
 from videothinker.process.address import own_address
@@ -51,6 +52,7 @@ from videothinker.process.device import card, let_go, set_threads, settle
 from videothinker.process.pulse import Pulse
 from videothinker.types import (
     INITIAL_VERSION,
+    AnchorScores,
     LearnerReport,
     Prompt,
     RolloutGroup,
@@ -72,8 +74,11 @@ class Assignment:
     steps: int
     budget: Budget
     logprob_tolerance: float
+    seed: int = 0
     anchor: Path | None = None
     """The checkpoint whose output head the estimator exact needs."""
+    asked: Sequence[Path] = ()
+    """What the learner itself is asked as: the anchor, and the model that it is compared with."""
     lends: bool = False
     """Between steps others have the memory that it then does not need."""
 
@@ -120,7 +125,10 @@ class LearnerRank(Pulse):
             if assignment.anchor is not None:
                 head = load_head(assignment.anchor, assignment.dtype)
                 self._anchor_head = head.to(self._device)
-            self._trainee = Trainee(assignment.model, assignment.dtype, assignment.learner)
+            self._trainee = Trainee(
+                *(assignment.model, assignment.dtype, assignment.learner),
+                *(assignment.seed, assignment.asked),
+            )
             sizes = self._trainee.sizes
             self._parts = divided(sizes)
             self._shape = shape_of(assignment.model)
@@ -180,12 +188,19 @@ class LearnerRank(Pulse):
         self._count([scored.group for scored, weight in share if weight])
         return LearnerReport(step=step, stats=report, seconds=time.monotonic() - started)
 
+    def logprobs(
+        self, group: RolloutGroup, prompt: Prompt, with_hidden: bool = False
+    ) -> AnchorScores:
+        """What an AnchorScorer says, of adapters of the model that is trained."""
+        with self.doing(f"scoring {group.question.id}"):
+            voices, temperature = self._require_trainee().voices, self._task.temperature
+            return opinion(voices, group, prompt, temperature, with_hidden=with_hidden)
+
     def _count(self, trained: Sequence[RolloutGroup]) -> None:
-        freeze = self._task.learner.freeze
         lengths = [len(one.token_ids) for group in trained for one in group.completions]
         metrics.SAMPLES_TRAINED.inc(len(lengths))
         metrics.TOKENS_TRAINED.inc(sum(lengths))
-        metrics.FLOPS.inc(sum(training_flops(self._shape, group, freeze) for group in trained))
+        metrics.FLOPS.inc(sum(training_flops(self._shape, group, self._task.learner) for group in trained))
 
     def publish(self, version: int, number: int) -> tuple[int, WeightsPart | None]:
         """The version, for the driver, and from rank 0 a part of the current policy."""
@@ -239,7 +254,10 @@ class LearnerRank(Pulse):
             if self._rank != 0:
                 return ""
             task = self._task
-            save_model(model, folder, base, task.budget, task.temperature, lineage)
+            if task.learner.lora is None:
+                save_model(model, folder, base, task.budget, task.temperature, lineage)
+            else:
+                save_adapter(model, POLICY, folder, base, task.budget, lineage)
         return model_digest(folder)
 
     def save_state(self, folder: Path) -> None:

@@ -55,7 +55,7 @@ def performance(
         "learner": RoleWork(
             tokens=tokens,
             seconds=report.seconds,
-            flops=sum(training_flops(shape, group, config.learner.freeze) for group in groups),
+            flops=sum(training_flops(shape, group, config.learner) for group in groups),
         ),
     }
     peaks = {role: peak(those, config.model.dtype) for role, those in heard.items()}

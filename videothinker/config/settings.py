@@ -23,6 +23,7 @@ AnchorName = Annotated[
 Device = Literal["cpu", "cuda"]
 DType = Literal["float32", "bfloat16"]
 WeightsPath = Literal["auto", "ipc", "nccl", "host"]
+AdapterWay = Literal["auto", "request", "merged"]
 Part = Literal["vision", "merger", "embeddings", "layers"]
 """A part of the model; the embeddings include the output head, which may share their weights."""
 Probe = Literal["blind", "frame", "shuffled", "clause"]
@@ -181,6 +182,30 @@ class GuardConfig(Section):
     """Steps that are judged together."""
 
 
+LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""Matrices of a layer of the language model, as its checkpoint calls them."""
+
+
+class LoraConfig(Section):
+    """What is trained in place of the model: two small matrices beside each of some large ones,
+    which keep their numbers (LoRA)."""
+
+    rank: Positive = 16
+    """Rows of the one and columns of the other."""
+    alpha: float = Field(default=32.0, gt=0)
+    """Their product counts alpha / rank times."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Of what goes into them while learning: sampler and learner then disagree by as much."""
+    targets: tuple[str, ...] = Field(default=LINEARS, min_length=1)
+    """The large ones in each layer of the language model."""
+    vision: bool = False
+    """Those of the vision tower and its merger as well, all of them."""
+
+    @property
+    def scale(self) -> float:
+        return self.alpha / self.rank
+
+
 class LearnerConfig(Section):
     """The update."""
 
@@ -201,6 +226,8 @@ class LearnerConfig(Section):
     """Completions that were cut off at sampling.max_tokens contribute nothing."""
     freeze: tuple[Part, ...] = ()
     """Parts of the model that keep their weights."""
+    lora: LoraConfig | None = None
+    """Train an adapter, and keep all of the model's own weights; {} has the defaults."""
     ranks: Positive = 1
     zero_stage: Literal[0, 2, 3] = 2
     offload: bool = False
@@ -209,6 +236,13 @@ class LearnerConfig(Section):
     save_every: Positive = 50
     keep_states: Positive = 2
     """How many of a stage's newest states are kept."""
+
+    @property
+    def frozen(self) -> tuple[Part, ...]:
+        """Parts in which nothing is trained."""
+        if self.lora is None:
+            return self.freeze
+        return ("embeddings",) if self.lora.vision else ("vision", "merger", "embeddings")
 
 
 class RolloutConfig(Section):
@@ -233,6 +267,10 @@ class RolloutConfig(Section):
     exactly on-policy; with more, sampling goes on while the learner computes."""
     in_flight: bool = False
     """New weights replace the old in the middle of completions instead of between units."""
+    adapters: AdapterWay = "auto"
+    """With learner.lora. request: beside the engine's weights. merged: added to them, which takes
+    longer with each update and nothing while sampling, and is the way of adapters in the vision
+    tower. auto: merged where that is needed, or where engines sleep."""
     sleep: bool = False
     """Engines let go of their weights and their cache while the learner works, and have them again
     with the weights that it then publishes: a GPU which they share holds either."""
@@ -254,8 +292,9 @@ class ClusterConfig(Section):
     """An existing cluster ("auto" or host:port); None is the cluster of the surrounding Ray job,
     and outside of one a private cluster on this machine."""
     device: Device = "cuda"
-    scorers: Positive = 1
-    """Processes that hold the anchor."""
+    scorers: int = Field(default=1, ge=0)
+    """Processes that hold the anchor. 0, with learner.lora: the learner scores, since anchor and
+    policy are adapters of the model that it has."""
     metrics_host: Annotated[str, AfterValidator(_ipv4)] = "127.0.0.1"
     """Address on which each process opens a port with its metrics; 0.0.0.0 where Prometheus, or a
     part of the run, is on another machine. Nobody who can reach them is asked for a password."""

@@ -36,6 +36,8 @@ REPLACED = ("*.safetensors", "*.safetensors.index.json", "config.json")
 NOT_HANDED_ON = (*(f"*{ending}" for ending in PICKLED), "*.py")
 """What an export must not take over, since whoever loads it might run it."""
 GENERATION = "generation_config.json"
+ADAPTER = "adapter_config.json"
+"""Name of the file that makes a folder an adapter, whose base it names."""
 TOKEN_KEYS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
@@ -160,6 +162,40 @@ def read_budget(model: Path) -> Budget:
             f"{file}: not a budget ({error.error_count()} problems, first: "
             f"{error.errors()[0]['msg']}); delete the file to use the paper's"
         ) from error
+
+
+def is_adapter(model: Path) -> bool:
+    """Whether a folder has an adapter in place of a whole model."""
+    return (model / ADAPTER).is_file()
+
+
+def base_of(model: Path) -> Path:
+    """The folder of the whole model that an adapter belongs to; any other model's is its own.
+
+    Where it was when the adapter was trained, or where the adapter's file says.
+    """
+    if not is_adapter(model):
+        return model
+    file = model / ADAPTER
+    named = str(_parsed(file).get("base_model_name_or_path") or "")
+    trained_on = _parsed(model / LINEAGE).get("base") or {}
+    for place in (trained_on.get("path"), named):
+        if place and (base := Path(place)).is_absolute() and (base / "config.json").is_file():
+            return base
+    raise InputError(
+        f"{model}: an adapter of {named or 'a model without a name'}, which is not here. Bring that"
+        f" model, and write its folder into {file} as base_model_name_or_path"
+    )
+
+
+def require_base(adapter: Path, base: Path) -> None:
+    """InputError where an adapter was trained beside another model than the one in a folder."""
+    trained_on = _parsed(adapter / LINEAGE).get("base") or {}
+    if trained_on and trained_on["digest"] != model_digest(base):
+        raise InputError(
+            f"{adapter}: an adapter of {trained_on['path']} (sha256 {trained_on['digest'][:12]}),"
+            f" and {base} is another model. Name the adapter's own base"
+        )
 
 
 def require_safe(folder: Path) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from videothinker.config.settings import Part
+from videothinker.config.settings import LearnerConfig, Part
 from videothinker.model.shape import ModelShape
 from videothinker.types import RolloutGroup
 
@@ -38,15 +38,16 @@ def scoring_flops(shape: ModelShape, group: RolloutGroup) -> float:
     return sum(_forward(shape, group).values())
 
 
-def training_flops(shape: ModelShape, group: RolloutGroup, freeze: Sequence[Part] = ()) -> float:
+def training_flops(shape: ModelShape, group: RolloutGroup, learner: LearnerConfig) -> float:
     """Of a forward and a backward pass over a group; a part that is trained takes two more for each
-    forward one, one that gradients only pass through takes one.
+    forward one, one that gradients only pass through takes one, adapters in it or not.
 
     What checkpointing computes again is no more of the work, and not counted.
     """
+    full = 2 if learner.lora is None else 1
     forward, total, passing = _forward(shape, group), 0.0, 0
     for part in FORWARD:
-        back = passing if part in freeze else 2
+        back = passing if part in learner.frozen else full
         passing = min(back, 1)
         total += (1 + back) * forward[part]
     return total

@@ -8,6 +8,7 @@ output head, a few at a time.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +22,16 @@ from torch.utils.checkpoint import checkpoint
 from videothinker import cpu_torch
 from videothinker.errors import InputError
 from videothinker.method.divergence import exact_divergence
+from videothinker.model.adapters import POLICY, speaking, take_in
 from videothinker.model.attention import after_prompts
-from videothinker.model.checkpoint import SAFE, require_safe
+from videothinker.model.checkpoint import SAFE, base_of, require_safe
 from videothinker.model.families.family import Family
 from videothinker.model.families.known import family_in, kind_of
+from videothinker.model.flops import scoring_flops
 from videothinker.model.layers import full_scores
-from videothinker.model.shape import LOGITS_AT_ONCE
-from videothinker.types import Prompt
+from videothinker.model.shape import LOGITS_AT_ONCE, ModelShape
+from videothinker.process import metrics
+from videothinker.types import AnchorScores, Prompt, RolloutGroup
 
 Asked = tuple[Prompt, Sequence[np.ndarray]]
 """A prompt and the token ids of its completions."""
@@ -35,19 +39,25 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def load_model(path: Path, dtype: str) -> Any:
-    """A model from a folder, which runs no code; its attention can be replaced (`Policy`)."""
-    require_safe(path)
+    """A model from a folder, which runs no code; its attention can be replaced (`Policy`). Of an
+    adapter's folder its base, with the adapter."""
+    base = base_of(path)
+    require_safe(base)
     cpu_torch.install()
-    kind = kind_of(path).model_class()
-    return kind.from_pretrained(
-        path, dtype=DTYPES[dtype], attn_implementation="sdpa", use_safetensors=True, **SAFE
+    kind = kind_of(base).model_class()
+    model = kind.from_pretrained(
+        base, dtype=DTYPES[dtype], attn_implementation="sdpa", use_safetensors=True, **SAFE
     )
+    if base != path:
+        take_in(model, POLICY, path)
+    return model
 
 
 def load_head(path: Path, dtype: str) -> Tensor:
     """The output head [V, H] of a checkpoint: its own tensor, or the embeddings that it shares."""
     from safetensors import safe_open
 
+    path = base_of(path)
     for name in ("lm_head.weight", "embed_tokens.weight"):
         for file in sorted(path.glob("*.safetensors")):
             with safe_open(file, "pt") as tensors:
@@ -107,6 +117,51 @@ class Policy(nn.Module):
         forbidden = self.family.forbidden
         scores = token_scores(head, hidden, row.predicted, temperature, forbidden, anchor)
         return tuple(row.unpack(values) for values in scores)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Voice:
+    """A model that is only asked: a policy as one of its adapters, or without any."""
+
+    policy: Policy
+    shape: ModelShape
+    adapter: str | None = None
+
+
+def opinion(
+    voices: Sequence[Voice],
+    group: RolloutGroup,
+    prompt: Prompt,
+    temperature: float,
+    *,
+    with_hidden: bool,
+) -> AnchorScores:
+    """How likely the first finds the tokens of a group, with its final hidden states if asked for;
+    and the second, if there is one."""
+    started = time.monotonic()
+    token_ids = [completion.token_ids for completion in group.completions]
+    lengths = [len(tokens) for tokens in token_ids]
+    said: list[tuple[np.ndarray, ...]] = []
+    states: tuple[np.ndarray, ...] | None = None
+    for voice in voices:
+        policy = voice.policy
+        with torch.inference_mode(), speaking(policy.model, voice.adapter):
+            row = policy.row([(prompt, token_ids)])
+            hidden = policy.hidden(row)
+            logp, _ = policy.scores(row, hidden, temperature)
+        rows = zip(logp.cpu().numpy(), lengths, strict=True)
+        if with_hidden and not said:
+            states = tuple(part.numpy() for part in hidden.float().cpu().split(lengths))
+        said.append(tuple(values[:length].copy() for values, length in rows))
+        metrics.FLOPS.inc(scoring_flops(voice.shape, group))
+    metrics.ANCHOR_GROUPS.inc()
+    metrics.ANCHOR_TOKENS.inc(sum(lengths))
+    return AnchorScores(
+        logprobs=said[0],
+        hidden=states,
+        initial_logprobs=said[1] if len(said) > 1 else None,
+        seconds=time.monotonic() - started,
+    )
 
 
 def token_scores(

@@ -9,7 +9,7 @@ from typing import Protocol
 from videothinker import cpu_torch
 from videothinker.errors import InputError
 from videothinker.method.prompts import messages
-from videothinker.model.checkpoint import SAFE, require_safe
+from videothinker.model.checkpoint import SAFE, base_of, require_safe
 from videothinker.model.families.family import Read
 from videothinker.model.families.known import family_of
 from videothinker.types import SHOWN_AT_MOST, Medium, Prompt, Question, Shown
@@ -29,6 +29,7 @@ class PromptBuilder:
     """Holds a model's processor; knows nothing of weights."""
 
     def __init__(self, model: Path, videos: Path, clips: ClipSource) -> None:
+        model = base_of(model)
         require_safe(model)
         cpu_torch.install()
         self._family = family_of(model)

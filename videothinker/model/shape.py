@@ -5,10 +5,9 @@ family has its own (`families`). Planning a run needs no weights.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from videothinker.config.settings import DType, Part, VideoConfig
+from videothinker.config.settings import DType, LearnerConfig, LoraConfig, VideoConfig
 
 LOGITS_AT_ONCE = {"cpu": 2**24, "cuda": 2**26}
 """Scores over the vocabulary that exist at one time: 64 MiB of float32, and 256."""
@@ -98,15 +97,41 @@ class ModelShape(ABC):
         """That so many tokens of videos stand for."""
         return tokens * self.merge**2
 
-    def trained(self, freeze: Sequence[Part]) -> int:
-        """Parameters with a gradient, by what `learner.freeze` leaves."""
+    @property
+    def linears(self) -> dict[str, tuple[int, int]]:
+        """Inputs and outputs of each matrix of a layer of the language model."""
+        asking, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        return {
+            "q_proj": (self.hidden, asking),
+            "k_proj": (self.hidden, keys),
+            "v_proj": (self.hidden, keys),
+            "o_proj": (asking, self.hidden),
+            "gate_proj": (self.hidden, self.intermediate),
+            "up_proj": (self.hidden, self.intermediate),
+            "down_proj": (self.intermediate, self.hidden),
+        }
+
+    @property
+    @abstractmethod
+    def seeing(self) -> list[tuple[int, int]]:
+        """Inputs and outputs of every matrix of the vision tower and its merger."""
+
+    def adapted(self, lora: LoraConfig) -> list[tuple[int, int]]:
+        """Inputs and outputs of every matrix that an adapter is beside."""
+        layer = [size for name, size in self.linears.items() if name in lora.targets]
+        return layer * self.layers + (self.seeing if lora.vision else [])
+
+    def trained(self, learner: LearnerConfig) -> int:
+        """Parameters with a gradient: of an adapter, or by what `learner.freeze` leaves."""
+        if learner.lora is not None:
+            return learner.lora.rank * sum(map(sum, self.adapted(learner.lora)))
         parts = {
             "vision": self.vision,
             "merger": self.merger,
             "embeddings": self.embeddings,
             "layers": self.language,
         }
-        return sum(size for part, size in parts.items() if part not in freeze)
+        return sum(size for part, size in parts.items() if part not in learner.freeze)
 
     def cache_bytes(self, dtype: DType) -> int:
         """What one token takes in a sampler's key-value cache."""

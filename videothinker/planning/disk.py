@@ -33,7 +33,7 @@ def state_gb(config: RunConfig, shape: ModelShape) -> float:
     copied = learner.zero_stage > 0 or config.model.dtype == "bfloat16"
     optimizer = OPTIMIZER_BYTES if copied else UNCOPIED_OPTIMIZER_BYTES
     weights = 0 if learner.zero_stage == 3 else shape.parameters * BYTES[config.model.dtype]
-    return (weights + optimizer * shape.trained(learner.freeze)) / GB
+    return (weights + optimizer * shape.trained(learner)) / GB
 
 
 def shortage(config: RunConfig) -> str | None:

@@ -120,7 +120,7 @@ def cramped(config: RunConfig, shape: ModelShape) -> str | None:
 def learner_parts(config: RunConfig, shape: ModelShape) -> Parts:
     """One learner rank: what DeepSpeed keeps all the time, and its largest phase."""
     learner, size = config.learner, BYTES[config.model.dtype] / GB
-    optimizer = shape.trained(learner.freeze) * optimizer_bytes(config) / GB
+    optimizer = shape.trained(learner) * optimizer_bytes(config) / GB
     return {
         "weights": shape.parameters * size / (learner.ranks if learner.zero_stage == 3 else 1),
         "optimizer": optimizer / (learner.ranks if learner.zero_stage else 1),
@@ -133,7 +133,7 @@ def learner_phases(config: RunConfig, shape: ModelShape) -> list[Parts]:
     """What one rank holds one after the other: a backward pass, the optimizer's arithmetic, and
     under ZeRO 3 all weights, to publish or to save them."""
     learner, size = config.learner, BYTES[config.model.dtype] / GB
-    trained = shape.trained(learner.freeze)
+    trained = shape.trained(learner)
     shards = learner.ranks if learner.zero_stage else 1
     beside = {} if learner.offload else {"gradients": trained * size / shards}
     if learner.zero_stage:
@@ -326,7 +326,7 @@ def host_parts(
     if learner.offload:
         each = HOST_OPTIMIZER_BYTES
         each += PINNED_BYTES if config.cluster.device == "cuda" else 0
-        parts["optimizer"] = shape.trained(learner.freeze) * each / GB * ranks / learner.ranks
+        parts["optimizer"] = shape.trained(learner) * each / GB * ranks / learner.ranks
     # in the object store where they are made; before that, every rank reads the checkpoint
     parts["published"] = weights * max(versions_stored(config) if publishes else 1, ranks)
     parts["prompts"] = prompts_gb(config, shape, load)

@@ -50,7 +50,7 @@ def row_phases(config: RunConfig, shape: ModelShape, row: Row, *, exact: bool) -
     head = shape.vocabulary * shape.hidden * size
     if exact:
         kept["anchor's head"] = head
-    if "embeddings" in config.learner.freeze:  # what follows are gradients
+    if "embeddings" in config.learner.frozen:  # what follows are gradients
         head = 0.0
     wanted = row.scored * shape.vocabulary
     scores = logits_gb(config, wanted) * (2 if exact else 1)
@@ -94,7 +94,7 @@ def kept_vision(config: RunConfig, shape: ModelShape, row: Row) -> float:
     numbers += SAVED_PER_INNER * shape.vision_intermediate
     checkpointed = config.learner.gradient_checkpointing
     block = state if checkpointed else row.patches * numbers * size
-    blocks = 0 if "vision" in config.learner.freeze else shape.vision_layers
+    blocks = 0 if "vision" in config.learner.frozen else shape.vision_layers
     return AROUND_BLOCKS * state + blocks * block
 
 

@@ -212,7 +212,7 @@ def adam_seconds(config: RunConfig, shape: ModelShape, work: Workforce, rows: in
     come for the first one, new weights do.
     """
     learner, cpu = config.learner, work.chip is CPU
-    trained = shape.trained(learner.freeze)
+    trained = shape.trained(learner)
     if learner.offload or cpu:
         once = 2 * trained * BYTES[config.model.dtype] / constant("bus") / work.ranks
         there_and_back = rows * once

@@ -8,7 +8,7 @@ from typing import Any
 
 from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
-from videothinker.model.checkpoint import SAFE
+from videothinker.model.checkpoint import SAFE, base_of
 from videothinker.model.families.family import Family
 from videothinker.model.families.llava_onevision import LlavaOnevision
 from videothinker.model.families.qwen2_5_vl import Qwen25VL
@@ -37,18 +37,19 @@ def family_of(model: Path) -> Family:
     from transformers import AutoConfig
 
     kind_of(model)
-    return family_in(AutoConfig.from_pretrained(model, **SAFE))
+    return family_in(AutoConfig.from_pretrained(base_of(model), **SAFE))
 
 
 def kind_of(model: Path) -> type[Family]:
     """The same, read without transformers and without its configuration."""
-    return _kind(model / "config.json", _document(model / "config.json"))
+    file = base_of(model) / "config.json"
+    return _kind(file, _document(file))
 
 
 def shape_of(model: Path) -> ModelShape:
     """The shape of the checkpoint in a folder, or of the released model that the folder is named
     after."""
-    file = model / "config.json"
+    file = base_of(model) / "config.json"
     if not file.is_file():
         name = model.name if model.is_absolute() else Path(str(model).partition("@")[0]).name
         if name in KNOWN:

@@ -61,6 +61,12 @@ class OnevisionShape(ModelShape):
         return (self.vision_hidden + self.hidden + 3) * self.hidden
 
     @property
+    def seeing(self) -> list[tuple[int, int]]:
+        width, inner = self.vision_hidden, self.vision_intermediate
+        block = [*[(width, width)] * 4, (width, inner), (inner, width)]
+        return self.vision_layers * block + [(width, self.hidden), (self.hidden, self.hidden)]
+
+    @property
     def projected(self) -> int:
         return 1  # tokens are merged behind it
 

@@ -54,6 +54,18 @@ class Qwen25Shape(ModelShape):
         width = self.vision_hidden * self.merge**2
         return self.vision_hidden + width**2 + width + width * self.hidden + self.hidden
 
+    @property
+    def seeing(self) -> list[tuple[int, int]]:
+        width, inner = self.vision_hidden, self.vision_intermediate
+        block = [(width, 3 * width), (width, width), (width, inner), (width, inner), (inner, width)]
+        return self.vision_layers * block + self.merging
+
+    @property
+    def merging(self) -> list[tuple[int, int]]:
+        """The same of the merger alone."""
+        width = self.vision_hidden * self.merge**2
+        return [(width, width), (width, self.hidden)]
+
 
 def released(hidden: int, layers: int, heads: int, kv_heads: int, **sizes: Any) -> Qwen25Shape:
     """A model whose heads have 128 features and whose tower is the common one."""

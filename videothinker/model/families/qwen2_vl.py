@@ -32,6 +32,12 @@ class Qwen2Shape(Qwen25Shape):
         width = self.vision_hidden * self.merge**2
         return 2 * self.vision_hidden + width**2 + width + width * self.hidden + self.hidden
 
+    @property
+    def seeing(self) -> list[tuple[int, int]]:
+        width, inner = self.vision_hidden, self.vision_intermediate
+        block = [(width, 3 * width), (width, width), (width, inner), (inner, width)]
+        return self.vision_layers * block + self.merging
+
 
 TOWER = {"vision_hidden": 1280, "vision_layers": 32, "vision_intermediate": 5120}
 

@@ -52,6 +52,14 @@ class Qwen3Shape(ModelShape):
         products = width**2 + width + width * self.hidden + self.hidden
         return (1 + self.deep) * products + 2 * self.vision_hidden + self.deep * 2 * width
 
+    @property
+    def seeing(self) -> list[tuple[int, int]]:
+        width, inner = self.vision_hidden, self.vision_intermediate
+        block = [(width, 3 * width), (width, width), (width, inner), (inner, width)]
+        merged = width * self.merge**2
+        merger = [(merged, merged), (merged, self.hidden)]
+        return self.vision_layers * block + (1 + self.deep) * merger
+
 
 def released(hidden: int, layers: int, heads: int, intermediate: int, *, tied: bool) -> Qwen3Shape:
     """A model with 8 heads of keys; the smaller ones have the smaller tower."""

@@ -1,0 +1,200 @@
+"""Adapters: what LoRA trains beside a model that keeps its numbers, in PEFT's format.
+
+A model may have several, one of which speaks at a time, or none: policy, bias model and initial
+model so are one model in memory. On disk an adapter is a folder that names its base
+(`checkpoint.base_of`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from videothinker.config.hub_names import hub_source
+from videothinker.config.settings import LoraConfig
+from videothinker.errors import InputError
+from videothinker.files import whole_folder
+from videothinker.model.card import ModelLineage, describe, license_in
+from videothinker.model.checkpoint import (
+    ADAPTER,
+    Budget,
+    base_of,
+    require_safe,
+    write_budget,
+)
+from videothinker.model.families.known import family_in, kind_of
+
+if TYPE_CHECKING:  # a configuration's checks need no torch
+    from torch import Tensor, nn
+
+POLICY = "policy"
+"""The adapter that is trained."""
+ANCHOR = "anchor"
+"""The one that the model which is trained is asked as."""
+WEIGHTS = "adapter_model.safetensors"
+PREFIX = "base_model.model."
+"""Of every name in such a file."""
+UNKNOWN = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "modules_to_save", "lora_bias")
+"""Of PEFT's settings those that make another sum of an adapter than ours is."""
+
+
+def insert(model: Any, name: str, lora: LoraConfig, seed: int) -> None:
+    """A fresh adapter, which changes nothing yet; the same for the same seed."""
+    import torch
+    from peft import LoraConfig as Settings
+    from peft import inject_adapter_in_model
+
+    settings = Settings(
+        r=lora.rank,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type] # whole numbers by its own word alone
+        lora_dropout=lora.dropout,
+        target_modules=pattern(modules(model, lora)),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        inject_adapter_in_model(settings, model, adapter_name=name)
+
+
+def take_in(model: Any, name: str, adapter: Path) -> None:
+    """An adapter from a folder, frozen, which speaks from now on."""
+    from peft import LoraConfig as Settings
+    from peft import inject_adapter_in_model, set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    require_safe(adapter)
+    settings = Settings.from_pretrained(adapter)
+    settings.lora_dropout = 0.0
+    inject_adapter_in_model(settings, model, adapter_name=name)
+    found = set_peft_model_state_dict(model, load_file(adapter / WEIGHTS), adapter_name=name)
+    missing = [key for key in found.missing_keys if f".{name}." in key]
+    if missing or found.unexpected_keys:
+        first = [*missing, *found.unexpected_keys][0]
+        raise InputError(
+            f"{adapter}: does not fit {base_of(adapter)}, first {first}. Name the adapter's own base"
+        )
+    for key, parameter in model.named_parameters():
+        if f".{name}." in key:
+            parameter.requires_grad_(False)
+
+
+def modules(model: Any, lora: LoraConfig) -> list[str]:
+    """The matrices of a model that an adapter is beside, by name."""
+    from torch import nn
+
+    part_of = family_in(model.config).part_of
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    return [
+        name
+        for name in linear
+        if (part := part_of(f"{name}.weight")) != "embeddings"
+        and (name.rpartition(".")[2] in lora.targets if part == "layers" else lora.vision)
+    ]
+
+
+def pattern(names: list[str]) -> str:
+    """One expression for them all: of each tower its name, and the last one or two words."""
+    ends: dict[str, set[str]] = {}
+    for words in (name.split(".") for name in names):
+        ends.setdefault(r"\.".join(words[:2]), set()).add(r"\.".join(words[2:][-2:]))
+    towers = [rf"{tower}\.(.*\.)?({'|'.join(sorted(some))})" for tower, some in ends.items()]
+    return "|".join(towers)
+
+
+@contextmanager
+def speaking(model: Any, adapter: str | None) -> Iterator[None]:
+    """As one of its adapters, or without any; afterwards as it was."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+    before = layers[0].active_adapters if layers else []
+    training = model.training
+    model.eval()  # nothing is dropped
+    try:
+        for layer in layers:
+            layer.enable_adapters(adapter is not None)
+            if adapter is not None:
+                layer.set_adapter(adapter, inference_mode=True)
+        yield
+    finally:
+        model.train(training)
+        for layer in layers:
+            layer.enable_adapters(True)
+            layer.set_adapter(before)
+
+
+def parameters(model: Any, name: str) -> dict[str, nn.Parameter]:
+    """An adapter's, by the names they have in its file."""
+    own = f".{name}.weight"
+    return {
+        key.removesuffix(own) + ".weight": parameter
+        for key, parameter in model.named_parameters()
+        if key.endswith(own)
+    }
+
+
+def settings_of(model: Any, name: str) -> dict[str, Any]:
+    """What an adapter's file says of it, as PEFT writes it."""
+    settings = model.peft_config[name].to_dict()
+    plain = {key: sorted(one) if isinstance(one, set) else one for key, one in settings.items()}
+    return {**plain, "inference_mode": True, "peft_type": "LORA", "task_type": "CAUSAL_LM"}
+
+
+def write_adapter(
+    folder: Path, settings: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> None:
+    """The two files of PEFT's format."""
+    from safetensors.torch import save_file
+
+    named = {PREFIX + name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    save_file(named, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / ADAPTER).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
+
+
+def save_adapter(
+    model: Any, name: str, folder: Path, base: Path, budget: Budget, lineage: ModelLineage | None
+) -> None:
+    """Write an adapter alone, with the budget it was trained under and where it comes from."""
+    source, _, commit = (hub_source(base) or str(base)).partition("@")
+    named = {"base_model_name_or_path": source, "revision": commit or None}
+    with whole_folder(folder, replace=True) as partial:
+        write_adapter(partial, settings_of(model, name) | named, parameters(model, name))
+        write_budget(partial, budget)
+        if lineage is not None:
+            describe(partial, lineage, license_in(base))
+
+
+def tensors_of(adapter: Path) -> dict[str, Tensor]:
+    """What an adapter's folder holds, by the names that `parameters` has."""
+    from safetensors.torch import load_file
+
+    return {
+        name.removeprefix(PREFIX): tensor for name, tensor in load_file(adapter / WEIGHTS).items()
+    }
+
+
+def lora_of(adapter: Path) -> LoraConfig:
+    """How an adapter in a folder is built; InputError where it is no plain LoRA."""
+    file = adapter / ADAPTER
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        stems = {name.rpartition(".lora_")[0] for name in tensors_of(adapter)}
+        part_of = kind_of(adapter).part_of
+        spoken = {stem for stem in stems if part_of(f"{stem}.weight") == "layers"}
+        lora = LoraConfig(
+            rank=settings["r"],
+            alpha=settings["lora_alpha"],
+            targets=tuple(sorted({stem.rpartition(".")[2] for stem in spoken})),
+            vision=bool(stems - spoken),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{file}: not an adapter of PEFT's LoRA ({type(error).__name__}: {error})"
+        ) from error
+    if other := [key for key in UNKNOWN if settings.get(key)]:
+        raise InputError(
+            f"{file}: {other[0]} is not known here. Merge it with PEFT, and give the whole model"
+        )
+    return lora
