@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from actors.vllm_engine import VllmEngine
-from videothinker.config.settings import Device, RolloutConfig
+from videothinker.config.settings import Device, LoraConfig, RolloutConfig
 from videothinker.errors import Lost, WeightsError
 from videothinker.process import metrics
 from videothinker.process.pulse import Pulse
@@ -36,11 +36,12 @@ class RolloutWorker(Pulse):
         max_tokens: int,
         device: Device,
         engine_share: float = 0.0,
+        lora: LoraConfig | None = None,
     ) -> None:
         self._name = name
         self._max_tokens = max_tokens
         self._device = device
-        self._engine = VllmEngine(model, dtype, rollout, device, engine_share)
+        self._engine = VllmEngine(model, dtype, rollout, device, engine_share, lora)
         metrics.ENGINE_REQUESTS.labels("running").set_function(lambda: self._engine.work().running)
         metrics.ENGINE_REQUESTS.labels("waiting").set_function(lambda: self._engine.work().waiting)
         metrics.ENGINE_CACHE.set_function(lambda: self._engine.work().cache_share)

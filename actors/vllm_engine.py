@@ -13,12 +13,15 @@ from typing import Any
 from actors.engine_thread import EngineThread
 from actors.ranks import Ranks, first_fault, rank_options, threads_of_ranks
 from actors.samples import History, completion
+from actors.vllm_adapter import NAME, NUMBER, adapter_options
 from actors.vllm_input import engine_input
 from videothinker import cpu_torch
-from videothinker.config.settings import Device, RolloutConfig
+from videothinker.config.settings import Device, LoraConfig, RolloutConfig, adapter_way
 from videothinker.errors import WeightsError
-from videothinker.model.checkpoint import SAFE, require_safe
+from videothinker.model.adapters import lora_of, tensors_of
+from videothinker.model.checkpoint import SAFE, base_of, is_adapter, require_safe
 from videothinker.model.families.known import family_in
+from videothinker.model.parts import as_part
 from videothinker.model.shape import DECODED_AT_ONCE, PREFILL_AT_ONCE
 from videothinker.types import (
     INITIAL_VERSION,
@@ -69,8 +72,11 @@ class VllmEngine:
         config: RolloutConfig,
         device: Device,
         engine_share: float = 0.0,
+        lora: LoraConfig | None = None,
     ) -> None:
-        """`engine_share` is the part of a GPU that it may take, the rest being others'."""
+        """`engine_share` is the part of a GPU that it may take, the rest being others'. With `lora`
+        what comes later are adapters of the model, which may itself be one.
+        """
         self.version = INITIAL_VERSION
         """Of the weights it holds."""
         self._asleep = False
@@ -78,10 +84,26 @@ class VllmEngine:
         self._histories: dict[str, History] = {}
         self._ranks: Ranks | None = None
         self._thread = EngineThread(self._step, self._abort, self.lost)
-        self._thread.call(partial(self._start, model, dtype, config, device, engine_share))
+        self._adapter: Any = None
+        """What requests name, once there is an adapter beside the weights."""
+        self._beside = False
+        start = partial(self._start, base_of(model), dtype, config, device, engine_share)
+        if is_adapter(model):
+            lora = lora or lora_of(model)
+        self._thread.call(partial(start, lora))
+        if is_adapter(model):
+            named = self._family.released_name
+            own = ((named(name), tensor) for name, tensor in tensors_of(model).items())
+            self.load(self.version, [as_part(self.version, own)])
 
     def _start(
-        self, model: Path, dtype: str, config: RolloutConfig, device: Device, engine_share: float
+        self,
+        model: Path,
+        dtype: str,
+        config: RolloutConfig,
+        device: Device,
+        engine_share: float,
+        lora: LoraConfig | None,
     ) -> None:
         require_safe(model)
         cpu_torch.install()
@@ -92,10 +114,14 @@ class VllmEngine:
         from vllm import LLM
 
         keep_pixels()
-        self._llm = LLM(**engine_options(model, dtype, config, device, engine_share))
+        self._llm = LLM(**engine_options(model, dtype, config, device, engine_share, lora))
         self._engine = self._llm.llm_engine
         self._ranks = Ranks(self._llm, ranks, device)
         self._llm.collective_rpc("flatten_features")
+        if lora is not None:
+            merged = adapter_way(config, lora) == "merged"
+            self._beside = not merged
+            self._llm.collective_rpc("expect_adapters", args=(lora, merged))
         # the library's own: what wraps it takes four times as long
         self._tokenizer = self._llm.get_tokenizer().backend_tokenizer
         hf_config = self._llm.model_config.hf_config
@@ -185,7 +211,7 @@ class VllmEngine:
             for prompt, params in requests:
                 self._requests += 1
                 name = str(self._requests)
-                self._engine.add_request(name, prompt, params)
+                self._engine.add_request(name, prompt, params, lora_request=self._adapter)
                 names.append(name)
                 self._histories[name] = [(self.version, {})]
             on_error.pop_all()
@@ -237,6 +263,10 @@ class VllmEngine:
 
     def _took(self, version: int) -> None:
         """Nothing that the old weights made counts any more."""
+        if self._beside and self._adapter is None:
+            from vllm.lora.request import LoRARequest
+
+            self._adapter = LoRARequest(NAME, NUMBER, "is there already")
         self._forget()
         self.ranks.look()
         self.version = version
@@ -286,7 +316,12 @@ class VllmEngine:
 
 
 def engine_options(
-    model: Path, dtype: str, config: RolloutConfig, device: Device, engine_share: float = 0.0
+    model: Path,
+    dtype: str,
+    config: RolloutConfig,
+    device: Device,
+    engine_share: float = 0.0,
+    lora: LoraConfig | None = None,
 ) -> dict[str, Any]:
     """What vLLM makes an engine from."""
     # vLLM's own limits follow the card
@@ -329,6 +364,7 @@ def engine_options(
             "kv_cache_memory_bytes": int(config.cache_gb * 2**30 / config.tensor_parallel),
         }
         | rank_options(config.tensor_parallel)
+        | ({} if lora is None else adapter_options(config, lora))
     )
 
 

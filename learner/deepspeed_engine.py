@@ -179,12 +179,12 @@ class Trainee:
 
     @property
     def parameters(self) -> dict[str, torch.nn.Parameter]:
-        """What is published: an adapter where one is trained, else everything by the names that
+        """What is published: the adapter where one is trained, else everything, by the names that
         released checkpoints have; between steps a sharded one is empty."""
-        if self._adapted:
-            return parameters(self._model, POLICY)
-        name_of = family_in(self._model.config).released_name
-        return {name_of(name): p for name, p in self._model.named_parameters()}
+        model = self._model
+        own = parameters(model, POLICY) if self._adapted else dict(model.named_parameters())
+        name_of = family_in(model.config).released_name
+        return {name_of(name): parameter for name, parameter in own.items()}
 
     def save_shards(self, folder: Path) -> None:
         """This rank's part of optimizer and parameters."""

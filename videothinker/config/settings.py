@@ -387,6 +387,14 @@ class RunConfig(Section):
         return [place for place in places if os.sep in place and not os.path.isabs(place)]
 
 
+def adapter_way(rollout: RolloutConfig, lora: LoraConfig) -> AdapterWay:
+    """What `auto` means: vLLM has room for adapters in the language model alone, and none where
+    the weights beside them come back with each update."""
+    if rollout.adapters != "auto":
+        return rollout.adapters
+    return "merged" if lora.vision or rollout.sleep else "request"
+
+
 def weights_path(config: RunConfig) -> WeightsPath:
     """What `auto` means before anybody knows who sits on which GPU."""
     path = config.weights.path

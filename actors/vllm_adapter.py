@@ -1,0 +1,128 @@
+"""Runs inside vLLM's worker: an adapter is what comes, the weights stay those of the checkpoint.
+
+request    beside the weights: vLLM copies it over the one before, in the same place
+merged     added to the weights, which come from the checkpoint again each time: nothing is
+           subtracted, so that no rounding is left of what was there before
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from actors.rank_worker import Rank
+from actors.vllm_worker import Shapes, Tensors, WeightUpdate, coverage_fault, shapes_on_disk
+from videothinker.config.settings import LoraConfig, RolloutConfig, adapter_way
+
+NAME, NUMBER = "policy", 1
+"""Of the only adapter, as requests name it."""
+RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""For which vLLM has room."""
+LANGUAGE = "language_model."
+"""How the language model's tensors begin, by vLLM's names."""
+
+
+def adapter_options(config: RolloutConfig, lora: LoraConfig) -> dict[str, Any]:
+    """What vLLM is told beside the options of any engine: who takes adapters, and that there is
+    room for one beside the weights."""
+    kind = AdapterUpdate if config.tensor_parallel == 1 else AdapterRank
+    worker = {"worker_extension_cls": f"{kind.__module__}.{kind.__name__}"}
+    if adapter_way(config, lora) == "merged":
+        return worker
+    room = next(rank for rank in RANKS if rank >= lora.rank)
+    return worker | {"enable_lora": True, "max_loras": 1, "max_lora_rank": room}
+
+
+class AdapterUpdate(WeightUpdate):
+    """What `WeightUpdate` does with weights, done with an adapter."""
+
+    add_lora: Any
+    _lora: LoraConfig
+    _merges: bool
+
+    def expect_adapters(self, lora: LoraConfig, merged: bool) -> None:
+        """Of this kind are those that will come."""
+        self._lora, self._merges = lora, merged
+
+    def _coverage_fault(self, shapes: Shapes) -> str | None:
+        base = {self._renamed(name): shape for name, shape in self._on_disk().items()}
+        found = Counter((self._renamed(name), shape) for name, shape in shapes.items())
+        return coverage_fault(expected=adapter_shapes(base, self._lora), found=found)
+
+    def _begin_replacing(self) -> None:
+        self._coming: dict[str, Any] = {}
+
+    def _replace_some(self, weights: Iterable[tuple[str, Any]]) -> None:
+        self._coming |= {name: tensor.clone() for name, tensor in weights}
+
+    def _finish_replacing(self) -> None:
+        adapter, self._coming = self._coming, {}
+        if self._merges:
+            super()._begin_replacing()
+            super()._replace_some(self._sums(adapter))
+            super()._finish_replacing()
+            return
+        from vllm.lora.request import LoRARequest
+
+        from videothinker.model.adapters import write_adapter
+
+        lora = self._lora
+        settings = {"r": lora.rank, "lora_alpha": lora.alpha, "target_modules": [*lora.targets]}
+        with TemporaryDirectory() as folder, self._changing():
+            write_adapter(Path(folder), settings, adapter)
+            self.add_lora(LoRARequest(NAME, NUMBER, folder, load_inplace=True))
+
+    def _sums(self, adapter: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        """The checkpoint's tensors, with the adapter's product added where it has one."""
+        from safetensors import safe_open
+
+        low = {self._renamed(name): tensor.to(self.device) for name, tensor in adapter.items()}
+        for file in sorted(self._checkpoint.glob("*.safetensors")):
+            with safe_open(file, "pt") as tensors:
+                for name in tensors.keys():  # noqa: SIM118 (not a dict)
+                    tensor, stem = tensors.get_tensor(name), self._renamed(name)[: -len(".weight")]
+                    if f"{stem}.lora_A.weight" in low:
+                        narrow, wide = (low[f"{stem}.lora_{one}.weight"].float() for one in "AB")
+                        product = (wide @ narrow).mul_(self._lora.scale)
+                        tensor = product.add_(tensor.to(self.device)).to(tensor.dtype)
+                    yield name, tensor
+
+    def _renamed(self, name: str) -> str:
+        """As vLLM calls it, before it fuses any."""
+        mapper = self.model_runner.model.hf_to_vllm_mapper.get_rename_mapper()
+        renamed: str = mapper.apply_list([name])[0]
+        return renamed
+
+    def _on_disk(self) -> Shapes:
+        return shapes_on_disk(self._checkpoint)
+
+    @property
+    def _checkpoint(self) -> Path:
+        return Path(self.vllm_config.model_config.model)
+
+
+class AdapterRank(AdapterUpdate, Rank):
+    """The same in each process of an engine over several devices."""
+
+
+def adapter_shapes(base: Shapes, lora: LoraConfig) -> Tensors:
+    """Every tensor of an adapter beside a model's tensors, by vLLM's names."""
+    shapes: Tensors = Counter()
+    for name, shape in base.items():
+        stem, _, kind = name.rpartition(".")
+        if kind != "weight" or len(shape) != 2 or not adapted(stem, lora):
+            continue
+        wide, narrow = shape
+        shapes[f"{stem}.lora_A.weight", (lora.rank, narrow)] += 1
+        shapes[f"{stem}.lora_B.weight", (wide, lora.rank)] += 1
+    return shapes
+
+
+def adapted(stem: str, lora: LoraConfig) -> bool:
+    """Whether an adapter is beside this matrix; tables of places are looked up, not multiplied."""
+    if stem.startswith(LANGUAGE):
+        return stem.rpartition(".")[2] in lora.targets
+    return lora.vision and "embed" not in stem
