@@ -26,7 +26,8 @@ vllm.LLM(
     max_num_seqs=..., max_num_batched_tokens=..., mm_device_do_normalize=...,
     mm_processor_cache_gb=..., limit_mm_per_prompt=..., logprobs_mode=..., skip_mm_profiling=...,
     worker_extension_cls=..., generation_config=..., disable_log_stats=...,
-    kv_cache_memory_bytes=..., hf_overrides=..., enable_lora=..., max_loras=..., max_lora_rank=..., enforce_eager=..., enable_chunked_prefill=...,
+    kv_cache_memory_bytes=..., enable_lora=..., max_loras=..., max_lora_rank=...,
+    hf_overrides=..., enforce_eager=..., enable_chunked_prefill=...,
     gpu_memory_utilization=..., tensor_parallel_size=..., distributed_executor_backend=..., seed=0,
 ) >> vllm.EngineArgs
 vllm.LLM.llm_engine
