@@ -8,6 +8,7 @@ model so are one model in memory. On disk an adapter is a folder that names its 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,7 +64,8 @@ def insert(model: Any, name: str, lora: LoraConfig, seed: int) -> None:
         lora_dropout=lora.dropout,
         target_modules=pattern(modules(model, lora)),
     )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Already found a `peft_config`")
         torch.manual_seed(seed)
         inject_adapter_in_model(settings, model, adapter_name=name)
 
@@ -74,17 +76,18 @@ def take_in(model: Any, name: str, adapter: Path) -> None:
 
     require_safe(adapter)
     insert(model, name, lora_of(adapter), seed=0)
-    found: Any = set_peft_model_state_dict(model, tensors_of(adapter), adapter_name=name)
-    missing = [key for key in found.missing_keys if f".{name}." in key]
-    if missing or found.unexpected_keys:
-        first = [*missing, *found.unexpected_keys][0]
+    own, there = parameters(model, name), tensors_of(adapter)
+    differing = {key: tuple(one.shape) for key, one in own.items()}.items() ^ {
+        key: tuple(one.shape) for key, one in there.items()
+    }.items()
+    if differing:
         raise InputError(
-            f"{adapter}: does not fit {base_of(adapter)}, first {first}. Name the base that it was"
-            " trained beside"
+            f"{adapter}: does not fit {base_of(adapter)}, first {min(differing)[0]}. Name the base"
+            " that it was trained beside"
         )
-    for key, parameter in model.named_parameters():
-        if f".{name}." in key:
-            parameter.requires_grad_(False)
+    set_peft_model_state_dict(model, there, adapter_name=name)
+    for parameter in own.values():
+        parameter.requires_grad_(False)
 
 
 def modules(model: Any, lora: LoraConfig) -> list[str]:

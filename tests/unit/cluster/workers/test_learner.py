@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -59,6 +60,10 @@ class Fragile(Rank):
     async def publish(self, version: int, number: int) -> int:
         await self._in("publish")
         return await super().publish(version, number)
+
+    async def logprobs(self, *_: Any) -> str:
+        await self._in("logprobs")
+        return self._name
 
     async def save_state(self, folder: Path) -> None:
         await self._in("save_state")
@@ -298,3 +303,34 @@ def test_a_run_that_ends_while_ranks_start_leaves_none(crew: Crew) -> None:
     crew.learner.end_stage(another=True)
     crew.learner.close()
     assert crew.learner.occupancy().present == 0
+
+
+GROUP: Any = SimpleNamespace(question=SimpleNamespace(id="q"), weights_version=7)
+PREPARED: Any = SimpleNamespace(prompt=None)
+
+
+def scored(crew: Crew, times: int) -> list[Any]:
+    """So many groups at once: what is said of each, or why not."""
+
+    async def ask() -> list[Any]:
+        asked = [crew.learner.score(GROUP, PREPARED, False) for _ in range(times)]
+        return list(await asyncio.gather(*asked, return_exceptions=True))
+
+    return crew.background.run(ask())
+
+
+def test_its_ranks_score_in_turn(crew: Crew) -> None:
+    assert scored(crew, 4) == ["learner-0", "learner-1"] * 2
+
+
+def test_a_rank_that_is_lost_while_it_scores_ends_all_and_is_lost_once(attentive: Crew) -> None:
+    attentive.hangs = {("learner-1", "pulse"), ("learner-1", "logprobs")}
+    answers = scored(attentive, 4)
+    assert any(isinstance(one, Lost) for one in answers)
+    assert len(attentive.lost()) == 2, "one of each rank"
+    assert list(attentive.learner.workers) == []
+    [answer] = scored(attentive, 1)
+    assert isinstance(answer, Lost)
+    attentive.hangs = set()
+    attentive.learner.start_stage(ASSIGNMENT)
+    assert {*scored(attentive, 2)} == {"learner-0", "learner-1"}

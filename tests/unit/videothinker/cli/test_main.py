@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[4]
 NAMES = (
     *("quickstart", "mini", "warm-start", "prepare", "train", "submit", "scale", "stop", "study"),
     *("evaluate", "score", "compare", "probe", "ask", "diagnose"),
-    *("init", "doctor", "plan", "status", "report", "reward", "push"),
+    *("init", "doctor", "plan", "status", "report", "reward", "merge", "push"),
 )
 
 

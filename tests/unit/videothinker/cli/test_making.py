@@ -1,6 +1,7 @@
 """What is made, where it was asked for."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,23 @@ def test_what_a_kind_of_data_needs_is_asked_for(
 ) -> None:
     assert main(["prepare", *words, "--videos", str(tmp_path)]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_what_cannot_be_merged_is_one_line_and_nothing_is_written(
+    mini_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, out = tmp_path / "run", tmp_path / "out"
+    assert main(["merge", str(run), "--out", str(out)]) == 2
+    assert "neither an adapter (no adapter_config.json) nor a run" in capsys.readouterr().err
+    model = run / "stages" / "cdpo" / "model"
+    shutil.copytree(mini_base, model)
+    summary = {"models": [{"name": "base"}, {"name": "cdpo"}]}
+    (run / "summary.json").write_text(json.dumps(summary))
+    assert main(["merge", str(run), "--out", str(out)]) == 2
+    assert f"{model}: a whole model already" in capsys.readouterr().err
+    (model / "adapter_config.json").write_text('{"base_model_name_or_path": "them/theirs"}')
+    assert main(["merge", str(run), "--out", str(tmp_path)]) == 2
+    assert "is there already; name a new folder" in capsys.readouterr().err
+    assert main(["merge", str(run), "--out", str(out)]) == 2
+    assert "an adapter of them/theirs, which is not here. Bring" in capsys.readouterr().err
+    assert not out.exists()

@@ -25,6 +25,28 @@ def problems(folder: Path, section: str, settings: dict[str, Any]) -> list[str]:
             {"freeze": ["vision", "merger", "embeddings", "layers"]},
             "freeze names every part of the model: nothing is left to train",
         ),
+        (
+            "learner",
+            {"lora": {}, "freeze": ["vision"]},
+            "freeze = ['vision'] has no effect with learner.lora",
+        ),
+        (
+            "learner",
+            {"lora": {"targets": ["q_prj"]}},
+            "lora.targets: 'q_prj' is no matrix of the language model. Did you mean 'q_proj'?",
+        ),
+        (
+            "learner",
+            {"lora": {"targets": ["lm_head"]}},
+            "lora.targets: 'lm_head' is no matrix of the language model. Known: q_proj, k_proj",
+        ),
+        (
+            "learner",
+            {"lora": {"targets": ["q_proj", "q_proj"]}},
+            "lora.targets: the same matrix is named twice",
+        ),
+        ("rollout", {"adapters": "merged"}, "adapters = 'merged' has no effect without learner.lo"),
+        ("cluster", {"scorers": 0}, "scorers = 0: the learner scores where anchor and policy are"),
         ("learner", {"warmup_steps": 10}, "warmup_steps = 10: stages.0.steps = 10 end before"),
         ("rollout", {"in_flight": True}, "in_flight = True has no effect with rollout.max_stal"),
         (
@@ -59,6 +81,8 @@ def test_a_setting_that_cannot_take_effect_is_refused(
         ("learner", {"offload": True}),
         ("learner", {"freeze": ["vision", "merger", "embeddings"]}),
         ("learner", {"warmup_steps": 9}),
+        ("learner", {"lora": {}}),
+        ("learner", {"lora": {"targets": ["q_proj"], "vision": True}, "zero_stage": 3}),
         ("rollout", {"max_staleness": 1}),
         ("rollout", {"sleep": True}),
         ("rollout", {"max_staleness": 1, "in_flight": True}),
@@ -79,3 +103,34 @@ def test_out_may_not_be_a_file(tmp_path: Path) -> None:
     config = builders.run_config(tmp_path, stage).model_copy(update={"out": file / "run"})
     [said] = cross_checks(config)
     assert f"{file} is a file" in said
+
+
+@pytest.mark.parametrize(
+    ("lora", "rollout", "cluster", "sentence"),
+    [
+        ({"vision": True}, {"adapters": "request"}, {}, "learner.lora.vision = True: vLLM has no"),
+        ({"rank": 600}, {"adapters": "request"}, {}, "learner.lora.rank = 600: vLLM has room for"),
+        ({}, {"adapters": "request", "sleep": True}, {}, "rollout.sleep = True: an engine that"),
+        ({}, {}, {"scorers": 0, "zero_stage": 3}, "zero_stage = 3: no rank of the learner has a"),
+        ({"vision": True}, {"adapters": "merged", "sleep": True}, {"scorers": 0}, None),
+        ({"rank": 600}, {}, {"scorers": 0}, None),
+    ],
+)
+def test_where_an_adapter_cannot_be_is_said(
+    tmp_path: Path,
+    lora: dict[str, Any],
+    rollout: dict[str, Any],
+    cluster: dict[str, Any],
+    sentence: str | None,
+) -> None:
+    stage = {"name": "only", "questions": "q.parquet", "steps": 10, "prompts_per_step": 4}
+    zero = {"zero_stage": cluster["zero_stage"]} if "zero_stage" in cluster else {}
+    config = builders.run_config(
+        tmp_path,
+        stage,
+        learner={"lora": lora, **zero},
+        rollout=rollout,
+        cluster={"scorers": cluster.get("scorers", 1)},
+    )
+    found = list(cross_checks(config))
+    assert [sentence in one for one in found] == [True] if sentence else found == []

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from videothinker.model.fitness import unfit_anchor, unfit_base
+from videothinker.config.lora import LoraConfig
+from videothinker.model.checkpoint import model_digest
+from videothinker.model.families.known import shape_of
+from videothinker.model.fitness import unfit_adapter, unfit_anchor, unfit_base
 
 
 @pytest.fixture
@@ -55,6 +58,44 @@ def test_a_thinking_model_cannot_earn_a_format_that_it_does_not_begin(base: Path
     assert unfit_base(base, ["soft_accuracy"]) is None
     template.write_text("{%- if x == '<think>' -%}{%- endif -%}" + begun.replace("<think>", ""))
     assert unfit_base(base, ["format"]) is None
+
+
+def adapter_of(base: Path, folder: Path, digest: str = "") -> Path:
+    """Only what says so."""
+    folder.mkdir()
+    named = {"base_model_name_or_path": str(base)}
+    (folder / "adapter_config.json").write_text(json.dumps(named))
+    source = {"path": str(base), "digest": digest or model_digest(base)}
+    (folder / "lineage.json").write_text(json.dumps({"base": source}))
+    return folder
+
+
+def test_training_does_not_start_from_an_adapter(base: Path, tmp_path: Path) -> None:
+    wrong = unfit_base(adapter_of(base, tmp_path / "adapter"), [])
+    assert wrong is not None
+    assert f"videothinker merge {tmp_path / 'adapter'} --out DIR" in wrong
+
+
+def test_where_the_learner_scores_an_anchor_is_an_adapter_of_its_base(
+    base: Path, tmp_path: Path
+) -> None:
+    own = adapter_of(base, tmp_path / "own")
+    other = adapter_of(base, tmp_path / "other", digest="0" * 64)
+    assert unfit_anchor(base, own, alone=False) is None
+    assert unfit_anchor(base, base, alone=False) is None
+    assert "is another model" in str(unfit_anchor(base, other, alone=False))
+    whole = shutil.copytree(base, tmp_path / "whole")
+    assert "Use 1 or more scorers" in str(unfit_anchor(base, whole, alone=False))
+    assert unfit_anchor(base, whole) is None
+
+
+def test_an_adapter_is_no_wider_than_what_it_is_beside(base: Path) -> None:
+    narrow = min(map(min, shape_of(base).linears.values()))
+    assert unfit_adapter(base, LoraConfig(rank=narrow)) is None
+    wrong = unfit_adapter(base, LoraConfig(rank=narrow + 1))
+    assert wrong is not None
+    assert wrong.startswith(f"learner.lora.rank = {narrow + 1}: q_proj of {base} is {narrow} wide")
+    assert "Use 96 or less" in wrong
 
 
 def test_a_template_may_stand_in_another_file(base: Path) -> None:
