@@ -1,4 +1,4 @@
-"""Adapters beside small models of every family: what they are beside, who speaks, what is written."""
+"""Adapters beside small models of every family: where they are, who speaks, what is written."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def test_another_base_in_its_place_is_told_by_its_digest(mini_base: Path, tmp_pa
     _, folder = trained(base, tmp_path / "adapter")
     shutil.rmtree(base)
     random_base(base, seed=9)
-    with pytest.raises(InputError, match="and .*base is another model. Name the adapter's own"):
+    with pytest.raises(InputError, match=r"and .*base is another model. Name the adapter's own"):
         require_model(folder)
 
 
