@@ -4,7 +4,7 @@ speed of learner and scorer is counted in it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from videothinker.config.settings import LearnerConfig, Part
 from videothinker.model.shape import ModelShape
@@ -39,13 +39,19 @@ def scoring_flops(shape: ModelShape, group: RolloutGroup) -> float:
 
 
 def training_flops(shape: ModelShape, group: RolloutGroup, learner: LearnerConfig) -> float:
-    """Of a forward and a backward pass over a group; a part that is trained takes two more for each
-    forward one, one that gradients only pass through takes one, adapters in it or not.
+    """Of a forward and a backward pass over a group.
 
     What checkpointing computes again is no more of the work, and not counted.
     """
+    return both_ways(_forward(shape, group), learner)
+
+
+def both_ways(forward: Mapping[Part, float], learner: LearnerConfig) -> float:
+    """Of a forward pass, by part, and the backward pass: a part that is trained takes two more for
+    each forward one, one that gradients only pass through takes one, adapters in it or not.
+    """
     full = 2 if learner.lora is None else 1
-    forward, total, passing = _forward(shape, group), 0.0, 0
+    total, passing = 0.0, 0
     for part in FORWARD:
         back = passing if part in learner.frozen else full
         passing = min(back, 1)
