@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from actors.vllm_engine import VllmEngine
-from videothinker.config.settings import Device, LoraConfig, RolloutConfig
+from videothinker.config.lora import LoraConfig
+from videothinker.config.settings import Device, RolloutConfig
 from videothinker.errors import Lost, WeightsError
 from videothinker.process import metrics
 from videothinker.process.pulse import Pulse

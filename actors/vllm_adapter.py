@@ -15,12 +15,11 @@ from typing import Any
 
 from actors.rank_worker import Rank
 from actors.vllm_worker import Shapes, Tensors, WeightUpdate, coverage_fault, shapes_on_disk
-from videothinker.config.settings import LoraConfig, RolloutConfig, adapter_way
+from videothinker.config.lora import BESIDE, LoraConfig
+from videothinker.config.settings import RolloutConfig, adapter_way
 
 NAME, NUMBER = "policy", 1
 """Of the only adapter, as requests name it."""
-RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""For which vLLM has room."""
 LANGUAGE = "language_model."
 """How the language model's tensors begin, by vLLM's names."""
 
@@ -32,7 +31,7 @@ def adapter_options(config: RolloutConfig, lora: LoraConfig) -> dict[str, Any]:
     worker = {"worker_extension_cls": f"{kind.__module__}.{kind.__name__}"}
     if adapter_way(config, lora) == "merged":
         return worker
-    room = next(rank for rank in RANKS if rank >= lora.rank)
+    room = next(rank for rank in BESIDE if rank >= lora.rank)
     return worker | {"enable_lora": True, "max_loras": 1, "max_lora_rank": room}
 
 
@@ -79,15 +78,16 @@ class AdapterUpdate(WeightUpdate):
         """The checkpoint's tensors, with the adapter's product added where it has one."""
         from safetensors import safe_open
 
+        from videothinker.model.adapters import added
+
         low = {self._renamed(name): tensor.to(self.device) for name, tensor in adapter.items()}
         for file in sorted(self._checkpoint.glob("*.safetensors")):
             with safe_open(file, "pt") as tensors:
                 for name in tensors.keys():  # noqa: SIM118 (not a dict)
                     tensor, stem = tensors.get_tensor(name), self._renamed(name)[: -len(".weight")]
                     if f"{stem}.lora_A.weight" in low:
-                        narrow, wide = (low[f"{stem}.lora_{one}.weight"].float() for one in "AB")
-                        product = (wide @ narrow).mul_(self._lora.scale)
-                        tensor = product.add_(tensor.to(self.device)).to(tensor.dtype)
+                        narrow, wide = (low[f"{stem}.lora_{one}.weight"] for one in "AB")
+                        tensor = added(tensor.to(self.device), narrow, wide, self._lora.scale)
                     yield name, tensor
 
     def _renamed(self, name: str) -> str:

@@ -16,7 +16,8 @@ from actors.samples import History, completion
 from actors.vllm_adapter import NAME, NUMBER, adapter_options
 from actors.vllm_input import engine_input
 from videothinker import cpu_torch
-from videothinker.config.settings import Device, LoraConfig, RolloutConfig, adapter_way
+from videothinker.config.lora import LoraConfig
+from videothinker.config.settings import Device, RolloutConfig, adapter_way
 from videothinker.errors import WeightsError
 from videothinker.model.adapters import lora_of, tensors_of
 from videothinker.model.checkpoint import SAFE, base_of, is_adapter, require_safe

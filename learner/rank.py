@@ -200,7 +200,9 @@ class LearnerRank(Pulse):
         lengths = [len(one.token_ids) for group in trained for one in group.completions]
         metrics.SAMPLES_TRAINED.inc(len(lengths))
         metrics.TOKENS_TRAINED.inc(sum(lengths))
-        metrics.FLOPS.inc(sum(training_flops(self._shape, group, self._task.learner) for group in trained))
+        metrics.FLOPS.inc(
+            sum(training_flops(self._shape, group, self._task.learner) for group in trained)
+        )
 
     def publish(self, version: int, number: int) -> tuple[int, WeightsPart | None]:
         """The version, for the driver, and from rank 0 a part of the current policy."""

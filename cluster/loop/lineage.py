@@ -49,8 +49,8 @@ class Lineage:
 
     def of_model(self, stage: StageConfig, step: int) -> ModelLineage:
         """What a stage's exported model says of itself, as it is after a step."""
-        config = self._config
-        return ModelLineage(
+        config, lora = self._config, self._config.learner.lora
+        trained = ModelLineage(
             run=config.name,
             stage=stage.name,
             steps=step,
@@ -66,6 +66,7 @@ class Lineage:
             temperature=config.sampling.temperature,
             video=config.video.model_dump(),
         )
+        return trained if lora is None else trained | {"lora": lora.model_dump(mode="json")}
 
     def _asked(self, stage: StageConfig) -> list[Path]:
         """A stage's questions, and what labelled them where that was a probe."""

@@ -69,6 +69,8 @@ class Session:
             logprob_tolerance=config.cluster.logprob_tolerance,
             anchor=self.lineage.anchor(stage) if stage.kl.estimator == "exact" else None,
             lends=config.rollout.sleep,
+            seed=config.seed,
+            asked=[] if config.cluster.scorers else self._scored_by(stage),
         )
         done, state = self._newest_state(stage)
         self.run.status(state="loading", stage=stage.name, step=done, steps=stage.steps)
@@ -76,7 +78,8 @@ class Session:
         self.fleet.learner.start_stage(assignment)
         if state is not None:
             self.fleet.learner.load_state(state)
-        self.fleet.anchor.load(*self._scored_by(stage))
+        if config.cluster.scorers:
+            self.fleet.anchor.load(*self._scored_by(stage))
         self.sync(stage, done)  # a broken weight path fails here, not after the first step
         if done == 0 and not self.lineage.finished("base"):
             self.lineage.add_model("base", config.model.path, self.evaluate("base"))
@@ -86,7 +89,7 @@ class Session:
         return done
 
     def _scored_by(self, stage: StageConfig) -> list[Path]:
-        """What the scorers hold in a stage: its anchor, and the model that is compared with it."""
+        """Who is asked in a stage: its anchor, and the model that is compared with it."""
         if stage.kl.direction == "none":
             return []
         compared = [self.config.model.path] if stage.kl.compares else []

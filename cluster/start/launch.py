@@ -31,6 +31,7 @@ from cluster.workers.pool import Notice, Pool
 from cluster.workers.process import PULSE, Process
 from learner.rank import LearnerRank
 from videothinker import cpu_torch
+from videothinker.config.lora import LoraConfig
 from videothinker.config.settings import (
     ClusterConfig,
     DataConfig,
@@ -172,19 +173,23 @@ class Crew:
             self._seats = PlannedSeats(config, rollouts, scorers)
         self._seated()
         dtype, temperature = config.model.dtype, config.sampling.temperature
+        learner = self.learner(
+            config.learner.ranks,
+            beside_learner(config, rollouts, scorers),
+            weights_path(config),
+            config.rollout.tensor_parallel,
+        )
         fleet = Fleet(
             background=self.background,
             loader=self.loader(config.model.path, config.data, budget_of(config)),
             rollouts=self.rollouts(
-                config.model.path, dtype, config.rollout, config.sampling.max_tokens, rollouts
+                *(config.model.path, dtype, config.rollout, config.sampling.max_tokens, rollouts),
+                lora=config.learner.lora,
             ),
-            anchor=self.anchor(dtype, temperature, scorers),
-            learner=self.learner(
-                config.learner.ranks,
-                beside_learner(config, rollouts, scorers),
-                weights_path(config),
-                config.rollout.tensor_parallel,
+            anchor=self.anchor(
+                dtype, temperature, scorers, None if config.cluster.scorers else learner
             ),
+            learner=learner,
             require_room=self._require_room,
             spilled_bytes=spilled_bytes,
         )
@@ -198,12 +203,18 @@ class Crew:
         return Loader(pools, self._faults)
 
     def rollouts(
-        self, model: Path, dtype: str, rollout: RolloutConfig, max_tokens: int, count: int
+        self,
+        model: Path,
+        dtype: str,
+        rollout: RolloutConfig,
+        max_tokens: int,
+        count: int,
+        lora: LoraConfig | None = None,
     ) -> Rollouts:
-        """The engines, each alone in its process."""
+        """The engines, each alone in its process; with `lora` they are sent adapters."""
         start = self._starter(
             RolloutWorker,
-            *(model, dtype, rollout, max_tokens, self._device, self._seats.engine_share),
+            *(model, dtype, rollout, max_tokens, self._device, self._seats.engine_share, lora),
             named=True,
             threads=rollout.units_at_once + rollout.in_flight,  # the last for what interrupts
         )
@@ -212,11 +223,13 @@ class Crew:
         )
         return Rollouts(self.background, pool, self._faults, rollout.sleep)
 
-    def anchor(self, dtype: str, temperature: float, count: int) -> Anchor:
-        """The frozen scorers, without a model yet."""
+    def anchor(
+        self, dtype: str, temperature: float, count: int, learner: Learner | None = None
+    ) -> Anchor:
+        """The frozen scorers, without a model yet; or the learner in their place."""
         start = self._starter(AnchorScorer, dtype, temperature, self._device)
         pool = self._pool("anchor", start, count, at_once=2)  # one waits while one is scored
-        return Anchor(self.background, pool, self._faults)
+        return Anchor(self.background, pool, self._faults, learner)
 
     def learner(
         self, ranks: int, beside: int | None, path: WeightsPath = "host", receivers: int = 1

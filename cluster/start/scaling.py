@@ -50,6 +50,9 @@ class Scaling:
         if wish["scorers"] and not self._anchored:
             reason = "no stage of it has an anchor, so there is nothing to score"
             return {"refused": reason, **self.counts()}
+        if wish["scorers"] and not self._config.cluster.scorers:
+            reason = "cluster.scorers is 0, so the learner scores; start it again with 1 or more"
+            return {"refused": reason, **self.counts()}
         counts = self.counts(wish)
         try:
             await asyncio.to_thread(fleet.require_room, counts["rollouts"], counts["scorers"])

@@ -13,7 +13,7 @@ from cluster.verbs.answering import answering, budget_for
 from videothinker.errors import InputError, VideoThinkerError
 from videothinker.method.answers import answer_text
 from videothinker.method.prompts import Wording, asked
-from videothinker.model.checkpoint import require_safe
+from videothinker.model.checkpoint import is_adapter, require_model
 from videothinker.progress import ProgressLine
 from videothinker.types import Failure, Question
 
@@ -29,9 +29,9 @@ def run(
     budget: str | None = None,
 ) -> dict[str, Any]:
     """The model's most likely completion, taken apart."""
-    if not (model / "config.json").is_file():
+    if not (is_adapter(model) or (model / "config.json").is_file()):
         raise InputError(f"{model}: no model there (no config.json); --model names its folder")
-    require_safe(model)
+    require_model(model)
     if not video.exists():
         raise InputError(f"{video}: no such file; --video names a video")
     seen, file = budget_for(model, budget), video.resolve()

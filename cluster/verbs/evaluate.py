@@ -14,7 +14,7 @@ from videothinker.evaluation import scores
 from videothinker.evaluation.benchmarks.loading import Loaded
 from videothinker.files import write_json
 from videothinker.method.prompts import Wording, asked
-from videothinker.model.checkpoint import model_digest, require_safe
+from videothinker.model.checkpoint import model_digest, require_model
 from videothinker.report.evaluation import write_evaluation_report
 from videothinker.types import Question
 from videothinker.video.files import check_distinct, find
@@ -47,7 +47,7 @@ class Evaluation:
         """The questions; refused before an engine is started where something is not as it must."""
         loaded = scores.read(self.benchmark, self.data)
         check_videos(loaded.questions, self.videos)
-        require_safe(self.model)
+        require_model(self.model)
         return loaded
 
     def identity(self, questions: list[Question]) -> dict[str, Any]:

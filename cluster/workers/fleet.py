@@ -209,11 +209,14 @@ def sound_or_lost(process: Process, what: str) -> Iterator[None]:
 
 @dataclass(eq=False)
 class Anchor:
-    """The frozen scorers as one; without workers in a run that needs none."""
+    """The frozen scorers as one; without workers in a run that needs none, or where the learner
+    scores."""
 
     background: Background
     pool: Pool
     faults: FaultsConfig
+    learner: Learner | None = None
+    """Who is asked in their place: anchor and policy are adapters of the model that it has."""
 
     def load(self, *models: Path) -> None:
         """From now on this checkpoint is the anchor, compared with a second one if there is one;
@@ -230,6 +233,8 @@ class Anchor:
         self, group: RolloutGroup, prepared: Prepared, with_hidden: bool, order: Order
     ) -> AnchorScores:
         """What the anchor says of one group."""
+        if self.learner is not None:
+            return await self.learner.score(group, prepared, with_hidden)
 
         async def work(process: Process) -> AnchorScores:
             scores: AnchorScores = await process.call(

@@ -6,6 +6,7 @@ They serve one stage: DeepSpeed keeps what it made for as long as its process li
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
@@ -22,7 +23,13 @@ from learner.rank import Assignment
 from videothinker.config.settings import FaultsConfig, WeightsPath
 from videothinker.errors import InputLost, Lost, VideoThinkerError
 from videothinker.model.card import ModelLineage
-from videothinker.types import INITIAL_VERSION, LearnerReport, RolloutGroup, ScoredGroup
+from videothinker.types import (
+    INITIAL_VERSION,
+    AnchorScores,
+    LearnerReport,
+    RolloutGroup,
+    ScoredGroup,
+)
 
 T = TypeVar("T")
 GRACE_SECONDS = 10.0
@@ -57,6 +64,8 @@ class Learner:
         self._strikes = Strikes("the learner", faults, "made a step")
         self._ever_started = False
         self._calls = 0
+        self._turns = itertools.count()
+        self._losing = asyncio.Lock()
 
     @property
     def workers(self) -> Sequence[Process]:
@@ -109,6 +118,32 @@ class Learner:
         if (took := self._strikes.served()) is not None:
             self._notice(Notice(role="learner", worker="learner", event="served", seconds=took))
         return reports[0]
+
+    async def score(
+        self, group: RolloutGroup, prepared: Prepared, with_hidden: bool
+    ) -> AnchorScores:
+        """What the anchor says of one group, between or after steps: a rank does one thing at a
+        time. Who asks while the ranks are lost gets Lost, too."""
+        if not self._ranks:
+            raise Lost("the learner is not there")
+        rank = self._ranks[next(self._turns) % len(self._ranks)]
+        limit = self._faults.score_seconds + self._faults.learn_seconds
+        self._calls += 1
+        try:
+            scores: AnchorScores = await rank.call(
+                f"scoring {group.question.id} of weights version {group.weights_version}",
+                limit,
+                "logprobs",
+                *(group, prepared.prompt, with_hidden),
+            )
+            return scores
+        except Lost as error:
+            async with self._losing:  # one of those who asked ends the ranks
+                if rank not in self._ranks:
+                    raise
+                raise await self._lost(error, rank) from error
+        finally:
+            self._calls -= 1
 
     def weights(self, version: int) -> Weights:
         """The current ones, for engines to take."""

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from batches import Batch, with_made_up_rewards
 from builders import group
 from learner_ranks import Ranks
@@ -23,18 +20,11 @@ from small_models import write_llava_onevision, write_qwen3_vl
 
 from actors.vllm_engine import VllmEngine
 from learner.rank import Assignment
-from videothinker.config.settings import (
-    KLConfig,
-    LearnerConfig,
-    LoraConfig,
-    RolloutConfig,
-    VideoConfig,
-)
-from videothinker.errors import WeightsError
+from videothinker.config.lora import LoraConfig
+from videothinker.config.settings import KLConfig, LearnerConfig, RolloutConfig, VideoConfig
 from videothinker.method.prompts import training_text
 from videothinker.model.checkpoint import Budget
 from videothinker.model.families.known import frames_for
-from videothinker.model.policy import Policy, load_model
 from videothinker.model.processing import PromptBuilder
 from videothinker.types import INITIAL_VERSION, Completion, Prompt, Question, WeightsPart
 
@@ -76,7 +66,9 @@ def lora(kind: str) -> LoraConfig:
 def base(kind: str, mini_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     written = {"qwen3": write_qwen3_vl, "llava": write_llava_onevision}
     model = KINDS[kind][0]
-    return written[model](tmp_path_factory.mktemp(model) / "model") if model != "mini" else mini_base
+    return (
+        written[model](tmp_path_factory.mktemp(model) / "model") if model != "mini" else mini_base
+    )
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +159,5 @@ def trained(
 
 
 def test_sampler_and_learner_agree_before_and_after_every_update(trained: Trained) -> None:
-    print(trained.gaps)
     assert len(trained.gaps) == UPDATES + 1
     assert max(trained.gaps) < TOLERANCE, trained.gaps

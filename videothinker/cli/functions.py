@@ -113,6 +113,41 @@ def evaluate(
     return evaluation.run(this)
 
 
+def merge(source: str | Path, out: str | Path) -> dict[str, Any]:
+    """A whole model of an adapter and its base; of a run's folder, its last stage's adapter."""
+    from videothinker import cpu_torch
+    from videothinker.errors import InputError
+    from videothinker.model import adapters
+    from videothinker.model.checkpoint import (
+        base_of,
+        is_adapter,
+        model_digest,
+        read_budget,
+        require_model,
+    )
+    from videothinker.model.policy import load_model
+    from videothinker.progress import ProgressLine
+    from videothinker.run.directory import last_model
+
+    cpu_torch.install()
+    here, there = Path(source), Path(out)
+    adapter = here if is_adapter(here) else last_model(here)
+    if not is_adapter(adapter):
+        raise InputError(f"{adapter}: a whole model already; there is nothing to merge")
+    if there.exists():
+        raise InputError(f"{there}: is there already; name a new folder: --out DIR")
+    require_model(adapter)
+    base = base_of(adapter)
+    with ProgressLine("merge") as progress:
+        progress(0, 2, "loading the base")
+        model = load_model(base, read_budget(adapter).dtype)
+        progress(1, 2, "adding the adapter to it")
+        adapters.merge(model, adapter, there)
+        progress(2, 2)
+    parts = {"adapter": str(adapter), "base": str(base), "out": str(there)}
+    return {**parts, "digest": model_digest(there)}
+
+
 def prepare(
     file: str | Path,
     videos: str | Path,

@@ -36,6 +36,25 @@ def quickstart(arguments: Namespace) -> Outcome:
     return Outcome(text=pipeline.run(out, seed, family, arguments.retrain))
 
 
+@verb(
+    "videothinker merge runs/cdpo_1x24gb --out models/mine",
+    argument(
+        "source",
+        type=Path,
+        metavar="RUN|ADAPTER",
+        help="a run with learner.lora, of which the last stage's adapter is taken, or the folder of"
+        " an adapter, such as RUN/stages/NAME/model or RUN/stages/NAME/best",
+    ),
+    argument("--out", type=Path, required=True, metavar="DIR", help="a new folder"),
+)
+def merge(arguments: Namespace) -> Outcome:
+    """Write a whole model: an adapter's base with the adapter added to it."""
+    from videothinker.cli import functions
+
+    result = functions.merge(arguments.source, arguments.out)
+    return Outcome(text=f"{arguments.out}, digest {result['digest']}", result=result)
+
+
 def own_fields(parser: ArgumentParser) -> None:
     """What a field is called, where its name does not say what it is."""
     from videothinker.data.own.fields import NAMES

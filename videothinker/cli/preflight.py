@@ -19,9 +19,9 @@ from videothinker.evaluation.shortcuts import reduced, rotations
 from videothinker.hub import models as hub
 from videothinker.method.answers import LETTERED
 from videothinker.method.paying import Rewards, source
-from videothinker.model.checkpoint import require_safe
+from videothinker.model.checkpoint import is_adapter, require_model
 from videothinker.model.families.known import ON_THE_HUB, TITLES, kind_of, shape_of
-from videothinker.model.fitness import unfit_anchor, unfit_base
+from videothinker.model.fitness import unfit_adapter, unfit_anchor, unfit_base
 from videothinker.packages import foreign_owners
 from videothinker.planning.disk import shortage
 from videothinker.planning.memory import cramped
@@ -201,20 +201,22 @@ def _no_device(config: RunConfig) -> list[str]:
 def _unfit(config: RunConfig) -> list[str]:
     """Why the models cannot do what is asked of them; of those that are not here others speak."""
     with suppress(InputError):
-        shape = shape_of(config.model.path)
+        shape, lora = shape_of(config.model.path), config.learner.lora
         found = [uneven(config, shape), cramped(config, shape)]
+        found += [] if lora is None else [unfit_adapter(config.model.path, lora)]
         return [line for line in (*found, *_unlike(config)) if line is not None]
     return []
 
 
 def _unlike(config: RunConfig) -> Iterator[str | None]:
     base = config.model.path
-    if (base / "config.json").is_file():
+    if base.is_dir():
         yield _at("model.path", unfit_base(base, [one.name for one in config.rewards if one.name]))
         for number, stage in enumerate(config.stages):
             anchor = Path(stage.kl.anchor)
-            if stage.kl.direction != "none" and (anchor / "config.json").is_file():
-                yield _at(f"stages.{number}.kl.anchor", unfit_anchor(base, anchor))
+            if stage.kl.direction != "none" and anchor.is_dir():
+                alone = config.cluster.scorers > 0
+                yield _at(f"stages.{number}.kl.anchor", unfit_anchor(base, anchor, alone=alone))
 
 
 def _at(key: str, wrong: str | None) -> str | None:
@@ -234,10 +236,10 @@ def _unusable(key: str, place: str, config: RunConfig, remedy: str) -> list[str]
 
 def _no_model(key: str, folder: Path, remedy: str) -> list[str]:
     """What is wrong with the folder of a model."""
-    if not (folder / "config.json").is_file():
+    if not (is_adapter(folder) or (folder / "config.json").is_file()):
         return [f"{key}: no model in {folder}. {remedy}"]
     try:
-        require_safe(folder)
+        require_model(folder)
         kind_of(folder)
     except InputError as error:
         return [f"{key}: {error}"]

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from videothinker.config.hub_names import model_place
+from videothinker.config.lora import BESIDE, LoraConfig
 from videothinker.config.rewards import PAPERS_REWARDS, RewardConfig
 from videothinker.config.section import Place, Positive, Section
 
@@ -180,30 +181,6 @@ class GuardConfig(Section):
     """How often the coefficient is halved before the run is stopped."""
     window: Annotated[int, Field(ge=2)] = 10
     """Steps that are judged together."""
-
-
-LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-"""Matrices of a layer of the language model, as its checkpoint calls them."""
-
-
-class LoraConfig(Section):
-    """What is trained in place of the model: two small matrices beside each of some large ones,
-    which keep their numbers (LoRA)."""
-
-    rank: Positive = 16
-    """Rows of the one and columns of the other."""
-    alpha: float = Field(default=32.0, gt=0)
-    """Their product counts alpha / rank times."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Of what goes into them while learning: sampler and learner then disagree by as much."""
-    targets: tuple[str, ...] = Field(default=LINEARS, min_length=1)
-    """The large ones in each layer of the language model."""
-    vision: bool = False
-    """Those of the vision tower and its merger as well, all of them."""
-
-    @property
-    def scale(self) -> float:
-        return self.alpha / self.rank
 
 
 class LearnerConfig(Section):
@@ -392,7 +369,8 @@ def adapter_way(rollout: RolloutConfig, lora: LoraConfig) -> AdapterWay:
     the weights beside them come back with each update."""
     if rollout.adapters != "auto":
         return rollout.adapters
-    return "merged" if lora.vision or rollout.sleep else "request"
+    added = lora.vision or rollout.sleep or lora.rank > BESIDE[-1]
+    return "merged" if added else "request"
 
 
 def weights_path(config: RunConfig) -> WeightsPath:

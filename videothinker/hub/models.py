@@ -20,7 +20,7 @@ from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError, VideoThinkerError
 from videothinker.hub.library import LOGIN, SECONDS, answered, cache, told
 from videothinker.model.card import CARD, license_in
-from videothinker.model.checkpoint import PICKLED, require_safe
+from videothinker.model.checkpoint import PICKLED, is_adapter, require_safe
 from videothinker.model.families.known import TITLES, shape_of
 
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
@@ -281,7 +281,7 @@ def _require_pushable(model: Path, repository: str) -> None:
             f"{repository}: not a name for a model on the Hub; give OWNER/NAME, and a branch as"
             " --revision BRANCH"
         )
-    if not (model / "config.json").is_file():
+    if not (is_adapter(model) or (model / "config.json").is_file()):
         raise InputError(f"{model}: no model there (no config.json); name its folder")
     require_safe(model)
     if not (model / CARD).is_file():

@@ -11,18 +11,21 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from videothinker.config.hub_names import hub_source
-from videothinker.config.settings import LoraConfig
+from videothinker.config.lora import LoraConfig
 from videothinker.errors import InputError
-from videothinker.files import whole_folder
-from videothinker.model.card import ModelLineage, describe, license_in
+from videothinker.files import read_json, whole_folder
+from videothinker.model.card import LINEAGE, ModelLineage, Source, describe, license_in
 from videothinker.model.checkpoint import (
     ADAPTER,
     Budget,
     base_of,
+    model_digest,
+    read_budget,
     require_safe,
+    save_model,
     write_budget,
 )
 from videothinker.model.families.known import family_in, kind_of
@@ -37,7 +40,14 @@ ANCHOR = "anchor"
 WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
 """Of every name in such a file."""
-UNKNOWN = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "modules_to_save", "lora_bias")
+UNKNOWN = (
+    "use_dora",
+    "use_rslora",
+    "rank_pattern",
+    "alpha_pattern",
+    "modules_to_save",
+    "lora_bias",
+)
 """Of PEFT's settings those that make another sum of an adapter than ours is."""
 
 
@@ -65,15 +75,16 @@ def take_in(model: Any, name: str, adapter: Path) -> None:
     from safetensors.torch import load_file
 
     require_safe(adapter)
-    settings = Settings.from_pretrained(adapter)
+    settings = Settings.from_pretrained(str(adapter))
     settings.lora_dropout = 0.0
     inject_adapter_in_model(settings, model, adapter_name=name)
-    found = set_peft_model_state_dict(model, load_file(adapter / WEIGHTS), adapter_name=name)
+    found: Any = set_peft_model_state_dict(model, load_file(adapter / WEIGHTS), adapter_name=name)
     missing = [key for key in found.missing_keys if f".{name}." in key]
     if missing or found.unexpected_keys:
         first = [*missing, *found.unexpected_keys][0]
         raise InputError(
-            f"{adapter}: does not fit {base_of(adapter)}, first {first}. Name the adapter's own base"
+            f"{adapter}: does not fit {base_of(adapter)}, first {first}. Name the base that it was"
+            " trained beside"
         )
     for key, parameter in model.named_parameters():
         if f".{name}." in key:
@@ -142,9 +153,7 @@ def settings_of(model: Any, name: str) -> dict[str, Any]:
     return {**plain, "inference_mode": True, "peft_type": "LORA", "task_type": "CAUSAL_LM"}
 
 
-def write_adapter(
-    folder: Path, settings: Mapping[str, Any], tensors: Mapping[str, Tensor]
-) -> None:
+def write_adapter(folder: Path, settings: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """The two files of PEFT's format."""
     from safetensors.torch import save_file
 
@@ -164,6 +173,28 @@ def save_adapter(
         write_budget(partial, budget)
         if lineage is not None:
             describe(partial, lineage, license_in(base))
+
+
+def merge(base: Any, adapter: Path, out: Path) -> None:
+    """Write a whole model: an adapter's base, which was loaded, with the adapter added to it."""
+    lora, tensors = lora_of(adapter), tensors_of(adapter)
+    for name in tensors:
+        stem, _, which = name.rpartition(".lora_")
+        if which.startswith("A"):
+            narrow, wide = tensors[name], tensors[f"{stem}.lora_B.weight"]
+            large = base.get_submodule(stem).weight
+            large.data = added(large.data, narrow, wide, lora.scale)
+    lineage = read_json(adapter / LINEAGE)
+    if lineage:
+        lineage["merged"] = Source(path=str(adapter), digest=model_digest(adapter))
+    known = cast("ModelLineage | None", lineage or None)
+    temperature, budget = lineage.get("temperature", 1.0), read_budget(adapter)
+    save_model(base, out, base_of(adapter), budget, temperature, known)
+
+
+def added(large: Tensor, narrow: Tensor, wide: Tensor, scale: float) -> Tensor:
+    """A matrix with an adapter's product added to it, rounded once."""
+    return (wide.float() @ narrow.float()).mul_(scale).add_(large).to(large.dtype)
 
 
 def tensors_of(adapter: Path) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from typing import Any, NotRequired, TypedDict
 
 import yaml
 
+from videothinker.config.lora import BESIDE
 from videothinker.files import atomic_write, write_json
 from videothinker.packages import VERSION
 
@@ -46,6 +47,10 @@ class ModelLineage(TypedDict):
     temperature: float
     video: dict[str, Any]
     """The frame budget."""
+    lora: NotRequired[dict[str, Any]]
+    """Of an adapter, which alone was trained: rank, alpha, targets."""
+    merged: NotRequired[Source]
+    """The adapter that was added to the base."""
 
 
 def describe(model: Path, lineage: ModelLineage, license_of: Mapping[str, str]) -> None:
@@ -72,10 +77,11 @@ def license_in(model: Path) -> dict[str, str]:
 def model_card(lineage: ModelLineage, license_of: Mapping[str, str]) -> str:
     """README.md in the form model hubs read; what is not known is left as a comment to fill in."""
     fields = "".join(f"{key}: {json.dumps(value)}\n" for key, value in license_of.items())
+    alone = "lora" in lineage and "merged" not in lineage
     video = lineage["video"]
     data = "\n".join(f"- `{file['path']}` (sha256 `{file['digest']}`)" for file in lineage["data"])
     return f"""---
-library_name: transformers
+library_name: {"peft" if alone else "transformers"}
 pipeline_tag: video-text-to-text
 tags: [videothinker, reinforcement-learning]
 {_base_model(lineage["base"])}
@@ -102,7 +108,20 @@ The model saw at most {video["max_frames"]} frames of a video, {video["fps"]:g} 
 
 ## Use
 
-```
+{_adapters_use(lineage) if alone else USE}
+`videothinker ask` and `evaluate` use the frame budget above, which is kept beside the weights;
+elsewhere give it yourself: with another budget the model answers worse. {_sampling(lineage, alone)}
+
+## Limitations
+
+Rewarded for the final letters and the layout only: the thinking is not checked and may be wrong
+where the answer is right. It has seen the questions above and nothing else since its base; nothing
+is known of other kinds of video, other languages or open answers. It has the limits and biases of
+its base.
+"""
+
+
+USE = """```
 videothinker ask --model THIS_FOLDER --video FILE "question"
 vllm serve THIS_FOLDER
 ```
@@ -113,18 +132,55 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 model = AutoModelForImageTextToText.from_pretrained("THIS_FOLDER", dtype="auto")
 processor = AutoProcessor.from_pretrained("THIS_FOLDER")
 ```
-
-`videothinker ask` and `evaluate` use the frame budget above, which is kept beside the weights;
-elsewhere give it yourself: with another budget the model answers worse. `generation_config.json`
-samples at the training's temperature, from the whole vocabulary and without a repetition penalty.
-
-## Limitations
-
-Rewarded for the final letters and the layout only: the thinking is not checked and may be wrong
-where the answer is right. It has seen the questions above and nothing else since its base; nothing
-is known of other kinds of video, other languages or open answers. It has the limits and biases of
-its base.
 """
+
+
+def _adapters_use(lineage: ModelLineage) -> str:
+    base = lineage["base"].get("hub", lineage["base"]["path"]).partition("@")[0]
+    room = next((room for room in BESIDE if room >= lineage["lora"]["rank"]), BESIDE[-1])
+    return f"""This is an adapter: it needs its base, {_named(lineage["base"])}.
+
+```
+videothinker ask --model THIS_FOLDER --video FILE "question"
+videothinker merge THIS_FOLDER --out WHOLE_MODEL
+vllm serve {base} --enable-lora --max-lora-rank {room} --lora-modules this=THIS_FOLDER
+```
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+base = AutoModelForImageTextToText.from_pretrained("{base}", dtype="auto")
+model = PeftModel.from_pretrained(base, "THIS_FOLDER")
+processor = AutoProcessor.from_pretrained("{base}")
+```
+"""
+
+
+def _sampling(lineage: ModelLineage, alone: bool) -> str:
+    """How it was trained to be sampled, and who sees to that."""
+    if alone:
+        return (
+            f"Sample at\ntemperature {lineage['temperature']:g}, from the whole vocabulary and"
+            " without a repetition penalty: its base's own\n`generation_config.json` may say"
+            " otherwise."
+        )
+    return (
+        "`generation_config.json`\nsamples at the training's temperature, from the whole"
+        " vocabulary and without a repetition penalty."
+    )
+
+
+def _trained(lineage: ModelLineage) -> str:
+    """What of the model, where that is not all of it."""
+    if "lora" not in lineage:
+        return ""
+    lora = lineage["lora"]
+    tower = ", and the vision tower" if lora["vision"] else ""
+    return (
+        f"An adapter (LoRA, rank {lora['rank']}, alpha {lora['alpha']:g}, beside"
+        f" {', '.join(lora['targets'])}{tower}): "
+    )
 
 
 def _base_model(base: Source) -> str:
@@ -138,6 +194,10 @@ def _named(source: Source) -> str:
 
 
 def _method(lineage: ModelLineage) -> str:
+    return _trained(lineage) + _objective(lineage)
+
+
+def _objective(lineage: ModelLineage) -> str:
     kl, anchor = lineage["kl"], lineage["anchor"]
     if anchor is None:
         return "GRPO (clip-higher) without a divergence term:"

@@ -151,10 +151,10 @@ def write_budget(model: Path, budget: Budget) -> None:
 
 
 def read_budget(model: Path) -> Budget:
-    """A model's own budget, or the paper's."""
+    """A model's own budget, its base's, or the paper's."""
     file = model / BUDGET
     if not file.is_file():
-        return PAPER_EVALUATION
+        return read_budget(base_of(model)) if is_adapter(model) else PAPER_EVALUATION
     try:
         return Budget.model_validate_json(file.read_text())
     except ValidationError as error:
@@ -196,6 +196,15 @@ def require_base(adapter: Path, base: Path) -> None:
             f"{adapter}: an adapter of {trained_on['path']} (sha256 {trained_on['digest'][:12]}),"
             f" and {base} is another model. Name the adapter's own base"
         )
+
+
+def require_model(model: Path) -> None:
+    """InputError where a folder has neither a whole model nor an adapter whose base is here."""
+    require_safe(model)
+    if is_adapter(model):
+        base = base_of(model)
+        require_base(model, base)
+        require_safe(base)
 
 
 def require_safe(folder: Path) -> None:

@@ -10,9 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from videothinker.config.lora import LoraConfig
 from videothinker.errors import InputError
 from videothinker.files import read_json
-from videothinker.model.families.known import kind_of
+from videothinker.model.checkpoint import base_of, is_adapter, require_base
+from videothinker.model.families.known import kind_of, shape_of
 
 PROCESSORS = ("processor_config.json", "preprocessor_config.json")
 TOKENIZERS = ("tokenizer.json", "vocab.json")
@@ -24,6 +26,11 @@ OPENED = re.compile(r"add_generation_prompt.*<think>", re.DOTALL)
 
 def unfit_base(model: Path, rewards: Sequence[str]) -> str | None:
     """Why a run cannot start from a model; `rewards` are the names of those paid."""
+    if is_adapter(model):
+        return (
+            f"{model}: an adapter, and training starts from a whole model. Merge it with its base:"
+            f" videothinker merge {model} --out DIR"
+        )
     try:
         kind_of(model)
     except InputError as error:
@@ -44,9 +51,17 @@ def unfit_base(model: Path, rewards: Sequence[str]) -> str | None:
     return None
 
 
-def unfit_anchor(base: Path, anchor: Path) -> str | None:
-    """Why a model has no opinion of another one's tokens."""
+def unfit_anchor(base: Path, anchor: Path, *, alone: bool = True) -> str | None:
+    """Why a model has no opinion of another one's tokens, in a process of its own or, not alone, as
+    an adapter of the policy's."""
     try:
+        if not alone and is_adapter(anchor):
+            require_base(anchor, base)
+        elif not alone and anchor.resolve() != base.resolve():
+            return (
+                f"{anchor}: a whole model, and with cluster.scorers = 0 the learner scores, which"
+                " has another. Use 1 or more scorers"
+            )
         one, other = kind_of(base), kind_of(anchor)
     except InputError as error:
         return str(error)
@@ -55,12 +70,26 @@ def unfit_anchor(base: Path, anchor: Path) -> str | None:
             f"{anchor}: is a {other.title}, and the policy a {one.title}: they see other tokens."
             " Name an anchor of the policy's family"
         )
-    ours, theirs = _words(base), _words(anchor)
+    ours, theirs = _words(base), _words(base_of(anchor))
     if ours and theirs and ours != theirs:
         return (
             f"{anchor}: its tokenizer is not the policy's ({base}): the same number means another"
             " word. Name an anchor that was made from the same model"
         )
+    return None
+
+
+def unfit_adapter(base: Path, lora: LoraConfig) -> str | None:
+    """Why a model has no room for an adapter."""
+    shape = shape_of(base)
+    for name in lora.targets:
+        least = min(shape.linears[name])
+        if lora.rank > least:
+            return (
+                f"learner.lora.rank = {lora.rank}: {name} of {base} is {least} wide, and an adapter"
+                f" of more says no more. Use {least} or less, or leave it out of"
+                " learner.lora.targets"
+            )
     return None
 
 

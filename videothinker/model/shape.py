@@ -7,7 +7,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from videothinker.config.settings import DType, LearnerConfig, LoraConfig, VideoConfig
+from videothinker.config.lora import LoraConfig
+from videothinker.config.settings import DType, LearnerConfig, VideoConfig
 
 LOGITS_AT_ONCE = {"cpu": 2**24, "cuda": 2**26}
 """Scores over the vocabulary that exist at one time: 64 MiB of float32, and 256."""

@@ -142,3 +142,15 @@ class RunDirectory:
         path = self.path / name
         with self._lock, disk_errors(path), path.open("a") as file:
             file.write(json.dumps(plain(entry)) + "\n")
+
+
+def last_model(run: Path) -> Path:
+    """The folder of what the last finished stage of a run left; InputError where none is."""
+    models = read_json(run / "summary.json").get("models", [])
+    names = [model["name"] for model in models if model["name"] != "base"]
+    if not names:
+        raise InputError(
+            f"{run}: neither an adapter (no adapter_config.json) nor a run with a finished stage."
+            " Name RUN or RUN/stages/NAME/model"
+        )
+    return run / "stages" / str(names[-1]) / "model"
