@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from videothinker import cpu_torch
-from videothinker.config.settings import LoraConfig
+from videothinker.config.lora import LoraConfig
 from videothinker.model import layers
 from videothinker.model.adapters import POLICY, insert
 from videothinker.model.families.known import family_in
@@ -194,7 +194,7 @@ def traced(
         insert(model, POLICY, lora, seed=0)
     if checkpointing:
         model.gradient_checkpointing_enable()
-        model.disable_input_require_grads()
+        model.disable_input_require_grads()  # or blocks that nothing is trained in keep their input
     policy = Policy(model)
     group = made_up_group(model, grid, words, lengths)
     watch = Watch()

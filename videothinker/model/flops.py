@@ -4,7 +4,7 @@ speed of learner and scorer is counted in it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from videothinker.config.settings import LearnerConfig, Part
 from videothinker.model.shape import ModelShape
@@ -43,20 +43,21 @@ def training_flops(shape: ModelShape, group: RolloutGroup, learner: LearnerConfi
 
     What checkpointing computes again is no more of the work, and not counted.
     """
-    return both_ways(_forward(shape, group), learner)
+    shares = backward(learner)
+    return sum((1 + shares[part]) * flops for part, flops in _forward(shape, group).items())
 
 
-def both_ways(forward: Mapping[Part, float], learner: LearnerConfig) -> float:
-    """Of a forward pass, by part, and the backward pass: a part that is trained takes two more for
-    each forward one, one that gradients only pass through takes one, adapters in it or not.
+def backward(learner: LearnerConfig) -> dict[Part, int]:
+    """What a backward pass takes for each operation of a forward one: a part that is trained takes
+    two, one that gradients only pass through takes one, adapters in it or not.
     """
     full = 2 if learner.lora is None else 1
-    total, passing = 0.0, 0
+    shares: dict[Part, int] = {}
+    passing = 0
     for part in FORWARD:
-        back = passing if part in learner.frozen else full
-        passing = min(back, 1)
-        total += (1 + back) * forward[part]
-    return total
+        shares[part] = passing if part in learner.frozen else full
+        passing = min(shares[part], 1)
+    return shares
 
 
 def _forward(shape: ModelShape, group: RolloutGroup) -> dict[Part, float]:

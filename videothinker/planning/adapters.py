@@ -4,12 +4,11 @@ engines and scorers hold beside a base.
 
 from __future__ import annotations
 
-from videothinker.config.settings import LoraConfig, RunConfig, StageConfig, adapter_way
+from videothinker.config.lora import BESIDE, LoraConfig
+from videothinker.config.settings import RunConfig, StageConfig, adapter_way
 from videothinker.model.shape import BYTES, ModelShape
 from videothinker.planning.passes import GB
 
-ROOM = (8, 16, 32, 64, 128, 256, 320, 512)
-"""Ranks that vLLM has room for; a smaller one takes as much as the next of these."""
 PART_BYTES = 2**26
 """Of weights on their way (model/parts.py), unless all are less."""
 PRODUCT_BYTES = 4
@@ -86,7 +85,7 @@ def engine_adapters(config: RunConfig, shape: ModelShape) -> dict[str, float]:
 
 def room_for(lora: LoraConfig) -> int:
     """The rank that vLLM makes room for."""
-    return next((rank for rank in ROOM if rank >= lora.rank), lora.rank)
+    return next((rank for rank in BESIDE if rank >= lora.rank), lora.rank)
 
 
 def read_again_gb(config: RunConfig, shape: ModelShape) -> float:

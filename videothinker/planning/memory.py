@@ -179,12 +179,7 @@ def learner_phases(config: RunConfig, shape: ModelShape) -> list[Parts]:
 
 def scoring_phase(config: RunConfig, shape: ModelShape) -> Parts:
     """What a learner takes to be asked as the anchor, between its steps."""
-    asked = {"scoring": scoring_gb(config, shape, largest(config, shape).longest)}
-    if config.learner.zero_stage == 3:
-        size = BYTES[config.model.dtype] / GB
-        asked |= {"buckets": BUCKET_NUMBERS * size}
-        asked |= {"gathered": min(LIVE_NUMBERS, shape.parameters) * size}
-    return asked
+    return {"scoring": scoring_gb(config, shape, largest(config, shape).longest)}
 
 
 def optimizer_bytes(config: RunConfig) -> int:

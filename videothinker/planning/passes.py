@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from videothinker.config.settings import LoraConfig, RunConfig
+from videothinker.config.lora import LoraConfig
+from videothinker.config.settings import RunConfig
 from videothinker.model.shape import BYTES, LOGITS_AT_ONCE, ModelShape
 
 Parts = dict[str, float]

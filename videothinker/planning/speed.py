@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from videothinker.config.settings import Part, RunConfig, weights_path
-from videothinker.model.flops import both_ways, forward_flops
+from videothinker.model.flops import backward, forward_flops
 from videothinker.model.shape import BYTES, ModelShape
 from videothinker.planning.adapters import (
     anchored_stages,
@@ -213,14 +213,14 @@ def score_seconds(config: RunConfig, shape: ModelShape, work: Workforce, prompts
 
 
 def learn_seconds(config: RunConfig, shape: ModelShape, work: Workforce, prompts: int) -> float:
-    """Passes over each rank's groups, what ranks exchange, and the optimizer."""
+    """Passes over each rank's groups, what ranks exchange, and the optimizer; of a part that no
+    gradient reaches nothing is computed again."""
     learner = config.learner
     groups = math.ceil(prompts / work.ranks)
-    forward = row_parts(config, shape)
-    passes = both_ways(forward, learner)
-    if learner.gradient_checkpointing:
-        passes += sum(forward.values())
-    compute = groups * passes / work.chip.flops
+    again = 1 if learner.gradient_checkpointing else 0
+    passes = {part: 1 + back + again * (back > 0) for part, back in backward(learner).items()}
+    parts = row_parts(config, shape)
+    compute = groups * sum(passes[part] * parts[part] for part in parts) / work.chip.flops
     between = constant("network" if work.machines_of_ranks > 1 else "bus")
     exchanged = 2.0 * published_bytes(config, shape)
     if learner.zero_stage == 3:
