@@ -92,11 +92,15 @@ def take_in(model: Any, name: str, adapter: Path) -> None:
 
 
 def modules(model: Any, lora: LoraConfig) -> list[str]:
-    """The matrices of a model that an adapter is beside, by name."""
+    """The matrices of a model that an adapter is beside, by name; others may be there already."""
     from torch import nn
 
     part_of = family_in(model.config).part_of
-    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    linear = [
+        name.removesuffix(".base_layer")
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and ".lora_" not in name
+    ]
     return [
         name
         for name in linear

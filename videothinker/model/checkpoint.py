@@ -10,7 +10,9 @@ import hashlib
 import json
 import shutil
 import socket
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -81,13 +83,23 @@ def save_model(
     left_out = shutil.ignore_patterns(*REPLACED, *NOT_HANDED_ON, CARD, LINEAGE)
     with whole_folder(folder, replace=True) as partial:
         shutil.copytree(like, partial, ignore=left_out, dirs_exist_ok=True)
-        model.save_pretrained(partial)
+        write_weights(model, partial)
         _rewrite(partial / "config.json", with_cache(read_json(partial / "config.json")))
         base = read_json(like / "config.json") | read_json(like / GENERATION)
         _rewrite(partial / GENERATION, generation_settings(base, temperature))
         write_budget(partial, budget)
         if lineage is not None:
             describe(partial, lineage, license_in(like))
+
+
+def write_weights(model: Any, folder: Path) -> None:
+    """Weights and config.json, as transformers writes them.
+
+    It has accelerate look whether the model is one of DeepSpeed's, which greets whoever imports it
+    on stdout; that is for results.
+    """
+    with redirect_stdout(sys.stderr):
+        model.save_pretrained(folder)
 
 
 def generation_settings(base: Mapping[str, Any], temperature: float) -> dict[str, Any]:

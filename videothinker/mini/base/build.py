@@ -20,7 +20,7 @@ from videothinker.mini.render import HEIGHT, WIDTH
 from videothinker.mini.settings import FAMILIES
 from videothinker.mini.world import FPS, FRAMES
 from videothinker.mini.write import Progress
-from videothinker.model.checkpoint import Budget, write_budget
+from videothinker.model.checkpoint import Budget, write_budget, write_weights
 
 TINY: dict[str, type[Tiny]] = {tiny.family.model_type: tiny for tiny in (TinyQwen25VL, TinyQwen3VL)}
 SHIPPED = FAMILIES[0]
@@ -75,7 +75,7 @@ def make_processor(tokenizer: PreTrainedTokenizerBase, family: str = SHIPPED) ->
 def save_base(model: Any, out: Path, budget: Budget | None = None) -> None:
     """Write everything that transformers and vLLM need to load the model; all of it or nothing."""
     with whole_folder(out) as partial:
-        model.save_pretrained(partial)
+        write_weights(model, partial)
         make_processor(make_tokenizer(), model.config.model_type).save_pretrained(partial)
         if budget is not None:
             write_budget(partial, budget)
