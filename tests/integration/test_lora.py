@@ -72,7 +72,9 @@ def adapter(runs: tuple[Path, Path]) -> Path:
 def test_a_run_that_was_killed_has_the_same_adapters_bit_for_bit(
     runs: tuple[Path, Path], stage: str
 ) -> None:
-    whole, killed = (load_file(run / f"stages/{stage}/model/adapter_model.safetensors") for run in runs)
+    whole, killed = (
+        load_file(run / f"stages/{stage}/model/adapter_model.safetensors") for run in runs
+    )
     assert whole.keys() == killed.keys()
     assert all(torch.equal(tensor, killed[name]) for name, tensor in whole.items())
     assert any(tensor.any() for name, tensor in whole.items() if "lora_B" in name)

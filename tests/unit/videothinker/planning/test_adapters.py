@@ -231,6 +231,14 @@ def test_one_card_of_24_gb_does_with_a_tenth_to_spare(
         assert load["total_gb"] <= 0.9 * load["limit_gb"]
 
 
+def test_the_guide_shows_what_the_plan_says(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (CONFIGS.parent / "docs" / "one-card.md").read_text()
+    command = "plan configs/cdpo_1x24gb.yaml --gpus 1 --gpu-memory 24 --host-memory 64"
+    assert f"videothinker {command}\n" in page
+    assert main(command.replace("configs", str(CONFIGS)).split()) == 0
+    assert capsys.readouterr().out in page
+
+
 def test_a_4b_does_on_one_card_that_really_has_25_7_gb() -> None:
     shape = KNOWN["Qwen3-VL-4B-Instruct"]
     assert fitting(one_card(), shape, ONE_CARD) is None
