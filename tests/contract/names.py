@@ -1,4 +1,5 @@
-"""Every name of vLLM, DeepSpeed, torch and transformers that we rely on, by who relies on it.
+"""Every name of vLLM, DeepSpeed, torch, transformers and PEFT that we rely on, by who relies on it;
+those of the families stand in family_names.py.
 
 A line is Python, read but never run. `f(a, b=..., c=1)`: we give a by position, b by name, and
 leave c out, trusting that it is 1. `f(...) >> g`: what f does not name itself it hands on to g.
@@ -9,7 +10,9 @@ Left out is what every test computes with: what stands at the top of torch, of t
 torch.nn.functional.
 """
 
-RELIED_ON = {
+from contract.family_names import OF_FAMILIES
+
+RELIED_ON = OF_FAMILIES | {
     "actors/vllm_engine.py": """
 vllm.envs.VLLM_ENABLE_V1_MULTIPROCESSING
 vllm.envs.VLLM_LOGGING_LEVEL
@@ -23,7 +26,8 @@ vllm.LLM(
     max_num_seqs=..., max_num_batched_tokens=..., mm_device_do_normalize=...,
     mm_processor_cache_gb=..., limit_mm_per_prompt=..., logprobs_mode=..., skip_mm_profiling=...,
     worker_extension_cls=..., generation_config=..., disable_log_stats=...,
-    kv_cache_memory_bytes=..., hf_overrides=..., enforce_eager=..., enable_chunked_prefill=...,
+    kv_cache_memory_bytes=..., enable_lora=..., max_loras=..., max_lora_rank=...,
+    hf_overrides=..., enforce_eager=..., enable_chunked_prefill=...,
     gpu_memory_utilization=..., tensor_parallel_size=..., distributed_executor_backend=..., seed=0,
 ) >> vllm.EngineArgs
 vllm.LLM.llm_engine
@@ -34,7 +38,7 @@ vllm.config.ModelConfig.hf_config
 vllm.config.ModelConfig.head_dtype
 vllm.v1.engine.llm_engine.LLMEngine.engine_core
 vllm.v1.engine.llm_engine.LLMEngine.output_processor
-vllm.v1.engine.llm_engine.LLMEngine.add_request(request_id, prompt, params)
+vllm.v1.engine.llm_engine.LLMEngine.add_request(request_id, prompt, params, lora_request=...)
 vllm.v1.engine.llm_engine.LLMEngine.abort_request(request_ids, internal=False)
 vllm.v1.engine.llm_engine.LLMEngine.has_unfinished_requests()
 vllm.v1.engine.llm_engine.LLMEngine.step()
@@ -46,6 +50,7 @@ vllm.v1.core.sched.scheduler.Scheduler.get_request_counts()
 vllm.v1.core.sched.scheduler.Scheduler.kv_cache_manager
 vllm.v1.core.kv_cache_manager.KVCacheManager.usage
 vllm.v1.core.sched.output.strip_covered_mm_data
+vllm.lora.request.LoRARequest(lora_name, lora_int_id, lora_path)
 vllm.v1.engine.output_processor.OutputProcessor.request_states
 vllm.v1.engine.output_processor.RequestState.external_req_id
 vllm.v1.engine.output_processor.RequestState.request_index
@@ -110,6 +115,13 @@ vllm.model_executor.models.qwen2_5_vl.Qwen2_5_VLForConditionalGeneration.load_we
 llava = vllm.model_executor.models.llava_onevision
 llava.LlavaOnevisionForConditionalGeneration.hf_to_vllm_mapper
 llava.LlavaOnevisionForConditionalGeneration.load_weights(weights)
+vllm.model_executor.models.utils.WeightsMapper.apply_list(values)
+""",
+    "actors/vllm_adapter.py": """
+vllm.lora.request.LoRARequest(lora_name, lora_int_id, lora_path, load_inplace=...)
+vllm.v1.worker.gpu_worker.Worker.add_lora(lora_request)
+vllm.config.lora.LoRAConfig.max_lora_rank
+vllm.model_executor.models.utils.WeightsMapper.get_rename_mapper()
 vllm.model_executor.models.utils.WeightsMapper.apply_list(values)
 """,
     "actors/vllm_sleep.py": """
@@ -232,132 +244,18 @@ transformers.Qwen2_5_VLForConditionalGeneration.lm_head
 transformers.Qwen2_5_VLForConditionalGeneration.model
 transformers.Qwen2_5_VLModel.visual
 """,
-    "videothinker/model/families/known.py": """
-transformers.AutoConfig.from_pretrained(
-    pretrained_model_name_or_path, local_files_only=..., trust_remote_code=...
+    "videothinker/model/adapters.py": """
+peft.LoraConfig(
+    r=..., lora_alpha=..., lora_dropout=..., target_modules=..., bias="none", use_rslora=False,
+    use_dora=False, rank_pattern=None, alpha_pattern=None, modules_to_save=None
 )
-""",
-    "videothinker/model/families/llava_onevision.py": """
-llava = transformers.models.llava_onevision.modeling_llava_onevision
-siglip = transformers.models.siglip.modeling_siglip
-transformers.LlavaOnevisionForConditionalGeneration
-transformers.LlavaOnevisionConfig.image_token_index
-transformers.LlavaOnevisionConfig.video_token_index
-transformers.LlavaOnevisionConfig.vision_config
-transformers.SiglipVisionConfig.image_size
-transformers.SiglipVisionConfig.patch_size
-transformers.LlavaOnevisionProcessor
-transformers.LlavaOnevisionProcessor.tokenizer
-transformers.LlavaOnevisionProcessor.image_processor
-transformers.LlavaOnevisionProcessor.video_processor
-transformers.LlavaOnevisionImageProcessor.__call__(images)
-transformers.LlavaOnevisionVideoProcessor.__call__(videos)
-transformers.processing_utils.VideosKwargs.do_sample_frames
-transformers.processing_utils.VideosKwargs.return_tensors
-transformers.LlavaOnevisionModel.vision_tower
-transformers.LlavaOnevisionModel.multi_modal_projector
-transformers.LlavaOnevisionModel.image_newline
-transformers.LlavaOnevisionModel.language_model
-transformers.LlavaOnevisionModel.get_input_embeddings()
-transformers.LlavaOnevisionModel.apply_pooling(image_features)
-transformers.SiglipVisionModel.embeddings
-transformers.SiglipVisionModel.encoder
-transformers.SiglipVisionModel.post_layernorm
-siglip.SiglipVisionEmbeddings.forward(pixel_values)
-siglip.SiglipEncoder.layers
-siglip.SiglipEncoderLayer.forward(hidden_states, attention_mask)
-siglip.SiglipEncoderLayer.self_attn
-llava.LlavaOnevisionMultiModalProjector.forward(image_features)
-transformers.Qwen2Model.layers
-transformers.Qwen2Model.norm
-transformers.Qwen2Model.rotary_emb
-transformers.models.qwen2.modeling_qwen2.Qwen2DecoderLayer.forward(
-    hidden_states, attention_mask=..., position_embeddings=...
-)
-""",
-    "videothinker/model/families/qwen.py": """
-qwen = transformers.models.qwen2_5_vl.modeling_qwen2_5_vl
-transformers.Qwen2_5_VLConfig.image_token_id
-transformers.Qwen2_5_VLConfig.video_token_id
-transformers.Qwen2_5_VLConfig.vision_start_token_id
-transformers.Qwen2_5_VLConfig.vision_end_token_id
-transformers.Qwen2_5_VLConfig.vision_config
-transformers.models.qwen2_5_vl.Qwen2_5_VLVisionConfig.spatial_merge_size
-transformers.models.qwen2_5_vl.Qwen2_5_VLVisionConfig.temporal_patch_size
-transformers.models.qwen2_5_vl.Qwen2_5_VLVisionConfig.patch_size
-transformers.models.qwen2_5_vl.Qwen2_5_VLVisionConfig.in_channels
-transformers.Qwen2_5_VLProcessor.tokenizer
-transformers.Qwen2_5_VLProcessor.image_token
-transformers.Qwen2_5_VLProcessor.video_token
-transformers.Qwen2_5_VLProcessor.__call__(text=..., images=..., videos=...)
-transformers.processing_utils.VideosKwargs.video_metadata
-transformers.processing_utils.VideosKwargs.do_sample_frames
-transformers.processing_utils.VideosKwargs.do_resize
-transformers.processing_utils.ImagesKwargs.do_resize
-transformers.processing_utils.VideosKwargs.return_tensors
-transformers.video_utils.VideoMetadata
-transformers.Qwen2_5_VLModel.visual
-transformers.Qwen2_5_VLModel.language_model
-qwen.Qwen2_5_VisionTransformerPretrainedModel.blocks
-qwen.Qwen2_5_VisionTransformerPretrainedModel.patch_embed
-qwen.Qwen2_5_VisionTransformerPretrainedModel.rotary_pos_emb
-qwen.Qwen2_5_VisionPatchEmbed.proj
-qwen.Qwen2_5_VLVisionBlock.attn
-qwen.Qwen2_5_VLRMSNorm.variance_epsilon
-qwen.Qwen2_5_VLDecoderLayer.self_attn
-transformers.Qwen2_5_VLTextModel.layers
-transformers.Qwen2_5_VLTextModel.rotary_emb
-transformers.Qwen2_5_VLForConditionalGeneration.lm_head
-""",
-    "videothinker/model/families/qwen2_5_vl.py": """
-vision = transformers.vision_utils
-qwen = transformers.models.qwen2_5_vl.modeling_qwen2_5_vl
-transformers.Qwen2_5_VLForConditionalGeneration
-transformers.Qwen2_5_VLProcessor
-transformers.models.qwen2_5_vl.Qwen2_5_VLVisionConfig.tokens_per_second
-vision.get_vision_cu_seqlens(grid_thw, merge_temporal=False)
-vision.get_vision_position_ids(grid_thw, spatial_merge_size, include_temporal=False)
-vision.get_vision_window_index(grid_thw, spatial_merge_size, window_size, patch_size)
-qwen.Qwen2_5_VisionTransformerPretrainedModel.patch_size
-qwen.Qwen2_5_VisionTransformerPretrainedModel.spatial_merge_size
-qwen.Qwen2_5_VisionTransformerPretrainedModel.window_size
-transformers.Qwen2_5_VLModel.get_input_embeddings()
-qwen.Qwen2_5_VisionTransformerPretrainedModel.forward(hidden_states, grid_thw)
-transformers.modeling_outputs.BaseModelOutputWithPooling.pooler_output
-transformers.Qwen2_5_VLTextModel.forward(
-    inputs_embeds=..., position_ids=..., attention_mask=..., use_cache=...
-)
-transformers.modeling_outputs.BaseModelOutputWithPast.last_hidden_state
-""",
-    "videothinker/model/families/qwen2_vl.py": """
-vision = transformers.vision_utils
-transformers.Qwen2VLForConditionalGeneration
-transformers.Qwen2VLProcessor
-vision.get_vision_cu_seqlens(grid_thw, merge_temporal=False)
-vision.get_vision_position_ids(grid_thw, spatial_merge_size, include_temporal=False)
-""",
-    "videothinker/model/families/qwen3_vl.py": """
-vision = transformers.vision_utils
-qwen = transformers.models.qwen3_vl.modeling_qwen3_vl
-transformers.Qwen3VLForConditionalGeneration
-transformers.Qwen3VLProcessor
-vision.get_vision_cu_seqlens(grid_thw, merge_temporal=False)
-vision.get_vision_position_ids(grid_thw, spatial_merge_size, include_temporal=False)
-vision.get_vision_interpolation_indices_and_weights(
-    grid_thw, num_grid_per_side=..., mode=..., align_corners=..., spatial_merge_size=...,
-    padding="border"
-)
-qwen.Qwen3VLVisionModel.num_grid_per_side
-qwen.Qwen3VLVisionModel.interpolation_mode
-qwen.Qwen3VLVisionModel.interpolation_align_corners
-qwen.Qwen3VLVisionModel.spatial_merge_size
-qwen.BaseModelOutputWithDeepstackFeatures.pooler_output
-qwen.BaseModelOutputWithDeepstackFeatures.deepstack_features
-transformers.Qwen3VLModel.language_model
-transformers.Qwen3VLModel.get_input_embeddings()
-transformers.Qwen3VLTextModel.layers
-transformers.Qwen3VLTextModel.norm
-transformers.Qwen3VLTextModel.rotary_emb
+peft.LoraConfig.to_dict()
+peft.inject_adapter_in_model(peft_config, model, adapter_name=..., low_cpu_mem_usage=False)
+peft.set_peft_model_state_dict(model, peft_model_state_dict, adapter_name=...)
+peft.tuners.tuners_utils.BaseTunerLayer.active_adapters
+peft.tuners.tuners_utils.BaseTunerLayer.enable_adapters(enabled)
+peft.tuners.tuners_utils.BaseTunerLayer.set_adapter(adapter_names, inference_mode=...)
+torch.random.fork_rng(devices=...)
 """,
     "videothinker/model/layers.py": """
 torch.autograd.Function

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 from cli_process import Command, wait_for
-from same_training import untimed
 from safetensors.torch import load_file
+from same_training import untimed
 
 from videothinker.config.loading import to_yaml
 from videothinker.config.lora import LoraConfig

@@ -10,9 +10,10 @@ from contract.table import Name, table
 from contract.using import ROOT, Use, files, uses
 
 from actors.vllm_engine import CPU_ENVIRONMENT, ENGINE_ENVIRONMENT, engine_options
+from videothinker.config.lora import LoraConfig
 from videothinker.config.settings import Device, RolloutConfig
 
-PACKAGES = ("vllm", "deepspeed", "transformers", "torch")
+PACKAGES = ("vllm", "deepspeed", "transformers", "torch", "peft")
 COMPUTING = ("torch", "torch.nn", "torch.nn.functional")
 """Every test computes with what these hold themselves."""
 FILES = files(
@@ -75,12 +76,14 @@ def test_every_option_of_an_engine_stands_in_the_table() -> None:
         option
         for device in devices
         for ranks in (1, 2)
+        for sleep in (False, True)
         for option in engine_options(
             ROOT,
             "bfloat16",
-            RolloutConfig(max_model_len=512, tensor_parallel=ranks, sleep=True),
+            RolloutConfig(max_model_len=512, tensor_parallel=ranks, sleep=sleep),
             device,
             0.5,
+            LoraConfig(),
         )
     }
     call = written("actors/vllm_engine.py")["vllm.LLM"].call

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -102,7 +102,7 @@ def dotted_keys(section: type[BaseModel] = RunConfig, prefix: str = "") -> Itera
         if inner is None:
             yield prefix + name
         else:
-            number = "" if inner is field.annotation else "N."
+            number = "N." if get_origin(field.annotation) is tuple else ""
             yield from dotted_keys(inner, f"{prefix}{name}.{number}")
 
 
@@ -203,7 +203,8 @@ def _nearest(kind: type[Section], location: Location) -> str:
     if meant in here:
         return f"Did you mean {meant!r}?"
     elsewhere = [key for key in dotted_keys(kind) if key.rpartition(".")[2] == meant]
-    close = elsewhere or difflib.get_close_matches(unknown, here, n=1)
+    misspelt = difflib.get_close_matches(unknown, here, n=1, cutoff=0.85)
+    close = [*misspelt, *elsewhere] or difflib.get_close_matches(unknown, here, n=1)
     if close:
         return f"Did you mean {' or '.join(repr(key) for key in close)}?"
     return f"Known here: {', '.join(here)}."

@@ -59,7 +59,7 @@ def insert(model: Any, name: str, lora: LoraConfig, seed: int) -> None:
 
     settings = Settings(
         r=lora.rank,
-        lora_alpha=lora.alpha,  # type: ignore[arg-type] # whole numbers by its own word alone
+        lora_alpha=lora.alpha,  # type: ignore[arg-type] # it need not be whole
         lora_dropout=lora.dropout,
         target_modules=pattern(modules(model, lora)),
     )
@@ -70,15 +70,11 @@ def insert(model: Any, name: str, lora: LoraConfig, seed: int) -> None:
 
 def take_in(model: Any, name: str, adapter: Path) -> None:
     """An adapter from a folder, frozen, which speaks from now on."""
-    from peft import LoraConfig as Settings
-    from peft import inject_adapter_in_model, set_peft_model_state_dict
-    from safetensors.torch import load_file
+    from peft import set_peft_model_state_dict
 
     require_safe(adapter)
-    settings = Settings.from_pretrained(str(adapter))
-    settings.lora_dropout = 0.0
-    inject_adapter_in_model(settings, model, adapter_name=name)
-    found: Any = set_peft_model_state_dict(model, load_file(adapter / WEIGHTS), adapter_name=name)
+    insert(model, name, lora_of(adapter), seed=0)
+    found: Any = set_peft_model_state_dict(model, tensors_of(adapter), adapter_name=name)
     missing = [key for key in found.missing_keys if f".{name}." in key]
     if missing or found.unexpected_keys:
         first = [*missing, *found.unexpected_keys][0]

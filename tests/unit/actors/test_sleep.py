@@ -41,7 +41,7 @@ class Recording:
     def reset_encoder_cache(self) -> None:
         self.said.append("forget features")
 
-    def add_request(self, name: str, prompt: Any, params: Any) -> None:
+    def add_request(self, name: str, prompt: Any, params: Any, lora_request: Any) -> None:
         self.said.append(f"add {prompt}")
 
     def has_unfinished_requests(self) -> bool:
@@ -70,6 +70,7 @@ def engine(vllm: Recording) -> VllmEngine:
     made._thread = EngineThread(made._step, made._abort)
     made._llm = made._engine = vllm
     made._ranks = Ranks(vllm, 1, "cpu")
+    made._beside, made._adapter = False, None
     return made
 
 
