@@ -113,7 +113,8 @@ def told(config: RunConfig, shape: ModelShape) -> str:
             f"the anchor has a process of its own, since one by path may be a whole model:"
             f" {bases_scored(config) * whole:.1f} GB"
         )
-    return (
-        f"the anchor has a process and a base of its own, {whole:.1f} GB:"
-        f" cluster.scorers=0 would have the learner score, with {asked_gb(config, shape):.2f}"
-    )
+    own = f"the anchor has a process and a base of its own, {whole:.1f} GB"
+    if config.learner.zero_stage == 3:  # no rank has a whole model to score with
+        return own
+    asked = asked_gb(config, shape)
+    return f"{own}: cluster.scorers=0 would have the learner score, with {asked:.2f}"

@@ -213,6 +213,8 @@ def test_the_plan_says_in_a_sentence_where_the_anchor_sits() -> None:
         "the anchor has a process and a base of its own, 7.5 GB: cluster.scorers=0 would have the"
         " learner score, with 0.06"
     )
+    sharded = one_card(SCORER, "learner.zero_stage=3")
+    assert told(sharded, SHAPE) == "the anchor has a process and a base of its own, 7.5 GB"
     assert "by path may be a whole model: 7.5 GB" in told(
         one_card(SCORER, "stages.1.kl.anchor=runs/other/model"), SHAPE
     )
