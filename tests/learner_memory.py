@@ -1,6 +1,6 @@
 """What DeepSpeed holds for one rank, in bytes by type: run as a program, prints JSON.
 
-python learner_memory.py MODEL ZERO_STAGE DTYPE OFFLOAD
+python learner_memory.py MODEL ZERO_STAGE DTYPE OFFLOAD RANK, of an adapter, or 0
 """
 
 from __future__ import annotations
@@ -51,12 +51,15 @@ def question(config: object) -> Prompt:
     )
 
 
-def main(model: str, zero_stage: str, dtype: str, offload: str) -> None:
+def main(model: str, zero_stage: str, dtype: str, offload: str, rank: str) -> None:
     connect(0, 1, meeting_point(LOOPBACK), "cpu")
-    settings = {"zero_stage": int(zero_stage), "offload": offload == "True"}
+    settings: dict[str, object] = {"zero_stage": int(zero_stage), "offload": offload == "True"}
+    if int(rank):
+        settings["lora"] = {"rank": int(rank)}
     trainee = Trainee(Path(model), dtype, LearnerConfig.model_validate(settings))
     with trainee.whole() as whole:
         parameters = sum(parameter.numel() for parameter in whole.parameters())
+        trained = sum(one.numel() for one in whole.parameters() if one.requires_grad)
         prompt = question(whole.config)
     for last in (False, True):
         logprobs, _ = trainee([(prompt, [np.arange(10, 20)] * 2)], 1.0)
@@ -64,7 +67,8 @@ def main(model: str, zero_stage: str, dtype: str, offload: str) -> None:
         del logprobs
     after_backward = held()
     trainee.step(1e-6)
-    result = {"parameters": parameters, "backward": after_backward, "step": held()}
+    result = {"parameters": parameters, "trained": trained}
+    result |= {"backward": after_backward, "step": held()}
     print(json.dumps(result))  # noqa: T201
 
 

@@ -19,7 +19,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from videothinker import cpu_torch
+from videothinker.config.lora import LoraConfig
 from videothinker.model import layers
+from videothinker.model.adapters import POLICY, insert
 from videothinker.model.families.known import family_in
 from videothinker.model.families.llava_onevision import OnevisionShape
 from videothinker.model.families.qwen2_vl import Qwen2Shape
@@ -184,11 +186,15 @@ def traced(
     checkpointing: bool = False,
     learns: bool = True,
     groups: int = 1,
+    lora: LoraConfig | None = None,
 ) -> Traced:
     """One row of groups, each with a video of this grid and so many words after it."""
-    model = model_of(shape).train(learns).requires_grad_(learns)
+    model = model_of(shape).train(learns).requires_grad_(learns and lora is None)
+    if lora is not None:
+        insert(model, POLICY, lora, seed=0)
     if checkpointing:
         model.gradient_checkpointing_enable()
+        model.disable_input_require_grads()  # or blocks that nothing is trained in keep their input
     policy = Policy(model)
     group = made_up_group(model, grid, words, lengths)
     watch = Watch()

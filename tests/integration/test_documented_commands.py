@@ -212,6 +212,7 @@ def test_the_first_hour(place: Place, mini_world: Path) -> None:
         "benchmarks.md",
         "data.md",
         "migrating.md",
+        "one-card.md",
         "placement.md",
         "shortcuts.md",
     ],

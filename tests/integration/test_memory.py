@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from videothinker.config.lora import LoraConfig
+from videothinker.config.settings import LearnerConfig
+from videothinker.model.families.known import shape_of
 from videothinker.planning.memory import (
     BUCKET_NUMBERS,
     HOST_OPTIMIZER_BYTES,
@@ -19,11 +22,13 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.integration
 
 
-def measured(model: Path, zero_stage: int, dtype: str, offload: bool = False) -> tuple[int, dict]:
-    """The number of parameters, and bytes held by time and type."""
+def measured(
+    model: Path, zero_stage: int, dtype: str, offload: bool = False, rank: int = 0
+) -> tuple[int, dict]:
+    """The number of parameters, and bytes held by time and type; with how many are trained."""
     program = str(ROOT / "tests" / "learner_memory.py")
     finished = subprocess.run(
-        [sys.executable, program, str(model), str(zero_stage), dtype, str(offload)],
+        [sys.executable, program, str(model), str(zero_stage), dtype, str(offload), str(rank)],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -52,6 +57,17 @@ def test_float32_without_zero_needs_no_copy_of_the_weights(mini_base: Path) -> N
     parameters, found = measured(mini_base, 0, "float32")
     expected = 4 + UNCOPIED_OPTIMIZER_BYTES
     assert found["step"]["float32"] / parameters == pytest.approx(expected, rel=0.01)
+
+
+def test_beside_a_base_gradients_and_optimizer_are_an_adapters(mini_base: Path) -> None:
+    """With 64 rows these are most of what is held."""
+    parameters, found = measured(mini_base, 2, "bfloat16", rank=64)
+    trained = found["trained"]
+    assert trained == shape_of(mini_base).trained(LearnerConfig(lora=LoraConfig(rank=64)))
+    assert trained > parameters / 4
+    assert found["backward"]["bfloat16"] == pytest.approx(2 * parameters + 2 * trained, rel=0.02)
+    assert found["step"]["bfloat16"] == pytest.approx(2 * parameters, rel=0.02)
+    assert found["step"]["float32"] == pytest.approx(OPTIMIZER_BYTES * trained, rel=0.02)
 
 
 @pytest.mark.slow

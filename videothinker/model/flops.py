@@ -39,18 +39,25 @@ def scoring_flops(shape: ModelShape, group: RolloutGroup) -> float:
 
 
 def training_flops(shape: ModelShape, group: RolloutGroup, learner: LearnerConfig) -> float:
-    """Of a forward and a backward pass over a group; a part that is trained takes two more for each
-    forward one, one that gradients only pass through takes one, adapters in it or not.
+    """Of a forward and a backward pass over a group.
 
     What checkpointing computes again is no more of the work, and not counted.
     """
+    shares = backward(learner)
+    return sum((1 + shares[part]) * flops for part, flops in _forward(shape, group).items())
+
+
+def backward(learner: LearnerConfig) -> dict[Part, int]:
+    """What a backward pass takes for each operation of a forward one: a part that is trained takes
+    two, one that gradients only pass through takes one, adapters in it or not.
+    """
     full = 2 if learner.lora is None else 1
-    forward, total, passing = _forward(shape, group), 0.0, 0
+    shares: dict[Part, int] = {}
+    passing = 0
     for part in FORWARD:
-        back = passing if part in learner.frozen else full
-        passing = min(back, 1)
-        total += (1 + back) * forward[part]
-    return total
+        shares[part] = passing if part in learner.frozen else full
+        passing = min(shares[part], 1)
+    return shares
 
 
 def _forward(shape: ModelShape, group: RolloutGroup) -> dict[Part, float]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
 from videothinker.model.families.known import shape_of
-from videothinker.model.shape import BYTES, ModelShape
+from videothinker.model.shape import ModelShape
+from videothinker.planning.adapters import published_gb
 from videothinker.planning.memory import OPTIMIZER_BYTES, UNCOPIED_OPTIMIZER_BYTES
 from videothinker.planning.passes import GB
 
@@ -16,14 +17,14 @@ from videothinker.planning.passes import GB
 def disk_need(config: RunConfig, shape: ModelShape) -> dict[str, float]:
     """Each stage's model, its best one where that is kept, with another that may be better; and the
     states of one stage: those that are kept and the one that is being written before the oldest
-    goes. A stage that saves none has none.
+    goes. A stage that saves none has none. Of an adapter the base is in none of them.
     """
     learner, best = config.learner, sum(stage.keep_best is not None for stage in config.stages)
     models = len(config.stages) + best + bool(best)
     saved = max((stage.steps - 1) // learner.save_every for stage in config.stages)
     return {
         "states": min(saved, learner.keep_states + 1) * state_gb(config, shape),
-        "models": models * shape.parameters * BYTES[config.model.dtype] / GB,
+        "models": models * published_gb(config, shape),
     }
 
 
@@ -32,8 +33,8 @@ def state_gb(config: RunConfig, shape: ModelShape) -> float:
     learner = config.learner
     copied = learner.zero_stage > 0 or config.model.dtype == "bfloat16"
     optimizer = OPTIMIZER_BYTES if copied else UNCOPIED_OPTIMIZER_BYTES
-    weights = 0 if learner.zero_stage == 3 else shape.parameters * BYTES[config.model.dtype]
-    return (weights + optimizer * shape.trained(learner)) / GB
+    weights = 0.0 if learner.zero_stage == 3 else published_gb(config, shape)
+    return weights + optimizer * shape.trained(learner) / GB
 
 
 def shortage(config: RunConfig) -> str | None:

@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from videothinker.config.settings import RunConfig
 from videothinker.model.shape import ModelShape
-from videothinker.planning.memory import anchored_stages, host_parts, total
+from videothinker.planning.adapters import anchored_stages
+from videothinker.planning.memory import host_parts, total
 from videothinker.planning.passes import Parts
 from videothinker.planning.spans import span, wide_seats
 from videothinker.planning.speed import StepSeconds, Workforce, chip_of, predict
@@ -314,7 +315,7 @@ def workforce(machines: Sequence[Machine], owners: Sequence[int], places: Places
     return Workforce(
         ranks=ranks,
         engines=engines,
-        anchors=max(1, anchors),
+        anchors=anchors or ranks,  # who score where nobody else does
         engines_per_device=max(Counter(places["rollout"]).values())
         if owners
         else math.ceil(engines / cpus),

@@ -9,13 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from videothinker.config.settings import Device, RunConfig, StageConfig, weights_path
+from videothinker.config.settings import Device, RunConfig, weights_path
 from videothinker.model.shape import (
     BYTES,
     DECODED_AT_ONCE,
     PREFILL_AT_ONCE,
     TOKENS_AT_ONCE,
     ModelShape,
+)
+from videothinker.planning.adapters import (
+    PART_BYTES,
+    anchored_stages,
+    asked_gb,
+    base_gb,
+    bases_scored,
+    engine_adapters,
+    learner_scores,
+    published_gb,
+    read_again_gb,
 )
 from videothinker.planning.passes import GB, Parts, Row, row_phases, scoring_gb, widened_gb
 
@@ -119,19 +130,29 @@ def cramped(config: RunConfig, shape: ModelShape) -> str | None:
 
 def learner_parts(config: RunConfig, shape: ModelShape) -> Parts:
     """One learner rank: what DeepSpeed keeps all the time, and its largest phase."""
-    learner, size = config.learner, BYTES[config.model.dtype] / GB
+    learner = config.learner
     optimizer = shape.trained(learner) * optimizer_bytes(config) / GB
+    shards = learner.ranks if learner.zero_stage == 3 else 1
     return {
-        "weights": shape.parameters * size / (learner.ranks if learner.zero_stage == 3 else 1),
+        "weights": base_gb(config, shape) / shards,
+        **{part: gb / shards for part, gb in learner_adapters(config, shape).items()},
         "optimizer": optimizer / (learner.ranks if learner.zero_stage else 1),
         "context": context_gb(config),
         "transfer": transfer_gb(config, shape),
     } | max(learner_phases(config, shape), key=total)
 
 
+def learner_adapters(config: RunConfig, shape: ModelShape) -> Parts:
+    """Beside a learner's base: the one that is trained, and the anchor's where it scores."""
+    if config.learner.lora is None:
+        return {}
+    asked = asked_gb(config, shape) if learner_scores(config) else 0.0
+    return {"adapters": published_gb(config, shape) + asked}
+
+
 def learner_phases(config: RunConfig, shape: ModelShape) -> list[Parts]:
-    """What one rank holds one after the other: a backward pass, the optimizer's arithmetic, and
-    under ZeRO 3 all weights, to publish or to save them."""
+    """What one rank holds one after the other: a backward pass, the optimizer's arithmetic, under
+    ZeRO 3 all weights, to publish or to save them, and a pass as the anchor where it scores."""
     learner, size = config.learner, BYTES[config.model.dtype] / GB
     trained = shape.trained(learner)
     shards = learner.ranks if learner.zero_stage else 1
@@ -151,7 +172,14 @@ def learner_phases(config: RunConfig, shape: ModelShape) -> list[Parts]:
         phases.append({"arithmetic": trained * UPDATE_BYTES / shards / GB})
     if learner.zero_stage == 3:
         phases.append({"gathered": shape.parameters * size})
+    if learner_scores(config):
+        phases.append(scoring_phase(config, shape))
     return phases
+
+
+def scoring_phase(config: RunConfig, shape: ModelShape) -> Parts:
+    """What a learner takes to be asked as the anchor, between its steps."""
+    return {"scoring": scoring_gb(config, shape, largest(config, shape).longest)}
 
 
 def optimizer_bytes(config: RunConfig) -> int:
@@ -173,7 +201,8 @@ def engine_parts(config: RunConfig, shape: ModelShape) -> Parts:
     tokens = prefill * (4 * shape.hidden + 3 * shape.intermediate)
     patches = shape.patches(config.rollout.max_model_len)
     vision = patches * (4 * shape.vision_hidden + 3 * shape.vision_intermediate)
-    parts = {"weights": shape.parameters * size / shards * here}
+    parts = {"weights": base_gb(config, shape) / shards * here}
+    parts |= {name: gb * here for name, gb in engine_adapters(config, shape).items()}
     if config.cluster.device == "cpu":
         parts["head"], rest = engine_head_gb(config, shape), 0.0
     else:
@@ -217,13 +246,15 @@ def engine_processes(config: RunConfig) -> int:
 
 
 def transfer_gb(config: RunConfig, shape: ModelShape) -> float:
-    """Where weights go straight, either end has room for the part that is on its way, of which the
-    embeddings are the largest."""
+    """Where weights go straight, either end has room for the part that is on its way."""
     return largest_part_gb(config, shape) if weights_path(config) != "host" else 0.0
 
 
 def largest_part_gb(config: RunConfig, shape: ModelShape) -> float:
-    """Of weights on their way."""
+    """Of weights on their way: the embeddings, or of an adapter, whose matrices are all small, as
+    much as goes together."""
+    if config.learner.lora is not None:
+        return min(PART_BYTES / GB, published_gb(config, shape))
     return shape.vocabulary * shape.hidden * BYTES[config.model.dtype] / GB
 
 
@@ -239,11 +270,10 @@ def cache_gb(config: RunConfig) -> float:
 
 
 def anchor_parts(config: RunConfig, shape: ModelShape) -> Parts:
-    """One anchor scorer: weights, of two models where they are compared, and a forward pass that
-    keeps nothing."""
-    weights = shape.parameters * BYTES[config.model.dtype] / GB
+    """One anchor scorer: weights, of two models where they are compared and share no base, and a
+    forward pass that keeps nothing."""
     return {
-        "weights": models_scored(config) * weights,
+        "weights": bases_scored(config) * base_gb(config, shape) + asked_gb(config, shape),
         "activations": scoring_gb(config, shape, largest(config, shape).longest),
         "context": context_gb(config),
     }
@@ -266,11 +296,6 @@ def process_gb(role: str, device: Device) -> float:
 
 def total(parts: Parts) -> float:
     return sum(parts.values())
-
-
-def anchored_stages(config: RunConfig) -> list[StageConfig]:
-    """The stages with a divergence term."""
-    return [stage for stage in config.stages if stage.kl.direction != "none"]
 
 
 def prompts_gb(config: RunConfig, shape: ModelShape, load: Workload) -> float:
@@ -302,7 +327,7 @@ def store_gb(config: RunConfig, shape: ModelShape) -> float:
     What Ray takes by itself, a third of the machine, it writes to from end to end: each publishing
     of large weights would for long go to memory that nobody had before, ten times as slow.
     """
-    weights = versions_stored(config) * shape.parameters * BYTES[config.model.dtype] / GB
+    weights = versions_stored(config) * published_gb(config, shape)
     return max(LEAST_STORE_GB, 2 * (weights + prompts_gb(config, shape, largest(config, shape))))
 
 
@@ -320,15 +345,17 @@ def host_parts(
 
     The first has the driver and the loaders as well; the learner's rank 0 publishes.
     """
-    load, size = largest(config, shape), BYTES[config.model.dtype] / GB
-    learner, weights = config.learner, shape.parameters * size
+    load, learner = largest(config, shape), config.learner
     parts: Parts = {}
     if learner.offload:
         each = HOST_OPTIMIZER_BYTES
         each += PINNED_BYTES if config.cluster.device == "cuda" else 0
         parts["optimizer"] = shape.trained(learner) * each / GB * ranks / learner.ranks
     # in the object store where they are made; before that, every rank reads the checkpoint
-    parts["published"] = weights * max(versions_stored(config) if publishes else 1, ranks)
+    stored = published_gb(config, shape) * (versions_stored(config) if publishes else 1)
+    parts["published"] = max(stored, base_gb(config, shape) * ranks)
+    if engines and (again := read_again_gb(config, shape)):
+        parts["read again"] = again
     parts["prompts"] = prompts_gb(config, shape, load)
     loaders = config.data.loaders if first else 0
     if loaders:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from videothinker.config.lora import LoraConfig
 from videothinker.config.settings import RunConfig
 from videothinker.model.shape import BYTES, LOGITS_AT_ONCE, ModelShape
 
@@ -23,6 +24,9 @@ PASSING_HIDDEN, PASSING_INNER = 2, 1
 """What a backward pass holds of each token in a layer beside."""
 HELD_HIDDEN, HELD_INNER, HELD_VISION_HIDDEN = 5, 3, 23
 """What a layer holds of each token when nothing is kept."""
+INPUTS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"), ("down_proj",))
+"""Matrices with an input of their own that the backward pass needs for their gradients alone: kept
+once for those together, and where an adapter is beside none of them not at all."""
 AROUND_LAYERS, AROUND_BLOCKS = 2, 5
 """Hidden states of each token that are kept beside those of the layers, and of the vision tower's
 blocks: embeddings, pixels."""
@@ -60,7 +64,10 @@ def row_phases(config: RunConfig, shape: ModelShape, row: Row, *, exact: bool) -
         # its gradient so far, that of a chunk, and their sum, which comes when the scores are gone
         at_head = {"head": 2 * head, "logits": max(head, scores)}
     layer = row.tokens * (PASSING_HIDDEN * shape.hidden + PASSING_INNER * shape.intermediate)
-    layer += shape.hidden * shape.intermediate
+    if config.learner.lora is None:
+        layer += shape.hidden * shape.intermediate
+    else:  # no gradient of a matrix, but what comes of an adapter before it is added to the rest
+        layer += row.tokens * shape.hidden
     in_layer = {"layer": layer * size}
     if config.learner.gradient_checkpointing:
         in_layer["layer"] += layer_gb(config, shape, row)
@@ -72,16 +79,29 @@ def row_phases(config: RunConfig, shape: ModelShape, row: Row, *, exact: bool) -
 
 def kept_text(config: RunConfig, shape: ModelShape, row: Row) -> float:
     """By the language model for its backward pass."""
-    state = row.tokens * shape.hidden * BYTES[config.model.dtype] / GB
-    checkpointed = config.learner.gradient_checkpointing
-    layer = state if checkpointed else layer_gb(config, shape, row)
+    size = row.tokens * BYTES[config.model.dtype] / GB
+    state, lora = shape.hidden * size, config.learner.lora
+    if config.learner.gradient_checkpointing:
+        layer = state
+    else:
+        unneeded = 0 if lora is None else nobodys_inputs(shape, lora)
+        layer = layer_gb(config, shape, row) - unneeded * size
     return AROUND_LAYERS * state + shape.layers * layer
 
 
+def nobodys_inputs(shape: ModelShape, lora: LoraConfig) -> int:
+    """Numbers of each token that a layer keeps only where its own matrices are trained."""
+    unneeded = [names[0] for names in INPUTS if not {*names} & {*lora.targets}]
+    return sum(shape.linears[name][0] for name in unneeded)
+
+
 def layer_gb(config: RunConfig, shape: ModelShape, row: Row) -> float:
-    """What one layer keeps; its keys and values have the prompt's for each completion."""
+    """What one layer keeps; its keys and values have the prompt's for each completion, and adapters
+    narrow states."""
     numbers = SAVED_PER_HIDDEN[config.cluster.device] * shape.hidden
     numbers += SAVED_PER_INNER * shape.intermediate
+    if (lora := config.learner.lora) is not None:
+        numbers += len(lora.targets) * lora.rank
     keys = row.repeated * 2 * shape.kv_heads * shape.head_dim
     return (row.tokens * numbers + keys) * BYTES[config.model.dtype] / GB
 

@@ -14,9 +14,11 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from videothinker.config.section import Section
 from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError, PlacementError
 from videothinker.model.shape import ModelShape
+from videothinker.planning.adapters import anchored_stages, by_path
 from videothinker.planning.layout import (
     MARGIN,
     SEATED,
@@ -227,7 +229,8 @@ def changed(config: RunConfig, settings: dict[str, Any]) -> RunConfig:
     """The configuration with other values, by dotted key."""
     for key, value in settings.items():
         section, _, name = key.partition(".")
-        part = getattr(config, section).model_copy(update={name: value})
+        part: Section = getattr(config, section)
+        part = part.model_validate(part.model_dump() | {name: value})
         config = config.model_copy(update={section: part})
     return config
 
@@ -257,18 +260,38 @@ def other_settings(config: RunConfig) -> Iterator[dict[str, Any]]:
     for key, values in settings.items():
         for value in values:
             yield {key: value}
+    yield from adapters_instead(config)
+
+
+def adapters_instead(config: RunConfig) -> Iterator[dict[str, Any]]:
+    """An adapter in place of the model, which is another training; the learner scores where it can,
+    and where that alone does not do engines sleep, too, with less of a cache."""
+    learner, rollout = config.learner, config.rollout
+    if learner.lora is not None or learner.freeze:
+        return
+    change: dict[str, Any] = {"learner.lora": {}}
+    stages = anchored_stages(config)
+    if stages and learner.zero_stage < 3 and not any(by_path(config, one) for one in stages):
+        change |= {"cluster.scorers": 0}
+    yield change
+    if rollout.max_staleness == 0 and not rollout.sleep:
+        change = change | {"rollout.sleep": True}
+        yield change
+    yield change | {"rollout.cache_gb": rollout.cache_gb / 4}
 
 
 def other_machines(
     config: RunConfig, shape: ModelShape, machines: Sequence[Machine]
 ) -> Iterator[Remedy]:
-    """More host memory; where that alone is not enough, more GPUs, and larger ones."""
+    """More host memory; where that alone is not enough, more GPUs, on which engines need not sleep,
+    and larger ones."""
     if cache_too_small(config, shape):
         return
-    for more in range(MOST_MORE_GPUS + 1):
+    awake = changed(config, {"rollout.sleep": False})
+    for more, tried in itertools.product(range(MOST_MORE_GPUS + 1), (config, awake)):
         asked = with_gpus(machines, more)
-        if layout := fitting(config, shape, asked):
-            yield enough(config, layout, asked, machines)
+        if layout := fitting(tried, shape, asked):
+            yield enough(tried, layout, asked, machines, config)
             if more == 0:
                 return
             break
@@ -277,7 +300,7 @@ def other_machines(
     layout = emptiest(config, shape, asked)
     smallest = min((machine.gpu_gb for machine in machines if machine.gpus), default=0.0)
     if smallest < needed(layout.devices) <= LARGEST_GPU:
-        yield enough(config, layout, asked, machines)
+        yield enough(config, layout, asked, machines, config)
 
 
 def with_gpus(machines: Sequence[Machine], more: int, gpu_gb: float = 0.0) -> list[Machine]:
@@ -298,9 +321,13 @@ def needed(loads: Sequence[Load]) -> int:
 
 
 def enough(
-    config: RunConfig, layout: Layout, asked: Sequence[Machine], machines: Sequence[Machine]
+    config: RunConfig,
+    layout: Layout,
+    asked: Sequence[Machine],
+    machines: Sequence[Machine],
+    given: RunConfig,
 ) -> Remedy:
-    """What a layout takes more than there is."""
+    """What a layout takes more than there is, and what it takes otherwise than was given."""
     more, larger = asked[0].gpus - machines[0].gpus, math.isinf(asked[0].gpu_gb)
     host = needed(layout.hosts)
     texts = [f"{more} more GPU{'s' * (more > 1)}"] if more else []
@@ -311,4 +338,6 @@ def enough(
     if any(one.host_gb is not None and one.host_gb < host for one in machines):
         asked = [replace(one, host_gb=host) for one in asked]
         texts.append(f"at least {host} GB of host memory")
+    if config.rollout.sleep != given.rollout.sleep:
+        texts.append("rollout.sleep=false")
     return Remedy(text=" and ".join(texts), config=config, machines=asked)

@@ -16,6 +16,7 @@ from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
 from videothinker.hub.models import at_hand
 from videothinker.model.families.known import shape_of
+from videothinker.planning.adapters import told
 from videothinker.planning.disk import disk_need
 from videothinker.planning.layout import SEATED, Layout, Load, Machine
 from videothinker.planning.memory import cramped
@@ -50,7 +51,7 @@ def run(
         "hours": hours(layout, config),
         "constants": {name: constant._asdict() for name, constant in CONSTANTS.items()},
     }
-    return table(layout, config, disk), result
+    return table(layout, config, disk, told(config, shape)), result
 
 
 def machines_of(
@@ -102,13 +103,15 @@ def least(config: RunConfig) -> str:
     return f"{ranks} GPU{'s' * (ranks > 1)} of {size} GB and {host} GB of host memory"
 
 
-def table(layout: Layout, config: RunConfig, disk: Mapping[str, float]) -> str:
+def table(layout: Layout, config: RunConfig, disk: Mapping[str, float], adapters: str) -> str:
     """All of a layout that a person wants to know before starting the run."""
     lines = [f"{layout.kind}: {MEANING[layout.kind]}"]
     counts = [(len(layout.places[role]), PROCESS[role]) for role in SEATED if layout.places[role]]
     lines += ["  " + ", ".join(f"{n} {name}{'s' * (n > 1)}" for n, name in counts)]
     if layout.engine_gpus > 1:
         lines += [f"  {layout.engine_gpus} GPUs a rollout worker, which nobody else sits on"]
+    if adapters:
+        lines += [f"  {adapters}"]
     lines += [""]
     for load in (*layout.devices, *layout.hosts):
         lines += load_lines(load)

@@ -9,10 +9,17 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from videothinker.config.settings import RunConfig, weights_path
-from videothinker.model.flops import forward_flops
+from videothinker.config.settings import Part, RunConfig, weights_path
+from videothinker.model.flops import backward, forward_flops
 from videothinker.model.shape import BYTES, ModelShape
-from videothinker.planning.memory import Workload, anchored_stages, cache_gb, largest, models_scored
+from videothinker.planning.adapters import (
+    anchored_stages,
+    base_gb,
+    learner_scores,
+    published_bytes,
+    read_again_gb,
+)
+from videothinker.planning.memory import Workload, cache_gb, largest, models_scored
 from videothinker.planning.passes import GB
 from videothinker.process.cards import BFLOAT16
 
@@ -54,6 +61,16 @@ CONSTANTS = {
         1.2e9,
         "bytes/s into memory of the host, with a checksum; weights.path = host",
         "measured between two places of a CPU's memory, pageable",
+    ),
+    "read_again": Constant(
+        5e9,
+        "bytes/s of a checkpoint in its machine's memory, for an engine that adds an adapter to it",
+        "measured between two places of a CPU's memory, one core",
+    ),
+    "cpu_read_again": Constant(
+        2.4e8,
+        "bytes/s of the same, with the products of rank 16",
+        "measured, one core, the 3B's matrices",
     ),
     "text": Constant(115, "tokens of a question", "estimated from CLEVRER"),
     "mean_tokens": Constant(
@@ -150,9 +167,11 @@ def predict(config: RunConfig, shape: ModelShape, work: Workforce) -> StepSecond
     cpu = work.chip is CPU
     alone = learn * constant("cpu_learner_alone") if cpu and work.ranks == 1 else learn
     total = generate + score + alone + sync
-    sampling = max(generate, score) if work.anchors_apart else generate + score
-    sampling += weights_bytes(config, shape) / constant("bus")
-    beside = max(sampling, learn + sync) if work.apart else total
+    scores = learner_scores(config)
+    sampling = max(generate, score) if work.anchors_apart or scores else generate + score
+    sampling += published_bytes(config, shape) / constant("bus")
+    learning = learn + sync + (score if scores else 0.0)
+    beside = max(sampling, learning) if work.apart else total
     if cpu:
         beside = min(total, beside * constant("cpu_beside"))
     return StepSeconds(
@@ -194,14 +213,19 @@ def score_seconds(config: RunConfig, shape: ModelShape, work: Workforce, prompts
 
 
 def learn_seconds(config: RunConfig, shape: ModelShape, work: Workforce, prompts: int) -> float:
-    """Passes over each rank's groups, what ranks exchange, and the optimizer."""
+    """Passes over each rank's groups, what ranks exchange, and the optimizer; of a part that no
+    gradient reaches nothing is computed again."""
     learner = config.learner
     groups = math.ceil(prompts / work.ranks)
-    passes = 4 if learner.gradient_checkpointing else 3  # a backward pass counts for two
-    compute = groups * passes * row_flops(config, shape) / work.chip.flops
+    again = 1 if learner.gradient_checkpointing else 0
+    passes = {part: 1 + back + again * (back > 0) for part, back in backward(learner).items()}
+    parts = row_parts(config, shape)
+    compute = groups * sum(passes[part] * parts[part] for part in parts) / work.chip.flops
     between = constant("network" if work.machines_of_ranks > 1 else "bus")
-    exchanges = (2 + 3 * groups * (learner.zero_stage == 3)) * (work.ranks - 1) / work.ranks
-    exchange = exchanges * weights_bytes(config, shape) / between
+    exchanged = 2.0 * published_bytes(config, shape)
+    if learner.zero_stage == 3:
+        exchanged += 3 * groups * base_gb(config, shape) * GB
+    exchange = exchanged * (work.ranks - 1) / work.ranks / between
     return compute + exchange + adam_seconds(config, shape, work, groups)
 
 
@@ -223,18 +247,15 @@ def adam_seconds(config: RunConfig, shape: ModelShape, work: Workforce, rows: in
 
 
 def sync_seconds(config: RunConfig, shape: ModelShape, work: Workforce) -> float:
-    """New weights into all engines: once through the host, or to one after the other."""
-    size, cpu = weights_bytes(config, shape), work.chip is CPU
+    """New weights into all engines: once through the host, or to one after the other; each that
+    adds an adapter to its own reads those again, all at the same time."""
+    size, cpu = published_bytes(config, shape), work.chip is CPU
+    again = read_again_gb(config, shape) * GB / constant("cpu_read_again" if cpu else "read_again")
     if cpu or weights_path(config) == "host":
-        return size / constant("publish") + (0.0 if cpu else size / constant("leave_gpu"))
+        return again + size / constant("publish") + (0.0 if cpu else size / constant("leave_gpu"))
     here = 4 * size / work.chip.bandwidth  # read and written where it is packed and unpacked
     between = size / constant("network" if work.across else "bus")
-    return work.engines * (here if work.near else here + between)
-
-
-def weights_bytes(config: RunConfig, shape: ModelShape) -> int:
-    """What ranks exchange, and what travels to the engines."""
-    return shape.parameters * BYTES[config.model.dtype]
+    return again + work.engines * (here if work.near else here + between)
 
 
 def usual(config: RunConfig, shape: ModelShape) -> Workload:
@@ -259,6 +280,11 @@ def prompt_flops(shape: ModelShape, load: Workload) -> float:
 
 def row_flops(config: RunConfig, shape: ModelShape) -> float:
     """One forward pass over a packed row."""
+    return sum(row_parts(config, shape).values())
+
+
+def row_parts(config: RunConfig, shape: ModelShape) -> dict[Part, float]:
+    """The same by part of the model."""
     load = usual(config, shape)
     lengths = [mean_tokens(config)] * load.group
-    return sum(forward_flops(shape, load.patches, load.prompt, lengths).values())
+    return forward_flops(shape, load.patches, load.prompt, lengths)

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 from videothinker.config.settings import RunConfig
-from videothinker.model.shape import BYTES, ModelShape
+from videothinker.model.shape import ModelShape
+from videothinker.planning.adapters import base_gb, learner_scores
 from videothinker.planning.memory import (
     GRAPHS_GB,
     anchor_parts,
@@ -18,12 +19,13 @@ from videothinker.planning.memory import (
     engine_parts,
     learner_parts,
     learner_phases,
+    scoring_phase,
     total,
 )
-from videothinker.planning.passes import GB, Parts
+from videothinker.planning.passes import Parts
 
 SeatedRole = Literal["learner", "rollout", "anchor"]
-KEPT = ("weights", "optimizer", "context", "transfer")
+KEPT = ("weights", "adapters", "optimizer", "context", "transfer")
 """By a learner, all the time."""
 Needs = Mapping[SeatedRole, Parts]
 
@@ -44,14 +46,17 @@ def turns(config: RunConfig, shape: ModelShape) -> list[Needs]:
 
 
 def resting_learner(config: RunConfig, shape: ModelShape) -> Parts:
-    """One rank between its steps: gradients and buckets, of which DeepSpeed may keep less, or under
-    ZeRO 3 all weights, to publish or to save them.
+    """One rank between its steps: gradients and, under ZeRO 3, buckets, of which DeepSpeed may keep
+    less; or all weights there, to publish or to save them; or a pass as the anchor.
     """
     most, step = learner_parts(config, shape), learner_phases(config, shape)[0]
-    phases: list[Parts] = [{name: step[name] for name in ("gradients", "buckets") if name in step}]
+    stays = ("gradients", "buckets") if config.learner.zero_stage == 3 else ("gradients",)
+    phases: list[Parts] = [{name: step[name] for name in stays if name in step}]
     if config.learner.zero_stage == 3:
-        phases.append({"gathered": shape.parameters * BYTES[config.model.dtype] / GB})
-    return {name: most[name] for name in KEPT} | max(phases, key=total)
+        phases.append({"gathered": base_gb(config, shape)})
+    if learner_scores(config):
+        phases.append(scoring_phase(config, shape))
+    return {name: most[name] for name in KEPT if name in most} | max(phases, key=total)
 
 
 def sleeping_engine(config: RunConfig) -> Parts:

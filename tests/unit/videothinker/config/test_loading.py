@@ -9,6 +9,7 @@ from smallest_config import SMALLEST
 from videothinker.cli import preflight
 from videothinker.cli.preflight import check_paths
 from videothinker.config.loading import load_config, to_yaml
+from videothinker.config.lora import LoraConfig
 from videothinker.config.rewards import RewardConfig
 from videothinker.config.settings import RunConfig
 from videothinker.data.questions import write_questions
@@ -16,6 +17,7 @@ from videothinker.errors import ConfigError, InputError
 from videothinker.types import Question
 
 CONFIGS = Path(__file__).parents[4] / "configs"
+SMALL_CARDS = ("cdpo_1x24gb", "cdpo_2x24gb")
 SHIPPED = sorted({*CONFIGS.glob("*.yaml")} - {*CONFIGS.glob("study*.yaml")})  # those are no runs
 CDPO = CONFIGS / "cdpo.yaml"
 PAPER = CONFIGS / "paper.yaml"
@@ -57,8 +59,20 @@ def test_resolved_configuration_reads_back_equal(path: Path, tmp_path: Path) -> 
 
 def test_the_promised_configurations_are_shipped() -> None:
     paper = {"bias", "cdpo", "cdpo_2xa6000", "grpo", "paper"}
-    newer = {"cdpo_qwen3vl_2b", "cdpo_qwen3vl_4b"}
+    newer = {"cdpo_qwen3vl_2b", "cdpo_qwen3vl_4b", *SMALL_CARDS}
     assert {path.stem for path in SHIPPED} == paper | newer | {"quickstart", "scale_out"}
+
+
+@pytest.mark.parametrize("name", SMALL_CARDS)
+def test_small_cards_train_adapters_on_what_the_paper_trains_on(name: str) -> None:
+    there, paper = (load_config(CONFIGS / f"{each}.yaml") for each in (name, "paper"))
+    assert there.learner.lora == LoraConfig()
+    assert (there.stages, there.video, there.sampling) == (
+        paper.stages,
+        paper.video,
+        paper.sampling,
+    )
+    assert there.learner.learning_rate == pytest.approx(10 * paper.learner.learning_rate)
 
 
 @pytest.mark.parametrize("name", ["bias", "cdpo", "grpo", "paper"])
@@ -87,7 +101,11 @@ def test_two_a6000_train_what_the_paper_does_on_another_layout() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["cdpo", "cdpo_2xa6000", "cdpo_qwen3vl_2b", "cdpo_qwen3vl_4b", "paper", "scale_out"]
+    "name",
+    [
+        *("cdpo", "cdpo_2xa6000", "cdpo_qwen3vl_2b", "cdpo_qwen3vl_4b", "paper", "scale_out"),
+        *SMALL_CARDS,
+    ],
 )
 def test_cdpo_repels_from_the_bias_model(name: str) -> None:
     kl = load_config(CONFIGS / f"{name}.yaml").stages[-1].kl

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from builders import completion, group
 
-from videothinker.config.settings import Part
+from videothinker.config.lora import LoraConfig
+from videothinker.config.settings import LearnerConfig, Part
 from videothinker.model.families.known import KNOWN
 from videothinker.model.flops import forward_flops, scoring_flops, training_flops
 
@@ -46,4 +47,16 @@ def test_a_group_is_counted_by_its_own_lengths() -> None:
 def test_training_takes_two_more_where_something_is_trained_and_one_where_gradients_pass(
     freeze: tuple[Part, ...], expected: float
 ) -> None:
-    assert training_flops(SHAPE, GROUP, freeze) == pytest.approx(expected)
+    assert training_flops(SHAPE, GROUP, LearnerConfig(freeze=freeze)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("vision", "expected"),
+    [
+        (False, VISION + MERGER + 2 * (LAYERS + HEAD)),
+        (True, 2 * (VISION + MERGER + LAYERS + HEAD)),
+    ],
+)
+def test_gradients_only_pass_through_what_has_adapters(vision: bool, expected: float) -> None:
+    learner = LearnerConfig(lora=LoraConfig(vision=vision))
+    assert training_flops(SHAPE, GROUP, learner) == pytest.approx(expected)

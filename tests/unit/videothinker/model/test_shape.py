@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
+from videothinker.config.lora import LoraConfig
+from videothinker.config.settings import LearnerConfig
 from videothinker.errors import InputError
 from videothinker.model.families.known import KNOWN, shape_of
 from videothinker.model.shape import ModelShape
@@ -33,8 +35,19 @@ def test_a_token_of_the_3b_model_takes_36864_bytes_of_cache() -> None:
 
 
 def test_frozen_parts_have_no_gradient() -> None:
-    assert SMALL.trained(()) == SMALL.parameters
-    assert SMALL.trained(("vision", "merger")) == SMALL.language + SMALL.embeddings
+    assert SMALL.trained(LearnerConfig()) == SMALL.parameters
+    seeing = LearnerConfig(freeze=("vision", "merger"))
+    assert SMALL.trained(seeing) == SMALL.language + SMALL.embeddings
+
+
+def test_of_an_adapter_two_narrow_matrices_are_trained_beside_each_that_has_one() -> None:
+    queries = LoraConfig(rank=8, targets=("q_proj",))
+    assert SMALL.trained(LearnerConfig(lora=queries)) == 36 * 8 * (2048 + 2048)
+    sides = 2 * (2048 + 2048) + 2 * (2048 + 256) + 3 * (2048 + 11_008)
+    assert SMALL.trained(LearnerConfig(lora=LoraConfig())) == 36 * 16 * sides
+    seeing = SMALL.trained(LearnerConfig(lora=LoraConfig(vision=True))) - 36 * 16 * sides
+    block = (1280 + 3840) + 2 * 1280 + 3 * (1280 + 3420)
+    assert seeing == 16 * (32 * block + (5120 + 5120) + (5120 + 2048))
 
 
 def test_the_formula_counts_what_a_real_checkpoint_holds(mini_base: Path) -> None:

@@ -13,7 +13,7 @@ from videothinker.config.settings import RunConfig
 from videothinker.model.families.known import KNOWN
 from videothinker.model.families.llava_onevision import OnevisionShape
 from videothinker.model.shape import ModelShape
-from videothinker.planning.memory import anchor_parts, largest, total
+from videothinker.planning.memory import anchor_parts, largest, scoring_phase, total
 from videothinker.planning.passes import GB, Row, row_phases
 
 ROWS = {
@@ -36,7 +36,7 @@ def some_layers(shape: ModelShape) -> ModelShape:
 
 
 def traced_peak(config: RunConfig, shape: ModelShape, row: Row, *, learns: bool) -> float:
-    """GB beside the weights."""
+    """GB beside the weights, an adapter's among them."""
     load = largest(config, shape)
     groups = row.patches // load.patches
     side = shape.frame // shape.patch if isinstance(shape, OnevisionShape) else 16
@@ -48,6 +48,7 @@ def traced_peak(config: RunConfig, shape: ModelShape, row: Row, *, learns: bool)
         checkpointing=config.learner.gradient_checkpointing,
         learns=learns,
         groups=groups,
+        lora=config.learner.lora,
     )
     return found.peak / GB
 
@@ -80,6 +81,47 @@ def test_a_row_takes_what_the_plan_says_of_learner_and_scorer(shape: ModelShape,
     scorer = anchor_parts(config, shape)
     found = traced_peak(config, shape, largest(config, shape).longest, learns=False)
     assert scorer["weights"] + scorer["activations"] == pytest.approx(weights + found, rel=0.06)
+
+
+ADAPTERS = {
+    "all of the language model": "{}",
+    "two of a layer": "{targets: [q_proj, v_proj], rank: 64}",
+    "the tower as well": "{vision: true}",
+}
+
+
+@pytest.mark.parametrize("lora", ADAPTERS.values(), ids=ADAPTERS)
+@pytest.mark.parametrize(
+    ("name", "checkpointing"),
+    [
+        ("Qwen2.5-VL-3B-Instruct", "true"),
+        ("Qwen2.5-VL-3B-Instruct", "false"),
+        ("Qwen3-VL-4B-Instruct", "true"),
+    ],
+)
+def test_a_row_of_adapters_takes_what_the_plan_says(
+    name: str, checkpointing: str, lora: str
+) -> None:
+    shape = some_layers(KNOWN[name])
+    weights = shape.parameters * 2 / GB
+    settings = (f"learner.gradient_checkpointing={checkpointing}", f"learner.lora={lora}")
+    config = shipped_config(*settings, *ROWS["7k"], name="cdpo_1x24gb")
+    each = largest(config, shape).longest
+    planned = max(map(total, row_phases(config, shape, each, exact=False)))
+    found = traced_peak(config, shape, each, learns=True)
+    assert weights + planned == pytest.approx(weights + found, rel=0.06)
+
+
+@pytest.mark.parametrize("row", ["small groups", "7k"])
+def test_at_its_full_size_the_3b_on_one_card_takes_what_the_plan_says(row: str) -> None:
+    """Also of the row alone, and asked as the anchor."""
+    shape = KNOWN["Qwen2.5-VL-3B-Instruct"]
+    config = shipped_config(*ROWS[row], name="cdpo_1x24gb")
+    each = largest(config, shape).longest
+    planned = max(map(total, row_phases(config, shape, each, exact=False)))
+    assert planned == pytest.approx(traced_peak(config, shape, each, learns=True), rel=0.06)
+    scoring = scoring_phase(config, shape)["scoring"]
+    assert scoring == pytest.approx(traced_peak(config, shape, each, learns=False), rel=0.06)
 
 
 @pytest.mark.parametrize("row", ROWS)

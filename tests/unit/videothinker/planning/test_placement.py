@@ -89,7 +89,7 @@ def test_the_smallest_change_of_a_kind_is_named() -> None:
 
 
 def test_a_gpu_more_or_larger_ones_are_both_named() -> None:
-    found = remedies_of(config(), Machine(gpus=1, gpu_gb=32))
+    found = remedies_of(config("learner.freeze=[vision]"), Machine(gpus=1, gpu_gb=32))
     assert found == ["1 more GPU", "GPUs of at least 40 GB"]
 
 
@@ -99,7 +99,7 @@ def test_ranks_without_a_gpu_are_given_one() -> None:
 
 
 def test_host_memory_is_named_alone_where_it_is_enough_and_beside_gpus_where_both_lack() -> None:
-    assert remedies_of(config(), Machine(gpus=2, gpu_gb=48, host_gb=32)) == [
+    assert remedies_of(config(), Machine(gpus=2, gpu_gb=48, host_gb=16)) == [
         "at least 108 GB of host memory"
     ]
     assert remedies_of(config(), Machine(gpus=1, gpu_gb=16, host_gb=16)) == [

@@ -30,9 +30,9 @@ def test_a_gpu_holds_the_larger_of_two_turns() -> None:
     [sampling], [learning] = (
         planned(SLEEP, f"learner.offload={offload}").devices for offload in ("true", "false")
     )
-    assert sampling.turns == pytest.approx((9.7 + 15.2 + 8.9, 13.3 + 1.6 + 8.9), abs=0.1)
+    assert sampling.turns == pytest.approx((8.7 + 15.2 + 8.9, 13.3 + 1.6 + 8.9), abs=0.1)
     assert sampling.total_gb == sampling.turns[0]
-    assert learning.turns == pytest.approx((62.3 + 15.2 + 8.9, 83.8 + 1.6 + 8.9), abs=0.1)
+    assert learning.turns == pytest.approx((61.3 + 15.2 + 8.9, 83.8 + 1.6 + 8.9), abs=0.1)
     assert learning.total_gb == learning.turns[1]
     assert sampling.parts["rollout 0"]["cache"] == pytest.approx(4 * 1.073741824)
     assert learning.parts["rollout 0"] == {"graphs": 1.0, "context": 0.6}
@@ -59,6 +59,14 @@ def test_a_learner_never_rests_with_more_than_it_works_with(stage: int, dtype: s
     settings = f"learner.zero_stage={stage}", f"model.dtype={dtype}", "learner.offload=false"
     asked = config(*settings)
     assert total(resting_learner(asked, SHAPE)) <= total(learner_parts(asked, SHAPE))
+
+
+def test_a_bucket_is_there_at_rest_under_zero_3_alone() -> None:
+    """ZeRO 2's comes with a step's first gradient and goes with its last, as measured
+    (integration/test_memory.py)."""
+    resting = [resting_learner(config(f"learner.zero_stage={stage}"), SHAPE) for stage in (2, 3)]
+    assert "buckets" not in resting[0]
+    assert total(resting[1]) - resting[1]["gathered"] < total(resting[0])
 
 
 def test_under_zero_3_a_learner_at_rest_has_room_for_all_weights() -> None:
@@ -109,9 +117,9 @@ def test_the_plan_says_both_turns(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["plan", f"{CONFIGS}/cdpo_2xa6000.yaml", SLEEP, "--gpus", "1", "--gpu-memory", "48"]
     assert main(words) == 0
     said = capsys.readouterr().out
-    assert "by turns: 33.8 while engines are awake, 23.8 while the learner works" in said
+    assert "by turns: 32.8 while engines are awake, 23.8 while the learner works" in said
     assert main([*words, "--json"]) == 0
     [gpu] = json.loads(capsys.readouterr().out)["devices"]
-    assert gpu["turns_gb"] == pytest.approx([33.8, 23.8], abs=0.05)
+    assert gpu["turns_gb"] == pytest.approx([32.8, 23.8], abs=0.05)
     assert main(["plan", f"{CONFIGS}/cdpo_2xa6000.yaml", SLEEP, *words[3:4], "2", *words[5:]]) == 2
     assert capsys.readouterr().err.count("\n") == 1
