@@ -149,8 +149,8 @@ class Trainee:
 
     @contextmanager
     def whole(self) -> Iterator[Any]:
-        """The Hugging Face model with every parameter present on every rank."""
-        with self.gathered(list(self._model.parameters())):
+        """The Hugging Face model with every parameter that is exported present on every rank."""
+        with self.gathered(list(self.parameters.values())):
             yield self._model
 
     @contextmanager

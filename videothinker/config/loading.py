@@ -27,8 +27,13 @@ OTHER_NAMES = {
     "lr": "learning_rate",
     "num_generations": "group_size",
     "max_completion_length": "max_tokens",
+    "peft_config": "lora",
+    "r": "rank",
+    "lora_alpha": "alpha",
+    "lora_dropout": "dropout",
+    "target_modules": "targets",
 }
-"""What the same setting is called by the paper, its scripts and TRL."""
+"""What the same setting is called by the paper, its scripts, TRL and PEFT."""
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:

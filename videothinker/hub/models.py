@@ -20,7 +20,7 @@ from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError, VideoThinkerError
 from videothinker.hub.library import LOGIN, SECONDS, answered, cache, told
 from videothinker.model.card import CARD, license_in
-from videothinker.model.checkpoint import PICKLED, is_adapter, require_safe
+from videothinker.model.checkpoint import PICKLED, base_of, is_adapter, named_base, require_safe
 from videothinker.model.families.known import TITLES, shape_of
 
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
@@ -85,8 +85,18 @@ def at_hand(config: RunConfig) -> RunConfig:
 
 
 def model_folder(text: str) -> Path:
-    """The folder of a model that is given by its folder or its Hub's name."""
-    return fetch(text) if is_hub_name(text) else Path(text)
+    """The folder of a model that is given by its folder or its Hub's name; of an adapter the base
+    is fetched, too, where it has a Hub's name and is not here."""
+    if is_hub_name(text):
+        return fetch(text)
+    if is_adapter(folder := Path(text)):
+        name, commit = named_base(folder)
+        with suppress(InputError):
+            base_of(folder)
+            return folder
+        if is_hub_name(name):
+            fetch(name, commit)
+    return folder
 
 
 def find(name: str, commit: str | None = None) -> Found:

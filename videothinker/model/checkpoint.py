@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from videothinker.config.hub_names import hub_source
+from videothinker.config.hub_names import hub_source, is_hub_name
 from videothinker.config.section import Positive, Section
 from videothinker.config.settings import DType, RunConfig, VideoConfig
 from videothinker.errors import InputError
@@ -184,20 +184,33 @@ def is_adapter(model: Path) -> bool:
 def base_of(model: Path) -> Path:
     """The folder of the whole model that an adapter belongs to; any other model's is its own.
 
-    Where it was when the adapter was trained, or where the adapter's file says.
+    Where it was when the adapter was trained, where the adapter's file says, or in the Hub's cache.
     """
     if not is_adapter(model):
         return model
-    file = model / ADAPTER
-    named = str(_parsed(file).get("base_model_name_or_path") or "")
     trained_on = _parsed(model / LINEAGE).get("base") or {}
-    for place in (trained_on.get("path"), named):
+    named, commit = named_base(model)
+    cached = _in_cache(named, commit) if is_hub_name(named) else None
+    for place in (trained_on.get("path"), named, cached):
         if place and (base := Path(place)).is_absolute() and (base / "config.json").is_file():
             return base
     raise InputError(
         f"{model}: an adapter of {named or 'a model without a name'}, which is not here. Bring that"
-        f" model, and write its folder into {file} as base_model_name_or_path"
+        f" model, and write its folder into {model / ADAPTER} as base_model_name_or_path"
     )
+
+
+def named_base(adapter: Path) -> tuple[str, str | None]:
+    """What an adapter's file says of its base: a folder, or a name and commit of the Hub's."""
+    settings = _parsed(adapter / ADAPTER)
+    return str(settings.get("base_model_name_or_path") or ""), settings.get("revision")
+
+
+def _in_cache(name: str, commit: str | None) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    file = try_to_load_from_cache(name, "config.json", revision=commit)
+    return Path(file).parent if isinstance(file, str) else None
 
 
 def require_base(adapter: Path, base: Path) -> None:

@@ -155,6 +155,8 @@ def test_a_malformed_override_is_explained(small: Path, override: str, said: str
     [
         ("stages.0.kl.coeficient=1", "stages.0.kl.coeficient: unknown key. Did you mean 'coeff"),
         ("stages.0.kl.beta=1", "Did you mean 'coefficient'?"),
+        ("learner.lora.r=8", "Did you mean 'rank'?"),
+        ("learner.rank=8", "Did you mean 'ranks' or 'learner.lora.rank'?"),
         ("learning_rate=1", "Did you mean 'learner.learning_rate'?"),
         ("steps=1", "Did you mean 'stages.N.steps'?"),
         ("learner.zzz=1", "Known here: learning_rate, schedule"),

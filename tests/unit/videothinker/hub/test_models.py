@@ -16,6 +16,7 @@ from huggingface_hub import constants
 from videothinker.errors import InputError, VideoThinkerError
 from videothinker.hub.models import fetch, find, model_folder, push, unlicensed
 from videothinker.mini import SHIPPED_BASE
+from videothinker.model.checkpoint import base_of
 
 CARD = "---\nlicense: apache-2.0\n---\n\n# A model\n"
 
@@ -243,6 +244,21 @@ def test_a_folder_of_the_same_name_comes_first(hub: Hub, tmp_path: Path) -> None
     hub.asked.clear()
     (tmp_path / "me" / "tiny").mkdir(parents=True)
     assert model_folder("me/tiny") == Path("me/tiny")
+    assert hub.asked == []
+
+
+def test_of_an_adapter_the_base_is_fetched_and_then_found(hub: Hub, tmp_path: Path) -> None:
+    commit = hub.add("them/base", SHIPPED_BASE)
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    named = {"base_model_name_or_path": "them/base", "revision": commit}
+    (adapter / "adapter_config.json").write_text(json.dumps(named))
+    with pytest.raises(InputError, match="an adapter of them/base, which is not here"):
+        base_of(adapter)
+    assert model_folder(str(adapter)) == adapter
+    assert base_of(adapter).name == commit
+    hub.asked.clear()
+    assert model_folder(str(adapter)) == adapter
     assert hub.asked == []
 
 
