@@ -98,6 +98,8 @@ class Trainee:
         module = load_model(model, dtype)
         if config.gradient_checkpointing:
             module.gradient_checkpointing_enable()
+            # which has inputs require gradients: those of a frozen tower would be computed
+            module.disable_input_require_grads()
         module.train()
         if config.lora is None:
             freeze(module, config.freeze)

@@ -151,9 +151,9 @@ deepspeed.DeepSpeedEngine.optimizer
 deepspeed.DeepSpeedEngine.step()
 deepspeed.DeepSpeedEngine.was_step_applied()
 deepspeed.DeepSpeedEngine.get_global_grad_norm()
-deepspeed.DeepSpeedEngine.save_checkpoint(save_dir, tag=..., exclude_frozen_parameters=False)
+deepspeed.DeepSpeedEngine.save_checkpoint(save_dir, tag=..., exclude_frozen_parameters=...)
 deepspeed.DeepSpeedEngine.load_checkpoint(
-    load_dir, tag=..., load_module_strict=True, load_optimizer_states=True, load_module_only=False
+    load_dir, tag=..., load_module_strict=..., load_optimizer_states=True, load_module_only=False
 )
 deepspeed.runtime.zero.stage_1_and_2.DeepSpeedZeroOptimizer.param_groups
 deepspeed.runtime.zero.stage3.DeepSpeedZeroOptimizer_Stage3.param_groups

@@ -76,7 +76,7 @@ def test_a_scorer_lets_go_of_one_model_before_it_takes_the_next(
 ) -> None:
     scorer, left = AnchorScorer("float32", 1.0, "cpu"), []
     scorer.load(mini_base)
-    weights = weakref.ref(next(scorer._policies[0].parameters()))
+    weights = weakref.ref(next(scorer._voices[0].policy.parameters()))
     frozen = scorer._frozen
 
     def look(model: Path) -> Any:
@@ -87,4 +87,4 @@ def test_a_scorer_lets_go_of_one_model_before_it_takes_the_next(
     scorer.load(SHIPPED_BASE)
     assert left == [None]
     scorer.load()
-    assert scorer._policies == []
+    assert scorer._voices == []

@@ -18,6 +18,7 @@ from learner_ranks import Ranks
 from actors.anchor import AnchorScorer
 from cluster.loop.states import newest_state, save_state
 from learner.rank import Assignment
+from videothinker.config.lora import LoraConfig
 from videothinker.config.settings import KLConfig, LearnerConfig, RunConfig, VideoConfig
 from videothinker.errors import DivergenceError, InputError
 from videothinker.method.divergence import exact_divergence
@@ -32,6 +33,7 @@ from videothinker.planning.disk import state_gb, written_gb
 from videothinker.types import Prompt, Question
 
 SETTINGS = {"learning_rate": 1e-3, "max_grad_norm": 1.0}
+LORA = LoraConfig(rank=4)
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +108,8 @@ def largest_difference(ours: bytes, theirs: bytes) -> float:
         ("float32", {"zero_stage": 0}),
         ("bfloat16", {"zero_stage": 2}),
         ("float32", {"zero_stage": 3, "freeze": ("vision", "embeddings")}),
+        ("bfloat16", {"zero_stage": 2, "lora": LORA}),
+        ("float32", {"zero_stage": 3, "lora": LORA}),
     ],
 )
 def test_going_on_from_a_state_is_going_on_bit_for_bit(

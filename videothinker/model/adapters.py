@@ -8,6 +8,7 @@ model so are one model in memory. On disk an adapter is a folder that names its 
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -141,11 +142,11 @@ def speaking(model: Any, adapter: str | None) -> Iterator[None]:
 
 def parameters(model: Any, name: str) -> dict[str, nn.Parameter]:
     """An adapter's, by the names they have in its file."""
-    own = f".{name}.weight"
+    own = re.compile(rf"(.*\.lora_[AB])\.{name}\.weight")
     return {
-        key.removesuffix(own) + ".weight": parameter
+        f"{found[1]}.weight": parameter
         for key, parameter in model.named_parameters()
-        if key.endswith(own)
+        if (found := own.fullmatch(key))
     }
 
 
