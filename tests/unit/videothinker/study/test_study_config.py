@@ -15,7 +15,7 @@ from videothinker.config.loading import load_config, to_yaml
 from videothinker.config.settings import KLConfig
 from videothinker.errors import ConfigError, InputError
 from videothinker.report.charts import colour
-from videothinker.study.cells import cells, run_of
+from videothinker.study.cells import cells, runs_of
 from videothinker.study.checks import load_study
 from videothinker.study.config import MOST_CURVES, require_same_study
 from videothinker.study.figures import DRAWN
@@ -43,7 +43,7 @@ def test_a_cell_is_a_run_of_all_arms_from_one_base_with_one_seed(file: Path) -> 
     assert [cell.name for cell in cells(study)] == [
         *("base1-seed11", "base2-seed11", "base1-seed12", "base2-seed12"),
     ]
-    run = run_of(study, cells(study)[1])
+    run = runs_of(study, cells(study)[1])[0]
     assert (run.seed, run.model.path) == (11, study.out / "inputs" / "base2")
     assert [stage.name for stage in run.stages] == ["bias", "grpo", "cdpo"]
     assert [stage.questions.name for stage in run.stages] == [
@@ -57,13 +57,13 @@ def test_an_arm_that_collapses_is_measured_unless_it_asks_for_a_guard(
     file: Path,
 ) -> None:
     study = load_study(file, ["arms.2.guard.action=lower"])
-    stages = run_of(study, cells(study)[0]).stages
+    stages = runs_of(study, cells(study)[0])[0].stages
     assert [stage.guard.action for stage in stages] == ["off", "off", "lower"]
 
 
 def test_a_cells_run_reads_back_equal_from_its_file(tmp_path: Path) -> None:
     study = small_study(tmp_path)
-    run = run_of(study, cells(study)[0])
+    run = runs_of(study, cells(study)[0])[0]
     (tmp_path / "run.yaml").write_text(to_yaml(run))
     assert load_config(tmp_path / "run.yaml") == run
 
