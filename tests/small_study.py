@@ -72,8 +72,10 @@ def measured_at_random(study: StudyConfig, exam: Exam) -> list[Measured]:
             arms[arm] = values
         learning = {arm: learning_at_random(rng) for arm in arms if arm != "base"}
         pull = {arm: pull_at_random(rng) if arm != "bias" else None for arm in learning}
-        failure = "the disk is full" if last else None
-        found.append(Measured(cell=cell, arms=arms, learning=learning, pull=pull, failure=failure))
+        failures = {"cdpo": "the disk is full"} if last else {}
+        found.append(
+            Measured(cell=cell, arms=arms, learning=learning, pull=pull, failures=failures)
+        )
     return found
 
 

@@ -3,6 +3,7 @@
 OUT/inputs/                 videos, prepared questions, base models; made once, for all cells
 OUT/cells/NAME/run/         one run: a warm start and a seed, all arms as its stages
 OUT/cells/NAME/config.yaml  what `videothinker train` is started with; its output goes to log
+OUT/cells/NAME-ARM/         the same for arms with learner settings of their own, ARM the first
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from videothinker import mini
 from videothinker.config.settings import (
     DataConfig,
     GuardConfig,
+    LearnerConfig,
     ModelConfig,
     RunConfig,
     StageConfig,
@@ -25,8 +27,8 @@ from videothinker.study.config import Arm, StudyConfig
 from videothinker.types import Question
 
 KINDS = ("observational", "inferential")
-PASSED_ON = ("video", "sampling", "rewards", "learner", "rollout", "cluster", "faults")
-"""Settings of a study that every cell has, as they are."""
+PASSED_ON = ("video", "sampling", "rewards", "rollout", "cluster", "faults")
+"""Settings of a study that every run has, as they are."""
 QUESTIONS = {"all": "questions", "bias": "bias", "balanced": "balanced"}
 """The file of each mix of questions."""
 
@@ -45,11 +47,6 @@ class Cell:
     def name(self) -> str:
         """As in results.json, and of its folder."""
         return self.folder.name
-
-    @property
-    def run(self) -> Path:
-        """The run's directory."""
-        return self.folder / "run"
 
 
 def cells(study: StudyConfig) -> list[Cell]:
@@ -78,12 +75,25 @@ def inputs(study: StudyConfig) -> Path:
     return study.out / "inputs"
 
 
-def run_of(study: StudyConfig, cell: Cell) -> RunConfig:
-    """A cell as a run like any other."""
+def arms_by_learner(study: StudyConfig) -> dict[LearnerConfig, list[Arm]]:
+    """Those with the same are stages of one run; of one with the study's first."""
+    found: dict[LearnerConfig, list[Arm]] = {study.learner: []}
+    for arm in study.arms:
+        found.setdefault(arm.learner or study.learner, []).append(arm)
+    return {learner: arms for learner, arms in found.items() if arms}
+
+
+def runs_of(study: StudyConfig, cell: Cell) -> list[RunConfig]:
+    """A cell as runs like any other, one for each learner."""
+    return [_run(study, cell, *found) for found in arms_by_learner(study).items()]
+
+
+def _run(study: StudyConfig, cell: Cell, learner: LearnerConfig, arms: Sequence[Arm]) -> RunConfig:
     shared = inputs(study)
+    own = f"-{arms[0].name}" if learner != study.learner else ""
     return RunConfig(
-        name=f"{study.name}-{cell.name}",
-        out=cell.run,
+        name=f"{study.name}-{cell.name}{own}",
+        out=cell.folder.with_name(f"{cell.name}{own}") / "run",
         seed=cell.seed,
         model=ModelConfig(path=cell.base, dtype=study.dtype),
         data=DataConfig(
@@ -94,7 +104,8 @@ def run_of(study: StudyConfig, cell: Cell) -> RunConfig:
             cache=shared / "clips",
         ),
         **{name: getattr(study, name) for name in PASSED_ON},
-        stages=tuple(_stage(shared / "train", arm) for arm in study.arms),
+        learner=learner,
+        stages=tuple(_stage(shared / "train", arm) for arm in arms),
     )
 
 
@@ -104,7 +115,7 @@ def _stage(train: Path, arm: Arm) -> StageConfig:
     Only the guard is off where an arm does not ask for it: a collapse is a result, and the arms
     after it are to be measured, too.
     """
-    given = {name: getattr(arm, name) for name in arm.model_fields_set - {"questions"}}
+    given = {name: getattr(arm, name) for name in arm.model_fields_set - {"questions", "learner"}}
     given.setdefault("guard", GuardConfig(action="off"))
     return StageConfig(**given, questions=train / f"{QUESTIONS[arm.questions]}.parquet")
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from videothinker.config.checks import cross_checks
 from videothinker.config.loading import load_settings
-from videothinker.study.cells import cells, run_of
+from videothinker.study.cells import cells, runs_of
 from videothinker.study.config import StudyConfig
 
 
@@ -20,11 +21,58 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyConfig:
 
 def study_checks(study: StudyConfig) -> Iterator[str]:
     """What cannot hold together, of the study and of the runs it is made of."""
-    yield from _check_repeats(study)
-    yield from _check_names(study)
-    yield from _check_anchors(study)
-    for text in cross_checks(run_of(study, cells(study)[0])):
-        yield text.replace("stages.", "arms.")  # a study calls a run's stages so
+    own = [
+        *(*_check_repeats(study), *_check_names(study)),
+        *(*_check_anchors(study), *_check_learners(study)),
+    ]
+    yield from own
+    known = {_key(text) for text in own}
+    yield from (text for text in _check_runs(study) if _key(text) not in known)
+
+
+def _key(text: str) -> str:
+    """The setting that a sentence is about."""
+    return text.partition(" ")[0]
+
+
+def _check_runs(study: StudyConfig) -> Iterator[str]:
+    """What is said of any run: a study calls its stages arms, and what all have is told once."""
+    said = set[str]()
+    learners = [arm.learner or study.learner for arm in study.arms]
+    for run in runs_of(study, cells(study)[0]):
+        numbers = [place for place, learner in enumerate(learners) if learner == run.learner]
+        own = "" if run.learner == study.learner else f"arms.{numbers[0]}."
+        for text in cross_checks(run):
+            parts = re.split(r"\bstages\.(\d+)", text)
+            parts[1::2] = [f"arms.{numbers[int(place)]}" for place in parts[1::2]]
+            told = "".join(parts)
+            if told not in said:
+                yield re.sub(r"\blearner\.(?=\w)", f"{own}learner.", told)
+            said.add(told)
+
+
+def _check_learners(study: StudyConfig) -> Iterator[str]:
+    """What arms with learner settings of their own say of the others, which other runs train."""
+    learners = [arm.learner or study.learner for arm in study.arms]
+    for number, arm in enumerate(study.arms):
+        where = f"arms.{number}"
+        if arm.learner == study.learner:
+            yield f"{where}.learner has no effect: the study's has the same settings. Leave it out"
+        others = [
+            (place, one.name)
+            for place, one in enumerate(study.arms)
+            if learners[place] != learners[number]
+        ]
+        if arm.name in [name for place, name in others if place < number]:
+            yield (
+                f"{where}.name = {arm.name!r}: an earlier arm has this name, and results are kept"
+                " by name. Give each arm its own"
+            )
+        if arm.kl.direction != "none" and arm.kl.anchor in dict(others).values():
+            yield (
+                f"{where}.kl.anchor = {arm.kl.anchor!r}: that arm has another learner, so another"
+                f" run trains it. Name an arm before {arm.name} that has the same learner"
+            )
 
 
 def _check_repeats(study: StudyConfig) -> Iterator[str]:
@@ -43,7 +91,7 @@ def _check_repeats(study: StudyConfig) -> Iterator[str]:
 
 def _check_anchors(study: StudyConfig) -> Iterator[str]:
     """Each cell would pin a branch for itself, and arms that are added later another commit."""
-    on_hub = run_of(study, cells(study)[0]).hub_names
+    on_hub = {name for run in runs_of(study, cells(study)[0]) for name in run.hub_names}
     for number, arm in enumerate(study.arms):
         if arm.kl.anchor in on_hub:
             yield (

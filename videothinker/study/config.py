@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from videothinker.config.loading import first_difference
 from videothinker.config.rewards import PAPERS_REWARDS, RewardConfig
@@ -51,10 +51,13 @@ class Arm(StageConfig):
     as inferential ones, by their true labels."""
     validate_every: int = Field(default=0, ge=0)
     """Arms are compared at their ends."""
+    learner: LearnerConfig | None = None
+    """What replaces the study's learner, key by key, `lora` as a whole. Arms with the same are
+    stages of one run."""
 
 
 class StudyConfig(Section):
-    """Arms by warm starts by seeds; every pair of a warm start and a seed is one run, a cell."""
+    """Arms by warm starts by seeds; every pair of a warm start and a seed is a cell."""
 
     name: str
     out: Place
@@ -87,6 +90,18 @@ class StudyConfig(Section):
     curves: tuple[str, ...] = Field(default=(), max_length=MOST_CURVES)
     """Arms whose training is drawn in learning.svg; where none is named, see `drawn`."""
 
+    @field_validator("arms")
+    @classmethod
+    def _whole_learners(cls, arms: tuple[Arm, ...], info: ValidationInfo) -> tuple[Arm, ...]:
+        """What an arm's learner does not say is the study's."""
+        shared: LearnerConfig = info.data.get("learner", LearnerConfig())
+        return tuple(
+            arm
+            if arm.learner is None
+            else arm.model_copy(update={"learner": replaced(shared, arm.learner)})
+            for arm in arms
+        )
+
     @property
     def arm_names(self) -> tuple[str, ...]:
         """The base, then the arms in the order they are trained."""
@@ -103,6 +118,11 @@ class StudyConfig(Section):
         """`curves`, or the reference and the first other arms that are trained."""
         others = [arm.name for arm in self.arms if arm.name != self.reference]
         return self.curves or (self.reference, *others)[:MOST_CURVES]
+
+
+def replaced(shared: LearnerConfig, own: LearnerConfig) -> LearnerConfig:
+    """Settings, with those in their place that were given."""
+    return shared.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
 
 
 def require_same_study(study: StudyConfig) -> None:

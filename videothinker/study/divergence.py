@@ -1,4 +1,4 @@
-"""How far each model of a cell has gone from the cell's bias model, on the answers it gave."""
+"""How far each model of a run has gone from the run's bias model, on the answers it gave."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from videothinker.model.families.known import frames_for
 from videothinker.model.policy import Policy, load_model
 from videothinker.model.processing import PromptBuilder
 from videothinker.run.answers import Answer, read_answers
+from videothinker.study.cells import QUESTIONS
 from videothinker.types import Question
 from videothinker.video.clips import ClipStore
-
-BIAS = "bias"
 
 
 def divergences(
@@ -26,15 +25,16 @@ def divergences(
     """By model, the mean log-ratio to the bias model over the tokens of each answer, [questions].
 
     The answers' own log-probs are their sampler's; the bias model sees the answers of all models
-    to a question in one forward. NaN where a model did not answer, and nothing without the bias
-    model, which is the stage of that name.
+    to a question in one forward. NaN where a model did not answer, and nothing without a bias
+    model.
     """
     stages = config.out / "stages"
     values = {name: np.full(len(questions), np.nan) for name in models}
-    if BIAS not in models:
+    bias = next((s.name for s in config.stages if s.questions.stem == QUESTIONS["bias"]), None)
+    if bias is None or bias not in models:
         return {}
     answers = {name: read_answers(stages / name, "sampled") for name in models}
-    policy = Policy(load_model(stages / BIAS / "model", config.model.dtype).eval())
+    policy = Policy(load_model(stages / bias / "model", config.model.dtype).eval())
     data = config.data
     budget = frames_for(config.model.path, config.video)
     clips = ClipStore(data.cache, data.cache_gb, budget, data.decode_seconds)

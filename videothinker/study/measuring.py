@@ -23,7 +23,7 @@ METRICS = (
     "words",
 )
 """cosmetic: of the inferential questions, those answered in reasoning wording with what the video
-shows. divergence: from the cell's bias model, nats a token. likeliest: of the most likely answers.
+shows. divergence: from its run's bias model, nats a token. likeliest: of the most likely answers.
 words: how many an answer has, thinking included.
 """
 

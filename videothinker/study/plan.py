@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from videothinker.config.settings import KLConfig
+from videothinker.config.loading import dotted_values
+from videothinker.config.settings import KLConfig, RunConfig
 from videothinker.progress import duration
 from videothinker.run.lock import finished_summary
-from videothinker.study.cells import cells
+from videothinker.study.cells import cells, runs_of
 from videothinker.study.config import Arm, StudyConfig
 from videothinker.study.table import table
 
@@ -27,11 +29,16 @@ completions and four exams of 600 answers, about 12 s an exam and 1.5 s a step (
 def dry_run(study: StudyConfig) -> dict[str, Any]:
     """Cells, arms and about how long they take: text and result."""
     every = cells(study)
-    done = [cell.name for cell in every if finished_summary(cell.run) is not None]
-    left = len(every) - len(done)
-    seconds = _seconds(study, left)
+    left = {
+        cell.name: [run for run in runs_of(study, cell) if finished_summary(run.out) is None]
+        for cell in every
+    }
+    done = [name for name, runs in left.items() if not runs]
+    seconds = _seconds(study, [run for runs in left.values() for run in runs])
     width = max(len(arm.name) for arm in study.arms)
-    lines = [f"{study.name}: {len(every)} cells of {len(study.arms)} arms, {study.split} questions"]
+    runs = len(runs_of(study, every[0]))
+    parts = f"{len(study.arms)} arms" + (f" in {runs} runs" if runs > 1 else "")
+    lines = [f"{study.name}: {len(every)} cells of {parts}, {study.split} questions"]
     lines += [
         f"  {cell.name}{' (finished)' if cell.name in done else ''}: {cell.base}" for cell in every
     ]
@@ -39,6 +46,7 @@ def dry_run(study: StudyConfig) -> dict[str, Any]:
     lines += [
         f"  {arm.name:<{width}}  {arm.questions} questions, {arm.steps} steps of"
         f" {arm.prompts_per_step}, {_divergence(arm.kl)}{_replayed(arm, study.sampling.group_size)}"
+        f"{_own_learner(arm, study)}"
         for arm in study.arms
     ]
     lines.append("compared: " + ", ".join(f"{a} minus {b}" for a, b in study.pairs))
@@ -61,15 +69,17 @@ def told(found: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {"text": text, "result": found, "notes": missing, "exit_code": int(bool(missing))}
 
 
-def _seconds(study: StudyConfig, left: int) -> float:
-    """For the cells that are left, as if one after another; side by side they take no longer."""
-    completions = sum(arm.steps * arm.prompts_per_step for arm in study.arms)
-    completions *= study.sampling.group_size
-    answers = 2 * int(getattr(study.world, study.split)) * len(study.arm_names)
-    cell = START_SECONDS + len(study.arms) * STAGE_SECONDS
-    cell += completions * COMPLETION_SECONDS + answers * ANSWER_SECONDS
+def _seconds(study: StudyConfig, left: Sequence[RunConfig]) -> float:
+    """For the runs that are left, as if one after another; side by side they take no longer."""
     made = sum(isinstance(base, int) for base in study.warm_starts) if left else 0
-    return left * cell + made * WARM_START_SECONDS
+    seconds = made * WARM_START_SECONDS
+    for run in left:
+        completions = sum(stage.steps * stage.prompts_per_step for stage in run.stages)
+        completions *= run.sampling.group_size
+        answers = 2 * int(getattr(study.world, study.split)) * (1 + len(run.stages))
+        seconds += START_SECONDS + len(run.stages) * STAGE_SECONDS
+        seconds += completions * COMPLETION_SECONDS + answers * ANSWER_SECONDS
+    return seconds
 
 
 def _divergence(kl: KLConfig) -> str:
@@ -79,6 +89,15 @@ def _divergence(kl: KLConfig) -> str:
         return f"discount {kl.anchor} at {kl.coefficient:g}, {kl.likelihood}"
     held = f", held at {kl.target:g}" if kl.target is not None else ""
     return f"{kl.direction} {kl.anchor}, {kl.estimator} at {kl.coefficient:g}{held}"
+
+
+def _own_learner(arm: Arm, study: StudyConfig) -> str:
+    if arm.learner is None:
+        return ""
+    shared = study.learner.model_dump(mode="json")
+    given = arm.learner.model_dump(mode="json", exclude_unset=True)
+    other = {key: value for key, value in given.items() if value != shared[key]}
+    return "".join(f", {key} = {value}" for key, value in dotted_values(other, "learner"))
 
 
 def _replayed(arm: Arm, group_size: int) -> str:

@@ -31,13 +31,14 @@ LOWEST = {"divergence": -np.inf}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """One cell: by arm and metric the questions' values, and why arms are missing, if any are."""
+    """One cell: by arm and metric the questions' values, and why arms are missing where it is
+    known."""
 
     cell: Cell
     arms: Mapping[str, Mapping[str, np.ndarray]]
     learning: Mapping[str, Learning]
     pull: Mapping[str, Pull | None]
-    failure: str | None = None
+    failures: Mapping[str, str]
 
 
 def results(study: StudyConfig, exam: Exam, measured: Sequence[Measured]) -> dict[str, Any]:
@@ -147,7 +148,7 @@ def _cell(one: Measured) -> dict[str, Any]:
 def _missing(study: StudyConfig, measured: Sequence[Measured]) -> list[dict[str, str]]:
     """Every arm of every cell that there is no result of, with the reason."""
     return [
-        {"cell": one.cell.name, "arm": arm, "reason": one.failure or "not finished"}
+        {"cell": one.cell.name, "arm": arm, "reason": one.failures.get(arm, "not finished")}
         for one, arm in product(measured, study.arm_names)
         if arm not in one.arms
     ]
