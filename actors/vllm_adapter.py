@@ -16,7 +16,7 @@ from typing import Any
 from actors.rank_worker import Rank
 from actors.vllm_worker import Shapes, Tensors, WeightUpdate, coverage_fault, shapes_on_disk
 from videothinker.config.lora import BESIDE, LoraConfig
-from videothinker.config.settings import RolloutConfig, adapter_way
+from videothinker.config.settings import Device, RolloutConfig, adapter_way
 
 NAME, NUMBER = "policy", 1
 """Of the only adapter, as requests name it."""
@@ -24,12 +24,12 @@ LANGUAGE = "language_model."
 """How the language model's tensors begin, by vLLM's names."""
 
 
-def adapter_options(config: RolloutConfig, lora: LoraConfig) -> dict[str, Any]:
+def adapter_options(config: RolloutConfig, lora: LoraConfig, device: Device) -> dict[str, Any]:
     """What vLLM is told beside the options of any engine: who takes adapters, and that there is
     room for one beside the weights."""
     kind = AdapterUpdate if config.tensor_parallel == 1 else AdapterRank
     worker = {"worker_extension_cls": f"{kind.__module__}.{kind.__name__}"}
-    if adapter_way(config, lora) == "merged":
+    if adapter_way(config, lora, device) == "merged":
         return worker
     room = next(rank for rank in BESIDE if rank >= lora.rank)
     return worker | {"enable_lora": True, "max_loras": 1, "max_lora_rank": room}

@@ -120,7 +120,7 @@ class VllmEngine:
         self._ranks = Ranks(self._llm, ranks, device)
         self._llm.collective_rpc("flatten_features")
         if lora is not None:
-            merged = adapter_way(config, lora) == "merged"
+            merged = adapter_way(config, lora, device) == "merged"
             self._beside = not merged
             self._llm.collective_rpc("expect_adapters", args=(lora, merged))
         # the library's own: what wraps it takes four times as long
@@ -365,7 +365,7 @@ def engine_options(
             "kv_cache_memory_bytes": int(config.cache_gb * 2**30 / config.tensor_parallel),
         }
         | rank_options(config.tensor_parallel)
-        | ({} if lora is None else adapter_options(config, lora))
+        | ({} if lora is None else adapter_options(config, lora, device))
     )
 
 

@@ -25,7 +25,13 @@ from small_models import write_llava_onevision, write_qwen3_vl
 from actors.vllm_engine import VllmEngine
 from learner.rank import Assignment
 from videothinker.config.lora import LoraConfig
-from videothinker.config.settings import KLConfig, LearnerConfig, RolloutConfig, VideoConfig
+from videothinker.config.settings import (
+    AdapterWay,
+    KLConfig,
+    LearnerConfig,
+    RolloutConfig,
+    VideoConfig,
+)
 from videothinker.errors import WeightsError
 from videothinker.method.prompts import training_text
 from videothinker.model.adapters import merge
@@ -93,7 +99,8 @@ def prompts(
 
 @pytest.fixture(scope="module")
 def engine(base: Path, lora: LoraConfig) -> Iterator[VllmEngine]:
-    size = RolloutConfig(max_model_len=1024, cache_gb=0.25)
+    way: AdapterWay = "merged" if lora.vision else "request"
+    size = RolloutConfig(max_model_len=1024, cache_gb=0.25, adapters=way)
     yield VllmEngine(base, "float32", size, "cpu", lora=lora)
     gc.collect()
 

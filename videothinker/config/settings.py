@@ -247,7 +247,7 @@ class RolloutConfig(Section):
     adapters: AdapterWay = "auto"
     """With learner.lora. request: beside the engine's weights. merged: added to them, which takes
     longer with each update and nothing while sampling, and is the way of adapters in the vision
-    tower. auto: merged where that is needed, or where engines sleep."""
+    tower. auto: merged on a CPU, where that is needed, and where engines sleep."""
     sleep: bool = False
     """Engines let go of their weights and their cache while the learner works, and have them again
     with the weights that it then publishes: a GPU which they share holds either."""
@@ -364,12 +364,13 @@ class RunConfig(Section):
         return [place for place in places if os.sep in place and not os.path.isabs(place)]
 
 
-def adapter_way(rollout: RolloutConfig, lora: LoraConfig) -> AdapterWay:
-    """What `auto` means: vLLM has room for adapters in the language model alone, and none where
-    the weights beside them come back with each update."""
+def adapter_way(rollout: RolloutConfig, lora: LoraConfig, device: Device) -> AdapterWay:
+    """What `auto` means: vLLM has room for adapters in the language model alone, none where the
+    weights beside them come back with each update, and on a CPU takes three times as long with one.
+    """
     if rollout.adapters != "auto":
         return rollout.adapters
-    added = lora.vision or rollout.sleep or lora.rank > BESIDE[-1]
+    added = device == "cpu" or lora.vision or rollout.sleep or lora.rank > BESIDE[-1]
     return "merged" if added else "request"
 
 

@@ -74,7 +74,7 @@ def engine_adapters(config: RunConfig, shape: ModelShape) -> dict[str, float]:
     lora, size = config.learner.lora, BYTES[config.model.dtype]
     if lora is None:
         return {}
-    if adapter_way(config.rollout, lora) == "merged":
+    if adapter_way(config.rollout, lora, config.cluster.device) == "merged":
         largest = max(wide * narrow for wide, narrow in shape.adapted(lora))
         product = largest * (PRODUCT_BYTES + 2 * size)
         return {"merging": product / GB + published_gb(config, shape)}
@@ -90,8 +90,8 @@ def room_for(lora: LoraConfig) -> int:
 
 def read_again_gb(config: RunConfig, shape: ModelShape) -> float:
     """Of the checkpoint, with each version that an engine adds to it."""
-    lora = config.learner.lora
-    merged = lora is not None and adapter_way(config.rollout, lora) == "merged"
+    lora, device = config.learner.lora, config.cluster.device
+    merged = lora is not None and adapter_way(config.rollout, lora, device) == "merged"
     return base_gb(config, shape) if merged else 0.0
 
 

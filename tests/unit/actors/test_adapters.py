@@ -6,7 +6,7 @@ import pytest
 
 from actors.vllm_adapter import adapter_options, adapter_shapes
 from videothinker.config.lora import LoraConfig
-from videothinker.config.settings import RolloutConfig
+from videothinker.config.settings import Device, RolloutConfig
 
 BASE = {
     "language_model.model.embed_tokens.weight": (448, 96),
@@ -36,26 +36,31 @@ def test_of_the_vision_tower_all_that_multiply() -> None:
 
 @pytest.mark.parametrize(("rank", "room"), [(1, 8), (8, 8), (9, 16), (200, 256), (512, 512)])
 def test_room_is_made_for_the_next_rank(rank: int, room: int) -> None:
-    options = adapter_options(RolloutConfig(), LoraConfig(rank=rank))
+    options = adapter_options(RolloutConfig(), LoraConfig(rank=rank), "cuda")
     assert options["max_lora_rank"] == room
 
 
 @pytest.mark.parametrize(
-    ("rollout", "lora"),
+    ("rollout", "lora", "device"),
     [
-        (RolloutConfig(sleep=True), LoraConfig()),
-        (RolloutConfig(adapters="merged"), LoraConfig()),
-        (RolloutConfig(), LoraConfig(vision=True)),
-        (RolloutConfig(), LoraConfig(rank=600)),
+        (RolloutConfig(sleep=True), LoraConfig(), "cuda"),
+        (RolloutConfig(adapters="merged"), LoraConfig(), "cuda"),
+        (RolloutConfig(), LoraConfig(vision=True), "cuda"),
+        (RolloutConfig(), LoraConfig(rank=600), "cuda"),
+        (RolloutConfig(), LoraConfig(), "cpu"),
     ],
 )
-def test_added_to_the_weights_it_takes_none(rollout: RolloutConfig, lora: LoraConfig) -> None:
-    assert {*adapter_options(rollout, lora)} == {"worker_extension_cls"}
+def test_added_to_the_weights_it_takes_none(
+    rollout: RolloutConfig, lora: LoraConfig, device: Device
+) -> None:
+    assert {*adapter_options(rollout, lora, device)} == {"worker_extension_cls"}
 
 
 def test_in_ranks_each_takes_adapters() -> None:
     kinds = {
-        adapter_options(RolloutConfig(tensor_parallel=ranks), LoraConfig())["worker_extension_cls"]
+        adapter_options(RolloutConfig(tensor_parallel=ranks), LoraConfig(), "cpu")[
+            "worker_extension_cls"
+        ]
         for ranks in (1, 2)
     }
     assert kinds == {"actors.vllm_adapter.AdapterUpdate", "actors.vllm_adapter.AdapterRank"}

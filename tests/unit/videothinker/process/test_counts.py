@@ -13,7 +13,7 @@ from builders import completion, group
 from counting import flops, rows_into
 
 from learner.rows import row_sizes
-from videothinker.config.settings import VideoConfig
+from videothinker.config.settings import LearnerConfig, VideoConfig
 from videothinker.method.prompts import training_text
 from videothinker.model.families.known import shape_of
 from videothinker.model.flops import scoring_flops, training_flops
@@ -90,7 +90,7 @@ def test_the_formula_has_nine_tenths_of_what_torch_counts(
         policy([(prompt, completions)], 1.0)[0].sum().backward()
 
     assert 0.9 < scoring_flops(shape, asked) / flops(score) <= 1
-    assert 0.88 < training_flops(shape, asked) / flops(learn) <= 1
+    assert 0.88 < training_flops(shape, asked, LearnerConfig()) / flops(learn) <= 1
 
 
 def test_the_vision_tower_sees_each_video_of_a_row_once_and_the_head_no_prompt(
