@@ -93,6 +93,16 @@ def test_another_configuration_is_refused_with_the_first_setting_that_differs(ma
     assert json.loads((run.path / "status.json").read_text())["step"] == 3
 
 
+@pytest.mark.parametrize("begins", [{}, {"lora": {}}])
+def test_whole_weights_are_not_gone_on_with_as_an_adapter_nor_the_reverse(
+    make: Make, begins: dict[str, object]
+) -> None:
+    begun(make(learner=begins))
+    with pytest.raises(InputError, match=r"learner\.lora.* is .* there and .* here") as refused:
+        begun(make(learner={} if begins else {"lora": {}}))
+    assert "\n" not in str(refused.value)
+
+
 def test_resuming_a_run_that_was_moved_is_no_other_configuration(make: Make) -> None:
     moved = begun(make()).path.rename(make().out.with_name("moved"))
     with driving(make(), moved) as run:
