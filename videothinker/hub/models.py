@@ -20,7 +20,14 @@ from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError, VideoThinkerError
 from videothinker.hub.library import LOGIN, SECONDS, answered, cache, told
 from videothinker.model.card import CARD, license_in
-from videothinker.model.checkpoint import PICKLED, base_of, is_adapter, named_base, require_safe
+from videothinker.model.checkpoint import (
+    ADAPTER,
+    PICKLED,
+    base_of,
+    is_adapter,
+    named_base,
+    require_safe,
+)
 from videothinker.model.families.known import TITLES, shape_of
 
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
@@ -40,6 +47,8 @@ class Found:
     commit: str
     lacking: int = 0
     """Bytes that are not in the cache."""
+    adapter: bool = False
+    """Whether it is one, which has a base."""
 
     def __str__(self) -> str:
         if not self.lacking:
@@ -87,9 +96,8 @@ def at_hand(config: RunConfig) -> RunConfig:
 def model_folder(text: str) -> Path:
     """The folder of a model that is given by its folder or its Hub's name; of an adapter the base
     is fetched, too, where it has a Hub's name and is not here."""
-    if is_hub_name(text):
-        return fetch(text)
-    if is_adapter(folder := Path(text)):
+    folder = fetch(text) if is_hub_name(text) else Path(text)
+    if is_adapter(folder):
         name, commit = named_base(folder)
         with suppress(InputError):
             base_of(folder)
@@ -111,7 +119,7 @@ def find(name: str, commit: str | None = None) -> Found:
     revision = commit or revision
     known = _cached(name, commit)
     if known and COMMIT.fullmatch(revision):
-        return Found(name=name, commit=known.name)
+        return Found(name=name, commit=known.name, adapter=is_adapter(known))
     with told(name):
         try:
             info = HfApi().model_info(
@@ -120,10 +128,11 @@ def find(name: str, commit: str | None = None) -> Found:
         except (errors.HTTPError, errors.OfflineModeIsEnabled) as error:
             if known is None or answered(error):
                 raise
-            return Found(name=name, commit=known.name)
+            return Found(name=name, commit=known.name, adapter=is_adapter(known))
     sizes = {file.rfilename: int(file.size or 0) for file in info.siblings or ()}
     _require_weights(name, sizes)
-    return Found(name=name, commit=str(info.sha), lacking=_lacking(repository, info.sha, sizes))
+    lacking = _lacking(repository, info.sha, sizes)
+    return Found(name=name, commit=str(info.sha), lacking=lacking, adapter=ADAPTER in sizes)
 
 
 def fetch(name: str, commit: str | None = None) -> Path:
@@ -226,7 +235,8 @@ def _cached(name: str, commit: str | None) -> Path | None:
     except (errors.LocalEntryNotFoundError, errors.HFValidationError):
         return None
     found = Path(folder)
-    whole = (found / "config.json").is_file() and any(found.glob("*.safetensors"))
+    named = is_adapter(found) or (found / "config.json").is_file()
+    whole = named and any(found.glob("*.safetensors"))
     return found if whole else None
 
 
@@ -249,7 +259,7 @@ def _wanted(names: Iterable[str]) -> list[str]:
 
 def _require_weights(name: str, files: Iterable[str]) -> None:
     here = [file for file in files if "/" not in file]
-    if "config.json" not in here:
+    if not {"config.json", ADAPTER} & {*here}:
         raise InputError(f"{name}: no model there (no config.json). Name a {TITLES}")
     if any(file.endswith(".safetensors") for file in here):
         return
@@ -261,9 +271,12 @@ def _require_weights(name: str, files: Iterable[str]) -> None:
 
 
 def _require_family(found: Found) -> None:
-    """Read its configuration before gigabytes of another kind of model are fetched."""
+    """Read its configuration before gigabytes of another kind of model are fetched; an adapter's
+    base has one."""
     from huggingface_hub import hf_hub_download
 
+    if found.adapter:
+        return
     with told(found.name):
         file = hf_hub_download(name_parts(found.name)[0], "config.json", revision=found.commit)
     try:

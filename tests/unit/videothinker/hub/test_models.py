@@ -262,6 +262,21 @@ def test_of_an_adapter_the_base_is_fetched_and_then_found(hub: Hub, tmp_path: Pa
     assert hub.asked == []
 
 
+def test_an_adapter_of_the_hub_comes_with_its_base(hub: Hub, tmp_path: Path) -> None:
+    base = hub.add("them/base", SHIPPED_BASE)
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    named = {"base_model_name_or_path": "them/base", "revision": base}
+    (adapter / "adapter_config.json").write_text(json.dumps(named))
+    shutil.copy(SHIPPED_BASE / "model.safetensors", adapter / "adapter_model.safetensors")
+    commit = hub.add("me/adapter", adapter)
+    assert find("me/adapter").adapter
+    folder = model_folder("me/adapter")
+    assert folder.name == commit
+    assert base_of(folder).name == base
+    assert find(f"me/adapter@{commit}").adapter
+
+
 @pytest.fixture
 def writer(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:
     """A Hub that knows who we are."""
