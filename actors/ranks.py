@@ -36,7 +36,7 @@ def rank_options(ranks: int) -> dict[str, Any]:
     return {
         "tensor_parallel_size": ranks,
         "distributed_executor_backend": BACKEND,
-        "worker_extension_cls": "actors.rank_worker.Rank",
+        "worker_extension_cls": "actors.vllm_adapter.AdapterRank",
     }
 
 

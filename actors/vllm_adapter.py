@@ -24,57 +24,71 @@ LANGUAGE = "language_model."
 """How the language model's tensors begin, by vLLM's names."""
 
 
-def adapter_options(config: RolloutConfig, lora: LoraConfig, device: Device) -> dict[str, Any]:
-    """What vLLM is told beside the options of any engine: who takes adapters, and that there is
-    room for one beside the weights."""
-    kind = AdapterUpdate if config.tensor_parallel == 1 else AdapterRank
-    worker = {"worker_extension_cls": f"{kind.__module__}.{kind.__name__}"}
-    if adapter_way(config, lora, device) == "merged":
-        return worker
+def adapter_options(
+    config: RolloutConfig, lora: LoraConfig | None, device: Device
+) -> dict[str, Any]:
+    """What vLLM is told beside the options of any engine, so that it has room for an adapter beside
+    its weights."""
+    if lora is None or adapter_way(config, lora, device) == "merged":
+        return {}
     room = next(rank for rank in BESIDE if rank >= lora.rank)
-    return worker | {"enable_lora": True, "max_loras": 1, "max_lora_rank": room}
+    return {"enable_lora": True, "max_loras": 1, "max_lora_rank": room}
 
 
 class AdapterUpdate(WeightUpdate):
-    """What `WeightUpdate` does with weights, done with an adapter."""
+    """What `WeightUpdate` does with weights, done with an adapter where that is what comes.
+
+    Every engine's worker has it: vLLM changes its own class, so that a process has one kind alone.
+    """
 
     add_lora: Any
-    _lora: LoraConfig
-    _merges: bool
+    _lora: LoraConfig | None = None
+    _merges = False
 
     def expect_adapters(self, lora: LoraConfig, merged: bool) -> None:
         """Of this kind are those that will come."""
         self._lora, self._merges = lora, merged
 
     def _coverage_fault(self, shapes: Shapes) -> str | None:
+        if self._lora is None:
+            return super()._coverage_fault(shapes)
         base = {self._renamed(name): shape for name, shape in self._on_disk().items()}
         found = Counter((self._renamed(name), shape) for name, shape in shapes.items())
         return coverage_fault(expected=adapter_shapes(base, self._lora), found=found)
 
     def _begin_replacing(self) -> None:
         self._coming: dict[str, Any] = {}
+        if self._lora is None:
+            super()._begin_replacing()
 
     def _replace_some(self, weights: Iterable[tuple[str, Any]]) -> None:
-        self._coming |= {name: tensor.clone() for name, tensor in weights}
+        if self._lora is None:
+            super()._replace_some(weights)
+        else:
+            self._coming |= {name: tensor.clone() for name, tensor in weights}
 
     def _finish_replacing(self) -> None:
-        adapter, self._coming = self._coming, {}
-        if self._merges:
-            super()._begin_replacing()
-            super()._replace_some(self._sums(adapter))
+        adapter, lora, self._coming = self._coming, self._lora, {}
+        if lora is None:
             super()._finish_replacing()
-            return
+        elif self._merges:
+            super()._begin_replacing()
+            super()._replace_some(self._sums(adapter, lora.scale))
+            super()._finish_replacing()
+        else:
+            self._put_beside(adapter, lora)
+
+    def _put_beside(self, adapter: Mapping[str, Any], lora: LoraConfig) -> None:
         from vllm.lora.request import LoRARequest
 
         from videothinker.model.adapters import write_adapter
 
-        lora = self._lora
         settings = {"r": lora.rank, "lora_alpha": lora.alpha, "target_modules": [*lora.targets]}
         with TemporaryDirectory() as folder, self._changing():
             write_adapter(Path(folder), settings, adapter)
             self.add_lora(LoRARequest(NAME, NUMBER, folder, load_inplace=True))
 
-    def _sums(self, adapter: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    def _sums(self, adapter: Mapping[str, Any], scale: float) -> Iterator[tuple[str, Any]]:
         """The checkpoint's tensors, with the adapter's product added where it has one."""
         from safetensors import safe_open
 
@@ -87,7 +101,7 @@ class AdapterUpdate(WeightUpdate):
                     tensor, stem = tensors.get_tensor(name), self._renamed(name)[: -len(".weight")]
                     if f"{stem}.lora_A.weight" in low:
                         narrow, wide = (low[f"{stem}.lora_{one}.weight"] for one in "AB")
-                        tensor = added(tensor.to(self.device), narrow, wide, self._lora.scale)
+                        tensor = added(tensor.to(self.device), narrow, wide, scale)
                     yield name, tensor
 
     def _renamed(self, name: str) -> str:

@@ -359,13 +359,13 @@ def engine_options(
             # any prompt, to see what is left for a cache whose size we give
             "skip_mm_profiling": True,
             "logprobs_mode": "processed_logprobs",  # of the distribution that is sampled from
-            "worker_extension_cls": "actors.vllm_worker.WeightUpdate",
+            "worker_extension_cls": "actors.vllm_adapter.AdapterUpdate",
             "generation_config": "vllm",  # a checkpoint's own file must not change the sampling
             "disable_log_stats": True,
             "kv_cache_memory_bytes": int(config.cache_gb * 2**30 / config.tensor_parallel),
         }
         | rank_options(config.tensor_parallel)
-        | ({} if lora is None else adapter_options(config, lora, device))
+        | adapter_options(config, lora, device)
     )
 
 

@@ -53,14 +53,4 @@ def test_room_is_made_for_the_next_rank(rank: int, room: int) -> None:
 def test_added_to_the_weights_it_takes_none(
     rollout: RolloutConfig, lora: LoraConfig, device: Device
 ) -> None:
-    assert {*adapter_options(rollout, lora, device)} == {"worker_extension_cls"}
-
-
-def test_in_ranks_each_takes_adapters() -> None:
-    kinds = {
-        adapter_options(RolloutConfig(tensor_parallel=ranks), LoraConfig(), "cpu")[
-            "worker_extension_cls"
-        ]
-        for ranks in (1, 2)
-    }
-    assert kinds == {"actors.vllm_adapter.AdapterUpdate", "actors.vllm_adapter.AdapterRank"}
+    assert adapter_options(rollout, lora, device) == {}
