@@ -38,7 +38,12 @@ NOT_HERE = {
     "configs/rewards/judge.py:judge": "tests/integration/test_judge.py",
     "eval_mvbench.json": "a benchmark of 4,000 records in 20 tasks",
 }
-ELSEWHERE = {"jobs.md": "test_jobs.py", "metrics.md": "test_prometheus.py", "hub.md": "test_hub.py"}
+ELSEWHERE = {
+    "jobs.md": "test_jobs.py",
+    "metrics.md": "test_prometheus.py",
+    "hub.md": "test_hub.py",
+    "adapters.md": "test_lora.py",
+}
 """Pages whose commands have a test of their own."""
 WHILE_IT_TRAINS = ("status", "scale", "stop", "report")
 AFTER_IT = ("train", "evaluate", "ask", "compare", "reward")
