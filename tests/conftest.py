@@ -29,8 +29,11 @@ os.environ.setdefault("VLLM_CACHE_ROOT", str(CACHES / "vllm"))
 os.environ["OMP_NUM_THREADS"] = "1"
 cpu_torch.install()
 
-WITHOUT_RAY = ("test_families.py", "test_other_families.py", "test_words.py")
-"""Integration tests whose one engine is in their own process."""
+WITHOUT_RAY = (
+    *("test_families.py", "test_other_families.py", "test_words.py"),
+    *("test_adapters.py", "test_learner_adapters.py"),
+)
+"""Integration tests whose engines and ranks are in their own process, or started by it."""
 
 
 @pytest.hookimpl(optionalhook=True)
