@@ -217,3 +217,17 @@ def test_what_stands_after_correction(found: dict[str, Any], second: dict[str, A
 
 def words_of(page: str) -> str:
     return re.sub(r"\s+", " ", (ROOT / page).read_text())
+
+
+@pytest.mark.parametrize("arm", ["discount_50", "cdpo_30"])
+@pytest.mark.parametrize("prefix", ["", "lora8_", "lora32_", "lora2_"])
+def test_the_table_of_adapters_is_that_of_the_results(prefix: str, arm: str) -> None:
+    cells = [cell["arms"] for cell in read("docs/study/lora/results.json")["cells"].values()]
+    said = [
+        f"{cell[prefix + arm]['inferential']:.2f} / {cell[prefix + arm]['overall']:.2f}"
+        for cell in cells
+    ]
+    less = [cell[prefix + arm]["overall"] - cell[arm]["overall"] for cell in cells]
+    apart = ", ".join(f"{one:+.2f}" for one in less) if prefix else ""
+    row = f"| {' | '.join(said)} | {apart} |".replace("|  |", "| |")
+    assert row in (ROOT / STUDY).read_text()
