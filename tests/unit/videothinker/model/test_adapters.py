@@ -143,6 +143,10 @@ def test_each_speaks_in_turn_and_then_all_is_as_before(mini_base: Path, tmp_path
     model = load_model(mini_base, "float32")
     take_in(model, "anchor", first)
     insert(model, POLICY, LORA, seed=3)
+    for name, parameter in parameters(model, POLICY).items():
+        if ".lora_B." in name:
+            parameter.data.fill_(0.1)
+    policy = scores(model.eval())
     model.train()
     trains = {name for name, one in model.named_parameters() if one.requires_grad}
     said = {}
@@ -155,7 +159,8 @@ def test_each_speaks_in_turn_and_then_all_is_as_before(mini_base: Path, tmp_path
     assert model.training
     assert {name for name, one in model.named_parameters() if one.requires_grad} == trains
     assert {name.split(".")[-2] for name in trains} == {POLICY}
-    assert torch.equal(scores(model.eval()), plain), "a fresh adapter speaks again"
+    assert torch.equal(scores(model.eval()), policy), "the policy speaks again"
+    assert not torch.allclose(policy, plain)
     assert not torch.allclose(scores(one), scores(other))
     assert base_of(second) == mini_base
 
