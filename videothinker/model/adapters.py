@@ -121,10 +121,13 @@ def pattern(names: list[str]) -> str:
 @contextmanager
 def speaking(model: Any, adapter: str | None) -> Iterator[None]:
     """As one of its adapters, or without any; afterwards as it was."""
+    if not hasattr(model, "peft_config"):
+        yield  # it has none, and is never in training
+        return
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
-    before = layers[0].active_adapters if layers else []
+    before = layers[0].active_adapters
     training = model.training
     model.eval()  # nothing is dropped
     try:

@@ -41,11 +41,11 @@ def main(folder: Path, staleness: int, workers: int = 1) -> None:
             turns.wait()
             return supply
 
-        def finish(self, stage: StageConfig, seconds: float) -> None:
+        def finish(self, stage: StageConfig, done: int, seconds: float) -> None:
             metrics = read_lines(self.run.path / "metrics.jsonl")
             lines = [line for line in metrics if line["stage"] == stage.name]
             turns.done(**summary(lines))
-            Session.finish(self, stage, seconds)
+            Session.finish(self, stage, done, seconds)
             shutil.rmtree(self.run.stage(stage.name) / "model")
 
     train.Session = Gated  # type: ignore[misc]
