@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from learner.extensions import load_operator
-from videothinker.config.settings import Device, LearnerConfig, Part
+from videothinker.config.learner import LearnerConfig, Part
+from videothinker.config.settings import Device
 from videothinker.model.adapters import ANCHOR, POLICY, insert, parameters, take_in
 from videothinker.model.checkpoint import is_adapter
 from videothinker.model.families.known import family_in, shape_of

@@ -34,7 +34,9 @@ from learner.rows import (
     row_sizes,
     tokens,
 )
-from videothinker.config.settings import Device, KLConfig, LearnerConfig
+from videothinker.config.kl import KLConfig
+from videothinker.config.learner import LearnerConfig
+from videothinker.config.settings import Device
 from videothinker.errors import DivergenceError, InputError
 from videothinker.files import disk_errors, file_digest
 from videothinker.method.objective import policy_loss, repulsion_ratio

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from learner.deepspeed_engine import max_over_ranks, mean_over_ranks
-from videothinker.config.settings import LearnerConfig
+from videothinker.config.learner import LearnerConfig
 from videothinker.errors import DivergenceError
 from videothinker.model.shape import TOKENS_AT_ONCE
 from videothinker.types import RolloutGroup

@@ -27,12 +27,12 @@ from hostile_data import (
 from other_machine import Machine
 
 from videothinker.cli.ports import listeners
+from videothinker.config.kl import KLConfig
+from videothinker.config.learner import LearnerConfig
 from videothinker.config.loading import to_yaml
 from videothinker.config.settings import (
     ClusterConfig,
     DataConfig,
-    KLConfig,
-    LearnerConfig,
     ModelConfig,
     RolloutConfig,
     RunConfig,

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from learner.deepspeed_engine import Trainee, connect, meeting_point
-from videothinker.config.settings import LearnerConfig
+from videothinker.config.learner import LearnerConfig
 from videothinker.process.address import LOOPBACK
 from videothinker.types import Prompt, Question, Shown
 

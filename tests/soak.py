@@ -28,14 +28,14 @@ from mini_worlds import MINI_VIDEO, prepared_world
 from same_training import asked_order, largest_difference, missing, trained_order, untimed
 
 from videothinker import cpu_torch
+from videothinker.config.kl import KLConfig
+from videothinker.config.learner import LearnerConfig
 from videothinker.config.loading import to_yaml
 from videothinker.config.settings import (
     ClusterConfig,
     DataConfig,
     FaultsConfig,
     GuardConfig,
-    KLConfig,
-    LearnerConfig,
     ModelConfig,
     RolloutConfig,
     RunConfig,

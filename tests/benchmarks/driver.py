@@ -30,12 +30,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from stand_ins import Stage, group, questions
 
+from videothinker.config.kl import KLConfig
+from videothinker.config.learner import LearnerConfig
 from videothinker.config.settings import (
     ClusterConfig,
     DataConfig,
     GuardConfig,
-    KLConfig,
-    LearnerConfig,
     ModelConfig,
     RolloutConfig,
     RunConfig,

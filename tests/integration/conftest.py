@@ -9,11 +9,11 @@ import pytest
 
 from cluster.start.launch import launch
 from cluster.workers.fleet import Fleet
+from videothinker.config.kl import KLConfig
+from videothinker.config.learner import LearnerConfig
 from videothinker.config.settings import (
     ClusterConfig,
     DataConfig,
-    KLConfig,
-    LearnerConfig,
     ModelConfig,
     RolloutConfig,
     RunConfig,

@@ -24,14 +24,10 @@ from small_models import write_llava_onevision, write_qwen3_vl
 
 from actors.vllm_engine import VllmEngine
 from learner.rank import Assignment
+from videothinker.config.kl import KLConfig
+from videothinker.config.learner import LearnerConfig
 from videothinker.config.lora import LoraConfig
-from videothinker.config.settings import (
-    AdapterWay,
-    KLConfig,
-    LearnerConfig,
-    RolloutConfig,
-    VideoConfig,
-)
+from videothinker.config.settings import AdapterWay, RolloutConfig, VideoConfig
 from videothinker.errors import WeightsError
 from videothinker.method.prompts import training_text
 from videothinker.model.adapters import merge

@@ -30,7 +30,8 @@ from cluster.train import train_step
 from cluster.workers.fleet import Fleet
 from cluster.workers.work import Prepared, units
 from learner.rank import Assignment
-from videothinker.config.settings import KLConfig, RunConfig, StageConfig
+from videothinker.config.kl import KLConfig
+from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.errors import DivergenceError
 from videothinker.method.paying import Rewards
 from videothinker.model.checkpoint import budget_of, read_budget

@@ -13,8 +13,9 @@ import pytest
 from cli_process import Command
 
 from cluster.loop.states import newest_state
+from videothinker.config.kl import KLConfig
 from videothinker.config.loading import to_yaml
-from videothinker.config.settings import GuardConfig, KLConfig, RunConfig
+from videothinker.config.settings import GuardConfig, RunConfig
 from videothinker.files import read_lines
 
 WINDOW = 3

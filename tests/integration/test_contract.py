@@ -14,7 +14,8 @@ from contract.table import table
 
 from actors.vllm_engine import engine_options
 from learner.deepspeed_engine import deepspeed_settings
-from videothinker.config.settings import LearnerConfig, RolloutConfig
+from videothinker.config.learner import LearnerConfig
+from videothinker.config.settings import RolloutConfig
 from videothinker.process.gpus import cuda_of_torch
 
 NVML = pytest.mark.skipif(find_spec("pynvml") is None, reason="comes with the packages for GPUs")

@@ -27,14 +27,10 @@ from actors.rollout import RolloutWorker
 from cluster.start import launch
 from cluster.train import run
 from learner.rank import Assignment, LearnerRank
+from videothinker.config.kl import KLConfig
+from videothinker.config.learner import LearnerConfig
 from videothinker.config.loading import to_yaml
-from videothinker.config.settings import (
-    KLConfig,
-    LearnerConfig,
-    RunConfig,
-    VideoConfig,
-    WeightsConfig,
-)
+from videothinker.config.settings import RunConfig, VideoConfig, WeightsConfig
 from videothinker.files import read_lines
 from videothinker.method.prompts import training_text
 from videothinker.model.checkpoint import Budget

@@ -30,7 +30,9 @@ from real_prompts import QUESTIONS, TIMES, VIDEO, write_videos
 from actors.vllm_engine import VllmEngine
 from cluster.loop.states import newest_state, save_state
 from learner.rank import Assignment
-from videothinker.config.settings import KLConfig, LearnerConfig, RolloutConfig, VideoConfig
+from videothinker.config.kl import KLConfig
+from videothinker.config.learner import LearnerConfig
+from videothinker.config.settings import RolloutConfig, VideoConfig
 from videothinker.method.prompts import training_text
 from videothinker.model.checkpoint import Budget
 from videothinker.model.families.known import KNOWN, frames_for

@@ -30,13 +30,9 @@ from cluster.workers.pool import Notice, Pool
 from cluster.workers.process import Process
 from cluster.workers.work import Prepared, Unit
 from learner.rank import Assignment, LearnerRank
-from videothinker.config.settings import (
-    ClusterConfig,
-    FaultsConfig,
-    KLConfig,
-    LearnerConfig,
-    VideoConfig,
-)
+from videothinker.config.kl import KLConfig
+from videothinker.config.learner import LearnerConfig
+from videothinker.config.settings import ClusterConfig, FaultsConfig, VideoConfig
 from videothinker.errors import Lost, VideoThinkerError
 from videothinker.method.prompts import training_text
 from videothinker.model.checkpoint import Budget

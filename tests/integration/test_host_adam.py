@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from learner import deepspeed_engine
-from videothinker.config.settings import LearnerConfig
+from videothinker.config.learner import LearnerConfig
 
 
 def test_the_host_s_adam_is_called_for_so_many_parameters_at_a_time(

@@ -18,8 +18,10 @@ from learner_ranks import Ranks
 from actors.anchor import AnchorScorer
 from cluster.loop.states import newest_state, save_state
 from learner.rank import Assignment
+from videothinker.config.kl import KLConfig
+from videothinker.config.learner import LearnerConfig
 from videothinker.config.lora import LoraConfig
-from videothinker.config.settings import KLConfig, LearnerConfig, RunConfig, VideoConfig
+from videothinker.config.settings import RunConfig, VideoConfig
 from videothinker.errors import DivergenceError, InputError
 from videothinker.method.divergence import exact_divergence
 from videothinker.method.prompts import training_text

@@ -16,8 +16,10 @@ from learner_ranks import Ranks
 from actors.anchor import AnchorScorer
 from cluster.loop.states import save_state
 from learner.rank import Assignment
+from videothinker.config.kl import KLConfig
+from videothinker.config.learner import LearnerConfig
 from videothinker.config.lora import LoraConfig
-from videothinker.config.settings import KLConfig, LearnerConfig, RunConfig, VideoConfig
+from videothinker.config.settings import RunConfig, VideoConfig
 from videothinker.method.prompts import training_text
 from videothinker.model.checkpoint import Budget
 from videothinker.model.families.known import shape_of

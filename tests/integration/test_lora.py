@@ -16,9 +16,10 @@ from cli_process import Command, wait_for
 from safetensors.torch import load_file
 from same_training import untimed
 
+from videothinker.config.learner import LearnerConfig
 from videothinker.config.loading import to_yaml
 from videothinker.config.lora import LoraConfig
-from videothinker.config.settings import LearnerConfig, RunConfig
+from videothinker.config.settings import RunConfig
 from videothinker.data.questions import read_questions, write_questions
 from videothinker.files import read_json, read_lines
 from videothinker.mini import SHIPPED_BASE

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from videothinker.config.learner import LearnerConfig
 from videothinker.config.lora import LoraConfig
-from videothinker.config.settings import LearnerConfig
 from videothinker.model.families.known import shape_of
 from videothinker.planning.memory import (
     BUCKET_NUMBERS,

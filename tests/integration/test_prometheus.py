@@ -19,12 +19,12 @@ from cli_process import Command
 from prometheus_server import CONFIGS, PAGE, Prometheus, copied, programs, serving, wait_until
 
 from cluster.start.roster import Roster
+from videothinker.config.kl import KLConfig
 from videothinker.config.loading import to_yaml
 from videothinker.config.rewards import RewardConfig
 from videothinker.config.settings import (
     FaultsConfig,
     GuardConfig,
-    KLConfig,
     RolloutConfig,
     RunConfig,
 )

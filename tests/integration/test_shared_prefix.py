@@ -19,7 +19,8 @@ import torch
 from naive import naive_logprobs
 from torch import Tensor
 
-from videothinker.config.settings import LearnerConfig, VideoConfig
+from videothinker.config.learner import LearnerConfig
+from videothinker.config.settings import VideoConfig
 from videothinker.method.objective import policy_loss
 from videothinker.method.prompts import training_text
 from videothinker.model.policy import completion_mask, load_model

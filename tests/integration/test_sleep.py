@@ -21,9 +21,9 @@ from cluster.start import launch
 from cluster.train import run
 from cluster.workers.learner import Learner
 from learner.rank import LearnerRank
+from videothinker.config.kl import KLConfig
 from videothinker.config.loading import to_yaml
 from videothinker.config.settings import (
-    KLConfig,
     RolloutConfig,
     RunConfig,
     VideoConfig,

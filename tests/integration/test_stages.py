@@ -10,8 +10,9 @@ import pytest
 
 from cluster import train
 from cluster.loop.session import Session
+from videothinker.config.kl import KLConfig
 from videothinker.config.loading import to_yaml
-from videothinker.config.settings import KLConfig, RunConfig, StageConfig
+from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.mini import SHIPPED_BASE
 from videothinker.run.directory import RunDirectory
 

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from cluster.train import run
+from videothinker.config.kl import KLConfig
 from videothinker.config.loading import to_yaml
-from videothinker.config.settings import KLConfig, RunConfig
+from videothinker.config.settings import RunConfig
 from videothinker.files import read_lines
 from videothinker.run.directory import RunDirectory
 

@@ -15,7 +15,8 @@ import pytest
 from attack import drawn_plan
 from soak import Verdict, soak, soak_config
 
-from videothinker.config.settings import KLConfig, RunConfig, StageConfig, VideoConfig
+from videothinker.config.kl import KLConfig
+from videothinker.config.settings import RunConfig, StageConfig, VideoConfig
 from videothinker.evaluation.scores import diagnose
 from videothinker.files import read_json, read_lines
 from videothinker.run.answers import read_answers

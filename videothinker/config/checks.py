@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
-from videothinker.config.lora import BESIDE, LINEARS, LoraConfig
+from videothinker.config.kl import KLConfig
+from videothinker.config.learner_checks import check_learner
 from videothinker.config.rewards import RIGHTNESS, RewardName
-from videothinker.config.settings import PROBES, GuardConfig, KLConfig, Part, RunConfig, StageConfig
+from videothinker.config.settings import PROBES, GuardConfig, RunConfig, StageConfig
 from videothinker.types import LABELS
 
 DIVERGENCE_DETAILS = tuple(k for k in KLConfig.model_fields if k not in {"direction", "likelihood"})
@@ -35,7 +36,7 @@ def cross_checks(config: RunConfig) -> Iterator[str]:
         yield from _check_validation(where, stage, config)
         yield from _check_category(where, stage, config)
     yield from _check_rewards(config)
-    yield from _check_learner(config)
+    yield from check_learner(config)
     yield from _check_rollout(config)
     yield from _check_data(config)
     yield from _check_pinned(config)
@@ -190,70 +191,6 @@ def _check_guard(where: str, stage: StageConfig) -> Iterator[str]:
                 f"{where}.guard.{key} = {value} has no effect with action = {guard.action!r}."
                 f" Leave it out, or set {where}.guard.action to {wanted}"
             )
-
-
-def _check_learner(config: RunConfig) -> Iterator[str]:
-    learner = config.learner
-    if learner.offload and learner.zero_stage == 0:
-        yield (
-            "learner.offload = True: with learner.zero_stage = 0 every rank keeps its optimizer"
-            " whole and on its device. Use learner.zero_stage = 2 or 3"
-        )
-    if set(learner.freeze) == set(get_args(Part)):
-        yield (
-            "learner.freeze names every part of the model: nothing is left to train. Leave one out"
-        )
-    yield from _check_scorers(config)
-    if learner.lora is not None:
-        yield from _check_lora(config, learner.lora)
-    elif config.rollout.adapters != "auto":
-        yield (
-            f"rollout.adapters = {config.rollout.adapters!r} has no effect without learner.lora:"
-            " whole weights are trained. Set learner.lora, or leave it out"
-        )
-
-
-def _check_lora(config: RunConfig, lora: LoraConfig) -> Iterator[str]:
-    learner, rollout = config.learner, config.rollout
-    if learner.freeze:
-        yield (
-            f"learner.freeze = {list(learner.freeze)} has no effect with learner.lora: no part's"
-            " own weights are trained. Leave it out; learner.lora.targets says what has an adapter"
-        )
-    for target in lora.targets:
-        if target not in LINEARS:
-            close = difflib.get_close_matches(target, LINEARS, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else f" Known: {', '.join(LINEARS)}"
-            yield f"learner.lora.targets: {target!r} is no matrix of the language model.{hint}"
-    if len({*lora.targets}) < len(lora.targets):
-        yield "learner.lora.targets: the same matrix is named twice. Name each once"
-    if rollout.adapters != "request":
-        return
-    for key, value, why in (
-        ("learner.lora.vision", lora.vision, "vLLM has no room for adapters in the vision tower"),
-        ("rollout.sleep", rollout.sleep, "an engine that wakes has to have its weights sent"),
-        ("learner.lora.rank", lora.rank > BESIDE[-1] and lora.rank, "vLLM has room for 512"),
-    ):
-        if value:
-            yield (
-                f"rollout.adapters = 'request' with {key} = {value}: {why}. Use rollout.adapters ="
-                " merged, or leave it out"
-            )
-
-
-def _check_scorers(config: RunConfig) -> Iterator[str]:
-    if config.cluster.scorers:
-        return
-    if config.learner.lora is None:
-        yield (
-            "cluster.scorers = 0: the learner scores where anchor and policy are adapters of the"
-            " model that it has. Set learner.lora, or 1 or more scorers"
-        )
-    elif config.learner.zero_stage == 3:
-        yield (
-            "cluster.scorers = 0 with learner.zero_stage = 3: no rank of the learner has a whole"
-            " model to score with. Use learner.zero_stage = 2, or 1 or more scorers"
-        )
 
 
 def _check_rewards(config: RunConfig) -> Iterator[str]:

@@ -11,22 +11,18 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from videothinker.config.hub_names import model_place
+from videothinker.config.kl import KLConfig
+from videothinker.config.learner import LearnerConfig
 from videothinker.config.lora import BESIDE, LoraConfig
 from videothinker.config.rewards import PAPERS_REWARDS, RewardConfig
 from videothinker.config.section import Place, Positive, Section
 
 ModelPlace = Annotated[Path, BeforeValidator(model_place)]
 """A folder as any other; what stays relative is a Hub's name (`config/hub_names.py`)."""
-AnchorName = Annotated[
-    str, AfterValidator(lambda name: str(model_place(name)) if os.sep in name else name)
-]
-"""A name, or the place of a model."""
 Device = Literal["cpu", "cuda"]
 DType = Literal["float32", "bfloat16"]
 WeightsPath = Literal["auto", "ipc", "nccl", "host"]
 AdapterWay = Literal["auto", "request", "merged"]
-Part = Literal["vision", "merger", "embeddings", "layers"]
-"""A part of the model; the embeddings include the output head, which may share their weights."""
 Probe = Literal["blind", "frame", "shuffled", "clause"]
 PROBES: tuple[Probe, ...] = get_args(Probe)
 TrackerName = Literal["tensorboard", "trackio", "wandb", "mlflow", "swanlab"]
@@ -140,35 +136,6 @@ class SamplingConfig(Section):
     max_tokens: Positive = 768
 
 
-class KLConfig(Section):
-    """The divergence term: away from the bias model, towards it, or absent."""
-
-    direction: Literal["repel", "attract", "discount", "none"] = "none"
-    """discount: no term in the loss; what the anchor would have said too earns less."""
-    anchor: AnchorName = "bias"
-    """The name of an earlier stage; base: this stage's initial model; otherwise a path, or a Hub's
-    name."""
-    coefficient: float = Field(default=0.01, ge=0)
-    """With discount, the share of a right answer's reward that goes at a likelihood of 1."""
-    target: float | None = Field(default=None, gt=0)
-    """Nats a token: every step moves the coefficient so that the divergence is held here; None
-    leaves it as it is."""
-    estimator: Literal["k1", "k2", "k3", "policy", "exact"] = "k3"
-    bound: float = Field(default=11.0, gt=0)
-    applies_to: Literal["all", "answer", "thinking"] = "all"
-    """The tokens that feel the divergence; the answer begins with its tag."""
-    skip_equal_groups: bool = False
-    """Groups of equal rewards, which teach nothing else, do not feel it either."""
-    likelihood: Literal["relative", "absolute"] = "relative"
-    """With discount, how likely the anchor finds a completion: relative to how likely this stage's
-    initial model finds it, or as it is."""
-
-    @property
-    def compares(self) -> bool:
-        """Whether the stage's initial model is asked as well as the anchor."""
-        return self.direction == "discount" and self.likelihood == "relative"
-
-
 class GuardConfig(Section):
     """What happens when a stage's metrics say that the policy collapses."""
 
@@ -181,45 +148,6 @@ class GuardConfig(Section):
     """How often the coefficient is halved before the run is stopped."""
     window: Annotated[int, Field(ge=2)] = 10
     """Steps that are judged together."""
-
-
-class LearnerConfig(Section):
-    """The update."""
-
-    learning_rate: float = Field(default=1e-6, gt=0)
-    schedule: Literal["linear", "constant"] = "linear"
-    """linear: falls to zero over the stage's steps."""
-    warmup_steps: int = Field(default=0, ge=0)
-    """Steps over which the learning rate rises to its full height, before the schedule."""
-    max_grad_norm: float = Field(default=20.0, gt=0)
-    clip_low: float = Field(default=0.2, gt=0, lt=1)
-    clip_high: float = Field(default=0.28, gt=0)
-    aggregation: Literal["sequence", "token"] = "sequence"
-    """Every completion counts alike, or every token of the step."""
-    importance_cap: float | None = Field(default=None, ge=1)
-    """Weigh tokens by how much likelier the policy finds them than their sampler, at most so much;
-    None only measures it."""
-    mask_truncated: bool = False
-    """Completions that were cut off at sampling.max_tokens contribute nothing."""
-    freeze: tuple[Part, ...] = ()
-    """Parts of the model that keep their weights."""
-    lora: LoraConfig | None = None
-    """Train an adapter, and keep all of the model's own weights; {} has the defaults."""
-    ranks: Positive = 1
-    zero_stage: Literal[0, 2, 3] = 2
-    offload: bool = False
-    """Keep the optimizer's states, and do its arithmetic, on the host."""
-    gradient_checkpointing: bool = True
-    save_every: Positive = 50
-    keep_states: Positive = 2
-    """How many of a stage's newest states are kept."""
-
-    @property
-    def frozen(self) -> tuple[Part, ...]:
-        """Parts in which nothing is trained."""
-        if self.lora is None:
-            return self.freeze
-        return ("embeddings",) if self.lora.vision else ("vision", "merger", "embeddings")
 
 
 class RolloutConfig(Section):

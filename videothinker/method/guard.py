@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from statistics import fmean, median, stdev
 from typing import Any, Literal
 
-from videothinker.config.settings import KLConfig, StageConfig
+from videothinker.config.kl import KLConfig
+from videothinker.config.settings import StageConfig
 
 Line = Mapping[str, Any]
 

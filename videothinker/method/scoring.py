@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from videothinker.config.kl import KLConfig
 from videothinker.config.rewards import RIGHTNESS
-from videothinker.config.settings import KLConfig
 from videothinker.types import AnchorScores, Completion, RolloutGroup, ScoredGroup
 
 ANSWER_TAG = "<answer>"

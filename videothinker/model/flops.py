@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from videothinker.config.settings import LearnerConfig, Part
+from videothinker.config.learner import LearnerConfig, Part
 from videothinker.model.shape import ModelShape
 from videothinker.types import RolloutGroup
 

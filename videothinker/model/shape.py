@@ -7,8 +7,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+from videothinker.config.learner import LearnerConfig
 from videothinker.config.lora import LoraConfig
-from videothinker.config.settings import DType, LearnerConfig, VideoConfig
+from videothinker.config.settings import DType, VideoConfig
 
 LOGITS_AT_ONCE = {"cpu": 2**24, "cuda": 2**26}
 """Scores over the vocabulary that exist at one time: 64 MiB of float32, and 256."""

@@ -9,7 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from videothinker.config.settings import Part, RunConfig, weights_path
+from videothinker.config.learner import Part
+from videothinker.config.settings import RunConfig, weights_path
 from videothinker.model.flops import backward, forward_flops
 from videothinker.model.shape import BYTES, ModelShape
 from videothinker.planning.adapters import (

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from videothinker import mini
+from videothinker.config.learner import LearnerConfig
 from videothinker.config.settings import (
     DataConfig,
     GuardConfig,
-    LearnerConfig,
     ModelConfig,
     RunConfig,
     StageConfig,

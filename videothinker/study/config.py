@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from videothinker.config.learner import LearnerConfig
 from videothinker.config.loading import first_difference
 from videothinker.config.rewards import PAPERS_REWARDS, RewardConfig
 from videothinker.config.section import Place, Positive, Section
@@ -13,7 +14,6 @@ from videothinker.config.settings import (
     ClusterConfig,
     DType,
     FaultsConfig,
-    LearnerConfig,
     RolloutConfig,
     SamplingConfig,
     StageConfig,

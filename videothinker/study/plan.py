@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from videothinker.config.kl import KLConfig
 from videothinker.config.loading import dotted_values
-from videothinker.config.settings import KLConfig, RunConfig
+from videothinker.config.settings import RunConfig
 from videothinker.progress import duration
 from videothinker.run.lock import finished_summary
 from videothinker.study.cells import cells, runs_of

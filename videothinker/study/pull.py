@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from videothinker.config.settings import KLConfig
+from videothinker.config.kl import KLConfig
 from videothinker.mini.texts import OPENINGS, style_of
 from videothinker.run.rollouts import read_groups
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from learner.rows import learning_rate
-from videothinker.config.settings import LearnerConfig
+from videothinker.config.learner import LearnerConfig
 
 
 def rates(steps: int, **settings: object) -> list[float]:

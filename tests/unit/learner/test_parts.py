@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import get_args
 
 from learner.deepspeed_engine import freeze
-from videothinker.config.settings import Part
+from videothinker.config.learner import Part
 from videothinker.model.families.qwen2_5_vl import Qwen25VL
 from videothinker.model.families.qwen3_vl import Qwen3VL
 from videothinker.model.policy import load_model

@@ -11,7 +11,8 @@ import torch
 from builders import completion, group, run_config
 
 from learner.rank import Assignment, LearnerRank
-from videothinker.config.settings import KLConfig, LearnerConfig
+from videothinker.config.kl import KLConfig
+from videothinker.config.learner import LearnerConfig
 from videothinker.model.checkpoint import budget_of
 from videothinker.types import ScoredGroup
 

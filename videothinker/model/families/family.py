@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
-from videothinker.config.settings import Part
+from videothinker.config.learner import Part
 from videothinker.errors import InputError
 from videothinker.model.shape import ModelShape
 from videothinker.types import Medium, Prompt, Shown

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from videothinker.config.settings import Part, VideoConfig
+from videothinker.config.learner import Part
+from videothinker.config.settings import VideoConfig
 from videothinker.model.families.family import Family, Features, PackedTokens, Read, laid_out
 from videothinker.model.families.qwen import NAMES, biased_layer, rewrite_language, text_sizes
 from videothinker.model.shape import ModelShape

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from videothinker.config.settings import Part
+from videothinker.config.learner import Part
 from videothinker.errors import InputError
 from videothinker.model.families.family import Family, Features, Read
 from videothinker.model.shape import ModelShape

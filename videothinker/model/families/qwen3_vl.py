@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from videothinker.config.settings import Part
+from videothinker.config.learner import Part
 from videothinker.model.families.family import PackedTokens, counted, laid_out
 from videothinker.model.families.qwen import Qwen, grid_of, part_of, text_sizes, vision_sizes
 from videothinker.model.shape import ModelShape

@@ -13,7 +13,8 @@ from builders import run_config, usage
 from stand_ins import PART_BYTES, PROMPT_TOKENS, Pacing, Rank, Scorer, Stage
 
 from cluster.loop.performance import RoleWork, held, peak, rates
-from videothinker.config.settings import FaultsConfig, KLConfig, RolloutConfig, StageConfig
+from videothinker.config.kl import KLConfig
+from videothinker.config.settings import FaultsConfig, RolloutConfig, StageConfig
 from videothinker.files import read_lines
 from videothinker.model.families.known import shape_of
 from videothinker.model.flops import forward_flops

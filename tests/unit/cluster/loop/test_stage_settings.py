@@ -14,8 +14,9 @@ from torch import Tensor
 from cluster.loop.lineage import Lineage
 from learner.rank import Assignment, LearnerRank
 from videothinker.config.checks import cross_checks
+from videothinker.config.kl import KLConfig
 from videothinker.config.loading import dotted_keys
-from videothinker.config.settings import KLConfig, RunConfig
+from videothinker.config.settings import RunConfig
 from videothinker.method.guard import StageGuard
 from videothinker.method.scoring import score_groups
 from videothinker.model.checkpoint import budget_of

@@ -13,11 +13,8 @@ from stand_ins import Rank, Stage
 
 from cluster.loop.states import newest_state
 from cluster.start.scaling import Scaling
-from videothinker.config.settings import (
-    GuardConfig,
-    LearnerConfig,
-    StageConfig,
-)
+from videothinker.config.learner import LearnerConfig
+from videothinker.config.settings import GuardConfig, StageConfig
 from videothinker.errors import Stopped
 from videothinker.files import atomic_write, read_lines
 from videothinker.run.directory import WISH, RunDirectory

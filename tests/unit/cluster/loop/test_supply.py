@@ -15,11 +15,11 @@ from builders import run_config
 from ray.exceptions import ObjectLostError, RayActorError
 from stand_ins import Engine, Pacing, Rank, Sampler, Scorer, Stage
 
+from videothinker.config.kl import KLConfig
 from videothinker.config.rewards import RewardConfig
 from videothinker.config.settings import (
     FaultsConfig,
     GuardConfig,
-    KLConfig,
     RolloutConfig,
     RunConfig,
     StageConfig,

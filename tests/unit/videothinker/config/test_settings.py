@@ -3,14 +3,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from videothinker.config.kl import KLConfig
+from videothinker.config.learner import LearnerConfig
 from videothinker.config.loading import dotted_keys
-from videothinker.config.settings import (
-    ClusterConfig,
-    KLConfig,
-    LearnerConfig,
-    RunConfig,
-    StageConfig,
-)
+from videothinker.config.settings import ClusterConfig, RunConfig, StageConfig
 
 SMALLEST = {
     "name": "x",

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from smallest_config import SMALLEST
 
+from videothinker.config.kl import KLConfig
 from videothinker.config.loading import load_config, to_yaml
-from videothinker.config.settings import GuardConfig, KLConfig, StageConfig
+from videothinker.config.settings import GuardConfig, StageConfig
 from videothinker.errors import ConfigError
 from videothinker.method.guard import HeldCoefficient, StageGuard, Verdict, stop_message
 

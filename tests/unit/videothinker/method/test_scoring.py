@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from builders import completion
 
-from videothinker.config.settings import KLConfig
+from videothinker.config.kl import KLConfig
 from videothinker.method.scoring import answer_start, divergence_mask, score_groups
 from videothinker.types import AnchorScores, RolloutGroup, ScoredGroup
 

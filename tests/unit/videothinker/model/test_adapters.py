@@ -14,8 +14,9 @@ import torch
 from small_models import write_llava_onevision, write_qwen2_vl, write_qwen3_vl
 from torch import Tensor
 
+from videothinker.config.learner import LearnerConfig
 from videothinker.config.lora import LINEARS, LoraConfig
-from videothinker.config.settings import LearnerConfig, VideoConfig
+from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
 from videothinker.files import read_json, write_json
 from videothinker.model.adapters import (

@@ -7,7 +7,8 @@ from typing import Any
 import yaml
 
 from videothinker import __version__
-from videothinker.config.settings import KLConfig, VideoConfig
+from videothinker.config.kl import KLConfig
+from videothinker.config.settings import VideoConfig
 from videothinker.model.card import ModelLineage, describe, license_in, model_card
 
 

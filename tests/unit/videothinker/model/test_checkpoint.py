@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from videothinker.config.settings import KLConfig, VideoConfig
+from videothinker.config.kl import KLConfig
+from videothinker.config.settings import VideoConfig
 from videothinker.model.card import ModelLineage
 from videothinker.model.checkpoint import (
     PAPER_EVALUATION,

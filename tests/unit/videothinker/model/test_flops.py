@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from builders import completion, group
 
+from videothinker.config.learner import LearnerConfig, Part
 from videothinker.config.lora import LoraConfig
-from videothinker.config.settings import LearnerConfig, Part
 from videothinker.model.families.known import KNOWN
 from videothinker.model.flops import forward_flops, scoring_flops, training_flops
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
+from videothinker.config.learner import LearnerConfig
 from videothinker.config.lora import LoraConfig
-from videothinker.config.settings import LearnerConfig
 from videothinker.errors import InputError
 from videothinker.model.families.known import KNOWN, shape_of
 from videothinker.model.shape import ModelShape

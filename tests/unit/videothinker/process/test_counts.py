@@ -13,7 +13,8 @@ from builders import completion, group
 from counting import flops, rows_into
 
 from learner.rows import row_sizes
-from videothinker.config.settings import LearnerConfig, VideoConfig
+from videothinker.config.learner import LearnerConfig
+from videothinker.config.settings import VideoConfig
 from videothinker.method.prompts import training_text
 from videothinker.model.families.known import shape_of
 from videothinker.model.flops import scoring_flops, training_flops

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from videothinker.config.settings import KLConfig
+from videothinker.config.kl import KLConfig
 from videothinker.method.objective import policy_loss
 from videothinker.mini import SHIPPED_BASE
 from videothinker.mini.texts import OPENINGS

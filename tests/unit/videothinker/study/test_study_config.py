@@ -11,9 +11,9 @@ import yaml
 from small_study import SETTINGS, small_study
 
 from videothinker.cli.main import main
+from videothinker.config.kl import KLConfig
 from videothinker.config.loading import load_config, to_yaml
 from videothinker.config.lora import LoraConfig
-from videothinker.config.settings import KLConfig
 from videothinker.errors import ConfigError, InputError
 from videothinker.report.charts import colour
 from videothinker.study.cells import cells, runs_of

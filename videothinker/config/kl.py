@@ -1,0 +1,45 @@
+"""The divergence term: away from the bias model, towards it, or absent."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from videothinker.config.hub_names import model_place
+from videothinker.config.section import Section
+
+AnchorName = Annotated[
+    str, AfterValidator(lambda name: str(model_place(name)) if os.sep in name else name)
+]
+"""A name, or the place of a model."""
+
+
+class KLConfig(Section):
+    """The divergence term: away from the bias model, towards it, or absent."""
+
+    direction: Literal["repel", "attract", "discount", "none"] = "none"
+    """discount: no term in the loss; what the anchor would have said too earns less."""
+    anchor: AnchorName = "bias"
+    """The name of an earlier stage; base: this stage's initial model; otherwise a path, or a Hub's
+    name."""
+    coefficient: float = Field(default=0.01, ge=0)
+    """With discount, the share of a right answer's reward that goes at a likelihood of 1."""
+    target: float | None = Field(default=None, gt=0)
+    """Nats a token: every step moves the coefficient so that the divergence is held here; None
+    leaves it as it is."""
+    estimator: Literal["k1", "k2", "k3", "policy", "exact"] = "k3"
+    bound: float = Field(default=11.0, gt=0)
+    applies_to: Literal["all", "answer", "thinking"] = "all"
+    """The tokens that feel the divergence; the answer begins with its tag."""
+    skip_equal_groups: bool = False
+    """Groups of equal rewards, which teach nothing else, do not feel it either."""
+    likelihood: Literal["relative", "absolute"] = "relative"
+    """With discount, how likely the anchor finds a completion: relative to how likely this stage's
+    initial model finds it, or as it is."""
+
+    @property
+    def compares(self) -> bool:
+        """Whether the stage's initial model is asked as well as the anchor."""
+        return self.direction == "discount" and self.likelihood == "relative"
