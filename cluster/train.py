@@ -161,5 +161,5 @@ def train_step(
 def score(session: Session, stage: StageConfig, batch: Batch) -> list[tuple[ScoredGroup, Prepared]]:
     """The advantages of each completion against its group."""
     groups = [(sampled.group, sampled.earned, sampled.anchor) for sampled in batch.samples]
-    scored = score_groups(groups, stage.kl)
+    scored = score_groups(groups, stage.kl, session.config.advantage)
     return list(zip(scored, [sampled.prepared for sampled in batch.samples], strict=True))

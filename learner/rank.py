@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,6 @@ from learner.deepspeed_engine import (
     Trainee,
     connect,
     max_over_ranks,
-    mean_over_ranks,
     meet,
     meeting_point,
     non_finite,
@@ -25,28 +24,26 @@ from learner.deepspeed_engine import (
     ranks_here,
     restore_random_state,
 )
+from learner.losses import Assignment, Losses, Row, Share
 from learner.rows import (
     StepTotals,
+    averaged,
     learning_rate,
-    padded,
-    replayed,
     require_agreement,
     row_sizes,
     tokens,
 )
-from videothinker.config.kl import KLConfig
-from videothinker.config.learner import LearnerConfig
 from videothinker.config.settings import Device
 from videothinker.errors import DivergenceError, InputError
 from videothinker.files import disk_errors, file_digest
-from videothinker.method.objective import policy_loss, repulsion_ratio
+from videothinker.method.objective import repulsion_ratio
 from videothinker.model.adapters import POLICY, save_adapter
 from videothinker.model.card import ModelLineage
-from videothinker.model.checkpoint import Budget, model_digest, save_model
+from videothinker.model.checkpoint import model_digest, save_model
 from videothinker.model.families.known import shape_of
 from videothinker.model.flops import training_flops
 from videothinker.model.parts import as_part, divided
-from videothinker.model.policy import Anchored, completion_mask, load_head, opinion
+from videothinker.model.policy import load_head, opinion
 from videothinker.model.transfer import Sender
 from videothinker.process import metrics
 from videothinker.process.address import own_address
@@ -59,30 +56,8 @@ from videothinker.types import (
     Prompt,
     RolloutGroup,
     Route,
-    ScoredGroup,
     WeightsPart,
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Assignment:
-    """What a learner rank needs to know about a stage."""
-
-    model: Path
-    dtype: str
-    learner: LearnerConfig
-    kl: KLConfig
-    temperature: float
-    steps: int
-    budget: Budget
-    logprob_tolerance: float
-    seed: int = 0
-    anchor: Path | None = None
-    """The checkpoint whose output head the estimator exact needs."""
-    asked: Sequence[Path] = ()
-    """What the learner itself is asked as: the anchor, and the model that it is compared with."""
-    lends: bool = False
-    """Between steps others have the memory that it then does not need."""
 
 
 class LearnerRank(Pulse):
@@ -121,15 +96,21 @@ class LearnerRank(Pulse):
         A run does so once in a process: DeepSpeed does not let go of what it made before.
         """
         self._trainee: Trainee | None = None
-        self._anchor_head: Tensor | None = None
         self._task = assignment
         with self.doing("loading the model"):
+            head = None
             if assignment.anchor is not None:
-                head = load_head(assignment.anchor, assignment.dtype)
-                self._anchor_head = head.to(self._device)
+                head = load_head(assignment.anchor, assignment.dtype).to(self._device)
             self._trainee = Trainee(
                 *(assignment.model, assignment.dtype, assignment.learner),
                 *(assignment.seed, assignment.asked),
+            )
+            self._losses = Losses(
+                trainee=self._trainee,
+                task=assignment,
+                anchor_head=head,
+                world=self._world,
+                device=self._device,
             )
             sizes = self._trainee.sizes
             self._parts = divided(sizes)
@@ -140,55 +121,80 @@ class LearnerRank(Pulse):
         return [sum(sizes[name] for name in part) for part in self._parts]
 
     def step(
-        self,
-        step: int,
-        coefficient: float,
-        share: Sequence[tuple[ScoredGroup, float]],
-        *prompts: Prompt,
+        self, step: int, coefficient: float, shares: Sequence[Share], *prompts: Prompt
     ) -> LearnerReport:
-        """One update on this rank's share of the groups.
+        """An update on this rank's share of some groups, and one on each further share.
 
-        `coefficient` is the divergence's in this step; without a direction it is not used. `share`
-        pairs each group with its weight in the mean over all ranks' groups; a group of weight 0
-        only keeps the ranks in step. `prompts` are the groups' prompts in the same order, arguments
-        of their own so that the object store resolves them in place.
+        `coefficient` is the divergence's in this step; without a direction it is not used. A group
+        of weight 0 only keeps the ranks in step. `prompts` are all groups' prompts in the same
+        order, arguments of their own so that the object store resolves them in place.
         """
         started = time.monotonic()
-        trainee = self._require_trainee()
-        totals = StepTotals()
         with self.doing(f"step {step}, sharing the groups out over rows"):
-            batch = list(zip(share, self._loss_weights(share), prompts, strict=True))
-            own = torch.tensor(max(float(tokens(scored.group)) for scored, _ in share))
-            longest = int(max_over_ranks(own.to(self._device)))
-        done = 0
-        for count in row_sizes(len(share), longest):
-            row, done = batch[done : done + count], done + count
-            groups = [(group, prompt) for (group, _), _, prompt in row]
-            with self.doing(f"step {step}, groups {done - count + 1} to {done} of {len(share)}"):
-                losses, stats = self._losses(trainee, coefficient, groups)
-                self._require_finite(step, groups, losses)
-                weights = [weight * self._world for _, weight, _ in row]
+            first, *later = self._rows(shares, prompts)
+        updates: list[list[tuple[Row, list[Tensor] | None]]] = [[(row, None) for row in first]]
+        with self.doing(f"step {step}, scoring what its later updates learn from"):
+            updates += [[(row, self._losses.before(row)) for row in rows] for rows in later]
+        rate = learning_rate(self._task.learner, step, self._task.steps)
+        reports = []
+        for number, rows in enumerate(updates, start=1):
+            what = f"step {step}" if len(updates) == 1 else f"step {step}, update {number}"
+            reports.append(self._update(what, rows, coefficient, rate))
+        report = averaged(reports)
+        report["repulsion_ratio"] = repulsion_ratio(report)
+        report["learning_rate"] = rate
+        metrics.LEARNER_STEPS.inc()
+        self._count([scored.group for share in shares for scored, weight in share if weight])
+        return LearnerReport(step=step, stats=report, seconds=time.monotonic() - started)
+
+    def _update(
+        self,
+        what: str,
+        rows: Sequence[tuple[Row, Sequence[Tensor] | None]],
+        coefficient: float,
+        rate: float,
+    ) -> dict[str, float]:
+        """One update; each row with its groups' log-probs before the step, where that is over."""
+        trainee, totals = self._require_trainee(), StepTotals()
+        for place, (row, before) in enumerate(rows, start=1):
+            weights = [weight * self._world for _, _, weight in row]
+            with self.doing(f"{what}, row {place} of {len(rows)}"):
+                losses, stats = self._losses.of(row, coefficient, self._version, before)
+                self._require_finite(what, row, losses)
                 loss = (losses * losses.new_tensor(weights)).sum()
-                trainee.backward(loss, last=done == len(batch))
+                trainee.backward(loss, last=place == len(rows))
             totals.add(stats, weights)
-        with self.doing(f"step {step}, averaging over the ranks"):
+        with self.doing(f"{what}, averaging over the ranks"):
             report = totals.over_ranks()
         report["logprob_gap"] /= report["fresh_share"] or 1.0
         report["logprob_drift"] /= 1 - report["fresh_share"] or 1.0
-        require_agreement(step, report["logprob_gap"], self._task.logprob_tolerance)
-        report["repulsion_ratio"] = repulsion_ratio(report)
-        report["learning_rate"] = learning_rate(self._task.learner, step, self._task.steps)
+        require_agreement(what, report["logprob_gap"], self._task.logprob_tolerance)
         self._held = None
-        with self.doing(f"step {step}, updating"):
-            report["grad_norm"] = trainee.step(report["learning_rate"])
+        with self.doing(f"{what}, updating"):
+            report["grad_norm"] = trainee.step(rate)
         if not np.isfinite(report["grad_norm"]):
             raise DivergenceError(
-                f"step {step}: the gradient is not finite; nothing was updated. Resume from the "
+                f"{what}: the gradient is not finite; nothing was updated. Resume from the "
                 "last state with a lower learning rate or KL bound"
             )
-        metrics.LEARNER_STEPS.inc()
-        self._count([scored.group for scored, weight in share if weight])
-        return LearnerReport(step=step, stats=report, seconds=time.monotonic() - started)
+        return report
+
+    def _rows(self, shares: Sequence[Share], prompts: Sequence[Prompt]) -> list[list[Row]]:
+        """Of each update its rows, groups that share a forward pass."""
+        following = iter(prompts)
+        updates: list[list[Row]] = []
+        for share in shares:
+            weights = self._losses.weights(share)
+            left = iter(
+                [
+                    (scored, next(following), weight)
+                    for (scored, _), weight in zip(share, weights, strict=True)
+                ]
+            )
+            own = torch.tensor(max(float(tokens(scored.group)) for scored, _ in share))
+            sizes = row_sizes(len(share), int(max_over_ranks(own.to(self._device))))
+            updates.append([list(islice(left, size)) for size in sizes])
+        return updates
 
     def logprobs(
         self, group: RolloutGroup, prompt: Prompt, with_hidden: bool = False
@@ -294,105 +300,14 @@ class LearnerRank(Pulse):
     def _layout(self) -> dict[str, int]:
         return {"ranks": self._world, "zero_stage": self._task.learner.zero_stage}
 
-    def _loss_weights(self, share: Sequence[tuple[ScoredGroup, float]]) -> list[float]:
-        """Each group's part in the step's mean; of all tokens alike, its share of those."""
-        if self._task.learner.aggregation == "sequence":
-            return [weight for _, weight in share]
-        counts = [sum(self._counted(scored.group)) if weight else 0 for scored, weight in share]
-        here = torch.tensor(float(sum(counts)), device=self._device)
-        everywhere = float(mean_over_ranks(here)) * self._world
-        return [count / max(everywhere, 1.0) for count in counts]
-
-    def _counted(self, group: RolloutGroup) -> list[int]:
-        """How many tokens of each completion the loss sees."""
-        left_out = "length" if self._task.learner.mask_truncated else ""
-        return [
-            0 if completion.finish_reason == left_out else len(completion.token_ids)
-            for completion in group.completions
-        ]
-
-    def _require_finite(
-        self, step: int, groups: Sequence[tuple[ScoredGroup, Prompt]], losses: Tensor
-    ) -> None:
-        for (scored, _), wrong in zip(groups, non_finite(losses.detach()), strict=True):
+    def _require_finite(self, what: str, row: Row, losses: Tensor) -> None:
+        for (scored, _, _), wrong in zip(row, non_finite(losses.detach()), strict=True):
             if wrong:
                 raise DivergenceError(
-                    f"step {step}: the loss of {scored.group.question.id} is not finite; nothing"
+                    f"{what}: the loss of {scored.group.question.id} is not finite; nothing"
                     " was updated. Resume from the last state with a lower learning rate or KL"
                     " bound"
                 )
-
-    def _losses(
-        self, trainee: Trainee, coefficient: float, groups: Sequence[tuple[ScoredGroup, Prompt]]
-    ) -> tuple[Tensor, list[dict[str, Tensor]]]:
-        """Of each group its loss and its statistics, from one forward pass."""
-        asked = [
-            (prompt, [completion.token_ids for completion in scored.group.completions])
-            for scored, prompt in groups
-        ]
-        anchored = self._anchored([scored for scored, _ in groups])
-        scores = trainee(asked, self._task.temperature, anchored)
-        sizes = [len(completions) for _, completions in asked]
-        parts = zip(*(values.split(sizes) for values in scores), strict=True)
-        found = [
-            self._group_loss(coefficient, scored, part)
-            for (scored, _), part in zip(groups, parts, strict=True)
-        ]
-        return torch.stack([loss for loss, _ in found]), [stats for _, stats in found]
-
-    def _group_loss(
-        self, coefficient: float, scored: ScoredGroup, scores: Sequence[Tensor]
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """From what the policy says of the group; [G, T] each, zero beyond a completion's end."""
-        completions = scored.group.completions
-        lengths = [len(completion.token_ids) for completion in completions]
-        logp, entropy, *divergence = (values[:, : max(lengths)] for values in scores)
-        mask = completion_mask(lengths, logp.device)
-        sees_loss = torch.tensor(self._counted(scored.group), device=logp.device) > 0
-        sampled = padded([completion.logprobs for completion in completions], logp)
-        kl, learner = self._task.kl, self._task.learner
-        anchor, felt = scored.anchor_logprobs, scored.divergence_mask
-        loss, stats = policy_loss(
-            logp,
-            logp.detach(),  # exactly on-policy: the sampler held these very weights
-            None if anchor is None else padded(anchor, logp),
-            torch.from_numpy(scored.advantages).to(logp),
-            mask * sees_loss[:, None],
-            clip_low=learner.clip_low,
-            clip_high=learner.clip_high,
-            coefficient=0.0 if kl.direction == "none" else coefficient,
-            direction=kl.direction,
-            estimator=kl.estimator,
-            bound=kl.bound,
-            aggregation=learner.aggregation,
-            divergence=divergence[0] if divergence else None,
-            divergence_mask=None if felt is None else padded(felt, logp),
-            sampler_logp=sampled,
-            importance_cap=learner.importance_cap,
-            replayed=replayed(scored.group).to(logp.device) if scored.group.replayed else None,
-        )
-        versions = padded([completion.weights_versions for completion in completions], mask)
-        fresh = mask * (versions >= self._version)  # older weights differ, and may
-        gap = (logp.detach() - sampled).abs() * mask
-        tokens = mask.sum()
-        stats |= {
-            "loss": loss.detach(),
-            "entropy": (entropy * mask).sum() / tokens,
-            "logprob_gap": (gap * fresh).sum() / tokens,
-            "logprob_gap_max": (gap * fresh).max(),
-            "logprob_drift": (gap * (mask - fresh)).sum() / tokens,
-            "fresh_share": fresh.sum() / tokens,
-        }
-        return loss, stats
-
-    def _anchored(self, groups: Sequence[ScoredGroup]) -> Anchored | None:
-        """What the exact divergence is computed from; None for the other estimators."""
-        head = self._anchor_head
-        if head is None:
-            return None
-        hidden = [states for scored in groups for states in scored.anchor_hidden or ()]
-        assert hidden, "the anchor was not asked for its hidden states"
-        return Anchored(head=head, hidden=torch.from_numpy(np.concatenate(hidden)).to(head))
 
     def _require_trainee(self) -> Trainee:
         assert self._trainee is not None, "start_stage comes first"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -30,13 +31,13 @@ def learning_rate(config: LearnerConfig, step: int, steps: int) -> float:
     return config.learning_rate * left
 
 
-def require_agreement(step: int, gap: float, tolerance: float) -> None:
+def require_agreement(what: str, gap: float, tolerance: float) -> None:
     """End a run whose sampler and learner hold different opinions; rounding may differ in a step,
     which the driver then warns of.
     """
     if gap > GRAVE * tolerance:
         raise DivergenceError(
-            f"step {step}: sampler and learner disagree by {gap:.3g} a token, more than {GRAVE}"
+            f"{what}: sampler and learner disagree by {gap:.3g} a token, more than {GRAVE}"
             f" times cluster.logprob_tolerance ({tolerance:g}); nothing was updated"
         )
 
@@ -63,6 +64,15 @@ class StepTotals:
             name: highest if name.endswith("_max") else mean
             for name, mean, highest in zip(names, means.tolist(), largest.tolist(), strict=True)
         }
+
+
+def averaged(reports: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Of a step's updates the mean of each figure; the largest where a name ends in `_max`."""
+    return {
+        name: max(values) if name.endswith("_max") else fmean(values)
+        for name in reports[0]
+        for values in [[report[name] for report in reports]]
+    }
 
 
 def row_sizes(groups: int, longest: int) -> list[int]:

@@ -31,7 +31,7 @@ cpu_torch.install()
 
 WITHOUT_RAY = (
     *("test_families.py", "test_other_families.py", "test_words.py"),
-    *("test_adapters.py", "test_learner_adapters.py"),
+    *("test_adapters.py", "test_learner_adapters.py", "test_learner_updates.py"),
 )
 """Integration tests whose engines and ranks are in their own process, or started by it."""
 

@@ -43,15 +43,21 @@ class Ranks:
         return self.everywhere(method, lambda _: arguments)[0]
 
     def step(
-        self, step: int, batch: list[tuple[ScoredGroup, Prompt]], coefficient: float = 0.0
+        self,
+        step: int,
+        batch: list[tuple[ScoredGroup, Prompt]],
+        coefficient: float = 0.0,
+        updates: int = 1,
     ) -> LearnerReport:
         """Groups dealt in turn; the batch divides evenly."""
-        count = len(self._pipes)
+        count, size = len(self._pipes), len(batch) // updates
+        parts = [batch[start : start + size] for start in range(0, len(batch), size)]
 
         def arguments(rank: int) -> tuple[Any, ...]:
-            mine = batch[rank::count]
-            share = [(scored, 1 / len(batch)) for scored, _ in mine]
-            return (step, coefficient, share, *[prompt for _, prompt in mine])
+            mine = [part[rank::count] for part in parts]
+            shares = [[(scored, 1 / size) for scored, _ in part] for part in mine]
+            prompts = [prompt for part in mine for _, prompt in part]
+            return (step, coefficient, shares, *prompts)
 
         return self.everywhere("step", arguments)[0]
 

@@ -18,7 +18,7 @@ from cluster.loop.step import StepClock, UsualStep, step_metrics
 from cluster.loop.supply import Supply
 from cluster.loop.validation import Validation
 from cluster.workers.fleet import Fleet
-from learner.rank import Assignment
+from learner.losses import Assignment
 from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.data.asked import stage_questions, validation_questions
 from videothinker.data.stream import QuestionStream

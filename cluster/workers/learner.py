@@ -19,7 +19,7 @@ from cluster.workers.pool import Notice, Occupancy
 from cluster.workers.process import Process
 from cluster.workers.strikes import Strikes
 from cluster.workers.work import Prepared
-from learner.rank import Assignment
+from learner.losses import Assignment
 from videothinker.config.settings import FaultsConfig, WeightsPath
 from videothinker.errors import InputLost, Lost, VideoThinkerError
 from videothinker.model.card import ModelLineage
@@ -54,6 +54,7 @@ class Learner:
         self._background = background
         self._start = start
         self._count = count
+        self._updates = 1
         self._faults = faults
         self._notice = notice
         self._ranks: list[Process] = []
@@ -93,19 +94,22 @@ class Learner:
             self._release()
         if not self._ranks:
             self.start()
+        self._updates = assignment.learner.updates_per_step
         what, limit = f"loading {assignment.model}", self._faults.save_seconds
         self._parts = self._everywhere(what, limit, "start_stage", assignment)[0]
 
     def step(
         self, step: int, coefficient: float, scored: Sequence[tuple[ScoredGroup, Prepared]]
     ) -> LearnerReport:
-        """One update on all groups, with this coefficient of the divergence."""
-        shares = split([cost(group.group) for group, _ in scored], self._count)
+        """One update on all groups, or one on each part of them, with this coefficient of the
+        divergence."""
+        shares = dealt([cost(group.group) for group, _ in scored], self._count, self._updates)
 
         async def learn(process: Process, rank: int) -> Any:
             what = f"step {step} from weights version {self._version}"
-            share = [(scored[index][0], weight) for index, weight in shares[rank]]
-            prompts = [scored[index][1].prompt for index, _ in shares[rank]]
+            mine = shares[rank]
+            share = [[(scored[index][0], weight) for index, weight in part] for part in mine]
+            prompts = [scored[index][1].prompt for part in mine for index, _ in part]
             arguments = (step, coefficient, share, *prompts)
             return await process.call(what, self._faults.learn_seconds, "step", *arguments)
 
@@ -328,6 +332,21 @@ def cost(group: RolloutGroup) -> int:
     patches of one is about the language model's work on it.
     """
     return 2 * group.prompt_tokens + sum(len(c.token_ids) for c in group.completions)
+
+
+def dealt(costs: Sequence[float], ranks: int, updates: int) -> list[list[list[tuple[int, float]]]]:
+    """Of each rank its share in each of a step's updates, which take the groups in their order."""
+    updates = max(1, min(updates, len(costs)))
+    ends = [len(costs) * part // updates for part in range(updates + 1)]
+    parts = [range(start, end) for start, end in itertools.pairwise(ends)]
+    shared = [split([costs[index] for index in part], ranks) for part in parts]
+    return [
+        [
+            [(part[place], weight) for place, weight in share[rank]]
+            for part, share in zip(parts, shared, strict=True)
+        ]
+        for rank in range(ranks)
+    ]
 
 
 def split(costs: Sequence[float], ranks: int) -> list[list[tuple[int, float]]]:

@@ -23,7 +23,7 @@ from learner_ranks import Ranks
 from small_models import write_llava_onevision, write_qwen3_vl
 
 from actors.vllm_engine import VllmEngine
-from learner.rank import Assignment
+from learner.losses import Assignment
 from videothinker.config.kl import KLConfig
 from videothinker.config.learner import LearnerConfig
 from videothinker.config.lora import LoraConfig

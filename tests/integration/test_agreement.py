@@ -29,7 +29,7 @@ from cluster.start.launch import actor
 from cluster.train import train_step
 from cluster.workers.fleet import Fleet
 from cluster.workers.work import Prepared, units
-from learner.rank import Assignment
+from learner.losses import Assignment
 from videothinker.config.kl import KLConfig
 from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.errors import DivergenceError

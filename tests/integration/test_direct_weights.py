@@ -26,7 +26,8 @@ from same_training import untimed
 from actors.rollout import RolloutWorker
 from cluster.start import launch
 from cluster.train import run
-from learner.rank import Assignment, LearnerRank
+from learner.losses import Assignment
+from learner.rank import LearnerRank
 from videothinker.config.kl import KLConfig
 from videothinker.config.learner import LearnerConfig
 from videothinker.config.loading import to_yaml

@@ -29,7 +29,7 @@ from real_prompts import QUESTIONS, TIMES, VIDEO, write_videos
 
 from actors.vllm_engine import VllmEngine
 from cluster.loop.states import newest_state, save_state
-from learner.rank import Assignment
+from learner.losses import Assignment
 from videothinker.config.kl import KLConfig
 from videothinker.config.learner import LearnerConfig
 from videothinker.config.settings import RolloutConfig, VideoConfig

@@ -29,7 +29,8 @@ from cluster.workers.learner import Learner
 from cluster.workers.pool import Notice, Pool
 from cluster.workers.process import Process
 from cluster.workers.work import Prepared, Unit
-from learner.rank import Assignment, LearnerRank
+from learner.losses import Assignment
+from learner.rank import LearnerRank
 from videothinker.config.kl import KLConfig
 from videothinker.config.learner import LearnerConfig
 from videothinker.config.settings import ClusterConfig, FaultsConfig, VideoConfig

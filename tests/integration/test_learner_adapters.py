@@ -15,7 +15,7 @@ from learner_ranks import Ranks
 
 from actors.anchor import AnchorScorer
 from cluster.loop.states import save_state
-from learner.rank import Assignment
+from learner.losses import Assignment
 from videothinker.config.kl import KLConfig
 from videothinker.config.learner import LearnerConfig
 from videothinker.config.lora import LoraConfig

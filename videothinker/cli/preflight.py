@@ -65,12 +65,12 @@ def asked_config(
 
 
 def one_file(words: Sequence[str], example: str) -> tuple[Path, list[str]]:
-    """The configuration file among a command's words, and the overrides."""
+    """The configuration file among a command's words, which comes first, and what is laid over
+    it."""
     files = [word for word in words if "=" not in word]
-    if len(files) != 1:
-        found = f"{len(files)} were given ({', '.join(files)})" if files else "none was given"
-        raise InputError(f"one configuration file is needed and {found}; for example: {example}")
-    return Path(files[0]), [word for word in words if "=" in word]
+    if not files:
+        raise InputError(f"a configuration file is needed and none was given; such as: {example}")
+    return Path(files[0]), [word for word in words if word != files[0]]
 
 
 def missing_files(config: RunConfig) -> list[str]:

@@ -83,12 +83,13 @@ def flag(name: str, help: str) -> Argument:
 
 
 def config_words(nargs: str = "+") -> Argument:
-    """A configuration's file, and settings that replace the file's."""
+    """A configuration's file, and what replaces settings of it."""
     return argument(
         "words",
         nargs=nargs,
-        metavar="CONFIG [dotted.key=value]",
-        help="a YAML file, and settings that replace the file's",
+        metavar="CONFIG [OTHER.yaml] [dotted.key=value]",
+        help="a YAML file, and what replaces settings of it: files such as configs/methods/*.yaml,"
+        " or single ones",
     )
 
 

@@ -9,8 +9,24 @@ from pydantic import Field
 from videothinker.config.lora import LoraConfig
 from videothinker.config.section import Positive, Section
 
+Scale = Literal["std", "none", "batch"]
+Baseline = Literal["mean", "leave_one_out"]
+Ratio = Literal["token", "sequence"]
+Clip = Literal["ppo", "cispo", "smooth"]
+Aggregation = Literal["sequence", "token", "budget"]
 Part = Literal["vision", "merger", "embeddings", "layers"]
 """A part of the model; the embeddings include the output head, which may share their weights."""
+
+
+class AdvantageConfig(Section):
+    """What a completion's reward is compared with, and what the difference is divided by
+    (docs/objective.md)."""
+
+    scale: Scale = "std"
+    """std: by the group's standard deviation. none: by nothing. batch: by that of all the step's
+    rewards."""
+    baseline: Baseline = "mean"
+    """Of the whole group, or of its other completions."""
 
 
 class LearnerConfig(Section):
@@ -22,10 +38,23 @@ class LearnerConfig(Section):
     warmup_steps: int = Field(default=0, ge=0)
     """Steps over which the learning rate rises to its full height, before the schedule."""
     max_grad_norm: float = Field(default=20.0, gt=0)
-    clip_low: float = Field(default=0.2, gt=0, lt=1)
+    updates_per_step: Positive = 1
+    """Updates from one step's groups, each from its part of them. After the first the policy is not
+    the one that was sampled from, and ratio and clip have an effect."""
+    ratio: Ratio = "token"
+    """Of the policy to the one that the step began with: of each token, or of its completion."""
+    clip: Clip = "ppo"
+    """What a ratio far from 1 does: see docs/objective.md."""
+    clip_low: float = Field(default=0.2, gt=0, le=1)
+    """1: no limit below."""
     clip_high: float = Field(default=0.28, gt=0)
-    aggregation: Literal["sequence", "token"] = "sequence"
-    """Every completion counts alike, or every token of the step."""
+    clip_width: float = Field(default=12.5, gt=0)
+    """With clip smooth, the change of a token's probability at which it is not pushed further."""
+    aggregation: Aggregation = "sequence"
+    """Every completion counts alike; or every token of the step; or every token, over
+    sampling.max_tokens, so that no length is favoured."""
+    entropy_bonus: float = Field(default=0.0, ge=0)
+    """What a nat of a token's entropy adds to the gain."""
     importance_cap: float | None = Field(default=None, ge=1)
     """Weigh tokens by how much likelier the policy finds them than their sampler, at most so much;
     None only measures it."""

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator
 from typing import get_args
 
-from videothinker.config.learner import Part
+from videothinker.config.learner import LearnerConfig, Part
 from videothinker.config.lora import BESIDE, LINEARS, LoraConfig
 from videothinker.config.settings import RunConfig
 
@@ -23,6 +23,7 @@ def check_learner(config: RunConfig) -> Iterator[str]:
         yield (
             "learner.freeze names every part of the model: nothing is left to train. Leave one out"
         )
+    yield from _check_objective(config)
     yield from _check_scorers(config)
     if learner.lora is not None:
         yield from _check_lora(config, learner.lora)
@@ -31,6 +32,40 @@ def check_learner(config: RunConfig) -> Iterator[str]:
             f"rollout.adapters = {config.rollout.adapters!r} has no effect without learner.lora:"
             " whole weights are trained. Set learner.lora, or leave it out"
         )
+
+
+def _check_objective(config: RunConfig) -> Iterator[str]:
+    learner, usual = config.learner, LearnerConfig()
+    for key in ("ratio", "clip"):
+        value = getattr(learner, key)
+        if value != getattr(usual, key) and learner.updates_per_step == 1:
+            yield (
+                f"learner.{key} = {value!r} has no effect with learner.updates_per_step = 1: the"
+                " policy is the one that was sampled from. Set that to 2 or more, or leave it out"
+            )
+    if learner.clip != "smooth" and learner.clip_width != usual.clip_width:
+        yield (
+            f"learner.clip_width = {learner.clip_width:g} has no effect with learner.clip ="
+            f" {learner.clip!r}. Set learner.clip to smooth, or leave it out"
+        )
+    if learner.ratio == "sequence" and learner.aggregation != "sequence":
+        yield (
+            f"learner.ratio = 'sequence' with learner.aggregation = {learner.aggregation!r}: a"
+            " completion has one ratio, and counts as one. Use learner.aggregation = sequence"
+        )
+    if learner.ratio == "sequence" and learner.clip == "smooth":
+        yield (
+            "learner.ratio = 'sequence' with learner.clip = 'smooth': it looks at the probability"
+            " of each token. Use learner.ratio = token"
+        )
+    for number, stage in enumerate(config.stages):
+        together = learner.ranks * learner.updates_per_step
+        if learner.updates_per_step > 1 and stage.prompts_per_step % together:
+            yield (
+                f"stages.{number}.prompts_per_step = {stage.prompts_per_step} cannot be shared"
+                f" evenly by learner.ranks = {learner.ranks} in learner.updates_per_step ="
+                f" {learner.updates_per_step} parts. Use a multiple of {together}"
+            )
 
 
 def _check_lora(config: RunConfig, lora: LoraConfig) -> Iterator[str]:

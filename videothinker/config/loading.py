@@ -1,4 +1,8 @@
-"""From a YAML file and `dotted.key=value` arguments to typed settings, all problems at once."""
+"""From a YAML file and what is laid over it to typed settings, all problems at once.
+
+What is laid over it: `dotted.key=value`, and further files, which hold some of the keys. Sections
+are merged; of the stages, which such a file calls `every` and `last`, each key is replaced whole.
+"""
 
 from __future__ import annotations
 
@@ -47,12 +51,17 @@ def load_settings(
     overrides: Sequence[str],
     checks: Callable[[Settings], Iterable[str]],
 ) -> Settings:
-    """Defaults, then the file, then the overrides, then what the settings say of each other.
+    """Defaults, then the file, then the overrides in their order, then what the settings say of
+    each other.
 
     The last only of settings that are all well-typed: of others it would be half guessed.
     """
     document = _read(Path(path))
-    problems = [said for override in overrides if (said := _apply(document, override))]
+    problems = []
+    for override in overrides:
+        laying = _lay_over if "=" not in override and override.endswith(".yaml") else _apply
+        if said := laying(document, override):
+            problems.append(said)
     config: Settings | None = None
     try:
         config = kind.model_validate(document)
@@ -145,6 +154,30 @@ def _read(path: Path) -> dict[str, Any]:
             f"found {type(document).__name__}; see configs/cdpo.yaml"
         )
     return document
+
+
+def _lay_over(document: dict[str, Any], file: str) -> str | None:
+    """Another file's keys in place; returns what is wrong with them, if anything."""
+    keys = _read(Path(file))
+    laid = keys.pop("stages", {})
+    if not isinstance(laid, dict) or laid.keys() - {"every", "last"}:
+        return f"{file}: its stages are laid over another file's as {{every: ..., last: ...}}"
+    stages = document.get("stages")
+    if not isinstance(stages, list) or not all(isinstance(one, dict) for one in stages):
+        stages = []  # which is refused for itself
+    for name, changed in laid.items():
+        for stage in stages if name == "every" else stages[-1:]:
+            stage |= changed
+    _merge(document, keys)
+    return None
+
+
+def _merge(target: dict[str, Any], keys: Mapping[str, Any]) -> None:
+    for key, value in keys.items():
+        if isinstance(value, dict) and isinstance(target.get(key), dict):
+            _merge(target[key], value)
+        else:
+            target[key] = value
 
 
 def _apply(document: dict[str, Any], override: str) -> str | None:

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from videothinker.config.hub_names import model_place
 from videothinker.config.kl import KLConfig
-from videothinker.config.learner import LearnerConfig
+from videothinker.config.learner import AdvantageConfig, LearnerConfig
 from videothinker.config.lora import BESIDE, LoraConfig
 from videothinker.config.rewards import PAPERS_REWARDS, RewardConfig
 from videothinker.config.section import Place, Positive, Section
@@ -274,6 +274,7 @@ class RunConfig(Section):
     video: VideoConfig = VideoConfig()
     sampling: SamplingConfig = SamplingConfig()
     rewards: tuple[RewardConfig, ...] = PAPERS_REWARDS
+    advantage: AdvantageConfig = AdvantageConfig()
     learner: LearnerConfig = LearnerConfig()
     rollout: RolloutConfig = RolloutConfig()
     weights: WeightsConfig = WeightsConfig()

@@ -1,7 +1,7 @@
 """Causal Debiasing Policy Optimization: the loss, as the paper's three lines.
 
     loss = -mean( w * min(ratio * A, clip(ratio, 1 - low, 1 + high) * A)
-                  + sign * coefficient * w * divergence )
+                  + sign * coefficient * w * divergence + bonus * entropy )
 
 with sign +1 to repel the policy from the anchor and -1 to attract it; w is 1 unless a sampler that
 was not quite the policy is corrected for. Shapes: N completions, T tokens, P prompts, G completions
@@ -14,33 +14,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from videothinker.config.learner import Aggregation, Clip, Ratio
+from videothinker.method.advantages import group_advantages
 from videothinker.method.divergence import k1, k2, k3, policy
+from videothinker.method.surrogate import surrogate
+
+__all__ = ["group_advantages", "policy_loss"]
 
 Direction = Literal["repel", "attract", "discount", "none"]
 Estimator = Literal["k1", "k2", "k3", "policy", "exact"]
-Aggregation = Literal["sequence", "token"]
 
 SIGN = {"repel": 1.0, "attract": -1.0, "discount": 0.0, "none": 0.0}
 """discount is felt by the rewards (`scoring.py`); here the divergence is only measured."""
 SAMPLED = {"k1": k1, "k2": k2, "k3": k3, "policy": policy}
 
 
-def group_advantages(rewards: Tensor) -> Tensor:
-    """Rewards [P, G] against their own group: (r - mean) / (unbiased std + 1e-4)."""
-    mean = rewards.mean(dim=1, keepdim=True)
-    std = rewards.std(dim=1, keepdim=True, unbiased=True)
-    return (rewards - mean) / (std + 1e-4)
-
-
-def masked_mean(values: Tensor, mask: Tensor, aggregation: Aggregation = "sequence") -> Tensor:
-    """[N, T] -> []: over each completion's tokens, then completions; or over all tokens alike."""
+def masked_mean(
+    values: Tensor,
+    mask: Tensor,
+    aggregation: Aggregation = "sequence",
+    max_tokens: int | None = None,
+) -> Tensor:
+    """[N, T] -> []: over each completion's tokens, then completions; or over all tokens alike; or
+    over as many as each completion might have had, then completions."""
     if aggregation == "token":
         return (values * mask).sum() / mask.sum().clamp(min=1)
+    if aggregation == "budget":
+        assert max_tokens is not None
+        return ((values * mask).sum(dim=1) / max_tokens).mean()
     return ((values * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)).mean()
 
 
@@ -51,13 +57,19 @@ def policy_loss(
     advantages: Tensor,
     mask: Tensor,
     *,
+    ratio: Ratio = "token",
+    clip: Clip = "ppo",
     clip_low: float = 0.2,
     clip_high: float = 0.28,
+    clip_width: float = 12.5,
     coefficient: float = 0.0,
     direction: Direction = "none",
     estimator: Estimator = "k3",
     bound: float = 11.0,
     aggregation: Aggregation = "sequence",
+    max_tokens: int | None = None,
+    entropy: Tensor | None = None,
+    entropy_bonus: float = 0.0,
     divergence: Tensor | None = None,
     divergence_mask: Tensor | None = None,
     sampler_logp: Tensor | None = None,
@@ -66,6 +78,8 @@ def policy_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss and its parts; log-probs and masks [N, T], advantages [N].
 
+    ratio, clip: as in `surrogate.py`. max_tokens: what the aggregation budget divides by. entropy:
+    of the distribution that each token is from, with its gradient, for a bonus.
     divergence: `exact_divergence` at every token, for the estimator exact. divergence_mask: the
     tokens that feel the divergence, each as strongly as if all did. sampler_logp: what the sampler
     says of its tokens; with a cap, w = min(exp(old_logp - sampler_logp), cap), without one the
@@ -75,8 +89,11 @@ def policy_loss(
     """
     check_choice("direction", direction, SIGN)
     check_choice("estimator", estimator, (*SAMPLED, "exact"))
-    check_choice("aggregation", aggregation, ("sequence", "token"))
+    check_choice("aggregation", aggregation, get_args(Aggregation))
+    check_choice("ratio", ratio, get_args(Ratio))
+    check_choice("clip", clip, get_args(Clip))
     check_numbers(clip_low, clip_high, coefficient, bound, importance_cap)
+    check_pairs(ratio, clip, aggregation, max_tokens, entropy, entropy_bonus)
     check_tensors(
         direction,
         estimator,
@@ -100,33 +117,61 @@ def policy_loss(
         drawn = mask & ~replayed[:, None]
     weight, stats = importance(old_logp, sampler_logp, drawn, importance_cap)
 
-    ratio, advantage = (logp - old_logp).exp(), advantages[:, None]
-    clipped = ratio.clamp(1 - clip_low, 1 + clip_high)
-    gain = weight * torch.minimum(ratio * advantage, clipped * advantage)
-    stats["clip_share"] = _share(clipped * advantage < ratio * advantage, mask)
-    if logp.requires_grad:
-        stats["policy_gradient"] = _gradient_norm(masked_mean(gain, mask, aggregation), logp)
+    gain, held = surrogate(
+        *(logp, old_logp, advantages, mask),
+        ratio=ratio,
+        clip=clip,
+        low=clip_low,
+        high=clip_high,
+        width=clip_width,
+    )
+    gain = weight * gain
+    stats["clip_share"] = _share(held, mask)
 
+    def mean(values: Tensor) -> Tensor:
+        return masked_mean(values, mask, aggregation, max_tokens)
+
+    if logp.requires_grad:
+        stats["policy_gradient"] = _gradient_norm(mean(gain), logp)
     if anchor_logp is not None:
         felt = drawn if divergence_mask is None else drawn & divergence_mask.bool()
-        own, anchor = _within(felt, logp), _within(felt, anchor_logp)
-        if divergence is None:
-            term = force = weight * SAMPLED[estimator](own, anchor, bound)
-            kl, reach = weight * _within(drawn, logp - anchor_logp), (own - anchor).abs()
-        else:  # no function of logp: its force is that of k2, whose expected gradient is the same
-            kl = reach = _within(drawn, divergence)
-            term = _within(felt, divergence).clamp(max=bound)
-            force = k2(own, torch.where(reach < bound, anchor, own.detach()), math.inf)
+        kl, reach, term, force = _divergence(
+            *(weight, logp, anchor_logp, divergence, drawn, felt), estimator=estimator, bound=bound
+        )
         push = SIGN[direction] * coefficient
         gain = gain + push * term
         stats["kl"] = masked_mean(kl, drawn, "token")
         stats["bound_share"] = _share(reach >= bound, felt)
         if logp.requires_grad:
-            pushed = push * masked_mean(force, mask, aggregation)
-            stats["divergence_gradient"] = _gradient_norm(pushed, logp)
-
-    loss = -masked_mean(gain, mask, aggregation)
+            stats["divergence_gradient"] = _gradient_norm(push * mean(force), logp)
+    if entropy is not None:
+        gain = gain + entropy_bonus * _within(drawn, entropy)
+    loss = -mean(gain)
     return loss, {name: value.detach() for name, value in stats.items()}
+
+
+def _divergence(
+    weight: Tensor,
+    logp: Tensor,
+    anchor_logp: Tensor,
+    exact: Tensor | None,
+    drawn: Tensor,
+    felt: Tensor,
+    *,
+    estimator: Estimator,
+    bound: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of each token its divergence, how far it reaches to the bound, the term that is added to the
+    gain, and one with the same force."""
+    own, anchor = _within(felt, logp), _within(felt, anchor_logp)
+    if exact is None:
+        term = weight * SAMPLED[estimator](own, anchor, bound)
+        return weight * _within(drawn, logp - anchor_logp), (own - anchor).abs(), term, term
+    # no function of logp: its force is that of k2, whose expected gradient is the same
+    reach = _within(drawn, exact)
+    term = _within(felt, exact).clamp(max=bound)
+    force = k2(own, torch.where(reach < bound, anchor, own.detach()), math.inf)
+    return reach, reach, term, force
 
 
 def replay(advantages: Tensor, logp: Tensor, sampler_logp: Tensor, replayed: Tensor) -> Tensor:
@@ -198,7 +243,7 @@ def check_numbers(
     """Refuse a number that is out of range, or none at all."""
     cap = 1.0 if importance_cap is None else importance_cap
     for name, value, fits, allowed in (
-        ("clip_low", clip_low, 0 <= clip_low < 1, "0 or more, below 1"),
+        ("clip_low", clip_low, 0 <= clip_low <= 1, "0 or more, 1 at most"),
         ("clip_high", clip_high, clip_high >= 0, "0 or more"),
         ("coefficient", coefficient, coefficient >= 0, "0 or more; the direction says its sign"),
         ("bound", bound, bound > 0, "more than 0"),
@@ -206,6 +251,25 @@ def check_numbers(
     ):
         if not fits:
             raise ValueError(f"{name} = {value}: use {allowed}")
+
+
+def check_pairs(
+    ratio: Ratio,
+    clip: Clip,
+    aggregation: Aggregation,
+    max_tokens: int | None,
+    entropy: Tensor | None,
+    entropy_bonus: float,
+) -> None:
+    """Refuse what cannot go together."""
+    if ratio == "sequence" and aggregation != "sequence":
+        raise ValueError(f"ratio = 'sequence': aggregation = {aggregation!r} parts completions")
+    if ratio == "sequence" and clip == "smooth":
+        raise ValueError("ratio = 'sequence': clip = 'smooth' looks at each token's probability")
+    if (max_tokens is None) == (aggregation == "budget"):
+        raise ValueError(f"max_tokens = {max_tokens}: goes with aggregation = 'budget' alone")
+    if (entropy is None) == (entropy_bonus > 0):
+        raise ValueError(f"entropy_bonus = {entropy_bonus} and entropy do not go together")
 
 
 def check_tensors(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from videothinker.config.kl import KLConfig
+from videothinker.config.learner import AdvantageConfig
 from videothinker.config.rewards import RIGHTNESS
 from videothinker.types import AnchorScores, Completion, RolloutGroup, ScoredGroup
 
@@ -17,6 +18,7 @@ ANSWER_TAG = "<answer>"
 def score_groups(
     groups: Sequence[tuple[RolloutGroup, dict[str, np.ndarray], AnchorScores | None]],
     kl: KLConfig | None = None,
+    advantage: AdvantageConfig | None = None,
 ) -> list[ScoredGroup]:
     """Scores a step's groups, equally many completions each, from what these earn (`paying.py`);
     without a KL term there is no anchor.
@@ -26,7 +28,7 @@ def score_groups(
     """
     import torch  # here, so that whoever only passes ScoredGroups on needs no torch
 
-    from videothinker.method.objective import group_advantages
+    from videothinker.method.advantages import group_advantages
 
     if not groups:
         return []
@@ -37,7 +39,9 @@ def score_groups(
             assert kl.compares == (anchor.initial_logprobs is not None), "the initial model's part"
             parts["discount"] = discount(parts, anchor, kl.coefficient)
     totals = [np.sum(list(parts.values()), axis=0, dtype=np.float32) for parts in rewards]
-    advantages = group_advantages(torch.from_numpy(np.stack(totals))).numpy().astype(np.float32)
+    how = advantage or AdvantageConfig()
+    weighed = group_advantages(torch.from_numpy(np.stack(totals)), how.scale, how.baseline)
+    advantages = weighed.numpy().astype(np.float32)
     scored = zip(groups, rewards, advantages, strict=True)
     return [_scored(group, anchor, parts, own, kl) for (group, _, anchor), parts, own in scored]
 

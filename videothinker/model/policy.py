@@ -91,7 +91,11 @@ class Policy(nn.Module):
         self.family.rewrite(model)
 
     def forward(
-        self, groups: Sequence[Asked], temperature: float, anchor: Anchored | None = None
+        self,
+        groups: Sequence[Asked],
+        temperature: float,
+        anchor: Anchored | None = None,
+        entropy_gradient: bool = False,
     ) -> tuple[Tensor, ...]:
         """Token log-probs and entropies [N, T], zero beyond each completion's end.
 
@@ -99,7 +103,7 @@ class Policy(nn.Module):
         are sampled from: at the sampling temperature, without the forbidden tokens.
         """
         row = self.row(groups)
-        return self.scores(row, self.hidden(row), temperature, anchor)
+        return self.scores(row, self.hidden(row), temperature, anchor, entropy_gradient)
 
     def row(self, groups: Sequence[Asked]) -> PackedRow:
         """The groups where the model is."""
@@ -110,12 +114,18 @@ class Policy(nn.Module):
         return self.family.states(self.model, row)[row.predicting]
 
     def scores(
-        self, row: PackedRow, hidden: Tensor, temperature: float, anchor: Anchored | None = None
+        self,
+        row: PackedRow,
+        hidden: Tensor,
+        temperature: float,
+        anchor: Anchored | None = None,
+        entropy_gradient: bool = False,
     ) -> tuple[Tensor, ...]:
         """What `forward` returns, from the states that `hidden` returned."""
-        head = self.model.lm_head
-        forbidden = self.family.forbidden
-        scores = token_scores(head, hidden, row.predicted, temperature, forbidden, anchor)
+        head, forbidden = self.model.lm_head, self.family.forbidden
+        scores = token_scores(
+            *(head, hidden, row.predicted, temperature, forbidden, anchor), entropy_gradient
+        )
         return tuple(row.unpack(values) for values in scores)
 
 
@@ -171,8 +181,10 @@ def token_scores(
     temperature: float,
     forbidden: list[int],
     anchor: Anchored | None = None,
+    entropy_gradient: bool = False,
 ) -> tuple[Tensor, ...]:
-    """Hidden states [n, H] and the tokens after them [n] -> log-probs and entropies [n].
+    """Hidden states [n, H] and the tokens after them [n] -> log-probs and entropies [n]; these have
+    a gradient only where it is asked for.
 
     With an anchor also KL(policy || anchor) over the vocabulary [n]; the anchor gets no gradient.
     A chunk's scores over the vocabulary are computed again in the backward pass: what is kept does
@@ -187,13 +199,16 @@ def token_scores(
         logits = sampled_from(head(hidden))
         everything = logits.log_softmax(dim=1)
         chosen = everything.gather(1, predicted[:, None]).squeeze(1)
-        everything = everything.detach()
-        parts = everything.exp().mul_(everything).index_fill_(1, out, 0.0)  # not 0 * -inf
+        if entropy_gradient:
+            entropy = -(everything.exp() * everything.index_fill(1, out, 0.0)).sum(1)
+        else:
+            everything = everything.detach()
+            entropy = -everything.exp().mul_(everything).index_fill_(1, out, 0.0).sum(1)
         if anchor is None:
-            return chosen, -parts.sum(1)
+            return chosen, entropy
         (states,) = anchor_hidden
         anchor_logits = sampled_from(full_scores(states, anchor.head))
-        return chosen, -parts.sum(1), exact_divergence(logits, anchor_logits, rows)
+        return chosen, entropy, exact_divergence(logits, anchor_logits, rows)
 
     at_once = LOGITS_AT_ONCE["cpu" if hidden.is_cpu else "cuda"]
     rows = max(1, at_once // head.out_features)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from builders import completion, group, run_config
 
-from learner.rank import Assignment, LearnerRank
+from learner.losses import Assignment, Losses
 from videothinker.config.kl import KLConfig
 from videothinker.config.learner import LearnerConfig
 from videothinker.model.checkpoint import budget_of
@@ -33,9 +33,7 @@ def stats(*completions: tuple[list[float], list[int]]) -> dict[str, float]:
         group=group(*said), rewards={}, advantages=np.zeros(2, np.float32), anchor_logprobs=None
     )
     config = run_config(Path("x"), {"name": "a", "questions": "q"})
-    rank = LearnerRank("cpu")
-    rank._anchor_head, rank._version = None, 7
-    rank._task = Assignment(
+    task = Assignment(
         model=Path("m"),
         dtype="float32",
         learner=LearnerConfig(),
@@ -45,7 +43,14 @@ def stats(*completions: tuple[list[float], list[int]]) -> dict[str, float]:
         budget=budget_of(config),
         logprob_tolerance=1.0,
     )
-    _, [found] = rank._losses(FixedPolicy(), 0.0, [(scored, None)])  # type: ignore[arg-type,list-item]
+    losses = Losses(
+        trainee=FixedPolicy(),  # type: ignore[arg-type]
+        task=task,
+        anchor_head=None,
+        world=1,
+        device="cpu",
+    )
+    _, [found] = losses.of([(scored, None, 1.0)], 0.0, 7)  # type: ignore[list-item]
     return {name: float(value) for name, value in found.items()}
 
 

@@ -12,7 +12,7 @@ from builders import completion, earned, group, run_config
 from torch import Tensor
 
 from cluster.loop.lineage import Lineage
-from learner.rank import Assignment, LearnerRank
+from learner.losses import Assignment, Losses
 from videothinker.config.checks import cross_checks
 from videothinker.config.kl import KLConfig
 from videothinker.config.loading import dotted_keys
@@ -70,7 +70,7 @@ class FixedPolicy:
     def __init__(self) -> None:
         self.logp = torch.full((2, 4), -1.0, requires_grad=True)
 
-    def __call__(self, groups: Any, temperature: float, anchored: Any) -> Any:
+    def __call__(self, groups: Any, temperature: float, anchored: Any, _: bool) -> Any:
         scores = (self.logp, torch.zeros(2, 4))
         return scores if anchored is None else (*scores, self.logp.square() / 4)
 
@@ -86,9 +86,8 @@ def update(config: RunConfig, *texts: str) -> list[float]:
     about = group(*said)
     names = [reward.title for reward in config.rewards]
     [scored] = score_groups([(about, earned(about, names), scores)], kl)
-    rank, policy = LearnerRank("cpu"), FixedPolicy()
-    rank._anchor_head = torch.zeros(1, 1) if exact else None
-    rank._task = Assignment(
+    policy = FixedPolicy()
+    task = Assignment(
         model=Path("m"),
         dtype="float32",
         learner=config.learner,
@@ -99,7 +98,14 @@ def update(config: RunConfig, *texts: str) -> list[float]:
         logprob_tolerance=1.0,
     )
     coefficient = StageGuard(config.stages[-1]).coefficient
-    [loss], _ = rank._losses(policy, coefficient, [(scored, None)])  # type: ignore[arg-type,list-item]
+    losses = Losses(
+        trainee=policy,  # type: ignore[arg-type]
+        task=task,
+        anchor_head=torch.zeros(1, 1) if exact else None,
+        world=1,
+        device="cpu",
+    )
+    [loss], _ = losses.of([(scored, None, 1.0)], coefficient, 1)  # type: ignore[list-item]
     slopes: Tensor = torch.autograd.grad(loss, policy.logp)[0]
     return slopes.flatten().tolist()
 

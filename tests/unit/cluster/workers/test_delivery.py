@@ -20,6 +20,7 @@ from cluster.workers.fleet import Fleet, Rollouts
 from cluster.workers.learner import Learner
 from cluster.workers.pool import Notice, Pool
 from cluster.workers.process import Process
+from videothinker.config.learner import LearnerConfig
 from videothinker.config.settings import FaultsConfig
 from videothinker.errors import InputError, Lost, WeightsError
 from videothinker.types import Route
@@ -32,6 +33,7 @@ PATIENCE = 5.0
 
 class Assignment:
     model = "/models/base"
+    learner = LearnerConfig()
 
 
 class Memory(Rank):

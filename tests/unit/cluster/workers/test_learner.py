@@ -15,6 +15,7 @@ from stand_ins import Here, Rank
 from cluster.workers.background import Background
 from cluster.workers.learner import Learner
 from cluster.workers.pool import Notice
+from videothinker.config.learner import LearnerConfig
 from videothinker.config.settings import FaultsConfig
 from videothinker.errors import InputError, Lost, VideoThinkerError
 from videothinker.types import SignOfLife
@@ -136,6 +137,7 @@ CALLS = {
 
 class Assignment:
     model = Path("/models/base")
+    learner = LearnerConfig()
 
 
 ASSIGNMENT: Any = Assignment()

@@ -16,6 +16,7 @@ from cluster.workers.fleet import Fleet, Rollouts
 from cluster.workers.learner import Learner
 from cluster.workers.pool import Notice, Pool
 from cluster.workers.process import Process
+from videothinker.config.learner import LearnerConfig
 from videothinker.config.settings import FaultsConfig
 from videothinker.errors import Lost, WeightsError
 
@@ -27,6 +28,7 @@ PATIENCE = 5.0
 
 class Assignment:
     model = "/models/base"
+    learner = LearnerConfig()
 
 
 class Works(Rank):

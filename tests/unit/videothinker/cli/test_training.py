@@ -36,8 +36,8 @@ def test_training_without_its_files_is_refused_with_the_same_lines(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "one configuration file is needed and none was given"),
-        (["a.yaml", "b.yaml"], "2 were given"),
+        ([], "a configuration file is needed and none was given"),
+        ([CDPO, "b.yaml"], "b.yaml: No such file"),
         (["no.yaml"], "no.yaml: No such file"),
         (["--resume", "nowhere"], "takes the folder of a run"),
         ([CDPO, "--resume", "nowhere"], "leave"),

@@ -123,6 +123,23 @@ def test_scores_of_a_head_that_knows_nothing_are_those_of_a_fair_die() -> None:
     torch.testing.assert_close(entropy, torch.tensor([1.791759, 1.791759]))
 
 
+def test_an_entropy_has_the_gradient_of_its_formula_where_one_is_asked_for() -> None:
+    torch.manual_seed(0)
+    head, hidden = torch.nn.Linear(3, 10, bias=False), torch.randn(4, 3, requires_grad=True)
+    tokens, left = torch.tensor([0, 1, 2, 9]), [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    _, entropy = token_scores(head, hidden, tokens, 0.7, [4], None, entropy_gradient=True)
+    chances = (head(hidden)[:, left] / 0.7).softmax(1)
+    expected = -(chances * chances.log()).sum(1)
+    torch.testing.assert_close(entropy, expected)
+    for here, there in zip(
+        torch.autograd.grad(entropy.sum(), [hidden, head.weight]),
+        torch.autograd.grad(expected.sum(), [hidden, head.weight]),
+        strict=True,
+    ):
+        torch.testing.assert_close(here, there)
+    assert not token_scores(head, hidden, tokens, 0.7, [4])[1].requires_grad
+
+
 def test_chunks_change_neither_scores_nor_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     head, hidden = torch.nn.Linear(3, 10, bias=False), torch.randn(7, 3, requires_grad=True)
