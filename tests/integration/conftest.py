@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,10 +21,13 @@ from videothinker.config.settings import (
     StageConfig,
     VideoConfig,
 )
+from videothinker.method.prompts import training_text
 from videothinker.mini.base.build import BUDGET, make_model, make_processor, save_base
 from videothinker.mini.base.tokenizer import make_tokenizer
 from videothinker.mini.base.warmstart import WarmStart, warm_start
+from videothinker.model.processing import ClipSource, PromptBuilder
 from videothinker.run.directory import RunDirectory
+from videothinker.types import Prompt, Question
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,6 +35,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "integration" in item.path.parts:
             item.add_marker(pytest.mark.integration)
+
+
+@pytest.fixture(scope="module")
+def prompts(
+    mini_base: Path,
+    mini_world: Path,
+    mini_video: VideoConfig,
+    mini_questions: list[Question],
+    read_here: Callable[[VideoConfig], ClipSource],
+) -> list[Prompt]:
+    """Of the first two questions."""
+    builder = PromptBuilder(mini_base, mini_world / "raw" / "videos", read_here(mini_video))
+    return [builder.build(question, training_text(question)) for question in mini_questions[:2]]
 
 
 @pytest.fixture(scope="module")

@@ -24,30 +24,16 @@ from videothinker.config.lora import LoraConfig
 from videothinker.config.settings import RunConfig, VideoConfig
 from videothinker.errors import DivergenceError, InputError
 from videothinker.method.divergence import exact_divergence
-from videothinker.method.prompts import training_text
 from videothinker.mini.base.build import random_base
 from videothinker.model.checkpoint import Budget
 from videothinker.model.families.known import family_in, shape_of
 from videothinker.model.families.qwen2_5_vl import Qwen25VL
 from videothinker.model.policy import load_model
-from videothinker.model.processing import ClipSource, PromptBuilder
 from videothinker.planning.disk import state_gb, written_gb
-from videothinker.types import Prompt, Question
+from videothinker.types import Prompt
 
 SETTINGS = {"learning_rate": 1e-3, "max_grad_norm": 1.0}
 LORA = LoraConfig(rank=4)
-
-
-@pytest.fixture(scope="module")
-def prompts(
-    mini_base: Path,
-    mini_world: Path,
-    mini_video: VideoConfig,
-    mini_questions: list[Question],
-    read_here: Callable[[VideoConfig], ClipSource],
-) -> list[Prompt]:
-    builder = PromptBuilder(mini_base, mini_world / "raw" / "videos", read_here(mini_video))
-    return [builder.build(question, training_text(question)) for question in mini_questions[:2]]
 
 
 @pytest.fixture(scope="module")

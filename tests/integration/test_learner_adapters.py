@@ -20,27 +20,13 @@ from videothinker.config.kl import KLConfig
 from videothinker.config.learner import LearnerConfig
 from videothinker.config.lora import LoraConfig
 from videothinker.config.settings import RunConfig, VideoConfig
-from videothinker.method.prompts import training_text
 from videothinker.model.checkpoint import Budget
 from videothinker.model.families.known import shape_of
-from videothinker.model.processing import ClipSource, PromptBuilder
 from videothinker.planning.disk import state_gb, written_gb
-from videothinker.types import AnchorScores, Prompt, Question
+from videothinker.types import AnchorScores, Prompt
 
 LORA = LoraConfig(rank=4)
 Begin = Callable[..., None]
-
-
-@pytest.fixture(scope="module")
-def prompts(
-    mini_base: Path,
-    mini_world: Path,
-    mini_video: VideoConfig,
-    mini_questions: list[Question],
-    read_here: Callable[[VideoConfig], ClipSource],
-) -> list[Prompt]:
-    builder = PromptBuilder(mini_base, mini_world / "raw" / "videos", read_here(mini_video))
-    return [builder.build(question, training_text(question)) for question in mini_questions[:2]]
 
 
 @pytest.fixture(scope="module")

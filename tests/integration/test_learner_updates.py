@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,10 @@ from videothinker.config.kl import KLConfig
 from videothinker.config.learner import LearnerConfig
 from videothinker.config.settings import VideoConfig
 from videothinker.method.objective import policy_loss
-from videothinker.method.prompts import training_text
 from videothinker.model.checkpoint import Budget
 from videothinker.model.families.known import family_in
 from videothinker.model.policy import Policy, completion_mask, load_model
-from videothinker.model.processing import ClipSource, PromptBuilder
-from videothinker.types import Prompt, Question
+from videothinker.types import Prompt
 
 RATE = 3e-3
 SWITCHES: dict[str, dict[str, Any]] = {
@@ -34,18 +32,6 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "budget": {"aggregation": "budget"},
     "bonus": {"entropy_bonus": 0.02},
 }
-
-
-@pytest.fixture(scope="module")
-def prompts(
-    mini_base: Path,
-    mini_world: Path,
-    mini_video: VideoConfig,
-    mini_questions: list[Question],
-    read_here: Callable[[VideoConfig], ClipSource],
-) -> list[Prompt]:
-    builder = PromptBuilder(mini_base, mini_world / "raw" / "videos", read_here(mini_video))
-    return [builder.build(question, training_text(question)) for question in mini_questions[:2]]
 
 
 @pytest.fixture(scope="module")

@@ -215,19 +215,25 @@ def score_seconds(config: RunConfig, shape: ModelShape, work: Workforce, prompts
 
 def learn_seconds(config: RunConfig, shape: ModelShape, work: Workforce, prompts: int) -> float:
     """Passes over each rank's groups, what ranks exchange, and the optimizer; of a part that no
-    gradient reaches nothing is computed again."""
+    gradient reaches nothing is computed again. What is learnt from after the first of several
+    updates is scored before it."""
     learner = config.learner
+    updates = learner.updates_per_step
     groups = math.ceil(prompts / work.ranks)
     again = 1 if learner.gradient_checkpointing else 0
-    passes = {part: 1 + back + again * (back > 0) for part, back in backward(learner).items()}
+    before = 1 - 1 / updates
+    passes = {
+        part: 1 + back + again * (back > 0) + before for part, back in backward(learner).items()
+    }
     parts = row_parts(config, shape)
     compute = groups * sum(passes[part] * parts[part] for part in parts) / work.chip.flops
     between = constant("network" if work.machines_of_ranks > 1 else "bus")
-    exchanged = 2.0 * published_bytes(config, shape)
+    exchanged = 2.0 * updates * published_bytes(config, shape)
     if learner.zero_stage == 3:
         exchanged += 3 * groups * base_gb(config, shape) * GB
     exchange = exchanged * (work.ranks - 1) / work.ranks / between
-    return compute + exchange + adam_seconds(config, shape, work, groups)
+    adam = adam_seconds(config, shape, work, math.ceil(groups / updates))
+    return compute + exchange + updates * adam
 
 
 def adam_seconds(config: RunConfig, shape: ModelShape, work: Workforce, rows: int) -> float:

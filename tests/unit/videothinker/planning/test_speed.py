@@ -65,6 +65,18 @@ def test_recomputation_costs_a_quarter_of_the_passes() -> None:
     assert (again - adam) / (kept - adam) == pytest.approx(4 / 3)
 
 
+def test_later_updates_of_a_step_take_a_pass_more_over_their_part_and_an_optimizer_each() -> None:
+    prompts = [f"stages.{number}.prompts_per_step=4" for number in range(2)]
+    one, four = (
+        learn_seconds(config(*prompts, f"learner.updates_per_step={count}"), SHAPE, TWO_A6000, 4)
+        for count in (1, 4)
+    )
+    adam = adam_seconds(config(), SHAPE, TWO_A6000, rows=4)
+    alone = adam_seconds(config(), SHAPE, TWO_A6000, rows=1)
+    # without recomputation three passes, and three quarters of one; four with it
+    assert (four - 4 * alone) / (one - adam) == pytest.approx(4.75 / 4)
+
+
 def test_adam_on_the_host_is_slower_than_on_the_gpu() -> None:
     """3.75e9 at 1.5e9 a second and 15 GB a row over the bus; 28 bytes each at 614 GB/s."""
     on_host = adam_seconds(config(), SHAPE, TWO_A6000, rows=2)

@@ -1,0 +1,45 @@
+"""Published methods, each laid over the same configuration, for two steps on real engines."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from builders import CONFIGS
+from cli_process import Command
+
+from videothinker.config.learner import LearnerConfig
+from videothinker.config.loading import to_yaml
+from videothinker.config.settings import RunConfig
+from videothinker.files import read_lines
+
+METHODS = sorted(path.stem for path in (CONFIGS / "methods").glob("*.yaml"))
+SEVERAL = {"gspo", "cispo", "drpo"}
+"""Those of several updates a step."""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_trains(method: str, run_config: RunConfig, tmp_path: Path) -> None:
+    """Of the bias stage one step, where it is needed; the base answers no validation question."""
+    bias, last = run_config.stages
+    stages = (bias.model_copy(update={"steps": 1}), last.model_copy(update={"steps": 2}))
+    config = run_config.model_copy(
+        update={
+            "data": run_config.data.model_copy(update={"validation": None}),
+            "learner": LearnerConfig(learning_rate=1e-3),
+            "stages": stages if method == "cdpo" else stages[1:],
+        }
+    )
+    file, out = tmp_path / "config.yaml", tmp_path / "run"
+    file.write_text(to_yaml(config).replace("anchor: bias", "anchor: base"))
+    command = Command("train", file, CONFIGS / "methods" / f"{method}.yaml", f"out={out}")
+    code, _, err = command.finish()
+    assert code == 0, err
+    lines = [line for line in read_lines(out / "metrics.jsonl") if line["stage"] == last.name]
+    assert len(lines) == 2
+    assert all(math.isfinite(line["loss"]) and line["logprob_gap_max"] < 1e-4 for line in lines)
+    if method in SEVERAL:  # the first update's ratios are 1, those after it are not
+        assert {line["samples"] for line in lines} == {8 * config.sampling.group_size}
+    if method == "gspo":
+        assert all(line["clip_share"] > 0 for line in lines)
