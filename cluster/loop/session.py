@@ -222,7 +222,7 @@ class Session:
             step=report.step,
             steps=stage.steps,
             weights_version=self.version(stage, report.step),
-            coefficient=steering.coefficient,
+            coefficient=steering.coefficient(report.step + 1),
         )
         if verdict.action != "healthy":
             self._act(stage, report.step, verdict.action, verdict.cause)

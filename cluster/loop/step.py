@@ -105,7 +105,8 @@ def step_metrics(
         "seconds": seconds,
     }
     if stage.kl.direction != "none":
-        line |= {"coefficient": steering.coefficient, "lowered": steering.lowered}
+        coefficient = steering.coefficient(report.step)
+        line |= {"coefficient": coefficient, "lowered": steering.lowered}
     metrics.show_step(line)
     for scored in groups:
         metrics.GROUP_STALENESS.observe(version - scored.group.weights_version)

@@ -206,10 +206,20 @@ def _objective(lineage: ModelLineage) -> str:
         compared = ", compared with the base" if kl["likelihood"] == "relative" else ""
         return (
             f"GRPO (clip-higher); right answers earned less the likelier {named} found"
-            f" them{compared}, by {kl['coefficient']:g} at a likelihood of 1:"
+            f" them{compared}, by {kl['coefficient']:g}{_scheduled(kl)} at a likelihood of 1:"
         )
     direction = {"repel": "repelled from", "attract": "attracted to"}[kl["direction"]]
     return (
         f"GRPO (clip-higher), {direction} {named} with "
-        f"coefficient {kl['coefficient']:g}, estimator {kl['estimator']}, bound {kl['bound']:g}:"
+        f"coefficient {kl['coefficient']:g}{_scheduled(kl)}, estimator {kl['estimator']}, bound"
+        f" {kl['bound']:g}:"
     )
+
+
+def _scheduled(kl: Mapping[str, Any]) -> str:
+    """How the coefficient moved; models of versions that knew no schedule say nothing of one."""
+    when = {
+        "ramp": " (reached over the first {} steps)",
+        "early": " (in the first {} steps, then none)",
+    }
+    return when.get(kl.get("schedule", ""), "").format(kl.get("schedule_steps"))

@@ -168,6 +168,8 @@ KEYS = [
     "stages.N.kl.anchor",
     "stages.N.kl.coefficient",
     "stages.N.kl.target",
+    "stages.N.kl.schedule",
+    "stages.N.kl.schedule_steps",
     "stages.N.kl.estimator",
     "stages.N.kl.bound",
     "stages.N.kl.applies_to",

@@ -56,6 +56,14 @@ def test_a_card_says_in_which_direction_the_anchor_acted() -> None:
     assert "attracted to `/runs/bias/model`" in model_card(lineage(kl=attract), {})
 
 
+def test_a_card_says_when_the_anchor_acted() -> None:
+    early = KLConfig(direction="repel", schedule="early", schedule_steps=90).model_dump()
+    card = model_card(lineage(kl=early), {})
+    assert "coefficient 0.01 (in the first 90 steps, then none), estimator k3" in card
+    older = {key: value for key, value in early.items() if "schedule" not in key}
+    assert "coefficient 0.01, estimator k3" in model_card(lineage(kl=older), {})
+
+
 def test_a_card_of_plain_grpo_has_no_anchor() -> None:
     card = model_card(lineage(kl=KLConfig().model_dump(), anchor=None), {})
     assert "without a divergence term: 500 steps of 2 questions" in card
