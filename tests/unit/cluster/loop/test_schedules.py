@@ -1,4 +1,4 @@
-"""A coefficient that changes from step to step reaches whoever multiplies with it: the real loop."""
+"""A coefficient that changes from step to step reaches who multiplies with it: the real loop."""
 
 from __future__ import annotations
 
