@@ -35,6 +35,7 @@ def cross_checks(config: RunConfig) -> Iterator[str]:
         yield from _check_stage(where, stage, config)
         yield from _check_validation(where, stage, config)
         yield from _check_category(where, stage, config)
+        yield from _check_wording(where, stage, config)
     yield from _check_rewards(config)
     yield from check_learner(config)
     yield from _check_rollout(config)
@@ -82,6 +83,21 @@ def _check_stage(where: str, stage: StageConfig, config: RunConfig) -> Iterator[
         yield (
             f"learner.warmup_steps = {config.learner.warmup_steps}: {where}.steps = {stage.steps}"
             " end before the schedule begins. Lower the first"
+        )
+
+
+def _check_wording(where: str, stage: StageConfig, config: RunConfig) -> Iterator[str]:
+    """What does not go with how a run asks."""
+    said = f"prompts.wording = {config.prompts.wording!r}"
+    if config.prompts.wording == "both" and stage.replay:
+        yield (
+            f"{where}.replay = {stage.replay} with {said}: completions are kept by question, and"
+            " those of one wording are no answers to the other. Use one wording, or leave it out"
+        )
+    if config.prompts.wording == "direct" and stage.kl.applies_to == "thinking":
+        yield (
+            f"{where}.kl.applies_to = 'thinking' with {said}: nothing is thought that could feel"
+            " it. Use all or answer"
         )
 
 

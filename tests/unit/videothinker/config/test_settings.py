@@ -101,6 +101,7 @@ KEYS = [
     "video.picture_max_pixels",
     "video.picture_min_pixels",
     "video.total_pixels",
+    "prompts.wording",
     "sampling.group_size",
     "sampling.temperature",
     "sampling.max_tokens",
