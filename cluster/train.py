@@ -136,14 +136,15 @@ def train_step(
     clock = StepClock()
     with clock.phase("wait"):
         batch = supply.take(step)
-    scored = score(session, stage, batch)
+    coefficient = steering.coefficient(step)
+    scored = score(session, stage, batch, coefficient)
     validated, sleep = dict[str, float](), session.config.rollout.sleep
     if sleep:
         with clock.phase("validate"):
             validated = validation.finish()
     if scored:
         with clock.phase("learn"):
-            report = session.fleet.learn(step, steering.coefficient, scored)
+            report = session.fleet.learn(step, coefficient, scored)
     if not sleep:
         with clock.phase("validate"):
             validated = validation.finish()
@@ -158,8 +159,10 @@ def train_step(
     return session.record(stage, report, groups, clock, steering, validated)
 
 
-def score(session: Session, stage: StageConfig, batch: Batch) -> list[tuple[ScoredGroup, Prepared]]:
+def score(
+    session: Session, stage: StageConfig, batch: Batch, coefficient: float
+) -> list[tuple[ScoredGroup, Prepared]]:
     """The advantages of each completion against its group."""
     groups = [(sampled.group, sampled.earned, sampled.anchor) for sampled in batch.samples]
-    scored = score_groups(groups, stage.kl, session.config.advantage)
+    scored = score_groups(groups, stage.kl, coefficient, session.config.advantage)
     return list(zip(scored, [sampled.prepared for sampled in batch.samples], strict=True))

@@ -6,7 +6,7 @@ P prompt tokens, T tokens of one completion, G completions of a group.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
@@ -16,6 +16,8 @@ SkipKind = Literal["video", "too_long", "processes_lost", "too_old", "no_replay"
 """Why a question or a group was left out: what metrics count by."""
 AnswerKind = Literal["choice", "multi", "number", "text", "yes_no", "span", "box", "list"]
 """How an answer is asked for and judged: `method/answers.py`."""
+Wording = Literal["training", "evaluation", "direct"]
+"""The words around a question: `method/prompts.py`."""
 Medium = Literal["video", "picture"]
 """What may be shown beside words."""
 SHOWN_AT_MOST = 16
@@ -55,6 +57,9 @@ class Question:
     """How far a number may be from the answer."""
     also: tuple[str, ...] = ()
     """More videos and pictures, shown after the first."""
+    wording: Wording = field(default="training", repr=False)
+    """How a run asks it, which no file of questions says; it is the same question either way, to
+    `digest_of` too."""
 
     @property
     def shows(self) -> tuple[str, ...]:

@@ -65,6 +65,7 @@ class Lineage:
             learning_rate=config.learner.learning_rate,
             temperature=config.sampling.temperature,
             video=config.video.model_dump(),
+            wording=config.prompts.wording,
         )
         return trained if lora is None else trained | {"lora": lora.model_dump(mode="json")}
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from videothinker.data.questions import write_questions
 from videothinker.evaluation import shortcuts
 from videothinker.evaluation.shortcuts import reduced
 from videothinker.files import atomic_write, write_json
-from videothinker.method.prompts import training_text
+from videothinker.method.prompts import run_text
 from videothinker.model.checkpoint import model_digest
 from videothinker.model.families.known import shape_of
 from videothinker.planning.memory import answered_together
@@ -31,6 +32,7 @@ from videothinker.types import Failure, Question
 
 def label_run(config: RunConfig, fleet: Fleet, run: RunDirectory, ledger: Ledger) -> None:
     """Label a run's questions with its engines, which hold its initial model as they start."""
+    wording = config.prompts.each[0]
     for name, questions in to_probe(config).items():
         folder = probed(run.path, name)
         if (folder / "result.json").is_file():
@@ -41,11 +43,12 @@ def label_run(config: RunConfig, fleet: Fleet, run: RunDirectory, ledger: Ledger
             "digest": model_digest(config.model.path),
             "benchmark": "clevrer",
             "questions": digest_of(questions),
-            "wording": "training",
+            "wording": wording,
             "video": config.video.model_dump(),
         }
         ask = partial(_ask, config, fleet, ledger, f"probe {name}")
-        label(folder, questions, identity, ask, config.data.probes)
+        worded = [replace(question, wording=wording) for question in questions]
+        label(folder, worded, identity, ask, config.data.probes)
 
 
 def _ask(
@@ -55,7 +58,7 @@ def _ask(
 
     def replies(one: Pass) -> Iterator[Reply]:
         asking = Asking(
-            loader=fleet.loader.asking(training_text, one.view),
+            loader=fleet.loader.asking(run_text, one.view),
             rollouts=fleet.rollouts,
             samples=1,
             together=answered_together(config, shape_of(config.model.path)),

@@ -14,7 +14,7 @@ from cluster.loop.lineage import Lineage
 from cluster.loop.performance import performance
 from cluster.loop.replay import sample_replay
 from cluster.loop.states import drop_states, has_state, newest_state, save_state
-from cluster.loop.step import StepClock, UsualStep, step_metrics
+from cluster.loop.step import StepClock, UsualStep, accuracy_by_wording, step_metrics
 from cluster.loop.supply import Supply
 from cluster.loop.validation import Validation
 from cluster.workers.fleet import Fleet
@@ -23,7 +23,7 @@ from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.data.asked import stage_questions, validation_questions
 from videothinker.data.stream import QuestionStream
 from videothinker.errors import DivergenceError, Stopped
-from videothinker.evaluation.scores import diagnose
+from videothinker.evaluation.scores import diagnose_each
 from videothinker.files import plain, read_lines
 from videothinker.method.guard import StageGuard, stop_message
 from videothinker.method.paying import Rewards
@@ -33,11 +33,18 @@ from videothinker.planning.memory import answered_together
 from videothinker.process.metrics import GUARD_LOWERED, REWARD_LOST
 from videothinker.progress import ProgressLine
 from videothinker.report.page import write_report
-from videothinker.run.answers import Answer, Drawing, answer_of, write_answers
+from videothinker.run.answers import Answer, Drawing, answer_of, beside, write_answers
 from videothinker.run.directory import RunDirectory
 from videothinker.run.replay import read_replay, write_replay
 from videothinker.run.wishes import read_wish
-from videothinker.types import INITIAL_VERSION, Failure, LearnerReport, ScoredGroup
+from videothinker.types import (
+    INITIAL_VERSION,
+    Failure,
+    LearnerReport,
+    Question,
+    ScoredGroup,
+    Wording,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +160,7 @@ class Session:
     def stream(self, stage: StageConfig) -> QuestionStream:
         """The stage's questions in the order of the run's seed."""
         questions = stage_questions(self.config, self.run.path, stage)
-        return QuestionStream(questions, self.config.seed)
+        return QuestionStream(questions, self.config.seed, self.config.prompts.each)
 
     def steering(self, stage: StageConfig) -> StageGuard:
         """The guard and the coefficient of the step that comes next in a stage that has begun."""
@@ -205,6 +212,7 @@ class Session:
         seconds = clock.seconds()
         line: dict[str, Any] = plain(
             step_metrics(stage, report, groups, seconds, version, steering)
+            | accuracy_by_wording(self.config.prompts.each, groups)
             | performance(self.config, stage, self.fleet, report, groups, seconds["generate"])
             | validated
         )
@@ -222,7 +230,7 @@ class Session:
             step=report.step,
             steps=stage.steps,
             weights_version=self.version(stage, report.step),
-            coefficient=steering.coefficient,
+            coefficient=steering.coefficient(report.step + 1),
         )
         if verdict.action != "healthy":
             self._act(stage, report.step, verdict.action, verdict.cause)
@@ -277,7 +285,8 @@ class Session:
         names: dict[float, Drawing] = {temperature: "sampled"}
         if data.validation_likeliest:
             names[0.0] = "likeliest"
-        answers: list[Answer] = []
+        answers: dict[Wording, list[Answer]] = {one: [] for one in self.config.prompts.each}
+        said: dict[Question, str] = {}
         asking = Asking(
             loader=self.fleet.loader,
             rollouts=self.fleet.rollouts,
@@ -287,21 +296,25 @@ class Session:
         )
         replies = asking.replies(questions, range(len(questions)))
         self.ledger.asked(len(questions))
-        total, unanswered = len(questions) * len(names), set[str]()
+        total, unanswered = len(questions) * len(names), set[Question]()
         with (
             ProgressLine(f"evaluate {name}") as progress,
             closing(self.fleet.background.iterate(replies)) as coming,
         ):
             progress(0, total)
             for done, reply in enumerate(coming, start=1):
-                asked = reply.question.id
+                asked, drawing = reply.question, names[reply.temperature]
                 if not isinstance(reply.outcome, Failure):
                     completion = reply.outcome.completions[0]
-                    answers.append(answer_of(asked, names[reply.temperature], completion))
+                    answers[asked.wording].append(answer_of(asked.id, drawing, completion))
+                    if drawing == "sampled":
+                        said[asked] = completion.text
                 elif asked not in unanswered:
                     unanswered.add(asked)
                     self.ledger.add(f"evaluate {name}", 0, reply.question, reply.outcome)
                 progress(done, total)
-        write_answers(self.run.stage(name), answers)
-        said = {answer.id: answer.completion for answer in answers if answer.drawing == "sampled"}
-        return diagnose(questions, [said.get(question.id, "") for question in questions])
+        folder, (first, *others) = self.run.stage(name), self.config.prompts.each
+        write_answers(folder, answers[first])
+        for wording in others:
+            write_answers(folder, answers[wording], beside(wording))
+        return diagnose_each(self.config.prompts.each, questions, said)

@@ -15,7 +15,7 @@ from videothinker.config.rewards import RewardName
 from videothinker.config.settings import StageConfig
 from videothinker.method.guard import StageGuard
 from videothinker.process import metrics
-from videothinker.types import LearnerReport, RolloutGroup, ScoredGroup
+from videothinker.types import LearnerReport, RolloutGroup, ScoredGroup, Wording
 
 ACCURACIES = ("soft_accuracy", "accuracy", "strict_accuracy")
 """Rewards that say how right a completion is."""
@@ -105,11 +105,22 @@ def step_metrics(
         "seconds": seconds,
     }
     if stage.kl.direction != "none":
-        line |= {"coefficient": steering.coefficient, "lowered": steering.lowered}
+        coefficient = steering.coefficient(report.step)
+        line |= {"coefficient": coefficient, "lowered": steering.lowered}
     metrics.show_step(line)
     for scored in groups:
         metrics.GROUP_STALENESS.observe(version - scored.group.weights_version)
     return line
+
+
+def accuracy_by_wording(
+    wordings: Sequence[Wording], groups: Sequence[ScoredGroup]
+) -> dict[str, float | None]:
+    """Of a run that asks in several: how right the groups of each were."""
+    if len(wordings) < 2:
+        return {}
+    by = {one: [g for g in groups if g.group.question.wording == one] for one in wordings}
+    return {f"{wording}_accuracy": _accuracy(some) for wording, some in by.items()}
 
 
 def recorded_as(reward: str) -> str:
@@ -137,6 +148,10 @@ def _all(groups: Sequence[ScoredGroup], reward: str) -> np.ndarray:
 
 def _of_kind(groups: Sequence[ScoredGroup], kind: str) -> float | None:
     """Mean accuracy over the questions of one kind; None when a step had none of them."""
-    chosen = [scored for scored in groups if scored.group.question.category == kind]
-    accuracies = [name for name in ACCURACIES if chosen and name in chosen[0].rewards]
-    return float(_all(chosen, accuracies[0]).mean()) if accuracies else None
+    return _accuracy([scored for scored in groups if scored.group.question.category == kind])
+
+
+def _accuracy(groups: Sequence[ScoredGroup]) -> float | None:
+    """Of all completions; None without any, or where no reward says it."""
+    accuracies = [name for name in ACCURACIES if groups and name in groups[0].rewards]
+    return float(_all(groups, accuracies[0]).mean()) if accuracies else None

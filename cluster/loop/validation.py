@@ -22,7 +22,7 @@ from cluster.loop.ledger import Ledger
 from cluster.workers.fleet import Fleet
 from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.data.asked import validation_questions
-from videothinker.evaluation.scores import diagnose
+from videothinker.evaluation.scores import diagnose_each
 from videothinker.files import read_lines
 from videothinker.model.families.known import shape_of
 from videothinker.planning.memory import answered_together
@@ -45,7 +45,7 @@ class Validation:
     _questions: list[Question] = field(init=False)
     _lines: list[dict[str, Any]] = field(init=False)
     _step: int = field(init=False, default=0)
-    _answering: asyncio.Task[dict[str, str]] | None = field(init=False, default=None)
+    _answering: asyncio.Task[dict[Question, str]] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         config, stage, run = self.config, self.stage, self.run.path
@@ -76,7 +76,7 @@ class Validation:
             "stage": self.stage.name,
             "step": self._step,
             "answered": len(said),
-            **diagnose(self._questions, [said.get(one.id, "") for one in self._questions]),
+            **diagnose_each(self.config.prompts.each, self._questions, said),
             "waited": time.monotonic() - started,
         }
         if metric := self.stage.keep_best:
@@ -84,8 +84,14 @@ class Validation:
         self._lines.append(line)
         self.run.validated(line)
         show_validation(line)
-        means = {kind: line[kind]["mean"] for kind in ("overall", "observational", "inferential")}
-        return {f"validated_{kind}": mean for kind, mean in means.items() if mean is not None}
+        figures = {"validated": line}
+        figures |= {f"validated_{one}": line[one] for one in self.config.prompts.each[1:]}
+        return {
+            f"{name}_{kind}": mean
+            for name, results in figures.items()
+            for kind in ("overall", "observational", "inferential")
+            if (mean := results[kind]["mean"]) is not None
+        }
 
     @property
     def over(self) -> bool:
@@ -101,9 +107,10 @@ class Validation:
         if self._answering is not None:
             self.fleet.background.call(self._answering.cancel)
 
-    async def _answer(self) -> dict[str, str]:
+    async def _answer(self) -> dict[Question, str]:
         """A completion by question, sampled as training samples, with the same seeds each time."""
-        name, questions, said = f"validate {self.stage.name}", self._questions, dict[str, str]()
+        name, questions = f"validate {self.stage.name}", self._questions
+        said: dict[Question, str] = {}
         asking = Asking(
             loader=self.fleet.loader,
             rollouts=self.fleet.rollouts,
@@ -117,7 +124,7 @@ class Validation:
             if isinstance(reply.outcome, Failure):
                 self.ledger.add(name, self._step, reply.question, reply.outcome)
             else:
-                said[reply.question.id] = reply.outcome.completions[0].text
+                said[reply.question] = reply.outcome.completions[0].text
         return said
 
     def _keep_if_best(self, line: dict[str, Any], metric: str) -> None:

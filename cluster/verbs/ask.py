@@ -12,10 +12,10 @@ from typing import Any
 from cluster.verbs.answering import answering, budget_for
 from videothinker.errors import InputError, VideoThinkerError
 from videothinker.method.answers import answer_text
-from videothinker.method.prompts import Wording, asked
+from videothinker.method.prompts import asked
 from videothinker.model.checkpoint import is_adapter, require_model
 from videothinker.progress import ProgressLine
-from videothinker.types import Failure, Question
+from videothinker.types import Failure, Question, Wording
 
 THINKING = re.compile(r"<think>(.*?)(?:</think>|$)", re.DOTALL)
 
@@ -25,16 +25,18 @@ def run(
     video: Path,
     text: str,
     options: Sequence[str] = (),
-    wording: Wording = "training",
+    wording: Wording | None = None,
     budget: str | None = None,
 ) -> dict[str, Any]:
-    """The model's most likely completion, taken apart."""
+    """The model's most likely completion, taken apart; asked as it was trained unless told
+    otherwise."""
     if not (is_adapter(model) or (model / "config.json").is_file()):
         raise InputError(f"{model}: no model there (no config.json); --model names its folder")
     require_model(model)
     if not video.exists():
         raise InputError(f"{video}: no such file; --video names a video")
     seen, file = budget_for(model, budget), video.resolve()
+    worded = wording or ("direct" if seen.wording == "direct" else "training")
     question = Question(
         id="ask",
         video=file.name,
@@ -48,7 +50,7 @@ def run(
         answering(model, file.parent, seen, at_most=1) as answerer,
     ):
         progress(0, 1, "loading the model, then thinking")
-        [reply] = answerer.answer([question], lambda question: asked(question, wording))
+        [reply] = answerer.answer([question], lambda question: asked(question, worded))
         progress(1, 1)
     if isinstance(reply.outcome, Failure):
         raise VideoThinkerError(reply.outcome.reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ from videothinker.errors import InputError
 from videothinker.evaluation import scores
 from videothinker.evaluation.benchmarks.loading import Loaded
 from videothinker.files import write_json
-from videothinker.method.prompts import Wording, asked
-from videothinker.model.checkpoint import model_digest, require_model
+from videothinker.method.prompts import asked
+from videothinker.model.checkpoint import model_digest, read_budget, require_model
 from videothinker.report.evaluation import write_evaluation_report
-from videothinker.types import Question
+from videothinker.types import Question, Wording
 from videothinker.video.files import check_distinct, find
 
 MISSING_ALLOWED = 0.1
@@ -33,14 +33,17 @@ class Evaluation:
     videos: Path
     out: Path
     wording: Wording | None = None
-    """None: the training prompt for CLEVRER, whose answers may be several letters; the published
-    evaluation prompt, which asks for one, for the others."""
+    """None: direct for a model that was trained to answer so alone. For others the training prompt
+    for CLEVRER, whose answers may be several letters, and the published evaluation prompt, which
+    asks for one, for the rest."""
     budget: str | None = None
     """Name of a frame budget; None is what the model was trained with."""
     workers: int = 1
 
     def resolved_wording(self) -> Wording:
         """The wording that is really used."""
+        if self.wording is None and read_budget(self.model).wording == "direct":
+            return "direct"
         return self.wording or ("training" if self.benchmark == "clevrer" else "evaluation")
 
     def loaded(self) -> Loaded:
@@ -48,7 +51,9 @@ class Evaluation:
         loaded = scores.read(self.benchmark, self.data)
         check_videos(loaded.questions, self.videos)
         require_model(self.model)
-        return loaded
+        wording = self.resolved_wording()
+        questions = [replace(question, wording=wording) for question in loaded.questions]
+        return replace(loaded, questions=questions)
 
     def identity(self, questions: list[Question]) -> dict[str, Any]:
         """What answers depend on, and where it lay."""

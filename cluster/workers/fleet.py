@@ -23,7 +23,7 @@ from cluster.workers.process import Process
 from cluster.workers.work import Order, Prepared, Unit
 from videothinker.config.settings import FaultsConfig
 from videothinker.errors import GivenUp, InputError, Lost, VideoThinkerError
-from videothinker.method.prompts import training_text
+from videothinker.method.prompts import run_text
 from videothinker.process.metrics import WEIGHT_SYNC_SECONDS
 from videothinker.types import (
     INITIAL_VERSION,
@@ -43,7 +43,7 @@ class Loader:
 
     pools: Sequence[Pool]
     faults: FaultsConfig
-    wording: Callable[[Question], str] = training_text
+    wording: Callable[[Question], str] = run_text
     view: View = "video"
     _counts: dict[Process, dict[str, int]] = field(init=False, default_factory=dict)
     _awaited: int = field(init=False, default=0)

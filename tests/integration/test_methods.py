@@ -17,9 +17,14 @@ from videothinker.files import read_lines
 METHODS = sorted(path.stem for path in (CONFIGS / "methods").glob("*.yaml"))
 SEVERAL = {"gspo", "cispo", "drpo"}
 """Those of several updates a step."""
+ALWAYS = {"gspo", "dr_grpo"}
+"""The others' settings are held against torch in test_learner_updates.py."""
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param(one, marks=[] if one in ALWAYS else pytest.mark.slow) for one in METHODS],
+)
 def test_a_method_trains(method: str, run_config: RunConfig, tmp_path: Path) -> None:
     """Of the bias stage one step, where it is needed; the base answers no validation question."""
     bias, last = run_config.stages
@@ -42,4 +47,4 @@ def test_a_method_trains(method: str, run_config: RunConfig, tmp_path: Path) -> 
     if method in SEVERAL:  # the first update's ratios are 1, those after it are not
         assert {line["samples"] for line in lines} == {8 * config.sampling.group_size}
     if method == "gspo":
-        assert all(line["clip_share"] > 0 for line in lines)
+        assert any(line["clip_share"] > 0 for line in lines)

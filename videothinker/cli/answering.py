@@ -32,7 +32,8 @@ ASKING = (
     argument("--out", type=Path, required=True, metavar="DIR"),
     wording(
         help="training: several letters allowed (default for clevrer); evaluation: the published"
-        " prompt for one letter (default otherwise); direct: no thinking"
+        " prompt for one letter (default otherwise); direct: no thinking (default for a model that"
+        " was trained so)"
     ),
     argument("--workers", type=int, default=1, metavar="N", help="engines (default 1)"),
     budget,
@@ -153,7 +154,7 @@ def compare(arguments: Namespace) -> Outcome:
     argument(
         "--option", action="append", default=[], metavar="TEXT", help="becomes A, B, ...; repeat it"
     ),
-    wording(default="training"),
+    wording(help="default: as the model was trained, thinking first if it does not say"),
     budget,
 )
 def ask(arguments: Namespace) -> Outcome:

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from videothinker.config.settings import RunConfig
     from videothinker.data.own.fields import Field
     from videothinker.data.own.prepare import Reading
-    from videothinker.method.prompts import Wording
-    from videothinker.types import AnswerKind
+    from videothinker.types import AnswerKind, Wording
 
 Paying = Callable[..., Any]
 """A function of a completion, or of a group's completions, and its question."""
@@ -71,7 +70,7 @@ def ask(
     question: str,
     options: Sequence[str] = (),
     *,
-    wording: Wording = "training",
+    wording: Wording | None = None,
     budget: str | None = None,
 ) -> dict[str, Any]:
     """One answer about one video: `thinking`, `answer` and the whole `completion`."""

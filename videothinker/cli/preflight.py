@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -211,7 +212,8 @@ def _unfit(config: RunConfig) -> list[str]:
 def _unlike(config: RunConfig) -> Iterator[str | None]:
     base = config.model.path
     if base.is_dir():
-        yield _at("model.path", unfit_base(base, [one.name for one in config.rewards if one.name]))
+        paid = [one.name for one in config.rewards if one.name]
+        yield _at("model.path", unfit_base(base, paid, config.prompts.wording))
         for number, stage in enumerate(config.stages):
             anchor = Path(stage.kl.anchor)
             if stage.kl.direction != "none" and anchor.is_dir():
@@ -345,7 +347,10 @@ def _probing(config: RunConfig) -> Iterator[str]:
 def _unpayable(config: RunConfig, asked: Mapping[Path, Sequence[Question]]) -> list[str]:
     """Functions of the user's that fail on a right answer, or on no answer, to a first question."""
     question = next((one for some in asked.values() for one in some), TRIAL)
-    right = f"<think>It is.</think><answer>{question.answer}</answer>"
+    wording = config.prompts.each[0]
+    question = replace(question, wording=wording)
+    thought = "" if wording == "direct" else "<think>It is.</think>"
+    right = f"{thought}<answer>{question.answer}</answer>"
     lines = []
     for number, reward in enumerate(config.rewards):
         if reward.call is None:

@@ -110,7 +110,7 @@ def wording(**settings: Any) -> Argument:
     """The text around a question."""
 
     def add(parser: ArgumentParser) -> None:
-        from videothinker.method.prompts import Wording
+        from videothinker.types import Wording
 
         parser.add_argument("--wording", choices=get_args(Wording), **settings)
 

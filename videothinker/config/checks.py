@@ -18,7 +18,7 @@ DIVERGENCE_DETAILS = tuple(k for k in KLConfig.model_fields if k not in {"direct
 KL_DETAILS = {
     "repel": DIVERGENCE_DETAILS,
     "attract": DIVERGENCE_DETAILS,
-    "discount": ("coefficient", "anchor", "likelihood"),
+    "discount": ("coefficient", "schedule", "schedule_steps", "anchor", "likelihood"),
     "none": (),
 }
 """By direction, the keys of `kl` that have an effect."""
@@ -35,6 +35,7 @@ def cross_checks(config: RunConfig) -> Iterator[str]:
         yield from _check_stage(where, stage, config)
         yield from _check_validation(where, stage, config)
         yield from _check_category(where, stage, config)
+        yield from _check_wording(where, stage, config)
     yield from _check_rewards(config)
     yield from check_learner(config)
     yield from _check_rollout(config)
@@ -82,6 +83,21 @@ def _check_stage(where: str, stage: StageConfig, config: RunConfig) -> Iterator[
         yield (
             f"learner.warmup_steps = {config.learner.warmup_steps}: {where}.steps = {stage.steps}"
             " end before the schedule begins. Lower the first"
+        )
+
+
+def _check_wording(where: str, stage: StageConfig, config: RunConfig) -> Iterator[str]:
+    """What does not go with how a run asks."""
+    said = f"prompts.wording = {config.prompts.wording!r}"
+    if config.prompts.wording == "both" and stage.replay:
+        yield (
+            f"{where}.replay = {stage.replay} with {said}: completions are kept by question, and"
+            " those of one wording are no answers to the other. Use one wording, or leave it out"
+        )
+    if config.prompts.wording == "direct" and stage.kl.applies_to == "thinking":
+        yield (
+            f"{where}.kl.applies_to = 'thinking' with {said}: nothing is thought that could feel"
+            " it. Use all or answer"
         )
 
 
@@ -149,6 +165,7 @@ def _check_kl(
             f" the discount would have no effect. Name another anchor, or set {where}.likelihood to"
             " absolute"
         )
+    yield from _check_schedule(where, stage)
     known = ("base", *earlier)
     if kl.anchor in known or os.sep in kl.anchor or Path(kl.anchor).is_dir():
         return
@@ -166,6 +183,39 @@ def _check_kl(
     yield (
         f"{where}.anchor = {kl.anchor!r}: not an earlier stage, base or a folder that exists.{hint}"
     )
+
+
+def _check_schedule(where: str, stage: StageConfig) -> Iterator[str]:
+    """What moves the coefficient, in a stage that has one, and cannot."""
+    kl, steps = stage.kl, stage.kl.schedule_steps
+    if kl.schedule == "constant":
+        if steps is not None:
+            yield (
+                f"{where}.schedule_steps = {steps} has no effect with schedule = 'constant'. Set"
+                f" {where}.schedule to ramp or early, or leave it out"
+            )
+        return
+    said = f"{where}.schedule = {kl.schedule!r}"
+    if steps is None:
+        yield f"{said}: nothing says over how many steps. Set {where}.schedule_steps"
+    elif kl.schedule == "ramp" and not 1 < steps <= stage.steps:
+        yield (
+            f"{where}.schedule_steps = {steps}: a ramp of one step is none, and one that is longer"
+            f" than the stage's {stage.steps} steps never reaches the coefficient. Use 2 to"
+            f" {stage.steps}"
+        )
+    elif kl.schedule == "early" and steps >= stage.steps:
+        yield (
+            f"{where}.schedule_steps = {steps} has no effect with schedule = 'early': the stage's"
+            f" {stage.steps} steps are over by then. Use less, or leave both out"
+        )
+    if kl.target is not None:
+        yield (
+            f"{said} with {where}.target = {kl.target:g}: every step would move the coefficient"
+            " that the schedule sets. Leave one of them out"
+        )
+    if kl.coefficient == 0:
+        yield f"{said} has no effect on a coefficient of 0. Set {where}.coefficient above it"
 
 
 def _check_guard(where: str, stage: StageConfig) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from videothinker.config.hub_names import model_place
-from videothinker.config.section import Section
+from videothinker.config.section import Positive, Section
 
 AnchorName = Annotated[
     str, AfterValidator(lambda name: str(model_place(name)) if os.sep in name else name)
@@ -29,6 +29,10 @@ class KLConfig(Section):
     target: float | None = Field(default=None, gt=0)
     """Nats a token: every step moves the coefficient so that the divergence is held here; None
     leaves it as it is."""
+    schedule: Literal["constant", "ramp", "early"] = "constant"
+    """ramp: up to the coefficient in even steps, the whole of it from step `schedule_steps` on.
+    early: the whole of it in the first `schedule_steps` steps, 0 after them."""
+    schedule_steps: Positive | None = None
     estimator: Literal["k1", "k2", "k3", "policy", "exact"] = "k3"
     bound: float = Field(default=11.0, gt=0)
     applies_to: Literal["all", "answer", "thinking"] = "all"
@@ -38,6 +42,14 @@ class KLConfig(Section):
     likelihood: Literal["relative", "absolute"] = "relative"
     """With discount, how likely the anchor finds a completion: relative to how likely this stage's
     initial model finds it, or as it is."""
+
+    def scheduled(self, step: int) -> float:
+        """The coefficient of a step, counted from 1, as the schedule alone would have it."""
+        if self.schedule_steps is None:
+            return self.coefficient
+        if self.schedule == "early":
+            return self.coefficient if step <= self.schedule_steps else 0.0
+        return self.coefficient * min(1.0, step / self.schedule_steps)
 
     @property
     def compares(self) -> bool:

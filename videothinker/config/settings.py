@@ -14,6 +14,7 @@ from videothinker.config.hub_names import model_place
 from videothinker.config.kl import KLConfig
 from videothinker.config.learner import AdvantageConfig, LearnerConfig
 from videothinker.config.lora import BESIDE, LoraConfig
+from videothinker.config.prompts import PromptsConfig
 from videothinker.config.rewards import PAPERS_REWARDS, RewardConfig
 from videothinker.config.section import Place, Positive, Section
 
@@ -272,6 +273,7 @@ class RunConfig(Section):
     """By a Hub's name, the commit that is used; filled in when a run begins."""
     data: DataConfig
     video: VideoConfig = VideoConfig()
+    prompts: PromptsConfig = PromptsConfig()
     sampling: SamplingConfig = SamplingConfig()
     rewards: tuple[RewardConfig, ...] = PAPERS_REWARDS
     advantage: AdvantageConfig = AdvantageConfig()

@@ -60,11 +60,13 @@ def stage_questions(config: RunConfig, run: Path, stage: StageConfig) -> list[Qu
 
 
 def validation_questions(config: RunConfig, run: Path, count: int) -> list[Question]:
-    """The first of the validation questions; none where there is no file of them."""
+    """The first of the validation questions, in each of the run's wordings; none where there is no
+    file of them."""
     questions = _validated(config)[:count]
     if questions and config.data.category == "probe":
         questions = as_probed(questions, probed(run, VALIDATION) / "questions.parquet")
-    return questions
+    wordings = config.prompts.each
+    return [replace(one, wording=wording) for wording in wordings for one in questions]
 
 
 def as_probed(questions: Sequence[Question], labels: Path) -> list[Question]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from videothinker.errors import InputError
-from videothinker.types import Question
+from videothinker.types import Question, Wording
 
 
 def order(n_questions: int, seed: int, epoch: int) -> np.ndarray:
@@ -34,11 +35,15 @@ class QuestionStream:
     after a crash, or replaying a step, is the same call again.
     """
 
-    def __init__(self, questions: Sequence[Question], seed: int) -> None:
+    def __init__(
+        self, questions: Sequence[Question], seed: int, wordings: Sequence[Wording] = ("training",)
+    ) -> None:
         if not questions:
             raise InputError("questions: none to train on. Check the stage's `questions` file.")
         self.questions = tuple(questions)
         self.seed = seed
+        self._wordings = wordings
+        self._first = np.argsort(order(len(questions), seed, 0))
 
     def batch(self, step: int, size: int) -> list[Question]:
         """The questions of one step; steps count from 1, and every epoch asks each question once.
@@ -54,5 +59,11 @@ class QuestionStream:
             epoch, place = divmod(position, count)
             if epoch not in orders:
                 orders[epoch] = order(count, self.seed, epoch)
-            chosen.append(self.questions[int(orders[epoch][place])])
+            chosen.append(self._worded(int(orders[epoch][place]), epoch))
         return chosen
+
+    def _worded(self, index: int, epoch: int) -> Question:
+        """A question in the wording whose turn it is: they alternate along the first epoch's order,
+        and each question has the next one in each epoch."""
+        turn = int(self._first[index]) + epoch
+        return replace(self.questions[index], wording=self._wordings[turn % len(self._wordings)])

@@ -17,8 +17,8 @@ from videothinker.evaluation.benchmarks.loading import load, read
 from videothinker.evaluation.intervals import counted, mean_of_shares, per_option, share
 from videothinker.evaluation.rules import equals_solution
 from videothinker.method.answers import is_right
-from videothinker.method.rewards import format_reward
-from videothinker.types import LABELS, Question
+from videothinker.method.rewards import layout
+from videothinker.types import LABELS, Question, Wording
 
 __all__ = ["BENCHMARKS", "KINDS", "diagnose", "load", "read", "score"]
 
@@ -96,7 +96,8 @@ def diagnose(questions: Sequence[Question], completions: Sequence[str]) -> dict[
         for kind in KINDS
     }
     result["overall"] = counted([right for _, right in marked], "mean")
-    result["format"] = counted([format_reward(c) == 1.0 for c in completions], "mean")
+    pairs = zip(completions, questions, strict=True)
+    result["format"] = counted([layout(c, question) == 1.0 for c, question in pairs], "mean")
     means = [result[kind]["mean"] for kind in KINDS]
     result["shortcut_gap"] = None if None in means else means[0] - means[1]
     kinds = _grouped(marked, lambda question: question.kind)
@@ -106,6 +107,18 @@ def diagnose(questions: Sequence[Question], completions: Sequence[str]) -> dict[
     if {*categories} - {*KINDS, "none"}:
         result["by_category"] = _means(categories)
     return result
+
+
+def diagnose_each(
+    wordings: Sequence[Wording], questions: Sequence[Question], said: Mapping[Question, str]
+) -> dict[str, Any]:
+    """As `diagnose`, of the questions in the first of the wordings, and beside it, by their names,
+    of those in the others. What was not answered counts as wrong."""
+    found = {}
+    for wording in wordings:
+        some = [question for question in questions if question.wording == wording]
+        found[wording] = diagnose(some, [said.get(question, "") for question in some])
+    return found[wordings[0]] | {wording: found[wording] for wording in wordings[1:]}
 
 
 def _means(groups: Mapping[str, Sequence[tuple[Question, bool]]]) -> dict[str, dict[str, Any]]:

@@ -115,12 +115,14 @@ class StageGuard:
                 steering.watch(line)
         return steering
 
-    @property
-    def coefficient(self) -> float:
-        """What the next step multiplies the divergence with; 0 without one."""
+    def coefficient(self, step: int) -> float:
+        """What the step that comes next multiplies the divergence with; 0 without one.
+
+        It is told which, since a step without a sample leaves no line to count.
+        """
         if self._kl.direction == "none":
             return 0.0
-        whole = self._held.value if self._held else self._kl.coefficient
+        whole = self._held.value if self._held else self._kl.scheduled(step)
         return float(whole * 0.5**self.lowered)
 
     def watch(self, line: Line) -> Verdict:
@@ -148,19 +150,31 @@ class StageGuard:
         lost, halved = self._lost(levels, LOST), self._lost(levels, HALVED)
         # halved reward decides; what came with it shows in the newer half already
         symptoms = self._symptoms(bool(lost), self._recent[-(window // 2) if halved else 0 :])
-        if not (halved or symptoms) or self._grace > 0:
+        if not (halved or symptoms) or self._waits(line["step"]):
             return Verdict(good=not lost)
-        return self._act(f"over the last {window} steps " + "; ".join(lost + symptoms))
+        cause = f"over the last {window} steps " + "; ".join(lost + symptoms)
+        return self._act(line["step"], cause)
 
-    def _act(self, cause: str) -> Verdict:
+    def _act(self, step: int, cause: str) -> Verdict:
         if self._config.action == "stop":
             return Verdict(action="stop", cause=cause, good=False)
+        if self.coefficient(step + 1) == 0:
+            remark = "; the coefficient is 0 already"
+            return Verdict(action="stop", cause=cause + remark, good=False)
         if self.lowered == self._config.lowerings:
             remark = f"; the coefficient had been lowered {self.lowered} times"
             return Verdict(action="stop", cause=cause + remark, good=False)
         self.lowered += 1
         self._grace = self._config.window  # the next verdict is about other steps
         return Verdict(action="lower", cause=cause, good=False)
+
+    def _waits(self, step: int) -> bool:
+        """Whether the steps are still to come that show what a lowering did. The end of an early
+        schedule is one, to 0."""
+        kl, guard = self._kl, self._config
+        if guard.action == "lower" and kl.schedule == "early" and kl.schedule_steps is not None:
+            return self._grace > 0 or 0 <= step - kl.schedule_steps < guard.window
+        return self._grace > 0
 
     def _lost(self, levels: Mapping[str, Level], share: float) -> list[str]:
         """Which rewards fell below this share of their best, by more than chance."""
@@ -193,7 +207,8 @@ def stop_message(where: str, stage: StageConfig, step: int, cause: str) -> str:
     elif stage.kl.direction == "discount":
         remedy = f"{where}.kl.coefficient below {stage.kl.coefficient:g}"
     else:
-        remedy = f"{where}.kl.coefficient below {stage.kl.coefficient:g}, {where}.kl.target"
+        held = f", {where}.kl.target" if stage.kl.schedule == "constant" else ""
+        remedy = f"{where}.kl.coefficient below {stage.kl.coefficient:g}{held}"
         remedy += f" or {where}.guard.action=lower"
     return (
         f"stage {stage.name}, step {step}: the policy is collapsing: {cause}. The states and models"

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from videothinker.method.answers import KINDS, LETTERED
-from videothinker.types import Medium, Question
-
-Wording = Literal["training", "evaluation", "direct"]
+from videothinker.types import Medium, Question, Wording
 
 TRAINING_SUFFIX = (
     "  Output the thinking process in <think> </think> and final answer ({}) in <answer> </answer> "
@@ -57,6 +55,19 @@ def problem(question: Question) -> str:
 def training_text(question: Question) -> str:
     """What the policy reads in training, after the video."""
     return problem(question) + TRAINING_SUFFIX.format(KINDS[question.kind].asked)
+
+
+def direct_text(question: Question) -> str:
+    """What the policy reads where it is trained to answer without thinking."""
+    if question.kind not in LETTERED:
+        return problem(question) + DIRECT_SUFFIX_OTHER.format(KINDS[question.kind].asked)
+    suffix = DIRECT_SUFFIX if question.kind == "choice" else DIRECT_SUFFIX_SEVERAL
+    return problem(question) + suffix
+
+
+def run_text(question: Question) -> str:
+    """What the policy reads in a run, after the video."""
+    return direct_text(question) if question.wording == "direct" else training_text(question)
 
 
 def asked(question: Question, wording: Wording, benchmark: str = "clevrer") -> str:

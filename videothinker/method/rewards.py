@@ -14,6 +14,7 @@ from videothinker.method.answers import answer_text, credit, letters
 from videothinker.types import Question
 
 LAYOUT = re.compile(r"<think>.*?</think>\s*<answer>.*?</answer>[\s!]*$", re.DOTALL)
+DIRECT_LAYOUT = re.compile(r"<answer>(.*)</answer>", re.DOTALL)
 STRICT_LAYOUT = re.compile(r"\s*<think>(.*)</think>\s*<answer>(.*)</answer>\s*", re.DOTALL)
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
@@ -69,14 +70,39 @@ def strict_format(completion: str) -> float:
     return float(match is not None and all(block.strip() for block in match.groups()))
 
 
+def direct_format(completion: str) -> float:
+    """1 for an answer block and nothing else but white space: what the direct wording asks for.
+
+    Ours, as that wording is, so there is no lenient one beside it.
+    """
+    if any(completion.count(tag) != ("answer" in tag) for tag in TAGS):
+        return 0.0
+    match = DIRECT_LAYOUT.fullmatch(completion.strip())
+    return float(match is not None and bool(match.group(1).strip()))
+
+
+def layout(completion: str, question: Question) -> float:
+    """Whether a completion has the layout that its question was asked to be answered in."""
+    if question.wording == "direct":
+        return direct_format(completion)
+    return format_reward(completion)
+
+
+def strict_layout(completion: str, question: Question) -> float:
+    """Likewise, without the published one's loopholes."""
+    if question.wording == "direct":
+        return direct_format(completion)
+    return strict_format(completion)
+
+
 Reward = Callable[[str, Question], float]
 """What a completion earns as an answer to a question."""
 REWARDS: dict[str, Reward] = {
     "accuracy": credit,
     "soft_accuracy": lambda completion, question: soft_accuracy(completion, question.answer),
     "strict_accuracy": lambda completion, question: strict_accuracy(completion, question.answer),
-    "format": lambda completion, _: format_reward(completion),
-    "strict_format": lambda completion, _: strict_format(completion),
+    "format": layout,
+    "strict_format": strict_layout,
 }
 """By name in the configuration; the names are `RewardName` in config/rewards.py, those that pay
 for the answer `RIGHTNESS` beside it."""

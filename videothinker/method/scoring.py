@@ -18,13 +18,15 @@ ANSWER_TAG = "<answer>"
 def score_groups(
     groups: Sequence[tuple[RolloutGroup, dict[str, np.ndarray], AnchorScores | None]],
     kl: KLConfig | None = None,
+    coefficient: float = 0.0,
     advantage: AdvantageConfig | None = None,
 ) -> list[ScoredGroup]:
     """Scores a step's groups, equally many completions each, from what these earn (`paying.py`);
     without a KL term there is no anchor.
 
     Together, because each call of torch lets another thread run Python and waits until it pauses.
-    `kl` says which tokens feel that term; without it all do.
+    `kl` says which tokens feel that term; without it all do. A discount takes the step's
+    `coefficient`.
     """
     import torch  # here, so that whoever only passes ScoredGroups on needs no torch
 
@@ -37,7 +39,7 @@ def score_groups(
         for parts, (_, _, anchor) in zip(rewards, groups, strict=True):
             assert anchor is not None
             assert kl.compares == (anchor.initial_logprobs is not None), "the initial model's part"
-            parts["discount"] = discount(parts, anchor, kl.coefficient)
+            parts["discount"] = discount(parts, anchor, coefficient)
     totals = [np.sum(list(parts.values()), axis=0, dtype=np.float32) for parts in rewards]
     how = advantage or AdvantageConfig()
     weighed = group_advantages(torch.from_numpy(np.stack(totals)), how.scale, how.baseline)

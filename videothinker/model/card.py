@@ -47,6 +47,8 @@ class ModelLineage(TypedDict):
     temperature: float
     video: dict[str, Any]
     """The frame budget."""
+    wording: NotRequired[str]
+    """What it was asked in: `prompts.wording`; training in models that do not say."""
     lora: NotRequired[dict[str, Any]]
     """Of an adapter, which alone was trained: rank, alpha, targets."""
     merged: NotRequired[Source]
@@ -79,6 +81,9 @@ def model_card(lineage: ModelLineage, license_of: Mapping[str, str]) -> str:
     fields = "".join(f"{key}: {json.dumps(value)}\n" for key, value in license_of.items())
     alone = "lora" in lineage and "merged" not in lineage
     video = lineage["video"]
+    wording = lineage.get("wording", "training")
+    thinks = ": the thinking is not checked and may be wrong\nwhere the answer is right"
+    unchecked = "" if wording == "direct" else thinks
     data = "\n".join(f"- `{file['path']}` (sha256 `{file['digest']}`)" for file in lineage["data"])
     return f"""---
 library_name: {"peft" if alone else "transformers"}
@@ -89,8 +94,7 @@ tags: [videothinker, reinforcement-learning]
 
 # {lineage["run"]}, stage {lineage["stage"]}
 
-A model that answers questions about videos, thinking first: `<think>...</think>`, then
-`<answer>...</answer>` with the letters of the correct options.
+{ANSWERS[wording]}
 
 ## Training
 
@@ -114,13 +118,25 @@ elsewhere give it yourself: with another budget the model answers worse. {_sampl
 
 ## Limitations
 
-Rewarded for the final letters and the layout only: the thinking is not checked and may be wrong
-where the answer is right. It has seen the questions above and nothing else since its base; nothing
-is known of other kinds of video, other languages or open answers. It has the limits and biases of
-its base.
+Rewarded for the final letters and the layout only{unchecked}.
+It has seen the questions above and nothing else since its base; nothing is known of other kinds of
+video, other languages or open answers. It has the limits and biases of its base.
 """
 
 
+ANSWERS = {
+    "training": """\
+A model that answers questions about videos, thinking first: `<think>...</think>`, then
+`<answer>...</answer>` with the letters of the correct options.""",
+    "direct": """\
+A model that answers questions about videos without thinking first: `<answer>...</answer>` with the
+letters of the correct options, to a prompt that asks for the answer alone (`--wording direct`).""",
+    "both": """\
+A model that answers questions about videos as it is asked: thinking first, `<think>...</think>`,
+then `<answer>...</answer>` with the letters of the correct options; or the answer alone, where the
+prompt asks for that (`--wording direct`).""",
+}
+"""By the wording of its training."""
 USE = """```
 videothinker ask --model THIS_FOLDER --video FILE "question"
 vllm serve THIS_FOLDER
@@ -206,10 +222,20 @@ def _objective(lineage: ModelLineage) -> str:
         compared = ", compared with the base" if kl["likelihood"] == "relative" else ""
         return (
             f"GRPO (clip-higher); right answers earned less the likelier {named} found"
-            f" them{compared}, by {kl['coefficient']:g} at a likelihood of 1:"
+            f" them{compared}, by {kl['coefficient']:g}{_scheduled(kl)} at a likelihood of 1:"
         )
     direction = {"repel": "repelled from", "attract": "attracted to"}[kl["direction"]]
     return (
         f"GRPO (clip-higher), {direction} {named} with "
-        f"coefficient {kl['coefficient']:g}, estimator {kl['estimator']}, bound {kl['bound']:g}:"
+        f"coefficient {kl['coefficient']:g}{_scheduled(kl)}, estimator {kl['estimator']}, bound"
+        f" {kl['bound']:g}:"
     )
+
+
+def _scheduled(kl: Mapping[str, Any]) -> str:
+    """How the coefficient moved; models of versions that knew no schedule say nothing of one."""
+    when = {
+        "ramp": " (reached over the first {} steps)",
+        "early": " (in the first {} steps, then none)",
+    }
+    return when.get(kl.get("schedule", ""), "").format(kl.get("schedule_steps"))

@@ -19,6 +19,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from videothinker.config.hub_names import hub_source, is_hub_name
+from videothinker.config.prompts import Wordings
 from videothinker.config.section import Positive, Section
 from videothinker.config.settings import DType, RunConfig, VideoConfig
 from videothinker.errors import InputError
@@ -50,6 +51,8 @@ class Budget(Section):
     video: VideoConfig
     max_tokens: Positive
     max_model_len: Positive
+    wording: Wordings = "training"
+    """What it was trained to be asked in."""
 
     @property
     def longest_prompt(self) -> int:
@@ -154,6 +157,7 @@ def budget_of(config: RunConfig) -> Budget:
         video=config.video,
         max_tokens=config.sampling.max_tokens,
         max_model_len=config.rollout.max_model_len,
+        wording=config.prompts.wording,
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from videothinker.config.lora import LoraConfig
+from videothinker.config.prompts import Wordings
 from videothinker.errors import InputError
 from videothinker.files import read_json
 from videothinker.model.checkpoint import base_of, is_adapter, require_base
@@ -24,8 +25,9 @@ OPENED = re.compile(r"add_generation_prompt.*<think>", re.DOTALL)
 """A template that writes the beginning of the thinking itself."""
 
 
-def unfit_base(model: Path, rewards: Sequence[str]) -> str | None:
-    """Why a run cannot start from a model; `rewards` are the names of those paid."""
+def unfit_base(model: Path, rewards: Sequence[str], wording: Wordings = "training") -> str | None:
+    """Why a run cannot start from a model; `rewards` are the names of those paid, `wording` how it
+    asks."""
     if is_adapter(model):
         return (
             f"{model}: an adapter, and training starts from a whole model. Merge it with its base:"
@@ -41,8 +43,14 @@ def unfit_base(model: Path, rewards: Sequence[str]) -> str | None:
                 f"{model}: has no {what} ({' or '.join(names)}). Copy it from the model that this"
                 " one was made from"
             )
+    opened = OPENED.search(_template(model)) is not None
+    if opened and wording != "training":
+        return (
+            f"{model}: its chat template writes <think> itself, so it cannot be asked for an answer"
+            f" alone (prompts.wording = {wording!r}). Name the Instruct model, or use training"
+        )
     paid = [name for name in rewards if name in ("format", "strict_format")]
-    if paid and OPENED.search(_template(model)):
+    if opened and paid:
         return (
             f"{model}: its chat template writes <think> itself, so no completion can earn the"
             f" reward {paid[0]}, which looks for it. Name the Instruct model, or leave {paid[0]}"

@@ -39,6 +39,20 @@ MAIN_CURVES = (
         share=True,
     ),
     Curve(
+        "validated_direct_inferential",
+        "Inferential accuracy, validated, answered directly",
+        "the same questions, asked for the answer alone",
+        "accuracy",
+        share=True,
+    ),
+    Curve(
+        "validated_direct_observational",
+        "Observational accuracy, validated, answered directly",
+        "the same questions, asked for the answer alone",
+        "accuracy",
+        share=True,
+    ),
+    Curve(
         "inferential_accuracy",
         "Inferential accuracy in training",
         "sampled answers; thinking is needed",
@@ -56,6 +70,20 @@ MAIN_CURVES = (
     Curve("completion_length", "Completion length", "mean over the step", "tokens"),
 )
 MORE_CURVES = (
+    Curve(
+        "training_accuracy",
+        "Accuracy, thinking first",
+        "groups that were asked to think",
+        "soft accuracy",
+        share=True,
+    ),
+    Curve(
+        "direct_accuracy",
+        "Accuracy, answered directly",
+        "groups that were asked for the answer alone",
+        "soft accuracy",
+        share=True,
+    ),
     Curve("entropy", "Entropy", "of the policy's next-token distribution", "nats a token"),
     Curve("loss", "Loss", "what the update minimises", "loss"),
     Curve("grad_norm", "Gradient norm", "before clipping", "norm"),

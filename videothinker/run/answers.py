@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from videothinker.errors import InputError
 from videothinker.files import write_table
-from videothinker.types import Completion
+from videothinker.types import Completion, Wording
 
 ANSWERS = "validation.parquet"
 Drawing = Literal["sampled", "likeliest"]
@@ -58,15 +58,20 @@ def answer_of(question: str, drawing: Drawing, completion: Completion) -> Answer
     )
 
 
-def write_answers(folder: Path, answers: Sequence[Answer]) -> Path:
-    """Replaces FOLDER/validation.parquet and returns it."""
-    write_table(folder / ANSWERS, pa.Table.from_pylist([*map(asdict, answers)], schema=SCHEMA))
-    return folder / ANSWERS
+def beside(wording: Wording) -> str:
+    """The file of answers in a run's second wording."""
+    return f"validation-{wording}.parquet"
 
 
-def read_answers(folder: Path, drawing: Drawing) -> dict[str, Answer]:
+def write_answers(folder: Path, answers: Sequence[Answer], name: str = ANSWERS) -> Path:
+    """Replaces a file of FOLDER, usually validation.parquet, and returns it."""
+    write_table(folder / name, pa.Table.from_pylist([*map(asdict, answers)], schema=SCHEMA))
+    return folder / name
+
+
+def read_answers(folder: Path, drawing: Drawing, name: str = ANSWERS) -> dict[str, Answer]:
     """The answers of one kind by their question's id."""
-    path = folder / ANSWERS
+    path = folder / name
     try:
         table = pq.read_table(path, filters=[("drawing", "=", drawing)])
         table = table.select(SCHEMA.names).cast(SCHEMA)

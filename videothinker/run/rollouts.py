@@ -21,7 +21,7 @@ from videothinker.types import ScoredGroup
 ROLLOUTS = "rollouts"
 SCHEMA_VERSION = "2"
 TEXT_COLUMNS = (
-    *("stage", "prompt_id", "video", "text", "answer", "category", "kind", "worker"),
+    *("stage", "prompt_id", "video", "text", "answer", "category", "kind", "wording", "worker"),
     *("options.list.element.letter", "options.list.element.text"),
     *("completions.list.element", "finish_reasons.list.element"),
 )
@@ -43,6 +43,7 @@ COLUMNS: dict[str, Column] = {
     "answer": (pa.string(), lambda scored: scored.group.question.answer),
     "category": (pa.string(), lambda scored: scored.group.question.category),
     "kind": (pa.string(), lambda scored: scored.group.question.kind),
+    "wording": (pa.string(), lambda scored: scored.group.question.wording),
     "tolerance": (pa.float64(), lambda scored: scored.group.question.tolerance),
     "start": (pa.float64(), lambda scored: scored.group.question.start),
     "end": (pa.float64(), lambda scored: scored.group.question.end),

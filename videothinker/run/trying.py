@@ -20,7 +20,7 @@ from videothinker.types import Question
 
 COLUMNS = (
     *("prompt_id", "video", "also", "text", "options", "answer", "category", "kind", "tolerance"),
-    *("start", "end", "completions", "rewards"),
+    *("start", "end", "wording", "completions", "rewards"),
 )
 SHOWN = 8
 WORDS = 72
@@ -127,15 +127,15 @@ def newest(run: Path, steps: int) -> Iterator[dict[str, Any]]:
 
 
 def question_of(row: dict[str, Any]) -> Question:
-    """The question of a row."""
-    kind = {"kind": row["kind"]} if row.get("kind") else {}
+    """The question of a row; runs of earlier versions left out what goes without saying."""
+    usual = {key: row[key] for key in ("kind", "wording") if row.get(key)}
     return Question(
         id=row["prompt_id"],
         options=tuple((option["letter"], option["text"]) for option in row["options"]),
         tolerance=row.get("tolerance"),
         also=tuple(row.get("also") or ()),
         **{key: row[key] for key in ("video", "text", "answer", "category", "start", "end")},
-        **kind,
+        **usual,
     )
 
 

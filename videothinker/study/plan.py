@@ -87,9 +87,15 @@ def _divergence(kl: KLConfig) -> str:
     if kl.direction == "none":
         return "no divergence term"
     if kl.direction == "discount":
-        return f"discount {kl.anchor} at {kl.coefficient:g}, {kl.likelihood}"
-    held = f", held at {kl.target:g}" if kl.target is not None else ""
+        return f"discount {kl.anchor} at {kl.coefficient:g}{_schedule(kl)}, {kl.likelihood}"
+    held = f", held at {kl.target:g}" if kl.target is not None else _schedule(kl)
     return f"{kl.direction} {kl.anchor}, {kl.estimator} at {kl.coefficient:g}{held}"
+
+
+def _schedule(kl: KLConfig) -> str:
+    if kl.schedule == "constant":
+        return ""
+    return f" ({kl.schedule}, {kl.schedule_steps} steps)"
 
 
 def _own_learner(arm: Arm, study: StudyConfig) -> str:

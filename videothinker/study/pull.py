@@ -44,8 +44,9 @@ def pull(run: Path, arm: str, base: Path, kl: KLConfig) -> Pull | None:
     place = parting(base)
     found: dict[str, list[float]] = {name: [] for name in PULLS}
     for step in range(1, FIRST_STEPS + 1):
+        felt = kl.model_copy(update={"coefficient": kl.scheduled(step)})
         for row in read_groups(run, arm, step, COLUMNS):
-            for name, value in group_pull(row, place, kl).items():
+            for name, value in group_pull(row, place, felt).items():
                 found[name].append(value)
     return {name: np.array(values) for name, values in found.items()}
 

@@ -25,6 +25,8 @@ from videothinker.types import AnchorScores
 
 REPEL = {"kl.direction": "repel", "kl.anchor": "base"}
 DISCOUNT = {"kl.direction": "discount", "kl.coefficient": 0.5}
+EARLY = {**REPEL, "kl.schedule": "early", "kl.schedule_steps": 10}
+GROWING = {**DISCOUNT, "kl.schedule": "ramp", "kl.schedule_steps": 10}
 LOWER = {**REPEL, "guard.action": "lower", "guard.lowerings": 1}
 TABLE: list[tuple[dict[str, Any], str, Any, set[str]]] = [
     (REPEL, "kl.direction", "attract", {"update"}),
@@ -32,6 +34,9 @@ TABLE: list[tuple[dict[str, Any], str, Any, set[str]]] = [
     (REPEL, "kl.anchor", "/models/other", {"anchor"}),
     (REPEL, "kl.coefficient", 0.02, {"update", "coefficients"}),
     (REPEL, "kl.target", 0.3, {"coefficients"}),
+    (EARLY, "kl.schedule", "ramp", {"update", "coefficients"}),
+    (EARLY, "kl.schedule_steps", 20, {"coefficients"}),
+    (GROWING, "kl.schedule_steps", 20, {"update", "coefficients"}),
     (REPEL, "kl.estimator", "k1", {"update"}),
     (REPEL, "kl.estimator", "k2", {"update"}),
     (REPEL, "kl.estimator", "policy", {"update"}),
@@ -76,7 +81,7 @@ class FixedPolicy:
 
 
 def update(config: RunConfig, *texts: str) -> list[float]:
-    """The loss's slopes by log-probs, for a group of two completions."""
+    """The loss's slopes by log-probs in the first step, for a group of two completions."""
     kl = config.stages[-1].kl
     exact = kl.estimator == "exact"
     said = [completion(text, 4, logprobs=SAMPLED, version=1, answer_start=2) for text in texts]
@@ -85,7 +90,8 @@ def update(config: RunConfig, *texts: str) -> list[float]:
     scores = AnchorScores(logprobs=(ANCHORED, ANCHORED), hidden=states, initial_logprobs=initial)
     about = group(*said)
     names = [reward.title for reward in config.rewards]
-    [scored] = score_groups([(about, earned(about, names), scores)], kl)
+    coefficient = StageGuard(config.stages[-1]).coefficient(1)
+    [scored] = score_groups([(about, earned(about, names), scores)], kl, coefficient)
     policy = FixedPolicy()
     task = Assignment(
         model=Path("m"),
@@ -97,7 +103,6 @@ def update(config: RunConfig, *texts: str) -> list[float]:
         budget=budget_of(config),
         logprob_tolerance=1.0,
     )
-    coefficient = StageGuard(config.stages[-1]).coefficient
     losses = Losses(
         trainee=policy,  # type: ignore[arg-type]
         task=task,
@@ -119,7 +124,7 @@ def effects(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     verdicts, coefficients = [], []
     for step, reward in enumerate(rewards, start=1):
         verdicts.append(steering.watch({"step": step, "reward": reward, "kl": 0.2}).action)
-        coefficients.append(steering.coefficient)
+        coefficients.append(steering.coefficient(step + 1))
     return {
         "anchor": Lineage(RunDirectory(out), config).anchor(config.stages[-1]),
         "compared": config.stages[-1].kl.compares,

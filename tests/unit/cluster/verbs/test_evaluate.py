@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from cluster.verbs import evaluate
 from cluster.verbs.evaluate import Answers, Evaluation, Pass
 from videothinker.errors import InputError
 from videothinker.files import read_lines
+from videothinker.model.checkpoint import PAPER_EVALUATION, write_budget
 from videothinker.types import Failure, Question
 
 IDENTITY = {"digest": "d", "benchmark": "mmvu", "questions": "q", "wording": "direct", "video": {}}
@@ -89,6 +91,25 @@ def test_where_everything_is_answered_no_model_is_loaded(
     monkeypatch.setattr(evaluate, "answering", lambda *_: pytest.fail("a model was loaded"))
     evaluation(tmp_path).answer("evaluate", [Pass(questions=QUESTIONS[:1], answers=answers)])
     assert answers.known == {"one": "B"}
+
+
+@pytest.mark.parametrize(
+    ("trained", "benchmark", "expected"),
+    [
+        ("training", "clevrer", "training"),
+        ("training", "mmvu", "evaluation"),
+        ("both", "clevrer", "training"),
+        ("direct", "clevrer", "direct"),
+        ("direct", "mmvu", "direct"),
+    ],
+)
+def test_a_model_that_learned_to_answer_alone_is_asked_for_that(
+    tmp_path: Path, trained: str, benchmark: str, expected: str
+) -> None:
+    write_budget(tmp_path, PAPER_EVALUATION.model_copy(update={"wording": trained}))
+    one = replace(evaluation(tmp_path), benchmark=benchmark)
+    assert one.resolved_wording() == expected
+    assert replace(one, wording="training").resolved_wording() == "training"
 
 
 def test_an_answer_that_was_torn_off_is_lost_alone(tmp_path: Path) -> None:

@@ -231,7 +231,7 @@ def test_the_help_names_every_kind_there_is(
 ) -> None:
     from videothinker.config.settings import PRESETS
     from videothinker.evaluation.scores import BENCHMARKS
-    from videothinker.method.prompts import Wording
+    from videothinker.types import Wording
 
     there_are = {"benchmarks": BENCHMARKS, "budgets": PRESETS, "wordings": get_args(Wording)}
     with pytest.raises(SystemExit):

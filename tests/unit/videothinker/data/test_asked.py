@@ -9,6 +9,7 @@ import pytest
 from smallest_config import SMALLEST
 
 from videothinker.config.loading import load_config
+from videothinker.config.prompts import PromptsConfig
 from videothinker.config.settings import RunConfig
 from videothinker.data.asked import (
     labels_of,
@@ -101,3 +102,18 @@ def test_what_probes_found_stands_in_the_place_of_what_the_file_says(
     assert {one.category for one in chosen} == {"inferential"}
     validated = validation_questions(probing, tmp_path, 3)
     assert [one.category for one in validated] == ["observational", "inferential", "inferential"]
+
+
+def test_validation_asks_in_each_wording_of_the_run(config: RunConfig, tmp_path: Path) -> None:
+    for wording, each in (
+        ("training", ["training"]),
+        ("direct", ["direct"]),
+        ("both", ["training", "direct"]),
+    ):
+        asking = config.model_copy(
+            update={"prompts": PromptsConfig.model_validate({"wording": wording})}
+        )
+        found = validation_questions(asking, tmp_path, 2)
+        assert [(one.id, one.wording) for one in found] == [
+            (question.id, one) for one in each for question in QUESTIONS[:2]
+        ]

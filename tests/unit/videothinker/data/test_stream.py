@@ -89,3 +89,33 @@ def test_steps_count_from_one() -> None:
 def test_no_questions_are_refused() -> None:
     with pytest.raises(InputError, match="none to train on"):
         QuestionStream([], 0)
+
+
+def turns(count: int, epochs: int) -> list[list[tuple[str, str]]]:
+    """By epoch: each question's id with its wording, in the order they are asked."""
+    stream = QuestionStream(questions(count), seed=4, wordings=("training", "direct"))
+    asked = [stream.batch(step, count) for step in range(1, epochs + 1)]
+    return [[(question.id, question.wording) for question in one] for one in asked]
+
+
+def test_two_wordings_alternate_along_the_first_epoch_and_turn_with_each() -> None:
+    first, second, third = turns(9, 3)
+    assert [wording for _, wording in first] == ["training", "direct"] * 4 + ["training"]
+    assert [one for one, _ in first] == [str(n) for n in order(9, 4, 0)]
+    before, after = dict(first), dict(second)
+    assert all(before[one] != after[one] for one in before)
+    assert dict(third) == before
+
+
+def test_a_step_has_its_wordings_whoever_asks_first() -> None:
+    wordings = ("training", "direct")
+    whole, resumed = (QuestionStream(questions(7), 5, wordings) for _ in range(2))
+    whole.batch(1, 3)
+    assert resumed.batch(9, 3) == whole.batch(9, 3)
+
+
+def test_one_wording_is_that_of_every_question() -> None:
+    for wording in ("training", "direct"):
+        asked = QuestionStream(questions(5), 5, (wording,)).batch(2, 7)  # type: ignore[arg-type]
+        assert {question.wording for question in asked} == {wording}
+    assert QuestionStream(questions(5), 5).batch(2, 7)[0].wording == "training"

@@ -11,7 +11,7 @@ import videothinker.evaluation
 from videothinker.data.questions import write_questions
 from videothinker.errors import InputError
 from videothinker.evaluation.intervals import wilson
-from videothinker.evaluation.scores import BENCHMARKS, Scoring, diagnose, load, score
+from videothinker.evaluation.scores import BENCHMARKS, Scoring, diagnose, diagnose_each, load, score
 from videothinker.types import Question
 
 
@@ -207,3 +207,16 @@ def test_each_sort_of_question_is_counted_where_there_are_several() -> None:
     assert counts == {"multi": (0.5, 2), "number": (0.5, 2)}
     means = {name: one["mean"] for name, one in result["by_category"].items()}
     assert means == {"observational": 1, "inferential": 0, "counting": 1, "none": 0}
+
+
+def test_each_wordings_answers_are_judged_apart_and_by_the_layout_it_asked_for() -> None:
+    asked = [question("A"), question("B")]
+    direct = [replace(one, wording="direct") for one in asked]
+    said = {asked[0]: says("A"), asked[1]: says("A"), direct[0]: "<answer>A</answer>"}
+    result = diagnose_each(["training", "direct"], [*asked, *direct], said)
+    alone = diagnose(asked, [says("A"), says("A")])
+    assert {key: value for key, value in result.items() if key != "direct"} == alone
+    assert result["direct"] == diagnose(direct, ["<answer>A</answer>", ""])
+    assert result["format"]["mean"] == 1.0
+    assert result["direct"]["format"]["mean"] == 0.5
+    assert diagnose_each(["direct"], direct, said) == result["direct"]

@@ -1,4 +1,4 @@
-"""The guard on made-up metrics, and the held coefficient on a made-up policy."""
+"""The guard and its coefficient on made-up metrics."""
 
 import itertools
 import json
@@ -14,7 +14,7 @@ from videothinker.config.kl import KLConfig
 from videothinker.config.loading import load_config, to_yaml
 from videothinker.config.settings import GuardConfig, StageConfig
 from videothinker.errors import ConfigError
-from videothinker.method.guard import HeldCoefficient, StageGuard, Verdict, stop_message
+from videothinker.method.guard import StageGuard, Verdict, stop_message
 
 WINDOW = 4
 HEALTHY = {
@@ -32,6 +32,8 @@ HEALTHY = {
 }
 POORER = {"reward": 1.1}
 """Less than 0.8 of the reward, more than half of it: tells of a collapse beside a symptom only."""
+RAMP = {"coefficient": 0.08, "schedule": "ramp", "schedule_steps": 16}
+EARLY = {"coefficient": 0.08, "schedule": "early", "schedule_steps": 12}
 WAVES = (0.05, -0.03, 0.0, 0.02, -0.04)
 
 
@@ -185,8 +187,8 @@ def test_the_coefficient_is_the_configured_one_unless_something_moves_it() -> No
     steering = StageGuard(stage({"coefficient": 0.02}))
     for line in lines((30, {})):
         steering.watch(line)
-        assert steering.coefficient == 0.02
-    assert StageGuard(stage({"direction": "none"})).coefficient == 0.0
+        assert steering.coefficient(line["step"] + 1) == 0.02
+    assert StageGuard(stage({"direction": "none"})).coefficient(1) == 0.0
 
 
 def test_each_lowering_halves_the_coefficient() -> None:
@@ -194,9 +196,92 @@ def test_each_lowering_halves_the_coefficient() -> None:
     seen = []
     for line in lines((10, {}), (7, {"reward": 0.3})):
         steering.watch(line)
-        seen.append(steering.coefficient)
+        seen.append(steering.coefficient(line["step"] + 1))
     assert list(dict.fromkeys(seen)) == [0.08, 0.04, 0.02]
     assert not steering.good
+
+
+def test_a_ramp_rises_by_equal_steps_and_stays_up() -> None:
+    steering = StageGuard(stage({"coefficient": 0.08, "schedule": "ramp", "schedule_steps": 4}))
+    seen = [steering.coefficient(step) for step in range(1, 7)]
+    assert seen == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.08, 0.08], rel=1e-12)
+
+
+def test_an_early_divergence_is_whole_and_then_none() -> None:
+    steering = StageGuard(stage({"coefficient": 0.08, "schedule": "early", "schedule_steps": 3}))
+    assert [steering.coefficient(step) for step in range(1, 6)] == [0.08, 0.08, 0.08, 0, 0]
+
+
+def test_a_step_that_left_no_line_does_not_hold_a_schedule_back() -> None:
+    written = [line for line in lines((9, {})) if line["step"] not in (2, 3)]
+    assert StageGuard.replay(stage(RAMP), written).coefficient(10) == pytest.approx(0.05)
+
+
+def test_a_halved_ramp_goes_on_to_half_the_height() -> None:
+    steering = StageGuard(stage(RAMP, action="lower", lowerings=1))
+    seen = {}
+    for line in lines((8, {}), (8, {"reward": 0.3})):
+        steering.watch(line)
+        seen[line["step"] + 1] = steering.coefficient(line["step"] + 1), steering.lowered
+    assert seen[8] == (pytest.approx(0.04), 0)
+    lowered = [step for step, (_, times) in seen.items() if times == 1]
+    assert seen[lowered[0]][0] == pytest.approx(0.08 * lowered[0] / 16 / 2)
+    assert seen[16][0] == pytest.approx(0.04)
+
+
+def test_the_end_of_an_early_divergence_is_a_lowering_that_is_waited_for_once() -> None:
+    """Reward halves while it is still felt: a window without it, then no lowering of 0."""
+    fallen = (10, {}), (30, {"reward": 0.3})
+    seen = verdicts(*fallen, kl=EARLY, action="lower")
+    acted = {step: v for step, v in enumerate(seen, start=1) if v.action != "healthy"}
+    assert next(iter(acted)) == EARLY["schedule_steps"] + WINDOW
+    assert {v.action for v in acted.values()} == {"stop"}
+    assert acted[16].cause.endswith("; the coefficient is 0 already")
+    assert not any(v.good for v in seen[12:16])
+    stopped = next(n for n, v in enumerate(verdicts(*fallen, kl=EARLY), 1) if v.action == "stop")
+    assert stopped == 13  # whoever is not asked to lower does not wait
+
+
+def test_a_collapse_that_ends_with_an_early_divergence_is_survived() -> None:
+    parts = (10, {}), (4, {"reward": 0.3}), (30, {})
+    assert {v.action for v in verdicts(*parts, kl=EARLY, action="lower")} == {"healthy"}
+
+
+@pytest.mark.parametrize(
+    ("kl", "said"),
+    [
+        ("schedule_steps: 9", "stages.0.kl.schedule_steps = 9 has no effect with schedule = 'cons"),
+        ("schedule: ramp", "stages.0.kl.schedule = 'ramp': nothing says over how many steps"),
+        ("schedule: ramp, schedule_steps: 1", "schedule_steps = 1: a ramp of one step is none"),
+        ("schedule: ramp, schedule_steps: 21", "longer than the stage's 20 steps never reaches"),
+        ("schedule: early, schedule_steps: 20", "schedule_steps = 20 has no effect with schedule"),
+        ("schedule: early, schedule_steps: 9, target: 1", "with stages.0.kl.target = 1: every ste"),
+        ("schedule: early, schedule_steps: 9, coefficient: 0", "no effect on a coefficient of 0"),
+    ],
+)
+def test_a_schedule_that_moves_nothing_or_is_moved_is_refused(
+    tmp_path: Path, kl: str, said: str
+) -> None:
+    file = tmp_path / "small.yaml"
+    file.write_text(SMALLEST)
+    given = f"stages.0.kl={{direction: repel, anchor: base, {kl}}}"
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, ["stages.0.steps=20", given])
+    assert said in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_schedule_reads_back_equal(tmp_path: Path) -> None:
+    file = tmp_path / "small.yaml"
+    file.write_text(SMALLEST)
+    for steps, kl in (
+        (20, "repel, anchor: base, schedule: ramp, schedule_steps: 20"),
+        (20, "repel, anchor: base, schedule: early, schedule_steps: 19"),
+        (9, "discount, anchor: /m/b, coefficient: 0.5, schedule: ramp, schedule_steps: 2"),
+    ):
+        config = load_config(file, [f"stages.0.steps={steps}", f"stages.0.kl={{direction: {kl}}}"])
+        file.with_name("resolved.yaml").write_text(to_yaml(config))
+        assert load_config(file.with_name("resolved.yaml")) == config
 
 
 @pytest.mark.parametrize(
@@ -240,72 +325,11 @@ def test_a_resolved_configuration_with_a_guard_reads_back_equal(tmp_path: Path) 
         assert load_config(file.with_name("resolved.yaml")) == config
 
 
-def held(direction: str, target: float) -> HeldCoefficient:
-    return HeldCoefficient(
-        KLConfig.model_validate({"direction": direction, "target": target, "coefficient": 0.01})
-    )
-
-
-def settled(direction: str, target: float, answer: Any) -> list[float]:
-    """The last tenth of 400 steps of a policy that follows the coefficient with a delay."""
-    controller, kl, seen = held(direction, target), 0.0, []
-    for _ in range(400):
-        kl += 0.2 * (answer(controller.value) - kl)
-        controller.watch(kl)
-        seen.append(kl)
-    return seen[-40:]
-
-
-def test_a_repelled_policy_is_held_at_the_target() -> None:
-    seen = settled("repel", 0.3, lambda coefficient: 5 * coefficient)
-    assert seen == pytest.approx([0.3] * 40, rel=0.02)
-
-
-def test_an_attracted_policy_is_held_at_the_target() -> None:
-    seen = settled("attract", 0.3, lambda coefficient: 1 / (1 + 100 * coefficient))
-    assert seen == pytest.approx([0.3] * 40, rel=0.02)
-
-
-def test_too_little_divergence_raises_repulsion_and_lowers_attraction() -> None:
-    away, towards = held("repel", 0.3), held("attract", 0.3)
-    away.watch(0.15)
-    towards.watch(0.15)
-    assert away.value == pytest.approx(0.01 * math.exp(0.05))
-    assert towards.value == pytest.approx(0.01 * math.exp(-0.05))
-
-
-def test_the_way_back_is_three_times_as_fast() -> None:
-    away, towards = held("repel", 0.3), held("attract", 0.3)
-    away.watch(0.45)
-    towards.watch(0.45)
-    assert away.value == pytest.approx(0.01 * math.exp(-0.15))
-    assert towards.value == pytest.approx(0.01 * math.exp(0.15))
-
-
-def test_no_spike_moves_the_coefficient_by_more_than_its_limits() -> None:
-    far, opposite = held("repel", 0.3), held("repel", 0.3)
-    far.watch(1000.0)
-    opposite.watch(-1000.0)
-    assert far.value == pytest.approx(0.01 * math.exp(-0.5))
-    assert opposite.value == pytest.approx(0.01 * math.exp(0.1))
-
-
-def test_a_target_out_of_reach_does_not_drive_the_coefficient_away() -> None:
-    controller = held("repel", 0.3)
-    for _ in range(1000):
-        controller.watch(0.0)
-    assert controller.value == 1.0
-
-
-def test_a_step_without_a_divergence_changes_no_coefficient() -> None:
-    controller = held("repel", 0.3)
-    controller.watch(None)
-    assert controller.value == 0.01
-
-
 @pytest.mark.parametrize("cut", [1, 7, 13, 20, 29])
 @pytest.mark.parametrize(
-    "configured", [stage({"target": 0.3}), stage(action="lower")], ids=["held", "lowered"]
+    "configured",
+    [stage({"target": 0.3}), stage(action="lower"), stage(RAMP, action="lower")],
+    ids=["held", "lowered", "ramp and lowered"],
 )
 def test_a_resumed_run_goes_on_with_the_very_same_steering(
     configured: StageConfig, cut: int
@@ -317,10 +341,13 @@ def test_a_resumed_run_goes_on_with_the_very_same_steering(
     on_disk = "\n".join(json.dumps(line) for line in [other, *written[:cut]])
     resumed = StageGuard.replay(configured, [json.loads(text) for text in on_disk.splitlines()])
     whole = StageGuard(configured)
-    expected = [(whole.watch(line), whole.coefficient, whole.good) for line in written]
-    assert resumed.coefficient == expected[cut - 1][1]
-    seen = [(resumed.watch(line), resumed.coefficient, resumed.good) for line in written[cut:]]
-    assert seen == expected[cut:]
+
+    def after(steering: StageGuard, line: dict[str, Any]) -> tuple[Verdict, float, bool]:
+        return steering.watch(line), steering.coefficient(line["step"] + 1), steering.good
+
+    expected = [after(whole, line) for line in written]
+    assert resumed.coefficient(cut + 1) == expected[cut - 1][1]
+    assert [after(resumed, line) for line in written[cut:]] == expected[cut:]
 
 
 def test_the_message_says_what_happened_and_what_to_set() -> None:
@@ -331,6 +358,8 @@ def test_the_message_says_what_happened_and_what_to_set() -> None:
         " stages.2.kl.coefficient below 0.01, stages.2.kl.target or stages.2.guard.action=lower;"
         " stages.2.guard.action=off trains on"
     )
+    said = stop_message("stages.2", stage(RAMP), 45, "x")
+    assert "stages.2.kl.coefficient below 0.08 or stages.2.guard.action=lower;" in said
     assert "a lower learner.learning_rate" in stop_message(
         "stages.0", stage({"direction": "none"}), 9, "x"
     )

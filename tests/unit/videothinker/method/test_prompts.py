@@ -1,10 +1,13 @@
 """The prompts, held against the reference's strings."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from videothinker.evaluation.benchmarks import BY_NAME
 from videothinker.evaluation.rules import equals_solution
-from videothinker.method.prompts import asked, messages, training_text
+from videothinker.method.prompts import asked, direct_text, messages, run_text, training_text
 from videothinker.types import Question
 
 QUESTION = Question(
@@ -24,6 +27,31 @@ def test_training_text_is_problem_options_and_suffix_after_two_spaces() -> None:
         "  Output the thinking process in <think> </think> and final answer (letters separated "
         "by , if multiple) in <answer> </answer> tags."
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({"kind": "choice"}, "only the letter of the correct option within"),
+        ({}, "only the letters of all correct options, separated by , if multiple, within"),
+        ({"kind": "number", "answer": "4"}, "only the answer (a number) within"),
+    ],
+)
+def test_direct_text_asks_for_the_answer_alone_and_says_what_one_is(
+    changes: dict[str, Any], wanted: str
+) -> None:
+    assert direct_text(replace(QUESTION, **changes)) == (
+        "What will happen without the red cube?\n"
+        "A. The cube and the sphere collide\n"
+        "B. The sphere collides with the cube\n"
+        f"Answer straight away, without thinking first: write {wanted} <answer> </answer> tags."
+    )
+
+
+def test_a_run_asks_as_a_question_says_and_to_think_where_none_does() -> None:
+    assert run_text(QUESTION) == training_text(QUESTION)
+    assert run_text(replace(QUESTION, wording="direct")) == direct_text(QUESTION)
+    assert direct_text(QUESTION) == asked(QUESTION, "direct")
 
 
 EVALUATION = (

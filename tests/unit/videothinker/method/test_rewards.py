@@ -1,6 +1,7 @@
 """Every row of the table of edge cases measured on the reference's rewards, and the strict ones."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from videothinker.config.rewards import RewardName
 from videothinker.method.rewards import (
     REWARDS,
+    direct_format,
     format_reward,
     soft_accuracy,
     strict_accuracy,
@@ -210,3 +212,36 @@ def test_a_reward_of_the_layout_does_not_look_at_the_solution() -> None:
         1,
         1,
     ]
+
+
+@pytest.mark.parametrize(
+    ("completion", "paid"),
+    [
+        ("<answer>A</answer>", 1),
+        (" \n<answer>A,C</answer>\n", 1),
+        ("<answer></answer>", 0),
+        ("It is <answer>A</answer>", 0),
+        ("<answer>A</answer>.", 0),
+        ("<answer>A</answer><answer>B</answer>", 0),
+        ("<think>x</think><answer>A</answer>", 0),
+        ("<answer>A</answer><think>x</think>", 0),
+        ("<answer><think>x</think>A</answer>", 0),
+        ("<answer>A", 0),
+        ("A", 0),
+    ],
+)
+def test_asked_for_an_answer_alone_both_layouts_are_an_answer_block_alone(
+    completion: str, paid: float
+) -> None:
+    assert direct_format(completion) == paid
+    direct = replace(asked("A"), wording="direct")
+    for name in ("format", "strict_format"):
+        assert REWARDS[name](completion, direct) == paid
+
+
+def test_each_question_is_paid_for_the_layout_that_it_asked_for() -> None:
+    thinking, direct = asked("A"), replace(asked("A"), wording="direct")
+    for name in ("format", "strict_format"):
+        assert REWARDS[name](answer("A"), thinking) == 1
+        assert REWARDS[name](answer("A"), direct) == 0
+        assert REWARDS[name]("<answer>A</answer>", thinking) == 0

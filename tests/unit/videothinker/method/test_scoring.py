@@ -24,9 +24,10 @@ def score_group(
     rewards: list[str],
     anchor: AnchorScores | None = None,
     kl: KLConfig | None = None,
+    coefficient: float = 0.5,
 ) -> ScoredGroup:
     earned = builders.earned(group, rewards)
-    return score_groups([(group, earned, anchor)], kl)[0]
+    return score_groups([(group, earned, anchor)], kl, coefficient)[0]
 
 
 RIGHT = "<think>x</think><answer>A</answer>"
@@ -68,6 +69,12 @@ def test_a_right_answer_loses_by_how_likely_its_tokens_are_to_the_anchor() -> No
     totals = np.array([1.6, 1.9, 1.0])
     expected = (totals - totals.mean()) / (totals.std(ddof=1) + 1e-4)
     assert scored.advantages == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_discount_is_the_steps_share_not_that_of_the_settings() -> None:
+    kl = KLConfig(direction="discount", coefficient=0.5, likelihood="absolute")
+    scored = score_group(group(RIGHT, WRONG), ["soft_accuracy"], likely(0.8, 0.8), kl, 0.25)
+    assert scored.rewards["discount"] == pytest.approx([-0.2, 0], abs=1e-6)
 
 
 def test_a_likelihood_relative_to_the_initial_models_is_1_at_most() -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from videothinker import __version__
@@ -54,6 +55,31 @@ def test_a_card_says_in_which_direction_the_anchor_acted() -> None:
     attract = KLConfig(direction="attract").model_dump()
     assert "repelled from `/runs/bias/model`" in model_card(lineage(), {})
     assert "attracted to `/runs/bias/model`" in model_card(lineage(kl=attract), {})
+
+
+def test_a_card_says_when_the_anchor_acted() -> None:
+    early = KLConfig(direction="repel", schedule="early", schedule_steps=90).model_dump()
+    card = model_card(lineage(kl=early), {})
+    assert "coefficient 0.01 (in the first 90 steps, then none), estimator k3" in card
+    older = {key: value for key, value in early.items() if "schedule" not in key}
+    assert "coefficient 0.01, estimator k3" in model_card(lineage(kl=older), {})
+
+
+@pytest.mark.parametrize(
+    ("wording", "said", "unchecked"),
+    [
+        ({}, "thinking first: `<think>...</think>`, then\n`<answer>...</answer>` with", True),
+        ({"wording": "direct"}, "without thinking first: `<answer>...</answer>` with the", False),
+        ({"wording": "both"}, "as it is asked: thinking first, `<think>...</think>`,", True),
+    ],
+)
+def test_a_card_says_what_the_model_is_asked_in(
+    wording: dict[str, str], said: str, unchecked: bool
+) -> None:
+    card = model_card(lineage(**wording), {})
+    assert said in card
+    assert ("the thinking is not checked" in card) is unchecked
+    assert ("--wording direct" in card) is bool(wording)
 
 
 def test_a_card_of_plain_grpo_has_no_anchor() -> None:

@@ -16,6 +16,7 @@ from videothinker.model.checkpoint import (
     read_budget,
     save_model,
     with_cache,
+    write_budget,
 )
 from videothinker.model.policy import Policy, load_model
 
@@ -129,6 +130,18 @@ def test_an_export_carries_its_budget_and_not_the_card_of_its_base(exported: Pat
     assert card.startswith("---\n")
     assert 'license: "mit"' in card
     assert "the base's own card" not in card
+
+
+def test_a_budget_says_what_its_model_is_asked_in_and_one_without_says_to_think(
+    tmp_path: Path,
+) -> None:
+    write_budget(tmp_path, PAPER_EVALUATION.model_copy(update={"wording": "direct"}))
+    assert read_budget(tmp_path).wording == "direct"
+    file = tmp_path / "videothinker.json"
+    older = {k: v for k, v in json.loads(file.read_text()).items() if k != "wording"}
+    file.write_text(json.dumps(older))
+    assert read_budget(tmp_path) == PAPER_EVALUATION
+    assert PAPER_EVALUATION.wording == "training"
 
 
 def test_an_export_carries_its_lineage(exported: Path) -> None:

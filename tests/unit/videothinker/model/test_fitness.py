@@ -56,6 +56,10 @@ def test_a_thinking_model_cannot_earn_a_format_that_it_does_not_begin(base: Path
         assert wrong is not None
         assert f"can earn the reward {reward}," in wrong
     assert unfit_base(base, ["soft_accuracy"]) is None
+    for wording in ("direct", "both"):
+        wrong = unfit_base(base, ["soft_accuracy"], wording)  # type: ignore[arg-type]
+        assert wrong is not None
+        assert f"it cannot be asked for an answer alone (prompts.wording = {wording!r})" in wrong
     template.write_text("{%- if x == '<think>' -%}{%- endif -%}" + begun.replace("<think>", ""))
     assert unfit_base(base, ["format"]) is None
 
@@ -68,6 +72,11 @@ def adapter_of(base: Path, folder: Path, digest: str = "") -> Path:
     source = {"path": str(base), "digest": digest or model_digest(base)}
     (folder / "lineage.json").write_text(json.dumps({"base": source}))
     return folder
+
+
+def test_a_model_that_begins_nothing_may_be_asked_in_every_wording(base: Path) -> None:
+    assert unfit_base(base, ["format"], "direct") is None
+    assert unfit_base(base, ["format"], "both") is None
 
 
 def test_training_does_not_start_from_an_adapter(base: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ def words(completion, question):
     if question.id == "broken":
         raise ValueError("no")
     assert question.kind == "number" and question.tolerance == 0.5, question
+    assert question.wording == "direct"
     return len(completion.split())
 
 
@@ -32,7 +33,7 @@ LONG = "one two three"
 
 
 def made(name: str, *texts: str) -> ScoredGroup:
-    asked = question(name, answer="3", options=(), kind="number", tolerance=0.5)
+    asked = question(name, answer="3", options=(), kind="number", tolerance=0.5, wording="direct")
     return ScoredGroup(
         group=group(*map(completion, texts), about=asked),
         rewards={"accuracy": np.arange(len(texts), dtype=np.float32)},

@@ -117,6 +117,18 @@ def test_the_first_steps_of_a_stage_are_read_and_averaged_over_groups(tmp_path: 
     assert mean_pull([found, None]) == {name: values.mean() for name, values in found.items()}
 
 
+def test_the_divergences_pull_is_that_of_each_steps_coefficient(tmp_path: Path) -> None:
+    (tmp_path / "rollouts").mkdir()
+    for step in (1, 2, 3):
+        rows = pa.Table.from_pylist([row(["else"] * 3)])
+        pq.write_table(rows, tmp_path / "rollouts" / f"cdpo-{step:06}.parquet")
+    kl = KLConfig(direction="repel", coefficient=0.4, schedule="ramp", schedule_steps=2)
+    found = pull(tmp_path, "cdpo", SHIPPED_BASE, kl)
+    assert found is not None
+    whole = group_pull(row(["else"] * 3), CHOICE, kl)["elsewhere"]
+    assert found["elsewhere"] == pytest.approx([whole / 2, whole, whole])
+
+
 def test_a_divergence_whose_gradient_is_not_the_log_probs_alone_is_left_out(tmp_path: Path) -> None:
     for kl in (
         KLConfig(direction="repel", estimator="exact"),
