@@ -22,7 +22,7 @@ from videothinker.types import Prompt, RolloutGroup, ScoredGroup
 
 Share = Sequence[tuple[ScoredGroup, float]]
 """A rank's groups of one update, each with its weight in the mean over all ranks' groups."""
-Row = Sequence[tuple[ScoredGroup, Prompt, float]]
+RowGroups = Sequence[tuple[ScoredGroup, Prompt, float]]
 """Groups that share a forward pass, each with its prompt and its part in the update's loss."""
 
 
@@ -66,7 +66,7 @@ class Losses:
         everywhere = float(mean_over_ranks(here)) * self.world
         return [count / max(everywhere, 1.0) for count in counts]
 
-    def before(self, row: Row) -> list[Tensor]:
+    def before(self, row: RowGroups) -> list[Tensor]:
         """Of each group the log-probs under the policy as it is, from which a later update's ratio
         counts."""
         with torch.no_grad():
@@ -75,7 +75,7 @@ class Losses:
 
     def of(
         self,
-        row: Row,
+        row: RowGroups,
         coefficient: float,
         version: int,
         before: Sequence[Tensor] | None = None,
@@ -154,7 +154,7 @@ class Losses:
         }
         return loss, stats
 
-    def _asked(self, row: Row) -> list[tuple[Prompt, list[np.ndarray]]]:
+    def _asked(self, row: RowGroups) -> list[tuple[Prompt, list[np.ndarray]]]:
         return [
             (prompt, [completion.token_ids for completion in scored.group.completions])
             for scored, prompt, _ in row

@@ -24,7 +24,7 @@ from learner.deepspeed_engine import (
     ranks_here,
     restore_random_state,
 )
-from learner.losses import Assignment, Losses, Row, Share
+from learner.losses import Assignment, Losses, RowGroups, Share
 from learner.rows import (
     StepTotals,
     averaged,
@@ -132,7 +132,9 @@ class LearnerRank(Pulse):
         started = time.monotonic()
         with self.doing(f"step {step}, sharing the groups out over rows"):
             first, *later = self._rows(shares, prompts)
-        updates: list[list[tuple[Row, list[Tensor] | None]]] = [[(row, None) for row in first]]
+        updates: list[list[tuple[RowGroups, list[Tensor] | None]]] = [
+            [(row, None) for row in first]
+        ]
         with self.doing(f"step {step}, scoring what its later updates learn from"):
             updates += [[(row, self._losses.before(row)) for row in rows] for rows in later]
         rate = learning_rate(self._task.learner, step, self._task.steps)
@@ -150,7 +152,7 @@ class LearnerRank(Pulse):
     def _update(
         self,
         what: str,
-        rows: Sequence[tuple[Row, Sequence[Tensor] | None]],
+        rows: Sequence[tuple[RowGroups, Sequence[Tensor] | None]],
         coefficient: float,
         rate: float,
     ) -> dict[str, float]:
@@ -179,10 +181,10 @@ class LearnerRank(Pulse):
             )
         return report
 
-    def _rows(self, shares: Sequence[Share], prompts: Sequence[Prompt]) -> list[list[Row]]:
+    def _rows(self, shares: Sequence[Share], prompts: Sequence[Prompt]) -> list[list[RowGroups]]:
         """Of each update its rows, groups that share a forward pass."""
         following = iter(prompts)
-        updates: list[list[Row]] = []
+        updates: list[list[RowGroups]] = []
         for share in shares:
             weights = self._losses.weights(share)
             left = iter(
@@ -300,7 +302,7 @@ class LearnerRank(Pulse):
     def _layout(self) -> dict[str, int]:
         return {"ranks": self._world, "zero_stage": self._task.learner.zero_stage}
 
-    def _require_finite(self, what: str, row: Row, losses: Tensor) -> None:
+    def _require_finite(self, what: str, row: RowGroups, losses: Tensor) -> None:
         for (scored, _, _), wrong in zip(row, non_finite(losses.detach()), strict=True):
             if wrong:
                 raise DivergenceError(

@@ -12,7 +12,7 @@ from videothinker.config.section import Positive, Section
 Scale = Literal["std", "none", "batch"]
 Baseline = Literal["mean", "leave_one_out"]
 Ratio = Literal["token", "sequence"]
-Clip = Literal["ppo", "cispo", "smooth"]
+Clipping = Literal["ppo", "cispo", "smooth"]
 Aggregation = Literal["sequence", "token", "budget"]
 Part = Literal["vision", "merger", "embeddings", "layers"]
 """A part of the model; the embeddings include the output head, which may share their weights."""
@@ -43,7 +43,7 @@ class LearnerConfig(Section):
     the one that was sampled from, and ratio and clip have an effect."""
     ratio: Ratio = "token"
     """Of the policy to the one that the step began with: of each token, or of its completion."""
-    clip: Clip = "ppo"
+    clip: Clipping = "ppo"
     """What a ratio far from 1 does: see docs/objective.md."""
     clip_low: float = Field(default=0.2, gt=0, le=1)
     """1: no limit below."""

@@ -19,7 +19,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from videothinker.config.learner import Aggregation, Clip, Ratio
+from videothinker.config.learner import Aggregation, Clipping, Ratio
 from videothinker.method.advantages import group_advantages
 from videothinker.method.divergence import k1, k2, k3, policy
 from videothinker.method.surrogate import surrogate
@@ -58,7 +58,7 @@ def policy_loss(
     mask: Tensor,
     *,
     ratio: Ratio = "token",
-    clip: Clip = "ppo",
+    clip: Clipping = "ppo",
     clip_low: float = 0.2,
     clip_high: float = 0.28,
     clip_width: float = 12.5,
@@ -91,7 +91,7 @@ def policy_loss(
     check_choice("estimator", estimator, (*SAMPLED, "exact"))
     check_choice("aggregation", aggregation, get_args(Aggregation))
     check_choice("ratio", ratio, get_args(Ratio))
-    check_choice("clip", clip, get_args(Clip))
+    check_choice("clip", clip, get_args(Clipping))
     check_numbers(clip_low, clip_high, coefficient, bound, importance_cap)
     check_pairs(ratio, clip, aggregation, max_tokens, entropy, entropy_bonus)
     check_tensors(
@@ -255,7 +255,7 @@ def check_numbers(
 
 def check_pairs(
     ratio: Ratio,
-    clip: Clip,
+    clip: Clipping,
     aggregation: Aggregation,
     max_tokens: int | None,
     entropy: Tensor | None,

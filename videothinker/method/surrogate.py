@@ -21,7 +21,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from videothinker.config.learner import Clip, Ratio
+from videothinker.config.learner import Clipping, Ratio
 
 
 def surrogate(
@@ -31,7 +31,7 @@ def surrogate(
     mask: Tensor,
     *,
     ratio: Ratio = "token",
-    clip: Clip = "ppo",
+    clip: Clipping = "ppo",
     low: float = 0.2,
     high: float = 0.28,
     width: float = 12.5,
