@@ -17,12 +17,13 @@ import time
 from contextlib import closing
 from typing import Any
 
+from cluster.loop.drawing import Batch
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
 from cluster.loop.probing import label_run
 from cluster.loop.session import Session
 from cluster.loop.step import StepClock
-from cluster.loop.supply import Batch, Supply
+from cluster.loop.supply import Supply
 from cluster.loop.validation import Validation
 from cluster.start.launch import launch
 from cluster.workers.work import Prepared
@@ -104,7 +105,10 @@ def train_steps(session: Session, stage: StageConfig, progress: ProgressLine) ->
     """The steps of a stage that are not done yet; returns how many it then has."""
     done = session.begin(stage)
     steering, empty = session.steering(stage), 0
-    with closing(session.supply(stage)) as supply, closing(session.validation(stage)) as validation:
+    with (
+        closing(session.supply(stage, done)) as supply,
+        closing(session.validation(stage)) as validation,
+    ):
         supply.published(done)
         validation.begin(done)
         progress(0, stage.steps - done)
@@ -117,7 +121,7 @@ def train_steps(session: Session, stage: StageConfig, progress: ProgressLine) ->
             if empty >= EMPTY_STEPS_ALLOWED:
                 raise VideoThinkerError(
                     f"stage {stage.name}: {empty} steps in a row had no sample to train on; "
-                    f"{session.run.path / 'skipped.jsonl'} says why each was left out"
+                    f"{session.reasons(stage)} says why each was left out"
                 )
             session.keep_state(stage, step, steering)
             progress(step - done, stage.steps - done, f"reward {metrics.get('reward', 0):.2f}")
@@ -136,6 +140,7 @@ def train_step(
     clock = StepClock()
     with clock.phase("wait"):
         batch = supply.take(step)
+    session.keep_draws(stage, step, batch)
     scored = score(session, stage, batch)
     validated, sleep = dict[str, float](), session.config.rollout.sleep
     if sleep:
@@ -154,8 +159,9 @@ def train_step(
     if not scored:
         return {}
     clock.add(batch.seconds)
-    groups = [group for group, _ in scored]
-    return session.record(stage, report, groups, clock, steering, validated)
+    groups = [*(group for group, _ in scored), *batch.left_out]
+    drawn = len(batch.fates)
+    return session.record(stage, report, groups, drawn, clock, steering, validated)
 
 
 def score(session: Session, stage: StageConfig, batch: Batch) -> list[tuple[ScoredGroup, Prepared]]:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from cluster.loop.asking import Asking
+from cluster.loop.drawing import Batch, Draws
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
-from cluster.loop.performance import performance
 from cluster.loop.replay import sample_replay
 from cluster.loop.states import drop_states, has_state, newest_state, save_state
-from cluster.loop.step import StepClock, UsualStep, step_metrics
+from cluster.loop.step import StepClock, UsualStep, performance, step_metrics
 from cluster.loop.supply import Supply
 from cluster.loop.validation import Validation
 from cluster.workers.fleet import Fleet
@@ -35,6 +35,7 @@ from videothinker.progress import ProgressLine
 from videothinker.report.page import write_report
 from videothinker.run.answers import Answer, Drawing, answer_of, write_answers
 from videothinker.run.directory import RunDirectory
+from videothinker.run.draws import draws_file, next_position, note_draws
 from videothinker.run.replay import read_replay, write_replay
 from videothinker.run.wishes import read_wish
 from videothinker.types import INITIAL_VERSION, Failure, LearnerReport, ScoredGroup
@@ -121,13 +122,23 @@ class Session:
         """The learner's weights into every engine."""
         self.fleet.publish(self.version(stage, step))
 
-    def supply(self, stage: StageConfig) -> Supply:
-        """The groups of a stage that has begun."""
+    def supply(self, stage: StageConfig, done: int) -> Supply:
+        """The groups of a stage that has begun, after the steps already done."""
+        refill, size = self.config.sampling.refill, stage.prompts_per_step
+        drawing = Draws(
+            loader=self.fleet.loader,
+            stream=self.stream(stage),
+            size=size,
+            refill=refill,
+            steps=stage.steps,
+            done=done,
+            first=next_position(self.run.stage(stage.name), done) if refill else done * size,
+        )
         return Supply(
             fleet=self.fleet,
             config=self.config,
             stage=stage,
-            stream=self.stream(stage),
+            drawing=drawing,
             ledger=self.ledger,
             rewards=self.rewards,
             version=lambda step: self.version(stage, step),
@@ -187,27 +198,46 @@ class Session:
             " and the same command goes on"
         )
 
+    def keep_draws(self, stage: StageConfig, step: int, batch: Batch) -> None:
+        """Where the next step begins to draw; and the groups left out, of which a step that has
+        nothing to train on keeps no others.
+        """
+        if self.config.sampling.refill:
+            note_draws(self.run.stage(stage.name), {"step": step, **batch.draws()})
+            if batch.left_out and not batch.samples:
+                self.run.rollouts(stage.name, step, batch.left_out)
+
+    def reasons(self, stage: StageConfig) -> Path:
+        """The file that says why questions of a stage were left out."""
+        if self.config.sampling.refill:
+            return draws_file(self.run.stage(stage.name))
+        return self.run.path / "skipped.jsonl"
+
     def record(
         self,
         stage: StageConfig,
         report: LearnerReport,
         groups: list[ScoredGroup],
+        drawn: int,
         clock: StepClock,
         steering: StageGuard,
         validated: dict[str, float],
     ) -> dict[str, Any]:
-        """A step's groups and figures onto the disk; returns the figures. `validated` are those of
-        the weights that the step's samples were drawn with, too, where they were asked.
+        """A step's groups, left out or not, and figures onto the disk; returns the figures.
+        `validated` are those of the weights that the step's samples were drawn with, too, where
+        they were asked.
 
         The guard sees the figures as they stand on the disk, where a resumed run finds them.
         """
         version = self.version(stage, report.step - 1)
         seconds = clock.seconds()
         line: dict[str, Any] = plain(
-            step_metrics(stage, report, groups, seconds, version, steering)
+            step_metrics(stage, report, groups, drawn, seconds, version, steering)
             | performance(self.config, stage, self.fleet, report, groups, seconds["generate"])
             | validated
         )
+        if self.config.sampling.refill:
+            line |= {"drawn": drawn, "left_out": sum(one.left_out for one in groups)}
         self._heed_gap(stage, report)
         verdict = steering.watch(line)
         REWARD_LOST.set(not steering.good)
