@@ -66,6 +66,8 @@ class Lineage:
             temperature=config.sampling.temperature,
             video=config.video.model_dump(),
         )
+        if refill := config.sampling.refill:
+            trained |= {"refill": refill}
         return trained if lora is None else trained | {"lora": lora.model_dump(mode="json")}
 
     def _asked(self, stage: StageConfig) -> list[Path]:
