@@ -38,8 +38,9 @@ def config(run_config: RunConfig) -> RunConfig:
     """Groups so small that many are of equal rewards; a state every fourth step; nothing else is
     asked of the engines.
     """
-    update: dict[str, Any] = {"steps": STEPS, "prompts_per_step": SIZE}
-    sampling = {"group_size": 3, "refill": REFILL}
+    questions = run_config.stages[1].questions
+    update = {"steps": STEPS, "prompts_per_step": SIZE, "questions": questions}
+    sampling = {"group_size": 5, "refill": REFILL}
     return run_config.model_copy(
         update={
             "stages": (run_config.stages[0].model_copy(update=update),),
