@@ -121,7 +121,7 @@ def train_steps(session: Session, stage: StageConfig, progress: ProgressLine) ->
             if empty >= EMPTY_STEPS_ALLOWED:
                 raise VideoThinkerError(
                     f"stage {stage.name}: {empty} steps in a row had no sample to train on; "
-                    f"{session.reasons(stage)} says why each was left out"
+                    f"{session.run.path / 'skipped.jsonl'} says why each was left out"
                 )
             session.keep_state(stage, step, steering)
             progress(step - done, stage.steps - done, f"reward {metrics.get('reward', 0):.2f}")
@@ -136,7 +136,7 @@ def train_step(
     validation: Validation,
     steering: StageGuard,
 ) -> dict[str, Any]:
-    """One step; returns its metrics, or nothing when no group was left to train on."""
+    """One step; returns its metrics, or nothing when no group came of its questions."""
     clock = StepClock()
     with clock.phase("wait"):
         batch = supply.take(step)
@@ -157,7 +157,7 @@ def train_step(
     supply.published(step)
     validation.begin(step)
     if not scored:
-        return {}
+        return session.idle(stage, step, batch)
     clock.add(batch.seconds)
     groups = [*(group for group, _ in scored), *batch.left_out]
     drawn = len(batch.fates)

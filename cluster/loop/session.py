@@ -35,7 +35,7 @@ from videothinker.progress import ProgressLine
 from videothinker.report.page import write_report
 from videothinker.run.answers import Answer, Drawing, answer_of, write_answers
 from videothinker.run.directory import RunDirectory
-from videothinker.run.draws import draws_file, next_position, note_draws
+from videothinker.run.draws import next_position, note_draws
 from videothinker.run.replay import read_replay, write_replay
 from videothinker.run.wishes import read_wish
 from videothinker.types import INITIAL_VERSION, Failure, LearnerReport, ScoredGroup
@@ -199,19 +199,26 @@ class Session:
         )
 
     def keep_draws(self, stage: StageConfig, step: int, batch: Batch) -> None:
-        """Where the next step begins to draw; and the groups left out, of which a step that has
-        nothing to train on keeps no others.
-        """
+        """Where the next step begins to draw."""
         if self.config.sampling.refill:
             note_draws(self.run.stage(stage.name), {"step": step, **batch.draws()})
-            if batch.left_out and not batch.samples:
-                self.run.rollouts(stage.name, step, batch.left_out)
 
-    def reasons(self, stage: StageConfig) -> Path:
-        """The file that says why questions of a stage were left out."""
-        if self.config.sampling.refill:
-            return draws_file(self.run.stage(stage.name))
-        return self.run.path / "skipped.jsonl"
+    def idle(self, stage: StageConfig, step: int, batch: Batch) -> dict[str, Any]:
+        """A step without anything to train on: what it has left out, if anything, onto the disk.
+
+        That much is no failure: the policy may have nothing more to learn from its questions.
+        """
+        if not batch.left_out:
+            return {}
+        logger.warning(
+            "stage %s, step %d: all completions earn the same in each of its %d groups, so there is"
+            " nothing to train on",
+            *(stage.name, step, len(batch.left_out)),
+        )
+        self.pace.step()
+        self.run.rollouts(stage.name, step, batch.left_out)
+        self.run.status(state="training", stage=stage.name, step=step, steps=stage.steps)
+        return {"drawn": len(batch.fates), "left_out": len(batch.left_out)}
 
     def record(
         self,

@@ -34,6 +34,8 @@ from videothinker.run.rollouts import read_groups
 from videothinker.types import AnchorScores, Failure, LearnerReport, RolloutGroup
 
 STEPS, SIZE, REFILL = 6, 6, 5
+LONG = 12
+"""More than may fail in a row."""
 
 
 def config(folder: Path, refill: int = REFILL, staleness: int = 0) -> RunConfig:
@@ -122,11 +124,11 @@ def sequence(seed: int = 42) -> Iterator[str]:
 
 
 def expected(
-    refill: int = REFILL, settles: Callable[[str], bool] = settled
+    refill: int = REFILL, settles: Callable[[str], bool] = settled, steps: int = STEPS
 ) -> list[dict[str, Any]]:
     """The lines of draws.jsonl, from the documented rule alone."""
     coming, first, lines = sequence(), 0, []
-    for step in range(1, STEPS + 1):
+    for step in range(1, steps + 1):
         asked: list[str] = []
         more = SIZE
         while more:
@@ -241,11 +243,13 @@ def test_a_step_without_anything_to_train_on_keeps_its_line_and_its_groups(
     def everything(_: str) -> bool:
         return True
 
-    diary = Diary()
-    run = trained(config(tmp_path, refill=refill), diary, everything)
-    assert draws(run) == expected(refill, everything)
+    diary, settings = Diary(), config(tmp_path, refill=refill)
+    stage = settings.stages[0].model_copy(update={"steps": LONG})
+    run = trained(settings.model_copy(update={"stages": (stage,)}), diary, everything)
+    assert draws(run) == expected(refill, everything, LONG)
     assert {line["drawn"] for line in draws(run)} == {SIZE + refill}
-    assert on_disk(run) == as_on_disk(expected(refill, everything))
+    assert on_disk(run) == as_on_disk(draws(run))
+    assert run.status()["step"] == LONG
     assert diary.scored == read_lines(run.path / "metrics.jsonl") == []
 
 
