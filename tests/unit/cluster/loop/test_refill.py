@@ -15,6 +15,7 @@ import pytest
 from builders import run_config
 from stand_ins import TEXTS, Engine, Pacing, PromptMaker, Rank, Sampler, Scorer, Stage, questions
 
+from cluster.loop.replay import questions_of
 from cluster.loop.session import Session
 from cluster.train import train_steps
 from videothinker.config.kl import KLConfig
@@ -302,6 +303,14 @@ def test_where_the_next_step_begins_is_not_guessed(tmp_path: Path) -> None:
         next_position(tmp_path, 2)
     forget_draws(tmp_path, 0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_replaying_stage_asks_before_its_start_what_its_steps_may_draw(tmp_path: Path) -> None:
+    [stage], stream = config(tmp_path).stages, QuestionStream(questions(1_000), 42)
+    for refill in (0, REFILL):
+        asked = [one.id for one in questions_of(stage, stream, refill)]
+        assert asked == list(itertools.islice(sequence(), STEPS * (SIZE + refill)))
+    assert len(list(questions_of(stage, QuestionStream(questions(7), 42), REFILL))) == 7
 
 
 class Slow(Rank):
