@@ -36,7 +36,7 @@ from videothinker.progress import ProgressLine
 from videothinker.report.page import write_report
 from videothinker.run.directory import RunDirectory
 from videothinker.tracking.beside import tracked
-from videothinker.types import ScoredGroup
+from videothinker.types import LearnerReport, ScoredGroup
 
 logger = logging.getLogger(__name__)
 
@@ -142,6 +142,7 @@ def train_step(
         batch = supply.take(step)
     session.keep_draws(stage, step, batch)
     scored = score(session, stage, batch)
+    report = LearnerReport(step=step, stats={}, seconds=0.0)
     validated, sleep = dict[str, float](), session.config.rollout.sleep
     if sleep:
         with clock.phase("validate"):
@@ -156,10 +157,10 @@ def train_step(
         session.sync(stage, step)
     supply.published(step)
     validation.begin(step)
-    if not scored:
-        return session.idle(stage, step, batch)
-    clock.add(batch.seconds)
     groups = [*(group for group, _ in scored), *batch.left_out]
+    if not groups:
+        return {}
+    clock.add(batch.seconds)
     drawn = len(batch.fates)
     return session.record(stage, report, groups, drawn, clock, steering, validated)
 

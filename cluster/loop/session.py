@@ -203,23 +203,6 @@ class Session:
         if self.config.sampling.refill:
             note_draws(self.run.stage(stage.name), {"step": step, **batch.draws()})
 
-    def idle(self, stage: StageConfig, step: int, batch: Batch) -> dict[str, Any]:
-        """A step without anything to train on: what it has left out, if anything, onto the disk.
-
-        That much is no failure: the policy may have nothing more to learn from its questions.
-        """
-        if not batch.left_out:
-            return {}
-        logger.warning(
-            "stage %s, step %d: all completions earn the same in each of its %d groups, so there is"
-            " nothing to train on",
-            *(stage.name, step, len(batch.left_out)),
-        )
-        self.pace.step()
-        self.run.rollouts(stage.name, step, batch.left_out)
-        self.run.status(state="training", stage=stage.name, step=step, steps=stage.steps)
-        return {"drawn": len(batch.fates), "left_out": len(batch.left_out)}
-
     def record(
         self,
         stage: StageConfig,
@@ -232,7 +215,7 @@ class Session:
     ) -> dict[str, Any]:
         """A step's groups, left out or not, and figures onto the disk; returns the figures.
         `validated` are those of the weights that the step's samples were drawn with, too, where
-        they were asked.
+        they were asked. A step that left all of its groups out has no figures of an update.
 
         The guard sees the figures as they stand on the disk, where a resumed run finds them.
         """
@@ -267,7 +250,7 @@ class Session:
 
     def _heed_gap(self, stage: StageConfig, report: LearnerReport) -> None:
         """Warn of a step in which sampler and learner disagreed; more would have ended the run."""
-        gap, tolerance = report.stats["logprob_gap"], self.config.cluster.logprob_tolerance
+        gap, tolerance = report.stats.get("logprob_gap", 0.0), self.config.cluster.logprob_tolerance
         if gap > tolerance:
             logger.warning(
                 "stage %s, step %d: sampler and learner disagree by %.3g a token, above"

@@ -251,7 +251,10 @@ def test_a_step_without_anything_to_train_on_keeps_its_line_and_its_groups(
     assert {line["drawn"] for line in draws(run)} == {SIZE + refill}
     assert on_disk(run) == as_on_disk(draws(run))
     assert run.status()["step"] == LONG
-    assert diary.scored == read_lines(run.path / "metrics.jsonl") == []
+    assert diary.scored == []
+    lines = read_lines(run.path / "metrics.jsonl")
+    assert [line["left_out"] for line in lines] == [SIZE + refill] * LONG
+    assert all(line["reward"] >= 0 and "loss" not in line for line in lines)
 
 
 class Blind(PromptMaker):
