@@ -17,12 +17,13 @@ import time
 from contextlib import closing
 from typing import Any
 
+from cluster.loop.drawing import Batch
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
 from cluster.loop.probing import label_run
 from cluster.loop.session import Session
 from cluster.loop.step import StepClock
-from cluster.loop.supply import Batch, Supply
+from cluster.loop.supply import Supply
 from cluster.loop.validation import Validation
 from cluster.start.launch import launch
 from cluster.workers.work import Prepared
@@ -35,7 +36,7 @@ from videothinker.progress import ProgressLine
 from videothinker.report.page import write_report
 from videothinker.run.directory import RunDirectory
 from videothinker.tracking.beside import tracked
-from videothinker.types import ScoredGroup
+from videothinker.types import LearnerReport, ScoredGroup
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +105,10 @@ def train_steps(session: Session, stage: StageConfig, progress: ProgressLine) ->
     """The steps of a stage that are not done yet; returns how many it then has."""
     done = session.begin(stage)
     steering, empty = session.steering(stage), 0
-    with closing(session.supply(stage)) as supply, closing(session.validation(stage)) as validation:
+    with (
+        closing(session.supply(stage, done)) as supply,
+        closing(session.validation(stage)) as validation,
+    ):
         supply.published(done)
         validation.begin(done)
         progress(0, stage.steps - done)
@@ -132,12 +136,14 @@ def train_step(
     validation: Validation,
     steering: StageGuard,
 ) -> dict[str, Any]:
-    """One step; returns its metrics, or nothing when no group was left to train on."""
+    """One step; returns its metrics, or nothing when no group came of its questions."""
     clock = StepClock()
     with clock.phase("wait"):
         batch = supply.take(step)
+    session.keep_draws(stage, step, batch)
     coefficient = steering.coefficient(step)
     scored = score(session, stage, batch, coefficient)
+    report = LearnerReport(step=step, stats={}, seconds=0.0)
     validated, sleep = dict[str, float](), session.config.rollout.sleep
     if sleep:
         with clock.phase("validate"):
@@ -152,11 +158,12 @@ def train_step(
         session.sync(stage, step)
     supply.published(step)
     validation.begin(step)
-    if not scored:
+    groups = [*(group for group, _ in scored), *batch.left_out]
+    if not groups:
         return {}
     clock.add(batch.seconds)
-    groups = [group for group, _ in scored]
-    return session.record(stage, report, groups, clock, steering, validated)
+    drawn = len(batch.fates)
+    return session.record(stage, report, groups, drawn, clock, steering, validated)
 
 
 def score(

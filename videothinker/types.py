@@ -185,6 +185,8 @@ class ScoredGroup:
     """As in AnchorScores."""
     anchor_seconds: float = 0.0
     """Likewise."""
+    left_out: bool = False
+    """It teaches nothing, so another question was drawn for it, and it is not trained on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

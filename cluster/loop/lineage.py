@@ -67,6 +67,8 @@ class Lineage:
             video=config.video.model_dump(),
             wording=config.prompts.wording,
         )
+        if refill := config.sampling.refill:
+            trained |= {"refill": refill}
         return trained if lora is None else trained | {"lora": lora.model_dump(mode="json")}
 
     def _asked(self, stage: StageConfig) -> list[Path]:

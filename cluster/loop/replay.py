@@ -28,7 +28,7 @@ def sample_replay(
 
     What cannot be answered is in the ledger, and its question is left out of the stage.
     """
-    asked = list(questions_of(stage, stream))
+    asked = list(questions_of(stage, stream, config.sampling.refill))
     place = [config.seed, config.stages.index(stage), 0]
     seeds = np.random.default_rng(place).integers(2**31, size=len(asked)).tolist()
     room = answered_together(config, shape_of(config.model.path))
@@ -55,11 +55,11 @@ def sample_replay(
     return {one.id: replay[one.id] for one in asked if one.id in replay}
 
 
-def questions_of(stage: StageConfig, stream: QuestionStream) -> Iterator[Question]:
-    """Every question that the stage's steps will ask, once, in the order of the first time."""
+def questions_of(stage: StageConfig, stream: QuestionStream, refill: int) -> Iterator[Question]:
+    """Every question that the stage's steps may ask, once, in the order of the first time."""
     seen = set[str]()
-    for step in range(1, stage.steps + 1):
-        for question in stream.batch(step, stage.prompts_per_step):
-            if question.id not in seen:
-                seen.add(question.id)
-                yield question
+    most = stage.steps * (stage.prompts_per_step + refill)
+    for question in stream.drawn(0, min(most, len(stream.questions))):  # once round is all of them
+        if question.id not in seen:
+            seen.add(question.id)
+            yield question

@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from cluster.loop.asking import Asking
+from cluster.loop.drawing import Batch, Draws
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
-from cluster.loop.performance import performance
 from cluster.loop.replay import sample_replay
 from cluster.loop.states import drop_states, has_state, newest_state, save_state
-from cluster.loop.step import StepClock, UsualStep, accuracy_by_wording, step_metrics
+from cluster.loop.step import (
+    StepClock,
+    UsualStep,
+    accuracy_by_wording,
+    performance,
+    step_metrics,
+)
 from cluster.loop.supply import Supply
 from cluster.loop.validation import Validation
 from cluster.workers.fleet import Fleet
@@ -35,6 +41,7 @@ from videothinker.progress import ProgressLine
 from videothinker.report.page import write_report
 from videothinker.run.answers import Answer, Drawing, answer_of, beside, write_answers
 from videothinker.run.directory import RunDirectory
+from videothinker.run.draws import next_position, note_draws
 from videothinker.run.replay import read_replay, write_replay
 from videothinker.run.wishes import read_wish
 from videothinker.types import (
@@ -128,13 +135,23 @@ class Session:
         """The learner's weights into every engine."""
         self.fleet.publish(self.version(stage, step))
 
-    def supply(self, stage: StageConfig) -> Supply:
-        """The groups of a stage that has begun."""
+    def supply(self, stage: StageConfig, done: int) -> Supply:
+        """The groups of a stage that has begun, after the steps already done."""
+        refill, size = self.config.sampling.refill, stage.prompts_per_step
+        drawing = Draws(
+            loader=self.fleet.loader,
+            stream=self.stream(stage),
+            size=size,
+            refill=refill,
+            steps=stage.steps,
+            done=done,
+            first=next_position(self.run.stage(stage.name), done) if refill else done * size,
+        )
         return Supply(
             fleet=self.fleet,
             config=self.config,
             stage=stage,
-            stream=self.stream(stage),
+            drawing=drawing,
             ledger=self.ledger,
             rewards=self.rewards,
             version=lambda step: self.version(stage, step),
@@ -194,28 +211,37 @@ class Session:
             " and the same command goes on"
         )
 
+    def keep_draws(self, stage: StageConfig, step: int, batch: Batch) -> None:
+        """Where the next step begins to draw."""
+        if self.config.sampling.refill:
+            note_draws(self.run.stage(stage.name), {"step": step, **batch.draws()})
+
     def record(
         self,
         stage: StageConfig,
         report: LearnerReport,
         groups: list[ScoredGroup],
+        drawn: int,
         clock: StepClock,
         steering: StageGuard,
         validated: dict[str, float],
     ) -> dict[str, Any]:
-        """A step's groups and figures onto the disk; returns the figures. `validated` are those of
-        the weights that the step's samples were drawn with, too, where they were asked.
+        """A step's groups, left out or not, and figures onto the disk; returns the figures.
+        `validated` are those of the weights that the step's samples were drawn with, too, where
+        they were asked. A step that left all of its groups out has no figures of an update.
 
         The guard sees the figures as they stand on the disk, where a resumed run finds them.
         """
         version = self.version(stage, report.step - 1)
         seconds = clock.seconds()
         line: dict[str, Any] = plain(
-            step_metrics(stage, report, groups, seconds, version, steering)
+            step_metrics(stage, report, groups, drawn, seconds, version, steering)
             | accuracy_by_wording(self.config.prompts.each, groups)
             | performance(self.config, stage, self.fleet, report, groups, seconds["generate"])
             | validated
         )
+        if self.config.sampling.refill:
+            line |= {"drawn": drawn, "left_out": sum(one.left_out for one in groups)}
         self._heed_gap(stage, report)
         verdict = steering.watch(line)
         REWARD_LOST.set(not steering.good)
@@ -238,7 +264,7 @@ class Session:
 
     def _heed_gap(self, stage: StageConfig, report: LearnerReport) -> None:
         """Warn of a step in which sampler and learner disagreed; more would have ended the run."""
-        gap, tolerance = report.stats["logprob_gap"], self.config.cluster.logprob_tolerance
+        gap, tolerance = report.stats.get("logprob_gap", 0.0), self.config.cluster.logprob_tolerance
         if gap > tolerance:
             logger.warning(
                 "stage %s, step %d: sampler and learner disagree by %.3g a token, above"

@@ -9,6 +9,8 @@
         |                                    | rewards; a free scorer, the anchor's opinion
         +-------- unblocks ------------- Batch: a step's groups in the order they were asked
 
+    with sampling.refill  what a group earns is known before the anchor is asked, and those that
+                       teach nothing are followed by another round (`drawing.py`)
     an engine is free  once its unit is sampled and it holds the weights published meanwhile
     nobody waits       for a worker that is lost: another does the same work
     a step waits       for its last group; that unblocks the learner, and the learner's new
@@ -22,43 +24,42 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeGuard
 
 import numpy as np
 
 from cluster.loop.asking import groups_of
+from cluster.loop.drawing import Batch, Draws, Fate, Sampled
 from cluster.loop.ledger import Ledger
+from cluster.loop.step import Laps
 from cluster.workers.fleet import Fleet
 from cluster.workers.work import Prepared, Unit, units
+from videothinker.config.kl import KLConfig
 from videothinker.config.settings import RunConfig, StageConfig
-from videothinker.data.stream import QuestionStream
 from videothinker.errors import InputError, InputLost
 from videothinker.method.paying import Rewards
+from videothinker.method.scoring import teaches, unscored
+from videothinker.process.metrics import GROUPS_LEFT_OUT
 from videothinker.types import AnchorScores, Completion, Failure, RolloutGroup
 
 Replay = Mapping[str, tuple[Completion, ...]]
 """Completions by question."""
+Payment = dict[str, np.ndarray] | Failure
+"""What a group's completions earn of each reward, or why nobody knows."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sampled:
-    """A group, the prompt it answers, what its completions earn, and what the anchor says of them
-    where there is one."""
+@dataclass(eq=False, kw_only=True)
+class Making:
+    """A step whose groups are under way; what is known of a question is by its place."""
 
-    group: RolloutGroup
-    prepared: Prepared
-    earned: dict[str, np.ndarray]
-    anchor: AnchorScores | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Batch:
-    """A step's groups in the order they were asked for, and the seconds of each part."""
-
-    samples: list[Sampled]
-    seconds: dict[str, float]
+    step: int
+    seeds: np.random.Generator
+    asked: list[Prepared] = field(default_factory=list)
+    failed: dict[int, Failure] = field(default_factory=dict)
+    paying: dict[int, asyncio.Task[Payment]] = field(default_factory=dict)
+    scoring: dict[int, asyncio.Task[Fate]] = field(default_factory=dict)
 
 
 @dataclass(eq=False, kw_only=True)
@@ -68,14 +69,13 @@ class Supply:
     fleet: Fleet
     config: RunConfig
     stage: StageConfig
-    stream: QuestionStream
+    drawing: Draws
     ledger: Ledger
     rewards: Rewards
     version: Callable[[int], int]
     """Of the weights after a step of this stage."""
     replay: Replay | None = None
     """What its groups replay; a question without is left out."""
-    _prompts: dict[int, asyncio.Task[list[Prepared]]] = field(init=False, default_factory=dict)
     _batches: dict[int, asyncio.Task[Batch]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -102,8 +102,6 @@ class Supply:
     async def _begin(self, step: int) -> None:
         for later in range(step + 1, min(step + self._ahead, self.stage.steps) + 1):
             self._batch_of(later)
-        if step + self._ahead < self.stage.steps:  # prompts are made while others are sampled
-            self._prompts_of(step + self._ahead + 1)
 
     async def _take(self, step: int) -> Batch:
         batch = await self.fleet.learner.meanwhile(self._batch_of(step))
@@ -111,46 +109,59 @@ class Supply:
         return batch
 
     async def _cancel(self) -> None:
-        tasks = [*self._batches.values(), *self._prompts.values()]
-        for task in tasks:
+        for task in self._batches.values():
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._batches.values(), return_exceptions=True)
+        await self.drawing.close()
 
     def _batch_of(self, step: int) -> asyncio.Task[Batch]:
         if step not in self._batches:
             self._batches[step] = asyncio.create_task(self._make(step))
         return self._batches[step]
 
-    def _prompts_of(self, step: int) -> asyncio.Task[list[Prepared]]:
-        if step not in self._prompts:
-            questions = self.stream.batch(step, self.stage.prompts_per_step)
-            making = self.fleet.loader.prepare_all(questions, (step,))
-            self._prompts[step] = asyncio.create_task(making)
-        return self._prompts[step]
-
     async def _make(self, step: int) -> Batch:
-        """A step's groups: prompts, then samples, each at once on to the anchor."""
-        laps = Laps()
-        with self.fleet.loader.awaited():
-            asked = [self._replayable(item) for item in await self._prompts_of(step)]
-        del self._prompts[step]
-        self.ledger.prepared(self.stage.name, step, asked)
+        """A step's groups, in rounds: after the first, as many as the last has left out."""
+        first, laps = await self.drawing.start(step), Laps()
+        making, more = Making(step=step, seeds=self._seeds(step)), self.stage.prompts_per_step
+        try:
+            while more:
+                more = await self._round(making, first + len(making.asked), more, laps)
+            self.drawing.end(step, first + len(making.asked))
+            scored = {place: await task for place, task in making.scoring.items()}
+            laps.end("score")
+        finally:
+            for task in (*making.paying.values(), *making.scoring.values()):
+                task.cancel()
+        known = making.failed | scored
+        fates = [(item.question, known[place]) for place, item in enumerate(making.asked)]
+        return Batch(first=first, fates=fates, seconds=laps.seconds)
+
+    async def _round(self, making: Making, position: int, count: int, laps: Laps) -> int:
+        """Ask so many questions: prompts, then samples, each at once on to what it earns and to the
+        anchor; returns how many are to be drawn in place of groups that teach nothing.
+        """
+        prompts = await self.drawing.prompts(making.step, position, count)
+        asked, start = [self._replayable(item) for item in prompts], len(making.asked)
+        making.asked += asked
+        self.ledger.prepared(self.stage.name, making.step, asked)
+        broken = {start + place: item.failure for place, item in enumerate(asked)}
+        making.failed |= {place: failure for place, failure in broken.items() if failure}
         laps.end("prepare")
-        scoring: dict[int, asyncio.Task[Sampled | None]] = {}
         sampling = [
-            asyncio.create_task(self._sample(unit, step, scoring))
-            for unit in self._units(step, asked)
+            asyncio.create_task(self._sample(unit, making))
+            for unit in self._units(making, asked, start)
         ]
         try:
             await asyncio.gather(*sampling)
-            laps.end("generate")
-            scored = [await scoring[place] for place in sorted(scoring)]
-            samples = [sample for sample in scored if sample is not None]
-            laps.end("score")
         finally:
-            for task in (*sampling, *scoring.values()):
+            for task in sampling:
                 task.cancel()
-        return Batch(samples=samples, seconds=laps.seconds)
+        again = 0
+        if self.drawing.refill:
+            paid = [await task for place, task in making.paying.items() if place >= start]
+            again = sum(idle(earned, self.stage.kl) for earned in paid)
+        laps.end("generate")
+        return self.drawing.more(len(making.asked), again)
 
     def _replayable(self, item: Prepared) -> Prepared:
         if self.replay is None or item.failure or item.question.id in self.replay:
@@ -158,44 +169,62 @@ class Supply:
         reason = "the stage's initial model has no completion of it to replay"
         return replace(item, failure=Failure(kind="no_replay", reason=reason))
 
-    def _units(self, step: int, asked: list[Prepared]) -> list[Unit]:
-        """The same however many workers there are."""
-        place = [self.config.seed, self.config.stages.index(self.stage), step]
-        return units(
+    def _seeds(self, step: int) -> np.random.Generator:
+        """One for each question that a step asks, in that order."""
+        return np.random.default_rng([self.config.seed, self.config.stages.index(self.stage), step])
+
+    def _units(self, making: Making, asked: Sequence[Prepared], start: int) -> list[Unit]:
+        """The same however many workers there are; places count on from `start`."""
+        begun = units(
             asked,
-            np.random.default_rng(place).integers(2**31, size=len(asked)).tolist(),
+            making.seeds.integers(2**31, size=len(asked)).tolist(),
             samples=self.config.sampling.group_size - self.stage.replay,
             temperature=self.config.sampling.temperature,
-            together=together(self.config, self.stage),
-            order=(step,),
+            together=together(self.config, len(asked)),
+            order=(making.step,),
         )
+        return [replace(u, places=tuple(start + place for place in u.places)) for u in begun]
 
-    async def _sample(
-        self, unit: Unit, step: int, scoring: dict[int, asyncio.Task[Sampled | None]]
-    ) -> None:
-        """Every group of a unit on to the anchor, or its question into the ledger."""
-        loader, rollouts = self.fleet.loader, self.fleet.rollouts
+    async def _sample(self, unit: Unit, making: Making) -> None:
+        """Every group of a unit on to what it earns and to the anchor, or its question into the
+        ledger.
+        """
+        loader, rollouts, step = self.fleet.loader, self.fleet.rollouts, making.step
         oldest = self.version(step - self._ahead)
         async for place, item, outcome in groups_of(unit, loader, rollouts, oldest):
             if isinstance(outcome, Failure):
                 self.ledger.add(self.stage.name, step, item.question, outcome)
+                making.failed[place] = outcome
             else:
                 group = joined(outcome, self.replay) if self.replay else outcome
-                scoring[place] = asyncio.create_task(self._score(group, item, step))
+                paying = asyncio.create_task(self._pay(group, step))
+                making.paying[place] = paying
+                scoring = self._score(group, item, step, paying)
+                making.scoring[place] = asyncio.create_task(scoring)
 
-    async def _score(self, group: RolloutGroup, prepared: Prepared, step: int) -> Sampled | None:
-        """What a group earns and what the anchor says of it, side by side; a reward that fails
-        costs the group.
-        """
+    async def _pay(self, group: RolloutGroup, step: int) -> Payment:
+        """What a group earns; a reward that fails costs the group."""
         texts = [completion.text for completion in group.completions]
-        opinion = asyncio.create_task(self._opinion(group, prepared, step))
         try:
-            earned = await self.rewards.soon(group.question, texts)
-            prepared, anchor = await opinion
+            return await self.rewards.soon(group.question, texts)
         except InputError as error:
             failure = Failure(kind="reward", reason=str(error))
             self.ledger.add(self.stage.name, step, group.question, failure)
-            return None
+            return failure
+
+    async def _score(
+        self, group: RolloutGroup, prepared: Prepared, step: int, paying: asyncio.Task[Payment]
+    ) -> Fate:
+        """The anchor's opinion beside what a group earns; where it may be left out, after that."""
+        if self.drawing.refill and idle(earned := await paying, self.stage.kl):
+            GROUPS_LEFT_OUT.inc()
+            return unscored(group, earned, self.stage.kl)
+        opinion = asyncio.create_task(self._opinion(group, prepared, step))
+        try:
+            earned = await paying
+            if isinstance(earned, Failure):
+                return earned
+            prepared, anchor = await opinion
         finally:
             opinion.cancel()
         return Sampled(group=group, prepared=prepared, earned=earned, anchor=anchor)
@@ -214,25 +243,17 @@ class Supply:
         return prepared, None
 
 
-class Laps:
-    """Seconds between one end and the next."""
-
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-        self.seconds: dict[str, float] = {}
-
-    def end(self, name: str) -> None:
-        """The part of this name is over."""
-        now = time.monotonic()
-        self.seconds[name], self._last = now - self._last, now
-
-
 def joined(group: RolloutGroup, replay: Replay) -> RolloutGroup:
     """The group with the replayed completions of its question after its own."""
     more = replay.get(group.question.id, ())
     return replace(group, completions=group.completions + more, replayed=len(more))
 
 
-def together(config: RunConfig, stage: StageConfig) -> int:
-    """Prompts of a unit: as configured, else a step's, dealt out to the workers at its start."""
-    return config.rollout.prompts_together or -(-stage.prompts_per_step // config.rollout.workers)
+def idle(earned: Payment, kl: KLConfig) -> TypeGuard[dict[str, np.ndarray]]:
+    """Whether a group has been paid, and teaches nothing."""
+    return not isinstance(earned, Failure) and not teaches(earned, kl)
+
+
+def together(config: RunConfig, asked: int) -> int:
+    """Prompts of a unit: as configured, else those asked, dealt out to the workers at its start."""
+    return config.rollout.prompts_together or -(-asked // config.rollout.workers)

@@ -23,8 +23,8 @@ from actors.rollout import RolloutWorker
 from cluster.loop.asking import Asking
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
-from cluster.loop.performance import heard_of
 from cluster.loop.session import Session
+from cluster.loop.step import heard_of
 from cluster.start.launch import actor
 from cluster.train import train_step
 from cluster.workers.fleet import Fleet
@@ -210,7 +210,7 @@ def test_the_exact_divergence_of_a_step_is_none_from_itself_and_some_from_anothe
     found = {}
     for stage in stages:
         session.begin(stage)
-        with closing(session.supply(stage)) as supply:
+        with closing(session.supply(stage, 0)) as supply:
             supply.published(0)
             step = (session.validation(stage), session.steering(stage))
             found[stage.name] = train_step(session, stage, 1, supply, *step)

@@ -33,6 +33,7 @@ def cross_checks(config: RunConfig) -> Iterator[str]:
         yield from _check_kl(f"{where}.kl", stage, earlier, names[number:])
         yield from _check_guard(where, stage)
         yield from _check_stage(where, stage, config)
+        yield from _check_refill(where, stage, config)
         yield from _check_validation(where, stage, config)
         yield from _check_category(where, stage, config)
         yield from _check_wording(where, stage, config)
@@ -98,6 +99,22 @@ def _check_wording(where: str, stage: StageConfig, config: RunConfig) -> Iterato
         yield (
             f"{where}.kl.applies_to = 'thinking' with {said}: nothing is thought that could feel"
             " it. Use all or answer"
+        )
+
+
+def _check_refill(where: str, stage: StageConfig, config: RunConfig) -> Iterator[str]:
+    """What has no effect where groups of equal rewards are left out, or leaves nothing to draw."""
+    refill = config.sampling.refill
+    if refill and stage.limit is not None and stage.limit <= stage.prompts_per_step:
+        yield (
+            f"sampling.refill = {refill}: every step of {where} asks all of its questions"
+            f" ({where}.limit = {stage.limit}), so there is no other to draw. Set {where}.limit"
+            f" above {where}.prompts_per_step = {stage.prompts_per_step}, or leave refill out"
+        )
+    if refill and stage.kl.skip_equal_groups:
+        yield (
+            f"{where}.kl.skip_equal_groups = True has no effect with sampling.refill = {refill}:"
+            " groups of equal rewards are left out altogether. Leave it out"
         )
 
 
@@ -261,7 +278,7 @@ def _check_rewards(config: RunConfig) -> Iterator[str]:
                 f"{where}.{idle[0]}: {reward.name} is no function of yours, which alone is kept to"
                 " it. Leave it out"
             )
-        if reward.call is not None and reward.title in get_args(RewardName):
+        if reward.call is not None and reward.title in (*get_args(RewardName), "discount"):
             yield (
                 f"{where}.call: {reward.title} is the name of a reward of ours, and results are"
                 " kept by name. Give the function another"
@@ -312,7 +329,8 @@ def units_begun(config: RunConfig, stage: StageConfig) -> int:
     rollout = config.rollout
     together = rollout.prompts_together or -(-stage.prompts_per_step // rollout.workers)
     units = -(-stage.prompts_per_step // together)
-    return units * (1 + rollout.max_staleness)
+    # a step that may be refilled begins after the one before is sampled
+    return units * (1 if config.sampling.refill else 1 + rollout.max_staleness)
 
 
 def _check_data(config: RunConfig) -> Iterator[str]:

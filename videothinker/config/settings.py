@@ -135,6 +135,9 @@ class SamplingConfig(Section):
     group_size: Annotated[int, Field(ge=2)] = 8
     temperature: float = Field(default=1.0, gt=0)
     max_tokens: Positive = 768
+    refill: int = Field(default=0, ge=0)
+    """Questions that a step may draw beyond its prompts_per_step, for groups whose completions all
+    earn the same and which are then left out; 0 trains on every group."""
 
 
 class GuardConfig(Section):

@@ -1,4 +1,4 @@
-"""The order in which questions are read: a function of the seed and the step, so it resumes."""
+"""The order in which questions are read: a function of seed and position, so it resumes."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def select(questions: Sequence[Question], limit: int | None, seed: int) -> list[
 class QuestionStream:
     """Endless shuffled epochs over a list of questions.
 
-    Nothing moves inside: the batch of a step is computed from the step's number alone. Going on
-    after a crash, or replaying a step, is the same call again.
+    Nothing moves inside: what is drawn is computed from its place in the sequence alone. Going on
+    after a crash, or drawing again, is the same call again.
     """
 
     def __init__(
@@ -45,17 +45,16 @@ class QuestionStream:
         self._wordings = wordings
         self._first = np.argsort(order(len(questions), seed, 0))
 
-    def batch(self, step: int, size: int) -> list[Question]:
-        """The questions of one step; steps count from 1, and every epoch asks each question once.
-
-        A batch that reaches the end of an epoch goes on with the next one.
+    def drawn(self, first: int, size: int) -> list[Question]:
+        """So many from a position on; positions count from 0, and every epoch asks each question
+        once. What reaches the end of an epoch goes on with the next one.
         """
-        if step < 1:
-            raise ValueError(f"steps count from 1, got {step}")
+        if first < 0:
+            raise ValueError(f"positions count from 0, got {first}")
         count = len(self.questions)
         orders: dict[int, np.ndarray] = {}
         chosen = []
-        for position in range((step - 1) * size, step * size):
+        for position in range(first, first + size):
             epoch, place = divmod(position, count)
             if epoch not in orders:
                 orders[epoch] = order(count, self.seed, epoch)

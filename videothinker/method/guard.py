@@ -30,6 +30,8 @@ BOUND_SHARE = 0.2
 REPULSION_RATIO = 10.0
 """From here on the divergence alone decides where the policy goes."""
 EARNED = ("reward", "format", "strict_format")
+"""Under a discount, reward is what was earned before it: wrong answers have nothing discounted, so
+that what is left can rise while fewer are right."""
 
 OUTWARDS, BACK, BACK_LIMIT = 0.1, 0.3, 0.5
 """How much a held coefficient changes in a step, as a power of e: per relative distance below the
@@ -96,6 +98,8 @@ class StageGuard:
 
     def __init__(self, stage: StageConfig) -> None:
         self._config, self._kl = stage.guard, stage.kl
+        discounted = stage.kl.direction == "discount"
+        self._reward = "reward before its discount" if discounted else "reward"
         self._held = None if stage.kl.target is None else HeldCoefficient(stage.kl)
         self._start: list[Line] = []
         self._recent: list[Line] = []
@@ -129,6 +133,8 @@ class StageGuard:
         """Take in one step's line."""
         if self._held is not None:
             self._held.watch(line.get("kl"))
+        if self._kl.direction == "discount":
+            line = _undiscounted(line)
         verdict = self._judge(line)
         self.good = verdict.good
         return verdict
@@ -183,7 +189,8 @@ class StageGuard:
             best = self._best[key]
             chance = NOISE * best.deviation * math.sqrt(2 / self._config.window)
             if now.mean < share * best.mean and best.mean - now.mean > chance:
-                lost.append(f"{key} was {now.mean:.3g} after {best.mean:.3g} at step {best.step}")
+                what = key if key != "reward" else self._reward
+                lost.append(f"{what} was {now.mean:.3g} after {best.mean:.3g} at step {best.step}")
         return lost
 
     def _symptoms(self, lost: bool, lines: list[Line]) -> list[str]:
@@ -214,6 +221,13 @@ def stop_message(where: str, stage: StageConfig, step: int, cause: str) -> str:
         f"stage {stage.name}, step {step}: the policy is collapsing: {cause}. The states and models"
         f" saved before stand. Start another run with {remedy}; {where}.guard.action=off trains on"
     )
+
+
+def _undiscounted(line: Line) -> Line:
+    """With the reward that was earned, whatever the anchor says of the answers."""
+    if line.get("reward") is None or line.get("discount") is None:
+        return line
+    return {**line, "reward": line["reward"] - line["discount"]}
 
 
 def _plainly(key: str) -> Callable[[Line], float | None]:

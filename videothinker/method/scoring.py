@@ -13,6 +13,8 @@ from videothinker.config.rewards import RIGHTNESS
 from videothinker.types import AnchorScores, Completion, RolloutGroup, ScoredGroup
 
 ANSWER_TAG = "<answer>"
+DISCOUNT = "discount"
+"""The part of the rewards that the anchor has a say in."""
 
 
 def score_groups(
@@ -39,13 +41,47 @@ def score_groups(
         for parts, (_, _, anchor) in zip(rewards, groups, strict=True):
             assert anchor is not None
             assert kl.compares == (anchor.initial_logprobs is not None), "the initial model's part"
-            parts["discount"] = discount(parts, anchor, coefficient)
-    totals = [np.sum(list(parts.values()), axis=0, dtype=np.float32) for parts in rewards]
+            parts[DISCOUNT] = discount(parts, anchor, coefficient)
+    totals = [total(parts) for parts in rewards]
     how = advantage or AdvantageConfig()
     weighed = group_advantages(torch.from_numpy(np.stack(totals)), how.scale, how.baseline)
     advantages = weighed.numpy().astype(np.float32)
     scored = zip(groups, rewards, advantages, strict=True)
     return [_scored(group, anchor, parts, own, kl) for (group, _, anchor), parts, own in scored]
+
+
+def total(rewards: Mapping[str, np.ndarray]) -> np.ndarray:
+    """What each completion earns of all rewards together: [G]."""
+    return np.asarray(np.sum(list(rewards.values()), axis=0, dtype=np.float32))
+
+
+def alike(rewards: Mapping[str, np.ndarray]) -> bool:
+    """Whether all completions of a group earn the same, before any discount."""
+    earned = total({name: values for name, values in rewards.items() if name != DISCOUNT})
+    return bool((earned == earned[0]).all())
+
+
+def teaches(earned: Mapping[str, np.ndarray], kl: KLConfig) -> bool:
+    """Whether its completions differ in what they earn, or the anchor may yet tell them apart: by
+    a discount, if any of them earned something for its answer.
+    """
+    answered = any(earned[name].any() for name in RIGHTNESS if name in earned)
+    return not alike(earned) or (kl.direction == "discount" and answered)
+
+
+def unscored(group: RolloutGroup, earned: Mapping[str, np.ndarray], kl: KLConfig) -> ScoredGroup:
+    """A group that teaches nothing, as it is kept: nobody asked the anchor, and there was nothing
+    to discount.
+    """
+    nothing = np.zeros(len(group.completions), np.float32)
+    discounted = {DISCOUNT: nothing} if kl.direction == "discount" else {}
+    return ScoredGroup(
+        group=group,
+        rewards={**earned, **discounted},
+        advantages=nothing,
+        anchor_logprobs=None,
+        left_out=True,
+    )
 
 
 def discount(

@@ -43,6 +43,8 @@ class ModelLineage(TypedDict):
     rewards: list[str]
     group_size: int
     prompts_per_step: int
+    refill: NotRequired[int]
+    """Questions that a step might draw beyond these, for groups of equal rewards."""
     learning_rate: float
     temperature: float
     video: dict[str, Any]
@@ -98,8 +100,9 @@ tags: [videothinker, reinforcement-learning]
 
 ## Training
 
-{_method(lineage)} {lineage["steps"]} steps of {lineage["prompts_per_step"]} questions, \
-{lineage["group_size"]} completions each at temperature {lineage["temperature"]:g}; learning rate \
+{_method(lineage)} {lineage["steps"]} steps of {lineage["prompts_per_step"]} questions\
+{_refilled(lineage)}, {lineage["group_size"]} completions each at temperature \
+{lineage["temperature"]:g}; learning rate \
 {lineage["learning_rate"]:g}; rewards {", ".join(lineage["rewards"])}; seed {lineage["seed"]}; \
 VideoThinker {VERSION}.
 
@@ -207,6 +210,14 @@ def _base_model(base: Source) -> str:
 
 def _named(source: Source) -> str:
     return f"`{source.get('hub', source['path'])}` (sha256 `{source['digest']}`)"
+
+
+def _refilled(lineage: ModelLineage) -> str:
+    if "refill" not in lineage:
+        return ""
+    return (
+        f" (up to {lineage['refill']} more in place of those whose completions all earned the same)"
+    )
 
 
 def _method(lineage: ModelLineage) -> str:

@@ -157,11 +157,14 @@ def time_lines(layout: Layout, config: RunConfig) -> list[str]:
     times = layout.seconds
     phases = {name: getattr(times, name) for name in ("generate", "score", "learn", "sync")}
     chosen = "overlapped" if layout.overlapped else "one after the other"
+    refill = config.sampling.refill
+    more = f"  not counted: up to {refill} groups more (sampling.refill), in rounds of up to"
     return [
         f"a step, predicted with the speed of {layout.chip} (docs/placement.md):",
         "  " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in phases.items()),
         f"  one after the other {times.on_policy:.1f} s; overlapped {times.overlapped:.1f} s",
         f"  {steps_of(config)} steps {chosen}: {hours(layout, config):.1f} h",
+        *([f"{more} {times.generate:.1f} s"] if refill else []),
     ]
 
 

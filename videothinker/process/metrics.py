@@ -60,6 +60,9 @@ ROLLOUT_TOKENS = declare(Counter, "rollout_tokens", "Completion tokens sampled",
 ROLLOUT_GROUPS = declare(Counter, "rollout_groups", "Groups sampled to the end", "rollout")
 ANCHOR_GROUPS = declare(Counter, "anchor_groups", "Groups scored", "anchor")
 ANCHOR_TOKENS = declare(Counter, "anchor_tokens", "Completion tokens of these", "anchor")
+GROUPS_LEFT_OUT = declare(
+    Counter, "groups_left_out", "Groups of equal rewards that were left out (sampling.refill)"
+)
 LEARNER_STEPS = declare(Counter, "learner_steps", "Updates applied to the policy", "learner")
 SAMPLES_TRAINED = declare(
     Counter, "samples_trained", "Completions of this rank that took part in an update", "learner"

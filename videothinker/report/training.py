@@ -105,6 +105,7 @@ MORE_CURVES = (
     ),
     Curve("truncated_share", "Cut off", "completions at max_tokens", "share", share=True),
     Curve("equal_reward_groups", "Without signal", "groups of equal rewards", "share", share=True),
+    Curve("left_out", "Left out", "groups of equal rewards; others were drawn", "groups"),
     Curve("tokens", "Tokens", "generated in the step", "tokens"),
 )
 

@@ -22,6 +22,7 @@ from videothinker.files import (
     read_lines,
     write_json,
 )
+from videothinker.run.draws import forget_draws
 from videothinker.run.rollouts import ROLLOUTS, rollout_steps, rollouts_file, write_groups
 from videothinker.types import ScoredGroup
 
@@ -123,6 +124,7 @@ class RunDirectory:
                 kept = [e for e in entries if e["stage"] != stage or e["step"] <= step]
                 if len(kept) < len(entries):
                     atomic_write(self.path / name, "".join(json.dumps(e) + "\n" for e in kept))
+        forget_draws(self.path / "stages" / stage, step)
         for later in rollout_steps(self.path, stage):
             if later > step:
                 rollouts_file(self.path, stage, later).unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from videothinker.files import write_table
 from videothinker.types import ScoredGroup
 
 ROLLOUTS = "rollouts"
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 TEXT_COLUMNS = (
     *("stage", "prompt_id", "video", "text", "answer", "category", "kind", "wording", "worker"),
     *("options.list.element.letter", "options.list.element.text"),
@@ -60,6 +60,7 @@ COLUMNS: dict[str, Column] = {
         lambda scored: np.sum(list(scored.rewards.values()), axis=0, dtype=np.float32),
     ),
     "advantages": (NUMBERS, lambda scored: scored.advantages),
+    "left_out": (pa.bool_(), lambda scored: scored.left_out),
     "weights_version": (pa.int64(), lambda scored: scored.group.weights_version),
     "weights_versions": (
         pa.list_(pa.list_(pa.int32())),
@@ -69,8 +70,9 @@ COLUMNS: dict[str, Column] = {
     "seconds": (pa.float64(), lambda scored: scored.group.seconds),
     "prompt_tokens": (pa.int64(), lambda scored: scored.group.prompt_tokens),
 }
-"""Of a group's row: what it holds, as which type. "rewards" is the sum trained on;
-"weights_versions" is each token's, "weights_version" the oldest of them."""
+"""Of a group's row: what it holds, as which type. "rewards" is the sum trained on; "left_out" says
+that nobody trained on it (`sampling.refill`); "weights_versions" is each token's, "weights_version"
+the oldest of them."""
 
 
 def rollouts_file(run: Path, stage: str, step: int) -> Path:
@@ -85,22 +87,23 @@ def rollout_steps(run: Path, stage: str) -> list[int]:
 
 
 def read_groups(
-    run: Path, stage: str, step: int, columns: Sequence[str] | None = None
+    run: Path, stage: str, step: int, columns: Sequence[str] | None = None, *, every: bool = False
 ) -> list[dict[str, Any]]:
-    """A step's groups, with those of the columns that there are; none where there is no file.
+    """The groups that a step trained on, with those of the columns that there are; none where there
+    is no file. `every`: also those that were sampled and left out.
 
     InputError where it cannot be read: copied in part, or damaged.
     """
     file = rollouts_file(run, stage, step)
     if not file.is_file():
         return []
-    wanted = None if columns is None else list(columns)
+    wanted = None if columns is None else [*columns, "left_out"]
     try:
         rows: list[dict[str, Any]] = pq.ParquetFile(file).read(wanted).to_pylist()
     except (OSError, ValueError, pa.ArrowException) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"{file}: these rollouts cannot be read ({reason})") from error
-    return rows
+    return [row for row in rows if not row.pop("left_out", False) or every]
 
 
 def write_groups(run: Path, stage: str, step: int, groups: Sequence[ScoredGroup]) -> Path:

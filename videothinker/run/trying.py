@@ -123,7 +123,7 @@ def try_reward(reward: RewardConfig, run: Path, steps: int) -> Trial:
 def newest(run: Path, steps: int) -> Iterator[dict[str, Any]]:
     """The groups of the newest steps that have any."""
     for line in read_lines(run / "metrics.jsonl")[-steps:]:
-        yield from read_groups(run, line["stage"], line["step"], COLUMNS)
+        yield from read_groups(run, line["stage"], line["step"], COLUMNS, every=True)
 
 
 def question_of(row: dict[str, Any]) -> Question:

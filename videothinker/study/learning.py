@@ -20,6 +20,7 @@ SERIES = {
 }
 """right: of the policy's own completions. answered: of all, with those of the base that are
 replayed."""
+COLUMNS = ("category", "completions", "answer")
 Learning = Mapping[int, Mapping[str, np.ndarray]]
 """Of one arm of one cell: by step and series, the values of the step's inferential groups."""
 
@@ -30,7 +31,7 @@ def learning(run: Path, arm: str, replayed: int) -> Learning:
     for step in rollout_steps(run, arm):
         groups = [
             np.array([soft_accuracy(text, row["answer"]) == 1 for text in row["completions"]])
-            for row in read_groups(run, arm, step, ("category", "completions", "answer"))
+            for row in read_groups(run, arm, step, COLUMNS, every=True)
             if row["category"] == "inferential"
         ]
         own = [group[: len(group) - replayed] for group in groups]

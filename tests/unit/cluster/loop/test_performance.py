@@ -12,7 +12,7 @@ import pytest
 from builders import run_config, usage
 from stand_ins import PART_BYTES, PROMPT_TOKENS, Pacing, Rank, Scorer, Stage
 
-from cluster.loop.performance import RoleWork, held, peak, rates
+from cluster.loop.step import RoleWork, held, peak, rates
 from videothinker.config.kl import KLConfig
 from videothinker.config.settings import FaultsConfig, RolloutConfig, StageConfig
 from videothinker.files import read_lines

@@ -10,6 +10,8 @@ import pytest
 
 from videothinker.config.checks import cross_checks
 
+IDLE = "stages.0.kl.skip_equal_groups = True has no effect with sampling.refill = 2"
+
 
 def problems(folder: Path, section: str, settings: dict[str, Any]) -> list[str]:
     stage = {"name": "only", "questions": "q.parquet", "steps": 10, "prompts_per_step": 4}
@@ -95,6 +97,40 @@ def test_its_neighbour_that_can_is_not(
     tmp_path: Path, section: str, settings: dict[str, Any]
 ) -> None:
     assert problems(tmp_path, section, settings) == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "refill", "said"),
+    [
+        ({"limit": 4}, 2, "sampling.refill = 2: every step of stages.0 asks all of its questions"),
+        ({"kl": {"direction": "repel", "anchor": "base", "skip_equal_groups": True}}, 2, IDLE),
+        ({"limit": 5}, 2, None),
+        ({"limit": 4}, 0, None),
+        ({"kl": {"direction": "repel", "anchor": "base", "skip_equal_groups": True}}, 0, None),
+    ],
+)
+def test_refill_is_refused_where_it_changes_nothing_or_something_else_does_not(
+    tmp_path: Path, stage: dict[str, Any], refill: int, said: str | None
+) -> None:
+    usual = {"name": "only", "questions": "q.parquet", "steps": 10, "prompts_per_step": 4}
+    config = builders.run_config(tmp_path, usual | stage, sampling={"refill": refill})
+    found = list(cross_checks(config))
+    assert [one.startswith(said or "?") for one in found] == [True] * (said is not None)
+
+
+def test_steps_that_may_be_refilled_are_not_sampled_side_by_side(tmp_path: Path) -> None:
+    rollout = {"units_at_once": 2, "max_staleness": 1}
+    stage = {"name": "only", "questions": "q.parquet", "steps": 10, "prompts_per_step": 4}
+    config = builders.run_config(tmp_path, stage, rollout=rollout, sampling={"refill": 1})
+    [found] = cross_checks(config)
+    assert found.startswith("rollout.units_at_once = 2 has no effect")
+
+
+def test_a_function_may_not_be_called_as_a_part_of_ours(tmp_path: Path) -> None:
+    rewards = ["accuracy", {"call": "rewards.py:discount"}]
+    stage = {"name": "only", "questions": "q.parquet", "steps": 10, "prompts_per_step": 4}
+    [found] = cross_checks(builders.run_config(tmp_path, stage, rewards=rewards))
+    assert "discount is the name of a reward of ours" in found
 
 
 def test_out_may_not_be_a_file(tmp_path: Path) -> None:

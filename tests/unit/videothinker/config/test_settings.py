@@ -105,6 +105,7 @@ KEYS = [
     "sampling.group_size",
     "sampling.temperature",
     "sampling.max_tokens",
+    "sampling.refill",
     "learner.learning_rate",
     "learner.schedule",
     "learner.warmup_steps",

@@ -1,4 +1,4 @@
-"""The order of questions: seeded, complete in every epoch, and a function of the step alone."""
+"""The order of questions: seeded, complete in every epoch, and a function of the place alone."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ def questions(count: int) -> list[Question]:
 
 
 def ids(stream: QuestionStream, steps: range, size: int) -> list[str]:
-    return [question.id for step in steps for question in stream.batch(step, size)]
+    return [question.id for step in steps for question in stream.drawn((step - 1) * size, size)]
 
 
 def test_every_epoch_asks_each_question_once_in_its_own_order() -> None:
@@ -52,7 +52,7 @@ def test_the_order_is_the_same_in_a_fresh_process() -> None:
         "from videothinker.types import Question;"
         "stream = QuestionStream([Question(id=str(n), video='', text='', options=(), answer='A')"
         " for n in range(50)], seed=9);"
-        "print(json.dumps([question.id for question in stream.batch(31, 4)]))"
+        "print(json.dumps([question.id for question in stream.drawn(120, 4)]))"
     )
     said = subprocess.check_output([sys.executable, "-c", code], text=True)
     assert json.loads(said) == ids(QuestionStream(questions(50), seed=9), range(31, 32), 4)
@@ -81,9 +81,9 @@ def test_a_smaller_selection_is_the_start_of_a_larger_one() -> None:
     assert select(questions(20), 5, seed=1) == select(questions(20), 9, seed=1)[:5]
 
 
-def test_steps_count_from_one() -> None:
-    with pytest.raises(ValueError, match="count from 1"):
-        QuestionStream(questions(3), 0).batch(0, 1)
+def test_positions_count_from_zero() -> None:
+    with pytest.raises(ValueError, match="count from 0"):
+        QuestionStream(questions(3), 0).drawn(-1, 1)
 
 
 def test_no_questions_are_refused() -> None:

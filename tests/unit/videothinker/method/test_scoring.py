@@ -9,7 +9,14 @@ import pytest
 from builders import completion
 
 from videothinker.config.kl import KLConfig
-from videothinker.method.scoring import answer_start, divergence_mask, score_groups
+from videothinker.method.scoring import (
+    alike,
+    answer_start,
+    divergence_mask,
+    score_groups,
+    teaches,
+    unscored,
+)
 from videothinker.types import AnchorScores, RolloutGroup, ScoredGroup
 
 pytest.importorskip("torch")  # here, because importing it takes longer than a test may
@@ -159,3 +166,52 @@ def test_a_scored_group_carries_its_mask() -> None:
     scored = score_group(group(WRONG, WRONG), ["format"], anchor, kl)
     assert scored.divergence_mask is not None
     assert [mask.tolist() for mask in scored.divergence_mask] == [[False] * 3] * 2
+
+
+REPEL, DISCOUNT = (KLConfig(direction=one, coefficient=0.5) for one in ("repel", "discount"))
+UNTAGGED = "B"
+
+
+@pytest.mark.parametrize(
+    ("texts", "plainly", "under_a_discount"),
+    [
+        ((RIGHT, RIGHT), False, True),  # the anchor may find one of them less likely
+        ((WRONG, WRONG), False, False),
+        ((RIGHT, WRONG), True, True),
+        ((WRONG, UNTAGGED), True, True),  # by its form
+        ((WRONG, "A"), False, True),  # one is right, the other in form
+    ],
+)
+def test_a_group_teaches_where_its_completions_differ_or_a_discount_may_tell_them_apart(
+    texts: tuple[str, str], plainly: bool, under_a_discount: bool
+) -> None:
+    earned = builders.earned(group(*texts), ["soft_accuracy", "format"])
+    assert teaches(earned, KLConfig()) == teaches(earned, REPEL) == plainly
+    assert teaches(earned, DISCOUNT) == under_a_discount
+
+
+def test_rewards_that_make_up_for_each_other_teach_nothing() -> None:
+    earned = {"format": np.array([1, 0], np.float32), "brief": np.array([0, 1], np.float32)}
+    assert not teaches(earned, REPEL)
+
+
+def test_what_is_discounted_makes_no_group_of_equal_rewards_unequal() -> None:
+    kl = KLConfig(direction="discount", coefficient=0.5, likelihood="absolute")
+    scored = score_group(group(RIGHT, RIGHT), ["soft_accuracy"], likely(0.2, 0.9), kl)
+    assert scored.advantages.any()
+    assert alike(scored.rewards)
+
+
+def test_a_group_left_out_has_the_rewards_of_the_others_and_no_advantage() -> None:
+    about, names = group(WRONG, WRONG), ["soft_accuracy", "format"]
+    earned = builders.earned(about, names)
+    assert {*unscored(about, earned, REPEL).rewards} == {*names}
+    left = unscored(about, earned, DISCOUNT)
+    assert {name: values.tolist() for name, values in left.rewards.items()} == {
+        "soft_accuracy": [0.0, 0.0],
+        "format": [1.0, 1.0],
+        "discount": [0.0, 0.0],
+    }
+    assert left.advantages.tolist() == [0.0, 0.0]
+    assert left.left_out
+    assert left.anchor_logprobs is None

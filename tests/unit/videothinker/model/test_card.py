@@ -87,6 +87,12 @@ def test_a_card_of_plain_grpo_has_no_anchor() -> None:
     assert "without a divergence term: 500 steps of 2 questions" in card
 
 
+def test_a_card_says_that_groups_of_equal_rewards_were_replaced() -> None:
+    assert "500 steps of 2 questions, 8 completions" in model_card(lineage(), {})
+    card = model_card(lineage(refill=6), {})
+    assert "500 steps of 2 questions (up to 6 more in place of those whose completions" in card
+
+
 def test_an_unknown_license_and_base_are_left_to_the_user() -> None:
     card = model_card(lineage(), {})
     assert {"license", "base_model"}.isdisjoint(header(card))

@@ -128,6 +128,15 @@ def test_a_configuration_for_cpus_is_planned_over_this_machine(
     assert "What would fit: at least 7 GB of host memory" in capsys.readouterr().err
 
 
+def test_what_refilling_may_add_to_a_step_is_said(capsys: Capture) -> None:
+    said = []
+    for more in ([], ["sampling.refill=4"]):
+        assert main(words("cdpo_2xa6000", *more, *TWO_A6000)) == 0
+        said.append(capsys.readouterr().out)
+    assert "up to 4 groups more (sampling.refill), in rounds of up to" in said[1]
+    assert said[1].startswith(said[0].rstrip())
+
+
 def test_a_dry_run_says_what_the_run_takes_at_least(capsys: Capture) -> None:
     path = str(CONFIGS / "cdpo_2xa6000.yaml")
     assert main(["train", path, "--dry-run"]) == 0

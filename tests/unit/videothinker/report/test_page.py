@@ -96,6 +96,12 @@ def test_a_reward_of_the_users_has_a_curve(run: Path) -> None:
     assert "Reward brief" in write_report(run).read_text()
 
 
+def test_what_was_left_out_has_a_curve_where_it_may_be(run: Path) -> None:
+    assert "Left out" not in write_report(run).read_text()
+    RunDirectory(run).record({"stage": "cdpo", "step": 2, "reward": 1.5, "left_out": 3})
+    assert "Left out" in write_report(run).read_text()
+
+
 def test_validations_have_curves_of_their_own(run: Path) -> None:
     assert "accuracy, validated" not in write_report(run).read_text()
     RunDirectory(run).record({"stage": "cdpo", "step": 2, "validated_observational": 0.9})

@@ -27,6 +27,16 @@ def test_columns_that_a_file_does_not_have_are_not_in_its_groups(tmp_path: Path)
     assert found == [{"completions": ["A", "B"]}, {"completions": ["C"]}]
 
 
+def test_a_group_that_was_left_out_is_read_by_who_asks_for_every(tmp_path: Path) -> None:
+    file, outs = write(tmp_path, "cdpo", 1), [True, False]
+    rows = [row | {"left_out": out} for row, out in zip(ROWS, outs, strict=True)]
+    pq.write_table(pa.Table.from_pylist(rows), file)
+    columns = ("completions",)
+    assert read_groups(tmp_path, "cdpo", 1, columns) == [{"completions": ["C"]}]
+    every = read_groups(tmp_path, "cdpo", 1, columns, every=True)
+    assert every == [{"completions": ["A", "B"]}, {"completions": ["C"]}]
+
+
 def test_a_folders_name_does_not_become_a_column(tmp_path: Path) -> None:
     run = tmp_path / "rate=3"
     write(run, "cdpo", 1)

@@ -1,0 +1,144 @@
+"""Which questions a step asks, their prompts, which are made before it needs them, and what became
+of each.
+
+A stage's questions are one endless sequence (`QuestionStream`), of which each step takes a run that
+begins where the step before ended. Without `sampling.refill` every run is as long as the stage's
+prompts_per_step, so all are known at once. With it a step draws on for groups that teach nothing:
+
+    step 1   q q q q   q q         four asked, two of them taught nothing: two more
+    step 2               q q q q   begins when it is known where step 1 ended, trained or not
+
+What is drawn follows from what the groups earn, never from who sampled them or when.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cluster.workers.fleet import Loader
+from cluster.workers.work import Prepared
+from videothinker.data.stream import QuestionStream
+from videothinker.types import AnchorScores, Failure, Question, RolloutGroup, ScoredGroup
+
+
+@dataclass(eq=False, kw_only=True)
+class Draws:
+    """A stage's sequence, from the first step that is not done yet."""
+
+    loader: Loader
+    stream: QuestionStream
+    size: int
+    """Questions that a step asks first."""
+    refill: int
+    """And how many more it may draw."""
+    steps: int
+    """Of the stage."""
+    done: int
+    first: int
+    """Position at which the step after those done begins."""
+    _starts: dict[int, asyncio.Future[int]] = field(init=False, default_factory=dict)
+    _prompts: dict[int, asyncio.Task[Prepared]] = field(init=False, default_factory=dict)
+    """By position."""
+    _made: int = field(init=False)
+    """Where the prompts that were begun end."""
+
+    def __post_init__(self) -> None:
+        self._made = self.first
+
+    async def start(self, step: int) -> int:
+        """Position of a step's first question, once it is known."""
+        ahead = step - self.done - 1
+        if ahead == 0 or not self.refill:
+            return self.first + ahead * self.size
+        return await self._start(step)
+
+    def end(self, step: int, position: int) -> None:
+        """A step has drawn all that it will; the next one begins at this position."""
+        if self.refill:
+            self._start(step + 1).set_result(position)
+
+    def more(self, drawn: int, idle: int) -> int:
+        """How many a step that has drawn so many draws in place of those that taught nothing."""
+        return min(idle, self.size + self.refill - drawn)
+
+    async def prompts(self, step: int, first: int, count: int) -> list[Prepared]:
+        """Of so many questions from a position on; those of as many as a step asks first are begun
+        meanwhile.
+        """
+        self._begin(step, first + count)
+        if step < self.steps:
+            self._begin(step + 1, first + count + self.size)
+        with self.loader.awaited():
+            return [await self._prompts.pop(one) for one in range(first, first + count)]
+
+    async def close(self) -> None:
+        """Nobody waits for the prompts any more."""
+        for task in self._prompts.values():
+            task.cancel()
+        await asyncio.gather(*self._prompts.values(), return_exceptions=True)
+
+    def _start(self, step: int) -> asyncio.Future[int]:
+        if step not in self._starts:
+            self._starts[step] = asyncio.get_running_loop().create_future()
+        return self._starts[step]
+
+    def _begin(self, step: int, end: int) -> None:
+        questions = self.stream.drawn(self._made, max(0, end - self._made))
+        for position, question in enumerate(questions, start=self._made):
+            making = self.loader.prepare(question, (step,))
+            self._prompts[position] = asyncio.create_task(making)
+        self._made = max(self._made, end)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sampled:
+    """A group, the prompt it answers, what its completions earn, and what the anchor says of them
+    where there is one."""
+
+    group: RolloutGroup
+    prepared: Prepared
+    earned: dict[str, np.ndarray]
+    anchor: AnchorScores | None
+
+
+Fate = Sampled | ScoredGroup | Failure
+"""Of a question: its group, the group as it is left out, or why there is none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """What became of each question of a step, in the order they were asked, and the seconds of each
+    part."""
+
+    first: int
+    """Position of the first of them in the stage's sequence."""
+    fates: list[tuple[Question, Fate]]
+    seconds: dict[str, float]
+
+    @property
+    def samples(self) -> list[Sampled]:
+        """The groups to train on."""
+        return [one for _, one in self.fates if isinstance(one, Sampled)]
+
+    @property
+    def left_out(self) -> list[ScoredGroup]:
+        """Those that teach nothing."""
+        return [one for _, one in self.fates if isinstance(one, ScoredGroup)]
+
+    def draws(self) -> dict[str, Any]:
+        """The questions by what became of them, but for the step's number."""
+        reasons = [
+            {"question_id": question.id, "reason": getattr(one, "reason", "equal")}
+            for question, one in self.fates
+            if not isinstance(one, Sampled)
+        ]
+        return {
+            "first": self.first,
+            "drawn": len(self.fates),
+            "trained": [one.group.question.id for one in self.samples],
+            "left_out": reasons,
+        }
