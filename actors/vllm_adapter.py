@@ -7,8 +7,10 @@ merged     added to the weights, which come from the checkpoint again each time:
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -48,13 +50,14 @@ class AdapterUpdate(WeightUpdate):
     def expect_adapters(self, lora: LoraConfig, merged: bool) -> None:
         """Of this kind are those that will come."""
         self._lora, self._merges = lora, merged
+        base = {self._renamed(name): shape for name, shape in self._on_disk().items()}
+        self._expected = adapter_shapes(base, lora)
 
     def _coverage_fault(self, shapes: Shapes) -> str | None:
         if self._lora is None:
             return super()._coverage_fault(shapes)
-        base = {self._renamed(name): shape for name, shape in self._on_disk().items()}
         found = Counter((self._renamed(name), shape) for name, shape in shapes.items())
-        return coverage_fault(expected=adapter_shapes(base, self._lora), found=found)
+        return coverage_fault(expected=self._expected, found=found)
 
     def _begin_replacing(self) -> None:
         self._coming: dict[str, Any] = {}
@@ -81,10 +84,11 @@ class AdapterUpdate(WeightUpdate):
     def _put_beside(self, adapter: Mapping[str, Any], lora: LoraConfig) -> None:
         from vllm.lora.request import LoRARequest
 
-        from videothinker.model.adapters import write_adapter
+        from videothinker.model.adapters import WEIGHTS, write_adapter
 
         settings = {"r": lora.rank, "lora_alpha": lora.alpha, "target_modules": [*lora.targets]}
-        with TemporaryDirectory() as folder, self._changing():
+        with TemporaryDirectory() as folder, file_in_memory() as file, self._changing():
+            (Path(folder) / WEIGHTS).symlink_to(file)
             write_adapter(Path(folder), settings, adapter)
             self.add_lora(LoRARequest(NAME, NUMBER, folder, load_inplace=True))
 
@@ -116,6 +120,16 @@ class AdapterUpdate(WeightUpdate):
     @property
     def _checkpoint(self) -> Path:
         return Path(self.vllm_config.model_config.model)
+
+
+@contextmanager
+def file_in_memory() -> Iterator[Path]:
+    """One that no disk sees, and that is gone with its process."""
+    number = os.memfd_create("adapter")
+    try:
+        yield Path(f"/proc/{os.getpid()}/fd/{number}")
+    finally:
+        os.close(number)
 
 
 class AdapterRank(AdapterUpdate, Rank):

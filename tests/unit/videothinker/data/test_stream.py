@@ -94,7 +94,7 @@ def test_no_questions_are_refused() -> None:
 def turns(count: int, epochs: int) -> list[list[tuple[str, str]]]:
     """By epoch: each question's id with its wording, in the order they are asked."""
     stream = QuestionStream(questions(count), seed=4, wordings=("training", "direct"))
-    asked = [stream.batch(step, count) for step in range(1, epochs + 1)]
+    asked = [stream.drawn(epoch * count, count) for epoch in range(epochs)]
     return [[(question.id, question.wording) for question in one] for one in asked]
 
 
@@ -110,12 +110,12 @@ def test_two_wordings_alternate_along_the_first_epoch_and_turn_with_each() -> No
 def test_a_step_has_its_wordings_whoever_asks_first() -> None:
     wordings = ("training", "direct")
     whole, resumed = (QuestionStream(questions(7), 5, wordings) for _ in range(2))
-    whole.batch(1, 3)
-    assert resumed.batch(9, 3) == whole.batch(9, 3)
+    whole.drawn(0, 3)
+    assert resumed.drawn(24, 3) == whole.drawn(24, 3)
 
 
 def test_one_wording_is_that_of_every_question() -> None:
     for wording in ("training", "direct"):
-        asked = QuestionStream(questions(5), 5, (wording,)).batch(2, 7)  # type: ignore[arg-type]
+        asked = QuestionStream(questions(5), 5, (wording,)).drawn(7, 7)  # type: ignore[arg-type]
         assert {question.wording for question in asked} == {wording}
-    assert QuestionStream(questions(5), 5).batch(2, 7)[0].wording == "training"
+    assert QuestionStream(questions(5), 5).drawn(7, 7)[0].wording == "training"
