@@ -37,14 +37,14 @@ from videothinker.types import WeightsPart
 
 
 def an_adapter(model: Path, lora: LoraConfig) -> dict[str, Tensor]:
-    """Of its language model, by the names of its checkpoint."""
+    """Of its language model, by the names of its checkpoint and of its type."""
     found = {}
     for name, shape in shapes_on_disk(model).items():
         stem, _, kind = name.rpartition(".")
         if kind == "weight" and stem.rpartition(".")[2] in lora.targets and "visual" not in stem:
             wide, narrow = shape
-            found[f"{stem}.lora_A.weight"] = torch.randn(lora.rank, narrow)
-            found[f"{stem}.lora_B.weight"] = torch.randn(wide, lora.rank)
+            found[f"{stem}.lora_A.weight"] = torch.randn(lora.rank, narrow).bfloat16()
+            found[f"{stem}.lora_B.weight"] = torch.randn(wide, lora.rank).bfloat16()
     return found
 
 
