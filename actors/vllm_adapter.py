@@ -86,7 +86,10 @@ class AdapterUpdate(WeightUpdate):
 
         from videothinker.model.adapters import WEIGHTS, write_adapter
 
-        settings = {"r": lora.rank, "lora_alpha": lora.alpha, "target_modules": [*lora.targets]}
+        for name, tensor in adapter.items():
+            if ".lora_B." in name:  # vLLM would do it in what it has mapped, a fault for each page
+                tensor.mul_(lora.scale)
+        settings = {"r": lora.rank, "lora_alpha": lora.rank, "target_modules": [*lora.targets]}
         with TemporaryDirectory() as folder, file_in_memory() as file, self._changing():
             (Path(folder) / WEIGHTS).symlink_to(file)
             write_adapter(Path(folder), settings, adapter)
