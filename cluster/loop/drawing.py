@@ -21,7 +21,7 @@ import numpy as np
 
 from cluster.workers.fleet import Loader
 from cluster.workers.work import Prepared
-from videothinker.data.stream import QuestionStream
+from videothinker.data.stream import Stream
 from videothinker.types import AnchorScores, Failure, Question, RolloutGroup, ScoredGroup
 
 
@@ -30,7 +30,7 @@ class Draws:
     """A stage's sequence, from the first step that is not done yet."""
 
     loader: Loader
-    stream: QuestionStream
+    stream: Stream
     size: int
     """Questions that a step asks first."""
     refill: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from cluster.loop.asking import Asking
 from cluster.loop.drawing import Batch, Draws
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
-from cluster.loop.replay import sample_replay
+from cluster.loop.replay import sample_judged, sample_replay, wrong
 from cluster.loop.states import drop_states, has_state, newest_state, save_state
 from cluster.loop.step import (
     StepClock,
@@ -27,7 +27,7 @@ from cluster.workers.fleet import Fleet
 from learner.losses import Assignment
 from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.data.asked import stage_questions, validation_questions
-from videothinker.data.stream import QuestionStream
+from videothinker.data.stream import QuestionStream, Stream, shared
 from videothinker.errors import DivergenceError, Stopped
 from videothinker.evaluation.scores import diagnose_each
 from videothinker.files import plain, read_lines
@@ -113,6 +113,21 @@ class Session:
         """Where the completions lie that a stage replays."""
         return self.run.stage(stage.name) / "replay.parquet"
 
+    def judged_file(self, stage: StageConfig) -> Path:
+        """Where the completions lie that say which of a stage's questions another one's model gets
+        wrong."""
+        return self.run.stage(stage.name) / "judged.parquet"
+
+    def _judge(self, asked: StageConfig) -> None:
+        """Ask a stage's model, at its end, what later ones want to know of it."""
+        for stage in self.config.stages:
+            if stage.draw.by == "errors" and stage.draw.of == asked.name:
+                wording = self.config.prompts.each[0]
+                questions = stage_questions(self.config, self.run.path, stage)
+                worded = [replace(one, wording=wording) for one in questions]
+                judged = sample_judged(self.config, stage, worded, self.fleet, self.ledger)
+                write_replay(self.judged_file(stage), judged)
+
     def _newest_state(self, stage: StageConfig) -> tuple[int, Path | None]:
         """Where a stage goes on from; status.json names the damaged states it could not."""
         damaged: list[dict[str, str]] = []
@@ -174,10 +189,14 @@ class Session:
         lineage = self.lineage.of_model(stage, step)
         self.fleet.learner.save_model(folder, self.config.model.path, lineage)
 
-    def stream(self, stage: StageConfig) -> QuestionStream:
+    def stream(self, stage: StageConfig) -> Stream:
         """The stage's questions in the order of the run's seed."""
         questions = stage_questions(self.config, self.run.path, stage)
-        return QuestionStream(questions, self.config.seed, self.config.prompts.each)
+        seed, wordings = self.config.seed, self.config.prompts.each
+        if stage.draw.by == "uniform":
+            return QuestionStream(questions, seed, wordings)
+        judged = read_replay(self.judged_file(stage))
+        return shared(questions, wrong(questions, judged), stage.draw.share, seed, wordings)
 
     def steering(self, stage: StageConfig) -> StageGuard:
         """The guard and the coefficient of the step that comes next in a stage that has begun."""
@@ -293,7 +312,9 @@ class Session:
         self.fleet.learner.end_stage(another=bool(following))
         self.lineage.add_stage(stage, done, seconds)
         self.lineage.count_videos(self.fleet.loader.counts())
-        self.lineage.add_model(stage.name, model, self.evaluate(stage.name))
+        evaluated = self.evaluate(stage.name)
+        self._judge(stage)
+        self.lineage.add_model(stage.name, model, evaluated)
         drop_states(self.run.stage(stage.name))
         write_report(self.run.path)
 

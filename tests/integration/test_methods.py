@@ -17,7 +17,8 @@ from videothinker.files import read_lines
 METHODS = sorted(path.stem for path in (CONFIGS / "methods").glob("*.yaml"))
 SEVERAL = {"gspo", "cispo", "drpo"}
 """Those of several updates a step."""
-ALWAYS = {"gspo", "dr_grpo"}
+AFTER_BIAS = {"cdpo", "jtt"}
+ALWAYS = {"gspo", "jtt"}
 """The others' settings are held against torch in test_learner_updates.py."""
 
 
@@ -28,12 +29,15 @@ ALWAYS = {"gspo", "dr_grpo"}
 def test_a_method_trains(method: str, run_config: RunConfig, tmp_path: Path) -> None:
     """Of the bias stage one step, where it is needed; the base answers no validation question."""
     bias, last = run_config.stages
-    stages = (bias.model_copy(update={"steps": 1}), last.model_copy(update={"steps": 2}))
+    stages = (
+        bias.model_copy(update={"steps": 1}),
+        last.model_copy(update={"steps": 2, "limit": 24}),
+    )
     config = run_config.model_copy(
         update={
             "data": run_config.data.model_copy(update={"validation": None}),
             "learner": LearnerConfig(learning_rate=1e-3),
-            "stages": stages if method == "cdpo" else stages[1:],
+            "stages": stages if method in AFTER_BIAS else stages[1:],
         }
     )
     file, out = tmp_path / "config.yaml", tmp_path / "run"
@@ -46,5 +50,7 @@ def test_a_method_trains(method: str, run_config: RunConfig, tmp_path: Path) -> 
     assert all(math.isfinite(line["loss"]) and line["logprob_gap_max"] < 1e-4 for line in lines)
     if method in SEVERAL:  # the first update's ratios are 1, those after it are not
         assert {line["samples"] for line in lines} == {8 * config.sampling.group_size}
+    if method == "jtt":
+        assert (out / "stages" / last.name / "judged.parquet").is_file()
     if method == "gspo":
         assert any(line["clip_share"] > 0 for line in lines)

@@ -31,6 +31,7 @@ def cross_checks(config: RunConfig) -> Iterator[str]:
         where, earlier = f"stages.{number}", names[:number]
         yield from _check_name(where, stage, earlier)
         yield from _check_kl(f"{where}.kl", stage, earlier, names[number:])
+        yield from _check_draw(f"{where}.draw", stage, earlier)
         yield from _check_guard(where, stage)
         yield from _check_stage(where, stage, config)
         yield from _check_refill(where, stage, config)
@@ -115,6 +116,22 @@ def _check_refill(where: str, stage: StageConfig, config: RunConfig) -> Iterator
         yield (
             f"{where}.kl.skip_equal_groups = True has no effect with sampling.refill = {refill}:"
             " groups of equal rewards are left out altogether. Leave it out"
+        )
+
+
+def _check_draw(where: str, stage: StageConfig, earlier: list[str]) -> Iterator[str]:
+    """Whose errors are drawn, and what is said about them and does nothing."""
+    draw = stage.draw
+    if draw.by == "uniform":
+        if said := sorted(draw.model_fields_set - {"by"}):
+            yield (
+                f"{where}.{said[0]} = {getattr(draw, said[0])!r} has no effect with by = 'uniform'."
+                f" Set {where}.by to errors, or leave it out"
+            )
+    elif draw.of not in earlier:
+        yield (
+            f"{where}.of = {draw.of!r}: no earlier stage of this run has that name, and a stage's"
+            " model is asked at its end. Put the stage before this one (configs/paper.yaml)"
         )
 
 

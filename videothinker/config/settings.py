@@ -239,6 +239,19 @@ class FaultsConfig(Section):
     """Pause before a replacement; doubled with each loss in a row."""
 
 
+class DrawConfig(Section):
+    """Which of a stage's questions are drawn how often."""
+
+    by: Literal["uniform", "errors"] = "uniform"
+    """uniform: each once in every round through all of them. errors: so large a share of each step
+    from those that an earlier stage's model gets wrong, the others from the rest; each in rounds of
+    their own."""
+    share: float = Field(default=0.5, gt=0, lt=1)
+    of: str = "bias"
+    """The stage whose model is asked, once at its end, with as many samples as a group has: wrong
+    is a question that less than half of them answer right."""
+
+
 class StageConfig(Section):
     """One stage of training: its questions, its length and its divergence term."""
 
@@ -250,6 +263,7 @@ class StageConfig(Section):
     """Train on the questions of this category only, of those that `limit` has left."""
     steps: Positive = 500
     prompts_per_step: Positive = 2
+    draw: DrawConfig = DrawConfig()
     replay: int = Field(default=0, ge=0)
     """Completions of each group that are not the policy's but the stage's initial model's, sampled
     before the first step. What training has un-learned so stays within its reach."""

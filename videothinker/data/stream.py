@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -66,3 +67,48 @@ class QuestionStream:
         and each question has the next one in each epoch."""
         turn = int(self._first[index]) + epoch
         return replace(self.questions[index], wording=self._wordings[turn % len(self._wordings)])
+
+
+class SharedStream:
+    """Two sequences as one: a share of any few in a row comes from the first of them.
+
+    As pure as they are: a position says which of the two, and where in it.
+    """
+
+    def __init__(self, first: QuestionStream, rest: QuestionStream, share: float) -> None:
+        self.questions = (*first.questions, *rest.questions)
+        self._streams = (rest, first)
+        self._share = share
+
+    def drawn(self, first: int, size: int) -> list[Question]:
+        """So many from a position on, as of a QuestionStream."""
+        if first < 0:
+            raise ValueError(f"positions count from 0, got {first}")
+        marks = [int(position * self._share) for position in range(first, first + size + 1)]
+        chosen = []
+        for position, (before, after) in enumerate(pairwise(marks), start=first):
+            place = before if after > before else position - before
+            chosen += self._streams[after > before].drawn(place, 1)
+        return chosen
+
+
+Stream = QuestionStream | SharedStream
+
+
+def shared(
+    questions: Sequence[Question],
+    wrong: Collection[str],
+    share: float,
+    seed: int,
+    wordings: Sequence[Wording],
+) -> SharedStream:
+    """A share from the questions that were answered wrong, the others from the rest."""
+    parts = [[one for one in questions if (one.id in wrong) == which] for which in (True, False)]
+    for part, what in zip(parts, ("wrong", "right"), strict=True):
+        if not part:
+            raise InputError(
+                f"draw: none of {len(questions)} questions was answered {what} in most of the"
+                " samples, so there is nothing to share. Set draw.by to uniform"
+            )
+    first, rest = (QuestionStream(part, seed, wordings) for part in parts)
+    return SharedStream(first, rest, share)

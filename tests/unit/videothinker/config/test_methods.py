@@ -101,3 +101,16 @@ def test_one_ratio_a_completion_needs_completions_that_count_as_one() -> None:
         over_the_paper("gspo", "learner.aggregation=token", "learner.clip=smooth")
     assert "a completion has one ratio, and counts as one" in str(caught.value)
     assert "looks at the probability of each token" in str(caught.value)
+
+
+def test_errors_are_those_of_an_earlier_stage() -> None:
+    assert over_the_paper("jtt").stages[-1].draw.share == 0.5
+    with pytest.raises(ConfigError) as caught:
+        load_config(PAPER, ["stages.0.draw={by: errors, of: cdpo}"])
+    assert "no earlier stage of this run has that name" in str(caught.value)
+
+
+def test_a_share_of_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(PAPER, ["stages.1.draw.share=0.3"])
+    assert "share = 0.3 has no effect with by = 'uniform'" in str(caught.value)

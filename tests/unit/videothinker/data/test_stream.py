@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from videothinker.data.stream import QuestionStream, order, select
+from videothinker.data.stream import QuestionStream, SharedStream, order, select, shared
 from videothinker.errors import InputError
 from videothinker.types import Question
 
@@ -119,3 +119,31 @@ def test_one_wording_is_that_of_every_question() -> None:
         asked = QuestionStream(questions(5), 5, (wording,)).drawn(7, 7)  # type: ignore[arg-type]
         assert {question.wording for question in asked} == {wording}
     assert QuestionStream(questions(5), 5).drawn(7, 7)[0].wording == "training"
+
+
+@pytest.mark.parametrize("share", [0.5, 0.25, 0.6])
+def test_a_share_of_every_few_comes_from_the_first_each_in_rounds_of_its_own(share: float) -> None:
+    hard, rest = QuestionStream(questions(3), 5), QuestionStream(questions(40)[3:], 5)
+    both = SharedStream(hard, rest, share)
+    drawn = both.drawn(0, 40)
+    marks = [int(one.id) < 3 for one in drawn]
+    for start in range(0, 40, 20):
+        assert sum(marks[start : start + 20]) == 20 * share
+    chosen = [one for one, mark in zip(drawn, marks, strict=True) if mark]
+    assert chosen == hard.drawn(0, len(chosen))
+    assert [one for one in drawn if one not in chosen] == rest.drawn(0, 40 - len(chosen))
+
+
+def test_what_is_shared_is_a_function_of_its_place() -> None:
+    both = SharedStream(QuestionStream(questions(3), 5), QuestionStream(questions(9)[3:], 5), 0.3)
+    assert [both.drawn(place, 1)[0] for place in range(30)] == both.drawn(0, 30)
+    with pytest.raises(ValueError, match="positions count from 0"):
+        both.drawn(-1, 2)
+
+
+@pytest.mark.parametrize(("wrong", "what"), [((), "wrong"), (("0", "1", "2"), "right")])
+def test_where_all_were_answered_alike_there_is_nothing_to_share(
+    wrong: tuple[str, ...], what: str
+) -> None:
+    with pytest.raises(InputError, match=f"none of 3 questions was answered {what}"):
+        shared(questions(3), wrong, 0.5, 5, ("training",))
