@@ -13,6 +13,7 @@ from videothinker.config.learner import LearnerConfig
 from videothinker.config.loading import to_yaml
 from videothinker.config.settings import RunConfig
 from videothinker.files import read_lines
+from videothinker.mini import SHIPPED_BASE
 
 METHODS = sorted(path.stem for path in (CONFIGS / "methods").glob("*.yaml"))
 SEVERAL = {"gspo", "cispo", "drpo"}
@@ -35,6 +36,7 @@ def test_a_method_trains(method: str, run_config: RunConfig, tmp_path: Path) -> 
     )
     config = run_config.model_copy(
         update={
+            "model": run_config.model.model_copy(update={"path": SHIPPED_BASE}),
             "data": run_config.data.model_copy(update={"validation": None}),
             "learner": LearnerConfig(learning_rate=1e-3),
             "stages": stages if method in AFTER_BIAS else stages[1:],

@@ -11,7 +11,7 @@ from typing import get_args
 from videothinker.config.kl import KLConfig
 from videothinker.config.learner_checks import check_learner
 from videothinker.config.rewards import RIGHTNESS, RewardName
-from videothinker.config.settings import PROBES, GuardConfig, RunConfig, StageConfig
+from videothinker.config.settings import PROBES, DrawConfig, GuardConfig, RunConfig, StageConfig
 from videothinker.types import LABELS
 
 DIVERGENCE_DETAILS = tuple(k for k in KLConfig.model_fields if k not in {"direction", "likelihood"})
@@ -121,14 +121,16 @@ def _check_refill(where: str, stage: StageConfig, config: RunConfig) -> Iterator
 
 def _check_draw(where: str, stage: StageConfig, earlier: list[str]) -> Iterator[str]:
     """Whose errors are drawn, and what is said about them and does nothing."""
-    draw = stage.draw
-    if draw.by == "uniform":
-        if said := sorted(draw.model_fields_set - {"by"}):
+    draw, usual = stage.draw, DrawConfig()
+    for key in ("share", "of") if draw.by == "uniform" else ():
+        if getattr(draw, key) != getattr(usual, key):
             yield (
-                f"{where}.{said[0]} = {getattr(draw, said[0])!r} has no effect with by = 'uniform'."
-                f" Set {where}.by to errors, or leave it out"
+                f"{where}.{key} = {getattr(draw, key)!r} has no effect with by = 'uniform'. Set"
+                f" {where}.by to errors, or leave it out"
             )
-    elif draw.of not in earlier:
+    if draw.by == "uniform":
+        return
+    if draw.of not in earlier:
         yield (
             f"{where}.of = {draw.of!r}: no earlier stage of this run has that name, and a stage's"
             " model is asked at its end. Put the stage before this one (configs/paper.yaml)"
