@@ -85,7 +85,7 @@ class Place:
         self.folder = folder
         self._write_model(base)
         self._write_clevrer(world)
-        (folder / "configs").mkdir()
+        shutil.copytree(ROOT / "configs" / "methods", folder / "configs" / "methods")
         for file in (ROOT / "configs").glob("*.yaml"):
             config = yaml.safe_load(file.read_text())
             shrunk = shrink(config) if "stages" in config else config  # a study is no run

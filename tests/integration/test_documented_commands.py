@@ -188,6 +188,10 @@ def test_a_reward_of_ones_own_is_tried_as_the_page_says(place: Place) -> None:
     type_out(place, "extending.md")
 
 
+def test_a_method_is_laid_over_a_configuration_as_the_page_says(place: Place) -> None:
+    type_out(place, "objective.md")
+
+
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 def test_every_command_of_a_page_would_be_understood(page: Path) -> None:
     for command in commands(page):
