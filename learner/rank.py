@@ -176,7 +176,7 @@ class LearnerRank(Pulse):
             report["grad_norm"] = trainee.step(rate)
         if not np.isfinite(report["grad_norm"]):
             raise DivergenceError(
-                f"{what}: the gradient is not finite; nothing was updated. Resume from the "
+                f"{what}: the gradient is not finite; this update was not made. Resume from the "
                 "last state with a lower learning rate or KL bound"
             )
         return report
@@ -306,9 +306,9 @@ class LearnerRank(Pulse):
         for (scored, _, _), wrong in zip(row, non_finite(losses.detach()), strict=True):
             if wrong:
                 raise DivergenceError(
-                    f"{what}: the loss of {scored.group.question.id} is not finite; nothing"
-                    " was updated. Resume from the last state with a lower learning rate or KL"
-                    " bound"
+                    f"{what}: the loss of {scored.group.question.id} is not finite; this"
+                    " update was not made. Resume from the last state with a lower learning rate"
+                    " or KL bound"
                 )
 
     def _require_trainee(self) -> Trainee:

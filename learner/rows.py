@@ -38,7 +38,7 @@ def require_agreement(what: str, gap: float, tolerance: float) -> None:
     if gap > GRAVE * tolerance:
         raise DivergenceError(
             f"{what}: sampler and learner disagree by {gap:.3g} a token, more than {GRAVE}"
-            f" times cluster.logprob_tolerance ({tolerance:g}); nothing was updated"
+            f" times cluster.logprob_tolerance ({tolerance:g}); this update was not made"
         )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from builders import completion, group
 
-from cluster.workers.learner import cost, split
+from cluster.workers.learner import cost, dealt, split
 
 
 def work(costs: list[float], ranks: int) -> list[float]:
@@ -57,3 +57,13 @@ def test_equal_costs_are_dealt_in_order() -> None:
 
 def test_a_group_costs_its_prompt_with_the_vision_tower_and_all_of_its_completions() -> None:
     assert cost(group(completion("", 3), completion("", 4), prompt_tokens=10)) == 27
+
+
+def test_each_update_has_its_part_of_the_groups_in_their_order_dealt_out_by_itself() -> None:
+    mine, others = dealt([1.0] * 7, ranks=2, updates=3)
+    assert mine == [[(0, 0.5)], [(2, 0.5)], [(4, 1 / 3), (6, 1 / 3)]]
+    assert others == [[(1, 0.5)], [(3, 0.5)], [(5, 1 / 3), (6, 0.0)]]
+
+
+def test_fewer_groups_than_updates_are_an_update_each() -> None:
+    assert dealt([1.0, 1.0], ranks=1, updates=4) == [[[(0, 1.0)], [(1, 1.0)]]]
