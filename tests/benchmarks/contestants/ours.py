@@ -36,8 +36,8 @@ def main(folder: Path, staleness: int, workers: int = 1) -> None:
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Gated(Session):
-        def supply(self, stage: StageConfig) -> Supply:
-            supply = Session.supply(self, stage)  # the questions are read
+        def supply(self, stage: StageConfig, done: int) -> Supply:
+            supply = Session.supply(self, stage, done)  # the questions are read
             turns.wait()
             return supply
 
