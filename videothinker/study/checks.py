@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from videothinker.config.checks import cross_checks
+from videothinker.config.checks.run import cross_checks
 from videothinker.config.loading import load_settings
 from videothinker.study.cells import cells, runs_of
 from videothinker.study.config import StudyConfig

@@ -14,7 +14,7 @@ from stand_ins import Pacing, Sampler, Stage, questions
 
 from cluster.loop.replay import wrong
 from cluster.train import train_steps
-from videothinker.config.checks import cross_checks
+from videothinker.config.checks.run import cross_checks
 from videothinker.config.settings import DrawConfig, GuardConfig, RunConfig, StageConfig
 from videothinker.data.questions import write_questions
 from videothinker.run.directory import RunDirectory

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cluster.loop.lineage import Lineage
 from learner.losses import Assignment, Losses
-from videothinker.config.checks import cross_checks
+from videothinker.config.checks.run import cross_checks
 from videothinker.config.kl import KLConfig
 from videothinker.config.loading import dotted_keys
 from videothinker.config.settings import RunConfig

@@ -8,7 +8,7 @@ from typing import Any
 import builders
 import pytest
 
-from videothinker.config.checks import cross_checks
+from videothinker.config.checks.run import cross_checks
 
 IDLE = "stages.0.kl.skip_equal_groups = True has no effect with sampling.refill = 2"
 

@@ -8,7 +8,7 @@ from builders import CONFIGS
 from builders import shipped_config as config
 
 from videothinker.cli.main import main
-from videothinker.config.checks import cross_checks
+from videothinker.config.checks.run import cross_checks
 from videothinker.config.lora import LoraConfig
 from videothinker.config.settings import RunConfig
 from videothinker.errors import PlacementError
