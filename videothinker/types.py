@@ -161,7 +161,7 @@ class AnchorScores:
     """G arrays of [T] float32."""
     hidden: tuple[np.ndarray, ...] | None = None
     """G arrays of [T, H] float32, which holds bfloat16 exactly: what the anchor's output head turns
-    into its scores of every token; None unless the estimator needs them."""
+    into its scores of every token; None unless these are needed."""
     initial_logprobs: tuple[np.ndarray, ...] | None = None
     """The same as `logprobs` of the stage's initial model; None unless they are compared."""
     seconds: float = 0.0
@@ -185,6 +185,9 @@ class ScoredGroup:
     """As in AnchorScores."""
     anchor_seconds: float = 0.0
     """Likewise."""
+    debias: np.ndarray | None = None
+    """[G] float32: what of the advantages is not from what was earned alone (method/debias.py);
+    None where nothing else has a say."""
     left_out: bool = False
     """It teaches nothing, so another question was drawn for it, and it is not trained on."""
 

@@ -104,7 +104,7 @@ class Lineage:
         return self._summary
 
     def _anchor_source(self, stage: StageConfig) -> Source | None:
-        if stage.kl.direction == "none":
+        if not stage.kl.asks:
             return None
         return _source(self.anchor(stage))
 

@@ -81,7 +81,7 @@ class Session:
             steps=stage.steps,
             budget=budget_of(config),
             logprob_tolerance=config.cluster.logprob_tolerance,
-            anchor=self.lineage.anchor(stage) if stage.kl.estimator == "exact" else None,
+            anchor=self.lineage.anchor(stage) if stage.kl.every_token else None,
             lends=config.rollout.sleep,
             seed=config.seed,
             asked=[] if config.cluster.scorers else self._scored_by(stage),
@@ -104,7 +104,7 @@ class Session:
 
     def _scored_by(self, stage: StageConfig) -> list[Path]:
         """Who is asked in a stage: its anchor, and the model that is compared with it."""
-        if stage.kl.direction == "none":
+        if not stage.kl.asks:
             return []
         compared = [self.config.model.path] if stage.kl.compares else []
         return [self.lineage.anchor(stage), *compared]

@@ -234,10 +234,10 @@ class Supply:
     ) -> tuple[Prepared, AnchorScores | None]:
         """The anchor's, if there is one, and the prompt it was given, which may be a new one."""
         kl = self.stage.kl
-        while kl.direction != "none":
+        while kl.asks:
             try:
-                exact = kl.estimator == "exact"
-                return prepared, await self.fleet.anchor.score(group, prepared, exact, (step,))
+                order, states = (step,), kl.every_token
+                return prepared, await self.fleet.anchor.score(group, prepared, states, order)
             except InputLost:
                 [prepared] = await self.fleet.loader.prepare_all([prepared.question], (step,))
         return prepared, None

@@ -159,7 +159,7 @@ def check_paths(config: RunConfig) -> list[str]:
     made = {"base"}
     for number, stage in enumerate(config.stages):
         missing += _no_questions(f"stages.{number}.questions", stage.questions, config)
-        if stage.kl.direction != "none" and stage.kl.anchor not in made:
+        if stage.kl.asks and stage.kl.anchor not in made:
             key = f"stages.{number}.kl.anchor"
             remedy = (
                 "Train it with `videothinker train configs/bias.yaml`, or name a checkpoint's"
@@ -216,7 +216,7 @@ def _unlike(config: RunConfig) -> Iterator[str | None]:
         yield _at("model.path", unfit_base(base, paid, config.prompts.wording))
         for number, stage in enumerate(config.stages):
             anchor = Path(stage.kl.anchor)
-            if stage.kl.direction != "none" and anchor.is_dir():
+            if stage.kl.asks and anchor.is_dir():
                 alone = config.cluster.scorers > 0
                 yield _at(f"stages.{number}.kl.anchor", unfit_anchor(base, anchor, alone=alone))
 

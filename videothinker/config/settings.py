@@ -307,7 +307,7 @@ class RunConfig(Section):
     @property
     def hub_names(self) -> list[str]:
         """The models that are named as the Hub names them, the policy's first."""
-        anchors = [stage.kl.anchor for stage in self.stages if stage.kl.direction != "none"]
+        anchors = [stage.kl.anchor for stage in self.stages if stage.kl.asks]
         places = dict.fromkeys([str(self.model.path), *anchors])
         return [place for place in places if os.sep in place and not os.path.isabs(place)]
 

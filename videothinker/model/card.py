@@ -224,18 +224,26 @@ def _method(lineage: ModelLineage) -> str:
     return _trained(lineage) + _objective(lineage)
 
 
+DEBIASED = {
+    "discount": "right answers counted less that {} was taught to give",
+    "tie_break": "right answers earned less the likelier {} found them{}",
+    "reweigh": "questions counted less that {} got right",
+    "unlikely": "right answers earned less the likelier the policy itself found them",
+    "product": "what {} would have said already was not pushed",
+}
+"""Directions without a divergence in the loss, in words."""
+
+
 def _objective(lineage: ModelLineage) -> str:
     kl, anchor = lineage["kl"], lineage["anchor"]
-    if anchor is None:
+    direction, named = kl["direction"], _named(anchor) if anchor else ""
+    if direction == "none":
         return "GRPO (clip-higher) without a divergence term:"
-    named = _named(anchor)
-    if kl["direction"] == "discount":
+    if direction in DEBIASED:
         compared = ", compared with the base" if kl["likelihood"] == "relative" else ""
-        return (
-            f"GRPO (clip-higher); right answers earned less the likelier {named} found"
-            f" them{compared}, by {kl['coefficient']:g}{_scheduled(kl)} at a likelihood of 1:"
-        )
-    direction = {"repel": "repelled from", "attract": "attracted to"}[kl["direction"]]
+        words = DEBIASED[direction].format(named, compared * (direction == "tie_break"))
+        return f"GRPO (clip-higher); {words}, coefficient {kl['coefficient']:g}{_scheduled(kl)}:"
+    direction = {"repel": "repelled from", "attract": "attracted to"}[direction]
     return (
         f"GRPO (clip-higher), {direction} {named} with "
         f"coefficient {kl['coefficient']:g}{_scheduled(kl)}, estimator {kl['estimator']}, bound"

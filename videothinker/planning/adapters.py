@@ -32,8 +32,8 @@ def published_gb(config: RunConfig, shape: ModelShape) -> float:
 
 
 def anchored_stages(config: RunConfig) -> list[StageConfig]:
-    """The stages with a divergence term."""
-    return [stage for stage in config.stages if stage.kl.direction != "none"]
+    """The stages that ask an anchor."""
+    return [stage for stage in config.stages if stage.kl.asks]
 
 
 def learner_scores(config: RunConfig) -> bool:

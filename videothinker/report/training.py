@@ -97,6 +97,13 @@ MORE_CURVES = (
     ),
     Curve("coefficient", "Coefficient", "of the divergence", "coefficient"),
     Curve(
+        "debias_share",
+        "Beside the reward",
+        "of all advantages, what kl.direction makes of them",
+        "share",
+        share=True,
+    ),
+    Curve(
         "duplicate_share",
         "Duplicates",
         "completions that repeat another of their group",

@@ -86,8 +86,10 @@ def _seconds(study: StudyConfig, left: Sequence[RunConfig]) -> float:
 def _divergence(kl: KLConfig) -> str:
     if kl.direction == "none":
         return "no divergence term"
-    if kl.direction == "discount":
-        return f"discount {kl.anchor} at {kl.coefficient:g}{_schedule(kl)}, {kl.likelihood}"
+    if kl.direction not in ("repel", "attract"):
+        asked = f" {kl.anchor}" if kl.asks else ""
+        compared = f", {kl.likelihood}" if kl.direction == "tie_break" else ""
+        return f"{kl.direction}{asked} at {kl.coefficient:g}{_schedule(kl)}{compared}"
     held = f", held at {kl.target:g}" if kl.target is not None else _schedule(kl)
     return f"{kl.direction} {kl.anchor}, {kl.estimator} at {kl.coefficient:g}{held}"
 

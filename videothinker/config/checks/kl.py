@@ -7,22 +7,31 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from videothinker.config.kl import KLConfig
+from videothinker.config.kl import Direction, KLConfig
 from videothinker.config.settings import StageConfig
 
 DIVERGENCE_DETAILS = tuple(k for k in KLConfig.model_fields if k not in {"direction", "likelihood"})
-KL_DETAILS = {
+STRENGTH = ("coefficient", "schedule", "schedule_steps")
+KL_DETAILS: dict[Direction, tuple[str, ...]] = {
     "repel": DIVERGENCE_DETAILS,
     "attract": DIVERGENCE_DETAILS,
-    "discount": ("coefficient", "schedule", "schedule_steps", "anchor", "likelihood"),
+    "discount": (*STRENGTH, "anchor"),
+    "tie_break": (*STRENGTH, "anchor", "likelihood"),
+    "reweigh": (*STRENGTH, "anchor"),
+    "unlikely": STRENGTH,
+    "product": (*STRENGTH, "anchor"),
     "none": (),
 }
 """By direction, the keys of `kl` that have an effect."""
+SHARES: dict[Direction, str] = {
+    "tie_break": "of a right answer's reward",
+    "unlikely": "of a right answer's reward",
+    "reweigh": "of a group's advantages",
+}
+"""Directions whose coefficient is a share, and of what."""
 
 
-def check_kl(
-    where: str, stage: StageConfig, earlier: list[str], later: list[str]
-) -> Iterator[str]:
+def check_kl(where: str, stage: StageConfig, earlier: list[str], later: list[str]) -> Iterator[str]:
     kl = stage.kl
     used = {"direction", *KL_DETAILS[kl.direction]}
     if idle := [key for key in type(kl).model_fields if key in kl.model_fields_set - used]:
@@ -35,23 +44,16 @@ def check_kl(
         )
     if kl.direction == "none":
         return
-    if kl.direction == "discount" and "coefficient" not in kl.model_fields_set:
-        yield (
-            f"{where}.coefficient: missing; the default is a divergence's, and as a share of the"
-            " reward it is next to nothing. Set it, such as 0.5"
-        )
-    elif kl.direction == "discount" and not 0 < kl.coefficient <= 1:
-        yield (
-            f"{where}.coefficient = {kl.coefficient:g}: with direction discount it is a share of"
-            " the reward. Use more than 0, and 1 at most"
-        )
+    yield from _check_coefficient(where, kl)
+    yield from _check_schedule(where, stage)
+    if not kl.asks:
+        return
     if kl.compares and kl.anchor == "base":
+        absolute = f", or set {where}.likelihood to absolute" * (kl.direction == "tie_break")
         yield (
             f"{where}.anchor = 'base': relative to itself it finds everything equally likely, so"
-            f" the discount would have no effect. Name another anchor, or set {where}.likelihood to"
-            " absolute"
+            f" direction {kl.direction} would have no effect. Name another anchor{absolute}"
         )
-    yield from _check_schedule(where, stage)
     known = ("base", *earlier)
     if kl.anchor in known or os.sep in kl.anchor or Path(kl.anchor).is_dir():
         return
@@ -69,6 +71,25 @@ def check_kl(
     yield (
         f"{where}.anchor = {kl.anchor!r}: not an earlier stage, base or a folder that exists.{hint}"
     )
+
+
+def _check_coefficient(where: str, kl: KLConfig) -> Iterator[str]:
+    """What it is differs by direction, and so what it may be."""
+    if kl.direction not in ("repel", "attract") and "coefficient" not in kl.model_fields_set:
+        yield (
+            f"{where}.coefficient: missing; the default is a divergence's, and next to nothing with"
+            f" direction {kl.direction}. Set it, such as 0.5"
+        )
+    elif kl.direction in SHARES and not 0 < kl.coefficient <= 1:
+        yield (
+            f"{where}.coefficient = {kl.coefficient:g}: with direction {kl.direction} it is a share"
+            f" {SHARES[kl.direction]}. Use more than 0, and 1 at most"
+        )
+    elif kl.direction in ("discount", "product") and kl.coefficient == 0:
+        yield (
+            f"{where}.coefficient = 0: direction {kl.direction} would have no effect. Set it above"
+            " 0, or direction to none"
+        )
 
 
 def _check_schedule(where: str, stage: StageConfig) -> Iterator[str]:

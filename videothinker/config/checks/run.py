@@ -43,7 +43,7 @@ def _check_rewards(config: RunConfig) -> Iterator[str]:
                 f"{where}.{idle[0]}: {reward.name} is no function of yours, which alone is kept to"
                 " it. Leave it out"
             )
-        if reward.call is not None and reward.title in (*get_args(RewardName), "discount"):
+        if reward.call is not None and reward.title in (*get_args(RewardName), "deduction"):
             yield (
                 f"{where}.call: {reward.title} is the name of a reward of ours, and results are"
                 " kept by name. Give the function another"

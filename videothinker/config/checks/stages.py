@@ -47,11 +47,22 @@ def _check_stage(where: str, stage: StageConfig, config: RunConfig) -> Iterator[
             f" sampling.group_size = {config.sampling.group_size}. Replay fewer"
         )
     titles = [reward.title for reward in config.rewards]
-    if stage.kl.direction == "discount" and not {*RIGHTNESS} & {*titles}:
+    direction = stage.kl.direction
+    if stage.kl.debiases and not {*RIGHTNESS} & {*titles}:
         yield (
-            f"{where}.kl.direction = 'discount': none of the rewards {', '.join(titles)} is"
-            " for the answer, so nothing would be discounted. Add"
-            f" {' or '.join(RIGHTNESS)} to rewards"
+            f"{where}.kl.direction = {direction!r}: none of the rewards {', '.join(titles)} is for"
+            f" the answer, so nothing would change. Add {' or '.join(RIGHTNESS)} to rewards"
+        )
+    if direction == "unlikely" and stage.replay:
+        yield (
+            f"{where}.replay = {stage.replay} with {where}.kl.direction = 'unlikely': what another"
+            " model gave says nothing of what is likely to the policy. Leave one of them out"
+        )
+    if direction == "product" and config.learner.updates_per_step > 1:
+        yield (
+            f"{where}.kl.direction = 'product' with learner.updates_per_step ="
+            f" {config.learner.updates_per_step}: a later update's ratio would be one of the policy"
+            " alone. Use 1"
         )
     if stage.prompts_per_step % config.learner.ranks:
         yield (

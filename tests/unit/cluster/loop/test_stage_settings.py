@@ -24,9 +24,9 @@ from videothinker.run.directory import RunDirectory
 from videothinker.types import AnchorScores
 
 REPEL = {"kl.direction": "repel", "kl.anchor": "base"}
-DISCOUNT = {"kl.direction": "discount", "kl.coefficient": 0.5}
+TIE_BREAK = {"kl.direction": "tie_break", "kl.coefficient": 0.5}
 EARLY = {**REPEL, "kl.schedule": "early", "kl.schedule_steps": 10}
-GROWING = {**DISCOUNT, "kl.schedule": "ramp", "kl.schedule_steps": 10}
+GROWING = {**TIE_BREAK, "kl.schedule": "ramp", "kl.schedule_steps": 10}
 LOWER = {**REPEL, "guard.action": "lower", "guard.lowerings": 1}
 TABLE: list[tuple[dict[str, Any], str, Any, set[str]]] = [
     (REPEL, "kl.direction", "attract", {"update"}),
@@ -45,7 +45,7 @@ TABLE: list[tuple[dict[str, Any], str, Any, set[str]]] = [
     (REPEL, "kl.applies_to", "answer", {"update"}),
     (REPEL, "kl.applies_to", "thinking", {"update"}),
     (REPEL, "kl.skip_equal_groups", True, {"update"}),
-    (DISCOUNT, "kl.likelihood", "absolute", {"update", "compared"}),
+    (TIE_BREAK, "kl.likelihood", "absolute", {"update", "compared"}),
     (REPEL, "guard.action", "off", {"verdicts"}),
     (REPEL, "guard.action", "lower", {"verdicts", "coefficients"}),
     (REPEL, "guard.window", 6, {"verdicts"}),

@@ -129,7 +129,7 @@ def test_an_engine_that_adds_them_has_one_sum_at_a_time() -> None:
 
 
 def test_a_scorer_of_its_own_has_one_base_for_what_is_compared() -> None:
-    discount = "stages.1.kl={direction: discount, anchor: %s, coefficient: 0.5}"
+    discount = "stages.1.kl={direction: tie_break, anchor: %s, coefficient: 0.5}"
     held = {
         anchor: anchor_parts(two_cards(SCORER, discount % anchor), SHAPE)["weights"]
         for anchor in ("bias", "runs/other/model")
