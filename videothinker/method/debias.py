@@ -5,8 +5,8 @@ being right (a wrong one's is 0), c the coefficient, G completions a group:
 
     tie_break  reward - c e exp(min(0, S / tokens))         what the anchor would have said too
     unlikely   reward - c e (G - rank) / G                  what the policy itself finds likely
-    discount   advantage + c e (mean p - p)                 what the anchor taught itself
-               p = 1 / (1 + exp(-max(0, S))), the mean over what is right, weighed by e
+    discount   advantage + c e (mean p - p)                 what the anchor was taught
+               p = max(0, 1 - exp(-S)), the mean over what is right, weighed by e
     reweigh    advantage * (1 - c b)                        what the anchor gets right
                b = share of the group that is right, each weighed by anchor / sampler
 
@@ -92,7 +92,8 @@ def _discounted(
 ) -> np.ndarray:
     if not earned.any():
         return advantages
-    taught = np.array([1 / (1 + np.exp(-max(0.0, gap.sum()))) for gap in _gaps(anchor)])
+    # of the chance that the anchor gives it, the share that the initial model did not
+    taught = np.array([-np.expm1(-max(0.0, float(gap.sum()))) for gap in _gaps(anchor)])
     apart = np.average(taught, weights=earned) - taught
     return np.asarray(advantages + coefficient * earned * apart)
 

@@ -65,11 +65,11 @@ def discounted(likelier: Sums, coefficient: float, tokens: int = 4, **more: Any)
 
 
 def test_a_discount_is_what_the_anchor_was_taught_to_say_rather_than_the_initial_model() -> None:
-    """p = 3/4 and 1/2 of two right answers: their mean is 5/8."""
-    found = discounted((np.log(3), 0.0, 5.0, 0.0), 0.4)
-    expected = [PLAIN - 0.4 / 8, PLAIN + 0.4 / 8, -PLAIN, -PLAIN]
+    """p = 2/3 and 0 of two right answers: their mean is 1/3."""
+    found = discounted((np.log(3), 0.0, 5.0, 0.0), 0.3)
+    expected = [PLAIN - 0.1, PLAIN + 0.1, -PLAIN, -PLAIN]
     assert found.advantages == pytest.approx(expected, abs=1e-5)
-    assert found.debias == pytest.approx([-0.05, 0.05, 0, 0], abs=1e-6)
+    assert found.debias == pytest.approx([-0.1, 0.1, 0, 0], abs=1e-6)
     assert found.rewards["soft_accuracy"].tolist() == [1, 1, 0, 0]
     assert {*found.rewards} == {"soft_accuracy"}
 
@@ -77,7 +77,7 @@ def test_a_discount_is_what_the_anchor_was_taught_to_say_rather_than_the_initial
 def test_saying_what_the_bias_model_has_un_learned_earns_nothing() -> None:
     for unlearned in (0.0, -0.5, -50.0):
         assert discounted((np.log(3), unlearned), 1.0).advantages == pytest.approx(
-            [-1 / 8, 1 / 8], abs=1e-6
+            [-1 / 3, 1 / 3], abs=1e-6
         )
     assert not discounted((-0.5, -50.0), 1.0).advantages.any()
 
@@ -86,7 +86,7 @@ def test_a_discount_is_as_strong_as_its_coefficient_and_no_stronger() -> None:
     """Among right answers alone, where a division by the deviation makes 1 of any difference."""
     for coefficient in (0.01, 0.1, 1.0):
         found = discounted((np.log(3), 0.0), coefficient)
-        assert found.advantages == pytest.approx([-coefficient / 8, coefficient / 8], abs=1e-6)
+        assert found.advantages == pytest.approx([-coefficient / 3, coefficient / 3], abs=1e-6)
         tie = scored(
             group((RIGHT, 0.0), (RIGHT, 0.0)),
             anchored((-0.1, -2.0)),
@@ -121,8 +121,8 @@ def test_a_discount_is_in_advantages_however_these_are_scaled(scale: Any) -> Non
     about = group(*ALIKE)
     anchor = anchored((-2.0 + np.log(3), -2.0, -2.0, -2.0), (-2.0,) * 4)
     how = AdvantageConfig(scale=scale)
-    found = scored(about, anchor, how, direction="discount", coefficient=0.4)
-    assert found.debias == pytest.approx([-0.05, 0.05, 0, 0], abs=1e-6)
+    found = scored(about, anchor, how, direction="discount", coefficient=0.3)
+    assert found.debias == pytest.approx([-0.1, 0.1, 0, 0], abs=1e-6)
 
 
 def test_reweighing_takes_off_what_the_bias_model_gets_right() -> None:
