@@ -39,6 +39,11 @@ def has_state(stage: Path, step: int) -> bool:
     return (stage / "state" / f"step_{step:06d}").is_dir()
 
 
+def state_steps(stage: Path) -> list[int]:
+    """After which steps a stage has a state, damaged or not."""
+    return [int(state.name.removeprefix("step_")) for state in _states(stage)]
+
+
 def newest_state(
     stage: Path, passed_over: Callable[[Path, str], None] | None = None
 ) -> tuple[int, Path | None]:

@@ -137,6 +137,9 @@ def step_metrics(
     if stage.kl.direction != "none":
         coefficient = steering.coefficient(report.step)
         line |= {"coefficient": coefficient, "lowered": steering.lowered}
+        if stage.kl.anchor_view != "video":
+            seen = [scored.anchor_saw_all for scored in groups if not scored.left_out]
+            line["whole_views"] = float(np.mean(seen)) if seen else None
     metrics.show_step(line)
     for scored in groups:
         metrics.GROUP_STALENESS.observe(version - scored.group.weights_version)

@@ -236,8 +236,8 @@ class Supply:
         kl = self.stage.kl
         while kl.direction != "none":
             try:
-                exact = kl.estimator == "exact"
-                return prepared, await self.fleet.anchor.score(group, prepared, exact, (step,))
+                asked = group, prepared, kl.estimator == "exact", (step,), kl.anchor_view
+                return prepared, await self.fleet.anchor.score(*asked)
             except InputLost:
                 [prepared] = await self.fleet.loader.prepare_all([prepared.question], (step,))
         return prepared, None

@@ -10,6 +10,9 @@ from pydantic import AfterValidator, Field
 from videothinker.config.hub_names import model_place
 from videothinker.config.section import Positive, Section
 
+AnchorView = Literal["video", "blind", "frame", "shuffled", "masked"]
+"""What the anchor sees of what is shown: all; nothing; one time at all times; its times out of
+order; 40% of its merged patches."""
 AnchorName = Annotated[
     str, AfterValidator(lambda name: str(model_place(name)) if os.sep in name else name)
 ]
@@ -22,8 +25,13 @@ class KLConfig(Section):
     direction: Literal["repel", "attract", "discount", "none"] = "none"
     """discount: no term in the loss; what the anchor would have said too earns less."""
     anchor: AnchorName = "bias"
-    """The name of an earlier stage; base: this stage's initial model; otherwise a path, or a Hub's
-    name."""
+    """The name of an earlier stage; base: this stage's initial model; policy: what is trained, as
+    it was some steps ago; otherwise a path, or a Hub's name."""
+    anchor_view: AnchorView = "video"
+    """Less than the video makes an anchor of any model, without a bias stage."""
+    anchor_every: Positive = 1
+    """With anchor policy, steps that it stays what it is: step s has the policy as it was after
+    step floor((s - 1) / anchor_every) * anchor_every."""
     coefficient: float = Field(default=0.01, ge=0)
     """With discount, the share of a right answer's reward that goes at a likelihood of 1."""
     target: float | None = Field(default=None, gt=0)
@@ -50,6 +58,15 @@ class KLConfig(Section):
         if self.schedule == "early":
             return self.coefficient if step <= self.schedule_steps else 0.0
         return self.coefficient * min(1.0, step / self.schedule_steps)
+
+    @property
+    def moves(self) -> bool:
+        """Whether the anchor is the policy of some steps ago, and so another from time to time."""
+        return self.direction != "none" and self.anchor == "policy"
+
+    def anchored_after(self, step: int) -> int:
+        """The step after which the policy was what is the anchor once a step is done."""
+        return step // self.anchor_every * self.anchor_every
 
     @property
     def compares(self) -> bool:

@@ -119,6 +119,7 @@ def _scored(
         divergence_mask=None if kl is None else divergence_mask(group.completions, advantages, kl),
         anchor_hidden=None if anchor is None else anchor.hidden,
         anchor_seconds=0.0 if anchor is None else anchor.seconds,
+        anchor_saw_all=anchor is None or anchor.saw_all,
     )
 
 

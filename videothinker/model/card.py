@@ -228,7 +228,7 @@ def _objective(lineage: ModelLineage) -> str:
     kl, anchor = lineage["kl"], lineage["anchor"]
     if anchor is None:
         return "GRPO (clip-higher) without a divergence term:"
-    named = _named(anchor)
+    named = _anchored(kl, anchor)
     if kl["direction"] == "discount":
         compared = ", compared with the base" if kl["likelihood"] == "relative" else ""
         return (
@@ -241,6 +241,22 @@ def _objective(lineage: ModelLineage) -> str:
         f"coefficient {kl['coefficient']:g}{_scheduled(kl)}, estimator {kl['estimator']}, bound"
         f" {kl['bound']:g}:"
     )
+
+
+def _anchored(kl: Mapping[str, Any], anchor: Source) -> str:
+    """Whose word it was, and what that saw; models of versions that knew no views say nothing."""
+    every = kl.get("anchor_every", 1)
+    ago = "the step before" if every == 1 else f"each {every} steps"
+    own = f"its own policy of {ago}, at first {_named(anchor)}"
+    view = kl.get("anchor_view", "video")
+    seen = {
+        "video": "",
+        "blind": ", which saw nothing of the videos,",
+        "frame": ", which saw one frame of each video,",
+        "shuffled": ", which saw the videos out of order,",
+        "masked": ", which saw the videos masked,",
+    }[view]
+    return (own if kl.get("anchor") == "policy" else _named(anchor)) + seen
 
 
 def _scheduled(kl: Mapping[str, Any]) -> str:

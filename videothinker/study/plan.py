@@ -87,9 +87,15 @@ def _divergence(kl: KLConfig) -> str:
     if kl.direction == "none":
         return "no divergence term"
     if kl.direction == "discount":
-        return f"discount {kl.anchor} at {kl.coefficient:g}{_schedule(kl)}, {kl.likelihood}"
+        return f"discount {_anchor(kl)} at {kl.coefficient:g}{_schedule(kl)}, {kl.likelihood}"
     held = f", held at {kl.target:g}" if kl.target is not None else _schedule(kl)
-    return f"{kl.direction} {kl.anchor}, {kl.estimator} at {kl.coefficient:g}{held}"
+    return f"{kl.direction} {_anchor(kl)}, {kl.estimator} at {kl.coefficient:g}{held}"
+
+
+def _anchor(kl: KLConfig) -> str:
+    every = f" of every {kl.anchor_every} steps" if kl.moves else ""
+    view = "" if kl.anchor_view == "video" else f" ({kl.anchor_view})"
+    return f"{kl.anchor}{every}{view}"
 
 
 def _schedule(kl: KLConfig) -> str:

@@ -8,21 +8,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from videothinker.config.kl import KLConfig
-from videothinker.config.settings import StageConfig
+from videothinker.config.settings import RunConfig, StageConfig
 
 DIVERGENCE_DETAILS = tuple(k for k in KLConfig.model_fields if k not in {"direction", "likelihood"})
 KL_DETAILS = {
     "repel": DIVERGENCE_DETAILS,
     "attract": DIVERGENCE_DETAILS,
-    "discount": ("coefficient", "schedule", "schedule_steps", "anchor", "likelihood"),
+    "discount": (
+        *("coefficient", "schedule", "schedule_steps"),
+        *("anchor", "anchor_view", "anchor_every", "likelihood"),
+    ),
     "none": (),
 }
 """By direction, the keys of `kl` that have an effect."""
 
 
-def check_kl(
-    where: str, stage: StageConfig, earlier: list[str], later: list[str]
-) -> Iterator[str]:
+def check_kl(where: str, stage: StageConfig, earlier: list[str], later: list[str]) -> Iterator[str]:
     kl = stage.kl
     used = {"direction", *KL_DETAILS[kl.direction]}
     if idle := [key for key in type(kl).model_fields if key in kl.model_fields_set - used]:
@@ -45,14 +46,14 @@ def check_kl(
             f"{where}.coefficient = {kl.coefficient:g}: with direction discount it is a share of"
             " the reward. Use more than 0, and 1 at most"
         )
-    if kl.compares and kl.anchor == "base":
+    if kl.compares and kl.anchor == "base" and kl.anchor_view == "video":
         yield (
             f"{where}.anchor = 'base': relative to itself it finds everything equally likely, so"
-            f" the discount would have no effect. Name another anchor, or set {where}.likelihood to"
-            " absolute"
+            f" the discount would have no effect. Name another anchor, have it see less"
+            f" ({where}.anchor_view), or set {where}.likelihood to absolute"
         )
     yield from _check_schedule(where, stage)
-    known = ("base", *earlier)
+    known = ("base", "policy", *earlier)
     if kl.anchor in known or os.sep in kl.anchor or Path(kl.anchor).is_dir():
         return
     if kl.anchor == "bias":
@@ -67,7 +68,8 @@ def check_kl(
     if kl.anchor in later:
         hint = " That stage comes later: put it before this one"
     yield (
-        f"{where}.anchor = {kl.anchor!r}: not an earlier stage, base or a folder that exists.{hint}"
+        f"{where}.anchor = {kl.anchor!r}: not an earlier stage, base, policy or a folder that"
+        f" exists.{hint}"
     )
 
 
@@ -102,3 +104,44 @@ def _check_schedule(where: str, stage: StageConfig) -> Iterator[str]:
         )
     if kl.coefficient == 0:
         yield f"{said} has no effect on a coefficient of 0. Set {where}.coefficient above it"
+
+
+def check_moving_anchor(where: str, stage: StageConfig, config: RunConfig) -> Iterator[str]:
+    """An anchor that is the policy of some steps ago: what it cannot go with, and what it says of
+    nothing."""
+    kl, said = stage.kl, f"{where}.anchor_every = {stage.kl.anchor_every}"
+    if not kl.moves:
+        if kl.direction != "none" and kl.anchor_every != 1:
+            yield (
+                f"{said} has no effect with {where}.anchor = {kl.anchor!r}, which stays what it is."
+                f" Set {where}.anchor to policy, or leave it out"
+            )
+        return
+    if 1 < kl.anchor_every >= stage.steps:
+        yield (
+            f"{said}: in {stage.steps} steps it never becomes another than this stage's initial"
+            f" model. Set {where}.anchor to base, or use less"
+        )
+    same = kl.anchor_every == config.learner.updates_per_step == 1 and kl.anchor_view == "video"
+    if same and kl.direction in ("repel", "attract") and kl.estimator != "k1":
+        yield (
+            f"{where}.anchor = 'policy': with anchor_every = 1 it is the policy itself, and its"
+            f" divergence from itself has no slope. Have it see less ({where}.anchor_view), or set"
+            f" {where}.anchor_every to 2 or more"
+        )
+    if kl.estimator == "exact":
+        yield (
+            f"{where}.estimator = 'exact' with {where}.anchor = 'policy': the learner reads the"
+            " anchor's output head once, when a stage begins. Use another estimator"
+        )
+    if config.rollout.max_staleness:
+        yield (
+            f"{where}.anchor = 'policy' with rollout.max_staleness ="
+            f" {config.rollout.max_staleness}: groups are scored before the policy that is to score"
+            " them is trained. Set rollout.max_staleness to 0"
+        )
+    if config.cluster.scorers == 0:
+        yield (
+            f"{where}.anchor = 'policy' with cluster.scorers = 0: the learner has its adapter as it"
+            " is, not as it was. Use 1 or more scorers"
+        )
