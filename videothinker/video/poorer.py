@@ -41,7 +41,8 @@ def retimed(
         order = np.arange(times)
         while (order == np.arange(times)).all():
             order = random.permutation(times)
-    return by_time[order].reshape(pixels.shape)
+    moved: np.ndarray = by_time[order].reshape(pixels.shape)
+    return moved
 
 
 def hidden_places(places: tuple[int, int, int], random: np.random.Generator) -> np.ndarray:
