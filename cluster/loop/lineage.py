@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cluster.loop.moving import require_anchor
+from cluster.loop.states import require_anchor
 from videothinker.config.hub_names import hub_source
 from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.data.asked import labels_of

@@ -12,9 +12,15 @@ from cluster.loop.asking import Asking
 from cluster.loop.drawing import Batch, Draws
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
-from cluster.loop.moving import forget_anchors, write_anchor
 from cluster.loop.replay import sample_judged, sample_replay, wrong
-from cluster.loop.states import drop_states, has_state, newest_state, save_state
+from cluster.loop.states import (
+    drop_states,
+    forget_anchors,
+    has_state,
+    newest_state,
+    save_state,
+    write_anchor,
+)
 from cluster.loop.step import (
     StepClock,
     UsualStep,

@@ -246,8 +246,8 @@ def _objective(lineage: ModelLineage) -> str:
 def _anchored(kl: Mapping[str, Any], anchor: Source) -> str:
     """Whose word it was, and what that saw; models of versions that knew no views say nothing."""
     every = kl.get("anchor_every", 1)
-    ago = "the step before" if every == 1 else f"each {every} steps"
-    own = f"its own policy of {ago}, at first {_named(anchor)}"
+    ago = "of the step before" if every == 1 else f"of every {every} steps"
+    own = f"its own policy {ago}, at first {_named(anchor)}"
     view = kl.get("anchor_view", "video")
     seen = {
         "video": "",

@@ -15,7 +15,7 @@ import pytest
 from builders import run_config
 from stand_ins import Pacing, Rank, Scorer, Stage
 
-from cluster.loop.moving import drop_anchors
+from cluster.loop.states import drop_anchors
 from cluster.train import train_steps
 from videothinker.config.kl import KLConfig
 from videothinker.config.learner import LearnerConfig
