@@ -156,6 +156,7 @@ def train_step(
             validated = validation.finish()
     with clock.phase("sync"):
         session.sync(stage, step)
+        session.move_anchor(stage, step)
     supply.published(step)
     validation.begin(step)
     groups = [*(group for group, _ in scored), *batch.left_out]

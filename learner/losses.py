@@ -87,7 +87,7 @@ class Losses:
         anchored = self._anchored([scored for scored, _, _ in row], coefficient)
         scores = self.trainee(
             *(self._asked(row), self.task.temperature, anchored),
-            self.task.learner.entropy_bonus > 0,
+            self.task.learner.entropy_bonus != 0,
         )
         sizes = [len(scored.group.completions) for scored, _, _ in row]
         parts = zip(*(values.split(sizes) for values in scores), strict=True)

@@ -164,6 +164,8 @@ class AnchorScores:
     into its scores of every token; None unless these are needed."""
     initial_logprobs: tuple[np.ndarray, ...] | None = None
     """The same as `logprobs` of the stage's initial model; None unless they are compared."""
+    saw_all: bool = True
+    """Whether the anchor saw the whole prompt, also where `kl.anchor_view` is a poorer view."""
     seconds: float = 0.0
     """How long the scorer took; 0 where nobody looked."""
 
@@ -184,6 +186,8 @@ class ScoredGroup:
     anchor_hidden: tuple[np.ndarray, ...] | None = None
     """As in AnchorScores."""
     anchor_seconds: float = 0.0
+    """Likewise."""
+    anchor_saw_all: bool = True
     """Likewise."""
     debias: np.ndarray | None = None
     """[G] float32: what of the advantages is not from what was earned alone (method/debias.py);

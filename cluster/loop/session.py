@@ -13,7 +13,14 @@ from cluster.loop.drawing import Batch, Draws
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
 from cluster.loop.replay import sample_judged, sample_replay, wrong
-from cluster.loop.states import drop_states, has_state, newest_state, save_state
+from cluster.loop.states import (
+    drop_states,
+    forget_anchors,
+    has_state,
+    newest_state,
+    save_state,
+    write_anchor,
+)
 from cluster.loop.step import (
     StepClock,
     UsualStep,
@@ -84,7 +91,7 @@ class Session:
             anchor=self.lineage.anchor(stage) if stage.kl.every_token else None,
             lends=config.rollout.sleep,
             seed=config.seed,
-            asked=[] if config.cluster.scorers else self._scored_by(stage),
+            asked=[] if config.cluster.scorers else self.lineage.asked(stage, 0),
         )
         done, state = self._newest_state(stage)
         self.run.status(state="loading", stage=stage.name, step=done, steps=stage.steps)
@@ -93,7 +100,7 @@ class Session:
         if state is not None:
             self.fleet.learner.load_state(state)
         if config.cluster.scorers:
-            self.fleet.anchor.load(*self._scored_by(stage))
+            self.fleet.anchor.load(*self.lineage.asked(stage, done))
         self.sync(stage, done)  # a broken weight path fails here, not after the first step
         if done == 0 and not self.lineage.finished("base"):
             self.lineage.add_model("base", config.model.path, self.evaluate("base"))
@@ -102,12 +109,12 @@ class Session:
             write_replay(self.replay_file(stage), replay)
         return done
 
-    def _scored_by(self, stage: StageConfig) -> list[Path]:
-        """Who is asked in a stage: its anchor, and the model that is compared with it."""
-        if not stage.kl.asks:
-            return []
-        compared = [self.config.model.path] if stage.kl.compares else []
-        return [self.lineage.anchor(stage), *compared]
+    def move_anchor(self, stage: StageConfig, step: int) -> None:
+        """After a step: what an anchor that is the policy of some steps ago is from now on."""
+        if stage.kl.moves and step < stage.steps and stage.kl.anchored_after(step) == step:
+            folder, base = self.run.stage(stage.name), self.config.model.path
+            write_anchor(self.fleet, folder, stage.kl, step, base)
+            self.fleet.anchor.load(*self.lineage.asked(stage, step))
 
     def replay_file(self, stage: StageConfig) -> Path:
         """Where the completions lie that a stage replays."""
@@ -307,6 +314,8 @@ class Session:
         self.pace.rest()
         model = self.run.stage(stage.name) / "model"
         self._export(stage, done, model)
+        if stage.kl.moves:
+            forget_anchors(self.fleet, self.run.stage(stage.name), stage.kl)
         self.fleet.keep(self.version(stage, done))
         following = self.config.stages[self.config.stages.index(stage) + 1 :]
         self.fleet.learner.end_stage(another=bool(following))

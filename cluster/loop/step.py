@@ -138,6 +138,9 @@ def step_metrics(
     if stage.kl.direction != "none":
         coefficient = steering.coefficient(report.step)
         line |= {"coefficient": coefficient, "lowered": steering.lowered}
+        if stage.kl.anchor_view != "video":
+            seen = [scored.anchor_saw_all for scored in groups if not scored.left_out]
+            line["whole_views"] = float(np.mean(seen)) if seen else None
     if stage.kl.debiases:
         line["debias_share"] = debias_share(groups)
     metrics.show_step(line)

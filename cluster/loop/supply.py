@@ -236,8 +236,8 @@ class Supply:
         kl = self.stage.kl
         while kl.asks:
             try:
-                order, states = (step,), kl.every_token
-                return prepared, await self.fleet.anchor.score(group, prepared, states, order)
+                asked = group, prepared, kl.every_token, (step,), kl.anchor_view
+                return prepared, await self.fleet.anchor.score(*asked)
             except InputLost:
                 [prepared] = await self.fleet.loader.prepare_all([prepared.question], (step,))
         return prepared, None

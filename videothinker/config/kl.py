@@ -11,6 +11,9 @@ from pydantic import AfterValidator, Field
 from videothinker.config.hub_names import model_place
 from videothinker.config.section import Positive, Section
 
+AnchorView = Literal["video", "blind", "frame", "shuffled", "masked"]
+"""What the anchor sees of what is shown: all; nothing; one time at all times; its times out of
+order; 40% of its merged patches."""
 AnchorName = Annotated[
     str, AfterValidator(lambda name: str(model_place(name)) if os.sep in name else name)
 ]
@@ -30,8 +33,13 @@ class KLConfig(Section):
     docs/objective.md#what-the-bias-model-knows-already: discount, tie_break, reweigh and unlikely
     change advantages, product what they push."""
     anchor: AnchorName = "bias"
-    """The name of an earlier stage; base: this stage's initial model; otherwise a path, or a Hub's
-    name."""
+    """The name of an earlier stage; base: this stage's initial model; policy: what is trained, as
+    it was some steps ago; otherwise a path, or a Hub's name."""
+    anchor_view: AnchorView = "video"
+    """Less than the video makes an anchor of any model, without a bias stage."""
+    anchor_every: Positive = 1
+    """With anchor policy, steps that it stays what it is: step s has the policy as it was after
+    step floor((s - 1) / anchor_every) * anchor_every."""
     coefficient: float = Field(default=0.01, ge=0)
     """Of the divergence. With discount, in advantages; with tie_break and unlikely, the share of a
     right answer's reward that goes at most; with reweigh, the share of a group's advantages that
@@ -65,6 +73,15 @@ class KLConfig(Section):
     def asks(self) -> bool:
         """Whether an anchor is asked about the policy's completions."""
         return self.direction not in ("none", "unlikely")
+
+    @property
+    def moves(self) -> bool:
+        """Whether the anchor is the policy of some steps ago, and so another from time to time."""
+        return self.asks and self.anchor == "policy"
+
+    def anchored_after(self, step: int) -> int:
+        """The step after which the policy was what is the anchor once a step is done."""
+        return step // self.anchor_every * self.anchor_every
 
     @property
     def debiases(self) -> bool:

@@ -4,7 +4,7 @@ where `data.category` is probe.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from videothinker.data.questions import read_questions
 from videothinker.data.stream import select
 from videothinker.errors import InputError
 from videothinker.types import Question
+from videothinker.video.frames import is_picture
 
 VALIDATION = "base"
 """Whose folder has what was probed for no stage: the model that is asked first."""
@@ -87,3 +88,22 @@ def _validated(config: RunConfig) -> list[Question]:
     while_training = [one.validate_questions for one in config.stages if one.validate_every]
     most = max(config.data.validation_questions, *while_training, 0)
     return read_questions(config.data.validation)[:most]
+
+
+def whole_views(config: RunConfig, file: Path, questions: Sequence[Question]) -> Iterator[str]:
+    """Stages whose anchor is to see less of a file's questions, of none of which there is less."""
+    for number, stage in enumerate(config.stages):
+        view = stage.kl.anchor_view
+        if stage.questions != file or not stage.kl.asks or view == "video":
+            continue
+        drawn = select(questions, stage.limit, config.seed)
+        shown = {path for question in drawn for path in question.shows}
+        timed = view in ("frame", "shuffled")
+        if timed:
+            shown = {path for path in shown if not is_picture(Path(path))}
+        if drawn and not shown:
+            yield (
+                f"stages.{number}.kl.anchor_view = {view!r}: no question that is drawn from {file}"
+                f" shows {'a video' if timed else 'anything'}, so the anchor would see all of each."
+                f" {'Use blind or masked' if timed else 'Leave it out'}, or name other questions"
+            )

@@ -6,7 +6,8 @@ being right (a wrong one's is 0), c the coefficient, G completions a group:
     tie_break  reward - c e exp(min(0, S / tokens))         what the anchor would have said too
     unlikely   reward - c e (G - rank) / G                  what the policy itself finds likely
     discount   advantage + c e (mean p - p)                 what the anchor was taught
-               p = max(0, 1 - exp(-S)), the mean over what is right, weighed by e
+               p = max(0, 1 - exp(-S)), the mean over what is right, weighed by e;
+               of an anchor that sees less, exp(min(0, S)): what is said without looking
     reweigh    advantage * (1 - c b)                        what the anchor gets right
                b = share of the group that is right, each weighed by anchor / sampler
 
@@ -80,7 +81,7 @@ def adjusted(
         return advantages
     assert anchor is not None
     earned = earned_by_being_right(rewards)
-    return np.asarray(change(advantages, group, earned, anchor, coefficient), np.float32)
+    return np.asarray(change(advantages, group, earned, anchor, kl, coefficient), np.float32)
 
 
 def _discounted(
@@ -88,13 +89,17 @@ def _discounted(
     group: RolloutGroup,
     earned: np.ndarray,
     anchor: AnchorScores,
+    kl: KLConfig,
     coefficient: float,
 ) -> np.ndarray:
     if not earned.any():
         return advantages
-    # of the chance that the anchor gives it, the share that the initial model did not
-    taught = np.array([-np.expm1(-max(0.0, float(gap.sum()))) for gap in _gaps(anchor)])
-    apart = np.average(taught, weights=earned) - taught
+    sums = np.array([float(gap.sum()) for gap in _gaps(anchor)])
+    if kl.anchor_view == "video":  # of its chance with the anchor, what the initial model lacks
+        known = -np.expm1(-np.maximum(0.0, sums))
+    else:  # of its chance with the initial model, what is left to whoever sees less
+        known = np.exp(np.minimum(0.0, sums))
+    apart = np.average(known, weights=earned) - known
     return np.asarray(advantages + coefficient * earned * apart)
 
 
@@ -103,6 +108,7 @@ def _reweighed(
     group: RolloutGroup,
     earned: np.ndarray,
     anchor: AnchorScores,
+    kl: KLConfig,
     coefficient: float,
 ) -> np.ndarray:
     sampled = [one.logprobs for one in group.completions]

@@ -275,7 +275,7 @@ def check_pairs(
         raise ValueError("ratio = 'sequence': clip = 'smooth' looks at each token's probability")
     if (max_tokens is None) == (aggregation == "budget"):
         raise ValueError(f"max_tokens = {max_tokens}: goes with aggregation = 'budget' alone")
-    if (entropy is None) == (entropy_bonus > 0):
+    if (entropy is None) == (entropy_bonus != 0):
         raise ValueError(f"entropy_bonus = {entropy_bonus} and entropy do not go together")
 
 

@@ -117,6 +117,7 @@ def _scored(
         anchor_hidden=None if anchor is None else anchor.hidden,
         anchor_seconds=0.0 if anchor is None else anchor.seconds,
         debias=advantages - plain if kl.debiases else None,
+        anchor_saw_all=anchor is None or anchor.saw_all,
     )
 
 

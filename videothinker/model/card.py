@@ -236,7 +236,7 @@ DEBIASED = {
 
 def _objective(lineage: ModelLineage) -> str:
     kl, anchor = lineage["kl"], lineage["anchor"]
-    direction, named = kl["direction"], _named(anchor) if anchor else ""
+    direction, named = kl["direction"], _anchored(kl, anchor) if anchor else ""
     if direction == "none":
         return "GRPO (clip-higher) without a divergence term:"
     if direction in DEBIASED:
@@ -249,6 +249,22 @@ def _objective(lineage: ModelLineage) -> str:
         f"coefficient {kl['coefficient']:g}{_scheduled(kl)}, estimator {kl['estimator']}, bound"
         f" {kl['bound']:g}:"
     )
+
+
+def _anchored(kl: Mapping[str, Any], anchor: Source) -> str:
+    """Whose word it was, and what that saw; models of versions that knew no views say nothing."""
+    every = kl.get("anchor_every", 1)
+    ago = "of the step before" if every == 1 else f"of every {every} steps"
+    own = f"its own policy {ago}, at first {_named(anchor)}"
+    view = kl.get("anchor_view", "video")
+    seen = {
+        "video": "",
+        "blind": ", which saw nothing of the videos,",
+        "frame": ", which saw one frame of each video,",
+        "shuffled": ", which saw the videos out of order,",
+        "masked": ", which saw the videos masked,",
+    }[view]
+    return (own if kl.get("anchor") == "policy" else _named(anchor)) + seen
 
 
 def _scheduled(kl: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from videothinker import cpu_torch
+from videothinker.config.kl import AnchorView
 from videothinker.errors import InputError
 from videothinker.method.divergence import exact_divergence, product
 from videothinker.model.adapters import POLICY, speaking, take_in
@@ -148,18 +149,20 @@ def opinion(
     temperature: float,
     *,
     with_hidden: bool,
+    view: AnchorView = "video",
 ) -> AnchorScores:
-    """How likely the first finds the tokens of a group, with its final hidden states if asked for;
-    and the second, if there is one."""
+    """How likely the first finds the tokens of a group under a view of what is shown, with its
+    final hidden states if asked for; and the second, if there is one, which sees all of it."""
     started = time.monotonic()
     token_ids = [completion.token_ids for completion in group.completions]
     lengths = [len(tokens) for tokens in token_ids]
     said: list[tuple[np.ndarray, ...]] = []
     states: tuple[np.ndarray, ...] | None = None
+    seen = voices[0].policy.family.seen_as(prompt, view)
     for voice in voices:
-        policy = voice.policy
+        policy, shown = voice.policy, prompt if said else seen
         with torch.inference_mode(), speaking(policy.model, voice.adapter):
-            row = policy.row([(prompt, token_ids)])
+            row = policy.row([(shown, token_ids)])
             hidden = policy.hidden(row)
             logp, _ = policy.scores(row, hidden, temperature)
         rows = zip(logp.cpu().numpy(), lengths, strict=True)
@@ -173,6 +176,7 @@ def opinion(
         logprobs=said[0],
         hidden=states,
         initial_logprobs=said[1] if len(said) > 1 else None,
+        saw_all=seen is prompt,
         seconds=time.monotonic() - started,
     )
 

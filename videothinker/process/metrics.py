@@ -170,6 +170,7 @@ STEP_GAUGES = {
         "bound_share": "Tokens whose log-ratio is at its bound",
         "repulsion_ratio": "Gradient norm of the divergence over that of the reward",
         "coefficient": "Of the divergence, or of what changes the advantages",
+        "whole_views": "Groups of which the anchor saw all, though kl.anchor_view is less",
     }.items()
 }
 """Key of metrics.jsonl -> the same figure of the last step; 0 where a stage has no such figure."""

@@ -8,18 +8,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from videothinker.config.kl import Direction, KLConfig
-from videothinker.config.settings import StageConfig
+from videothinker.config.settings import RunConfig, StageConfig
 
 DIVERGENCE_DETAILS = tuple(k for k in KLConfig.model_fields if k not in {"direction", "likelihood"})
+ANCHOR = ("anchor", "anchor_view", "anchor_every")
 STRENGTH = ("coefficient", "schedule", "schedule_steps")
 KL_DETAILS: dict[Direction, tuple[str, ...]] = {
     "repel": DIVERGENCE_DETAILS,
     "attract": DIVERGENCE_DETAILS,
-    "discount": (*STRENGTH, "anchor"),
-    "tie_break": (*STRENGTH, "anchor", "likelihood"),
-    "reweigh": (*STRENGTH, "anchor"),
+    "discount": (*STRENGTH, *ANCHOR),
+    "tie_break": (*STRENGTH, *ANCHOR, "likelihood"),
+    "reweigh": (*STRENGTH, *ANCHOR),
     "unlikely": STRENGTH,
-    "product": (*STRENGTH, "anchor"),
+    "product": (*STRENGTH, *ANCHOR),
     "none": (),
 }
 """By direction, the keys of `kl` that have an effect."""
@@ -48,13 +49,14 @@ def check_kl(where: str, stage: StageConfig, earlier: list[str], later: list[str
     yield from _check_schedule(where, stage)
     if not kl.asks:
         return
-    if kl.compares and kl.anchor == "base":
+    if kl.compares and kl.anchor == "base" and kl.anchor_view == "video":
         absolute = f", or set {where}.likelihood to absolute" * (kl.direction == "tie_break")
         yield (
             f"{where}.anchor = 'base': relative to itself it finds everything equally likely, so"
-            f" direction {kl.direction} would have no effect. Name another anchor{absolute}"
+            f" direction {kl.direction} would have no effect. Name another anchor, or have it see"
+            f" less ({where}.anchor_view){absolute}"
         )
-    known = ("base", *earlier)
+    known = ("base", "policy", *earlier)
     if kl.anchor in known or os.sep in kl.anchor or Path(kl.anchor).is_dir():
         return
     if kl.anchor == "bias":
@@ -69,7 +71,8 @@ def check_kl(where: str, stage: StageConfig, earlier: list[str], later: list[str
     if kl.anchor in later:
         hint = " That stage comes later: put it before this one"
     yield (
-        f"{where}.anchor = {kl.anchor!r}: not an earlier stage, base or a folder that exists.{hint}"
+        f"{where}.anchor = {kl.anchor!r}: not an earlier stage, base, policy or a folder that"
+        f" exists.{hint}"
     )
 
 
@@ -123,3 +126,45 @@ def _check_schedule(where: str, stage: StageConfig) -> Iterator[str]:
         )
     if kl.coefficient == 0:
         yield f"{said} has no effect on a coefficient of 0. Set {where}.coefficient above it"
+
+
+def check_moving_anchor(where: str, stage: StageConfig, config: RunConfig) -> Iterator[str]:
+    """An anchor that is the policy of some steps ago: what it cannot go with, and what it says of
+    nothing."""
+    kl, said = stage.kl, f"{where}.anchor_every = {stage.kl.anchor_every}"
+    if not kl.moves:
+        if kl.asks and kl.anchor_every != 1:
+            yield (
+                f"{said} has no effect with {where}.anchor = {kl.anchor!r}, which stays what it is."
+                f" Set {where}.anchor to policy, or leave it out"
+            )
+        return
+    if 1 < kl.anchor_every >= stage.steps:
+        yield (
+            f"{said}: in {stage.steps} steps it never becomes another than this stage's initial"
+            f" model. Set {where}.anchor to base, or use less"
+        )
+    same = kl.anchor_every == config.learner.updates_per_step == 1 and kl.anchor_view == "video"
+    if same and kl.direction in ("repel", "attract") and kl.estimator != "k1":
+        yield (
+            f"{where}.anchor = 'policy': with anchor_every = 1 it is the policy itself, and its"
+            f" divergence from itself has no slope. Have it see less ({where}.anchor_view), or set"
+            f" {where}.anchor_every to 2 or more"
+        )
+    if kl.every_token:
+        key = "direction" if kl.direction == "product" else "estimator"
+        yield (
+            f"{where}.{key} = {getattr(kl, key)!r} with {where}.anchor = 'policy': the learner"
+            f" reads the anchor's output head once, when a stage begins. Use another {key}"
+        )
+    if config.rollout.max_staleness:
+        yield (
+            f"{where}.anchor = 'policy' with rollout.max_staleness ="
+            f" {config.rollout.max_staleness}: groups are scored before the policy that is to score"
+            " them is trained. Set rollout.max_staleness to 0"
+        )
+    if config.cluster.scorers == 0:
+        yield (
+            f"{where}.anchor = 'policy' with cluster.scorers = 0: the learner has its adapter as it"
+            " is, not as it was. Use 1 or more scorers"
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from videothinker.config.checks.kl import check_kl
+from videothinker.config.checks.kl import check_kl, check_moving_anchor
 from videothinker.config.rewards import RIGHTNESS
 from videothinker.config.settings import DrawConfig, GuardConfig, RunConfig, StageConfig
 from videothinker.types import LABELS
@@ -17,6 +17,7 @@ def check_stages(config: RunConfig) -> Iterator[str]:
         where, earlier = f"stages.{number}", names[:number]
         yield from _check_name(where, stage, earlier)
         yield from check_kl(f"{where}.kl", stage, earlier, names[number:])
+        yield from check_moving_anchor(f"{where}.kl", stage, config)
         yield from _check_draw(f"{where}.draw", stage, earlier)
         yield from _check_guard(where, stage)
         yield from _check_stage(where, stage, config)
@@ -27,10 +28,11 @@ def check_stages(config: RunConfig) -> Iterator[str]:
 
 
 def _check_name(where: str, stage: StageConfig, earlier: list[str]) -> Iterator[str]:
-    if stage.name == "base":
+    taken = {"base": "the model every stage starts from", "policy": "the one that is trained"}
+    if stage.name in taken:
         yield (
-            f"{where}.name = 'base': that is the model every stage starts from. Give the stage"
-            " another name"
+            f"{where}.name = {stage.name!r}: that is {taken[stage.name]}. Give the stage another"
+            " name"
         )
     if stage.name in earlier:
         yield (

@@ -25,6 +25,7 @@ from videothinker.types import AnchorScores
 
 REPEL = {"kl.direction": "repel", "kl.anchor": "base"}
 TIE_BREAK = {"kl.direction": "tie_break", "kl.coefficient": 0.5}
+BLIND = {**REPEL, "kl.anchor_view": "blind"}
 EARLY = {**REPEL, "kl.schedule": "early", "kl.schedule_steps": 10}
 GROWING = {**TIE_BREAK, "kl.schedule": "ramp", "kl.schedule_steps": 10}
 LOWER = {**REPEL, "guard.action": "lower", "guard.lowerings": 1}
@@ -32,6 +33,9 @@ TABLE: list[tuple[dict[str, Any], str, Any, set[str]]] = [
     (REPEL, "kl.direction", "attract", {"update"}),
     (REPEL, "kl.anchor", "bias", {"anchor"}),
     (REPEL, "kl.anchor", "/models/other", {"anchor"}),
+    (BLIND, "kl.anchor", "policy", {"moved"}),
+    ({**BLIND, "kl.anchor": "policy"}, "kl.anchor_every", 5, {"moved"}),
+    (REPEL, "kl.anchor_view", "frame", {"seen"}),
     (REPEL, "kl.coefficient", 0.02, {"update", "coefficients"}),
     (REPEL, "kl.target", 0.3, {"coefficients"}),
     (EARLY, "kl.schedule", "ramp", {"update", "coefficients"}),
@@ -115,6 +119,11 @@ def update(config: RunConfig, *texts: str) -> list[float]:
     return slopes.flatten().tolist()
 
 
+def moved(kl: KLConfig) -> list[int]:
+    """After which step the policy was what is the anchor of each."""
+    return [kl.anchored_after(done) for done in range(9)] if kl.moves else []
+
+
 def effects(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """What a run under these settings does, part by part; it ends in a collapse."""
     config = run_of(out, settings)
@@ -128,6 +137,8 @@ def effects(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     return {
         "anchor": Lineage(RunDirectory(out), config).anchor(config.stages[-1]),
         "compared": config.stages[-1].kl.compares,
+        "seen": config.stages[-1].kl.anchor_view,
+        "moved": moved(config.stages[-1].kl),
         "update": update(config, RIGHT, WRONG) + update(config, WRONG, WRONG),
         "coefficients": coefficients,
         "verdicts": verdicts,

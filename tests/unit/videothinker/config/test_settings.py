@@ -178,6 +178,8 @@ KEYS = [
     "stages.N.patience",
     "stages.N.kl.direction",
     "stages.N.kl.anchor",
+    "stages.N.kl.anchor_view",
+    "stages.N.kl.anchor_every",
     "stages.N.kl.coefficient",
     "stages.N.kl.target",
     "stages.N.kl.schedule",

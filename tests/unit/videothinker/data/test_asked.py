@@ -10,13 +10,14 @@ from smallest_config import SMALLEST
 
 from videothinker.config.loading import load_config
 from videothinker.config.prompts import PromptsConfig
-from videothinker.config.settings import RunConfig
+from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.data.asked import (
     labels_of,
     probed,
     stage_questions,
     to_probe,
     validation_questions,
+    whole_views,
 )
 from videothinker.data.questions import write_questions
 from videothinker.data.stream import select
@@ -117,3 +118,36 @@ def test_validation_asks_in_each_wording_of_the_run(config: RunConfig, tmp_path:
         assert [(one.id, one.wording) for one in found] == [
             (question.id, one) for one in each for question in QUESTIONS[:2]
         ]
+
+
+PICTURE, WORDS = replace(QUESTIONS[0], video="p.png"), replace(QUESTIONS[0], video="")
+
+
+@pytest.mark.parametrize(
+    ("view", "asked", "said"),
+    [
+        ("blind", [WORDS], "shows anything, so the anchor would see all of each. Leave it out, or"),
+        ("masked", [WORDS], "shows anything"),
+        (
+            "frame",
+            [PICTURE, WORDS],
+            "shows a video, so the anchor would see all of each. Use blind",
+        ),
+        ("shuffled", [PICTURE], "shows a video"),
+        ("video", [WORDS], ""),
+        ("blind", [WORDS, PICTURE], ""),
+        ("frame", [PICTURE, QUESTIONS[0]], ""),
+        ("frame", [replace(PICTURE, also=("v.mp4",))], ""),
+    ],
+)
+def test_a_view_takes_something_of_some_question(
+    config: RunConfig, view: str, asked: list[Question], said: str
+) -> None:
+    kl = {"direction": "repel", "anchor": "base", "anchor_view": view}
+    stages = [config.stages[0], StageConfig(name="all", questions="q.parquet", kl=kl)]
+    config = config.model_copy(update={"stages": tuple(stages)})
+    for file in (config.stages[1].questions, Path("other.parquet")):
+        lines = list(whole_views(config, file, asked))
+        assert len(lines) == bool(said and file == config.stages[1].questions)
+        assert all(f"stages.1.kl.anchor_view = {view!r}: no question" in line for line in lines)
+        assert all(said in line for line in lines)

@@ -82,6 +82,15 @@ def test_saying_what_the_bias_model_has_un_learned_earns_nothing() -> None:
     assert not discounted((-0.5, -50.0), 1.0).advantages.any()
 
 
+def test_of_an_anchor_that_sees_less_what_needs_no_looking_counts_less() -> None:
+    """1/4 of its chance is left of the first, all of the second: their mean is 5/8."""
+    anchor = anchored((-2.0 - np.log(4), -1.0), (-2.0, -2.0))
+    found = scored(
+        group(*ALIKE[:2]), anchor, direction="discount", coefficient=0.8, anchor_view="blind"
+    )
+    assert found.advantages == pytest.approx([0.3, -0.3], abs=1e-6)
+
+
 def test_a_discount_is_as_strong_as_its_coefficient_and_no_stronger() -> None:
     """Among right answers alone, where a division by the deviation makes 1 of any difference."""
     for coefficient in (0.01, 0.1, 1.0):

@@ -218,6 +218,8 @@ def test_the_plan_says_in_a_sentence_where_the_anchor_sits() -> None:
     assert "by path may be a whole model: 7.5 GB" in told(
         one_card(SCORER, "stages.1.kl.anchor=runs/other/model"), SHAPE
     )
+    moving = "stages.1.kl={direction: repel, anchor: policy, anchor_view: blind}"
+    assert told(one_card(SCORER, moving), SHAPE) == told(one_card(SCORER), SHAPE)
     alone = one_card("stages.1.kl={direction: none}")
     assert told(alone, SHAPE) == "an adapter of 0.06 GB is trained and sent in place of 7.5"
 
