@@ -118,6 +118,8 @@ class Batch:
     """Position of the first of them in the stage's sequence."""
     fates: list[tuple[Question, Fate]]
     seconds: dict[str, float]
+    figures: dict[str, float]
+    """What the stream says of the questions."""
 
     @property
     def samples(self) -> list[Sampled]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -44,6 +45,7 @@ from videothinker.run.directory import RunDirectory
 from videothinker.run.draws import next_position, note_draws
 from videothinker.run.replay import read_replay, write_replay
 from videothinker.run.wishes import read_wish
+from videothinker.status.drawn import drawn_words
 from videothinker.types import (
     INITIAL_VERSION,
     Failure,
@@ -97,6 +99,8 @@ class Session:
         self.sync(stage, done)  # a broken weight path fails here, not after the first step
         if done == 0 and not self.lineage.finished("base"):
             self.lineage.add_model("base", config.model.path, self.evaluate("base"))
+        if done == 0 and not self.judged_file(stage).is_file():
+            self._judge("base", [stage])
         if stage.replay and done == 0 and not self.replay_file(stage).is_file():
             replay = sample_replay(config, stage, self.stream(stage), self.fleet, self.ledger)
             write_replay(self.replay_file(stage), replay)
@@ -118,10 +122,10 @@ class Session:
         wrong."""
         return self.run.stage(stage.name) / "judged.parquet"
 
-    def _judge(self, asked: StageConfig) -> None:
-        """Ask a stage's model, at its end, what later ones want to know of it."""
-        for stage in self.config.stages:
-            if stage.draw.by == "errors" and stage.draw.of == asked.name:
+    def _judge(self, of: str, stages: Sequence[StageConfig]) -> None:
+        """Ask the model that the engines hold what stages want to know of it."""
+        for stage in stages:
+            if stage.draw.by == "errors" and stage.draw.of == of:
                 wording = self.config.prompts.each[0]
                 questions = stage_questions(self.config, self.run.path, stage)
                 worded = [replace(one, wording=wording) for one in questions]
@@ -153,9 +157,11 @@ class Session:
     def supply(self, stage: StageConfig, done: int) -> Supply:
         """The groups of a stage that has begun, after the steps already done."""
         refill, size = self.config.sampling.refill, stage.prompts_per_step
+        stream = self.stream(stage)
+        self._tell(stage, stream)
         drawing = Draws(
             loader=self.fleet.loader,
-            stream=self.stream(stage),
+            stream=stream,
             size=size,
             refill=refill,
             steps=stage.steps,
@@ -197,6 +203,15 @@ class Session:
             return QuestionStream(questions, seed, wordings)
         judged = read_replay(self.judged_file(stage))
         return shared(questions, wrong(questions, judged), stage.draw.share, seed, wordings)
+
+    def _tell(self, stage: StageConfig, stream: Stream) -> None:
+        """Say which questions are drawn where that is chosen, and warn once where it cannot be."""
+        if stage.draw.by == "uniform":
+            return
+        about = stage.draw.said | stream.about()
+        self.run.status(draw={"stage": stage.name, **about})
+        if self.lineage.note_draw(stage.name, about) and "instead" in about:
+            logger.warning("stage %s: %s", stage.name, drawn_words(about))
 
     def steering(self, stage: StageConfig) -> StageGuard:
         """The guard and the coefficient of the step that comes next in a stage that has begun."""
@@ -240,7 +255,7 @@ class Session:
         stage: StageConfig,
         report: LearnerReport,
         groups: list[ScoredGroup],
-        drawn: int,
+        batch: Batch,
         clock: StepClock,
         steering: StageGuard,
         validated: dict[str, float],
@@ -251,10 +266,11 @@ class Session:
 
         The guard sees the figures as they stand on the disk, where a resumed run finds them.
         """
-        version = self.version(stage, report.step - 1)
+        version, drawn = self.version(stage, report.step - 1), len(batch.fates)
         seconds = clock.seconds()
         line: dict[str, Any] = plain(
             step_metrics(stage, report, groups, drawn, seconds, version, steering)
+            | batch.figures
             | accuracy_by_wording(self.config.prompts.each, groups)
             | performance(self.config, stage, self.fleet, report, groups, seconds["generate"])
             | validated
@@ -313,7 +329,7 @@ class Session:
         self.lineage.add_stage(stage, done, seconds)
         self.lineage.count_videos(self.fleet.loader.counts())
         evaluated = self.evaluate(stage.name)
-        self._judge(stage)
+        self._judge(stage.name, following)
         self.lineage.add_model(stage.name, model, evaluated)
         drop_states(self.run.stage(stage.name))
         write_report(self.run.path)

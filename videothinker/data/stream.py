@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -62,6 +63,14 @@ class QuestionStream:
             chosen.append(self._worded(int(orders[epoch][place]), epoch))
         return chosen
 
+    def figures(self, first: int, asked: Sequence[Question]) -> dict[str, float]:
+        """What a step's line says of what it asked from a position on."""
+        return {}
+
+    def about(self) -> dict[str, Any]:
+        """What is drawn from, for whoever reads about the run."""
+        return {"questions": len(self.questions)}
+
     def _worded(self, index: int, epoch: int) -> Question:
         """A question in the wording whose turn it is: they alternate along the first epoch's order,
         and each question has the next one in each epoch."""
@@ -70,7 +79,8 @@ class QuestionStream:
 
 
 class SharedStream:
-    """Two sequences as one: a share of any few in a row comes from the first of them.
+    """Two sequences as one: a share of any few in a row comes from the first of them, the questions
+    that were answered wrong.
 
     As pure as they are: a position says which of the two, and where in it.
     """
@@ -79,6 +89,7 @@ class SharedStream:
         self.questions = (*first.questions, *rest.questions)
         self._streams = (rest, first)
         self._share = share
+        self._wrong = frozenset(question.id for question in first.questions)
 
     def drawn(self, first: int, size: int) -> list[Question]:
         """So many from a position on, as of a QuestionStream."""
@@ -91,6 +102,28 @@ class SharedStream:
             chosen += self._streams[after > before].drawn(place, 1)
         return chosen
 
+    def figures(self, first: int, asked: Sequence[Question]) -> dict[str, float]:
+        """As of a QuestionStream."""
+        return {"asked_wrong": sum(one.id in self._wrong for one in asked) / len(asked)}
+
+    def about(self) -> dict[str, Any]:
+        """As of a QuestionStream."""
+        return {"questions": len(self.questions), "wrong": len(self._wrong)}
+
+
+class UnsharedStream(QuestionStream):
+    """Each once in every round, because all of them were answered alike and there is no share."""
+
+    def __init__(
+        self, questions: Sequence[Question], seed: int, wordings: Sequence[Wording], wrong: int
+    ) -> None:
+        super().__init__(questions, seed, wordings)
+        self._wrong = wrong
+
+    def about(self) -> dict[str, Any]:
+        """Likewise."""
+        return {**super().about(), "wrong": self._wrong, "instead": "uniform"}
+
 
 Stream = QuestionStream | SharedStream
 
@@ -101,14 +134,13 @@ def shared(
     share: float,
     seed: int,
     wordings: Sequence[Wording],
-) -> SharedStream:
-    """A share from the questions that were answered wrong, the others from the rest."""
-    parts = [[one for one in questions if (one.id in wrong) == which] for which in (True, False)]
-    for part, what in zip(parts, ("wrong", "right"), strict=True):
-        if not part:
-            raise InputError(
-                f"draw: none of {len(questions)} questions was answered {what} in most of the"
-                " samples, so there is nothing to share. Set draw.by to uniform"
-            )
-    first, rest = (QuestionStream(part, seed, wordings) for part in parts)
-    return SharedStream(first, rest, share)
+) -> Stream:
+    """A share from the questions that were answered wrong, the others from the rest; all alike
+    where one of the two is empty."""
+    hard, rest = (
+        [one for one in questions if (one.id in wrong) == which] for which in (True, False)
+    )
+    if not hard or not rest:
+        return UnsharedStream(questions, seed, wordings, len(hard))
+    first, others = (QuestionStream(part, seed, wordings) for part in (hard, rest))
+    return SharedStream(first, others, share)

@@ -141,9 +141,15 @@ def test_what_is_shared_is_a_function_of_its_place() -> None:
         both.drawn(-1, 2)
 
 
-@pytest.mark.parametrize(("wrong", "what"), [((), "wrong"), (("0", "1", "2"), "right")])
-def test_where_all_were_answered_alike_there_is_nothing_to_share(
-    wrong: tuple[str, ...], what: str
-) -> None:
-    with pytest.raises(InputError, match=f"none of 3 questions was answered {what}"):
-        shared(questions(3), wrong, 0.5, 5, ("training",))
+@pytest.mark.parametrize("wrong", [(), ("0", "1", "2")])
+def test_where_all_were_answered_alike_all_are_drawn_alike(wrong: tuple[str, ...]) -> None:
+    drawn = shared(questions(3), wrong, 0.5, 5, ("training",))
+    assert drawn.drawn(0, 9) == QuestionStream(questions(3), 5).drawn(0, 9)
+    assert drawn.about() == {"questions": 3, "wrong": len(wrong), "instead": "uniform"}
+    assert drawn.figures(0, drawn.drawn(0, 4)) == {}
+
+
+def test_a_step_says_what_share_of_it_was_answered_wrong() -> None:
+    both = shared(questions(9), ("0", "4"), 0.25, 5, ("training",))
+    assert both.about() == {"questions": 9, "wrong": 2}
+    assert both.figures(0, both.drawn(0, 8)) == {"asked_wrong": 0.25}

@@ -1,0 +1,25 @@
+"""What makes it impossible to draw a stage's questions as it is configured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from videothinker.config.draw import OWN, DrawConfig
+
+
+def check_draw(where: str, draw: DrawConfig, earlier: Sequence[str]) -> Iterator[str]:
+    """What is said and does nothing, and whose errors nobody can know."""
+    usual = DrawConfig()
+    for by, keys in OWN.items():
+        for key in keys if by != draw.by else ():
+            if getattr(draw, key) != getattr(usual, key):
+                yield (
+                    f"{where}.{key} = {getattr(draw, key)!r} has no effect with by = {draw.by!r}."
+                    f" Set {where}.by to {by}, or leave it out"
+                )
+    if draw.by == "errors" and draw.of not in ("base", *earlier):
+        yield (
+            f"{where}.of = {draw.of!r}: no earlier stage of this run has that name, and no other"
+            " model is ever in the run's engines to be asked. Name a stage before this one"
+            " (configs/paper.yaml), or base, this stage's initial model"
+        )

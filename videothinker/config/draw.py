@@ -1,0 +1,31 @@
+"""Which of a stage's questions are drawn how often."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from videothinker.config.section import Section
+
+OWN = {"errors": ("share", "of")}
+"""What each way to draw is told."""
+
+
+class DrawConfig(Section):
+    """Which of a stage's questions are drawn how often."""
+
+    by: Literal["uniform", "errors"] = "uniform"
+    """uniform: each once in every round through all of them. errors: so large a share of each step
+    from those that another model gets wrong, the others from the rest; each in rounds of their
+    own."""
+    share: float = Field(default=0.5, gt=0, lt=1)
+    of: str = "bias"
+    """The earlier stage whose model is asked, once at its end; base: this stage's initial model,
+    before its first step. With as many samples as a group has: wrong is a question that less than
+    half of them answer right."""
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What has an effect."""
+        return {key: getattr(self, key) for key in ("by", *OWN.get(self.by, ()))}
