@@ -27,8 +27,8 @@ from cluster.loop.validation import Validation
 from cluster.workers.fleet import Fleet
 from learner.losses import Assignment
 from videothinker.config.settings import RunConfig, StageConfig
-from videothinker.data.asked import stage_questions, validation_questions
-from videothinker.data.stream import QuestionStream, Stream, shared
+from videothinker.data.asked import stage_questions, stage_weights, validation_questions
+from videothinker.data.stream import QuestionStream, Stream, WeightedStream, shared
 from videothinker.errors import DivergenceError, Stopped
 from videothinker.evaluation.scores import diagnose_each
 from videothinker.files import plain, read_lines
@@ -199,10 +199,13 @@ class Session:
         """The stage's questions in the order of the run's seed."""
         questions = stage_questions(self.config, self.run.path, stage)
         seed, wordings = self.config.seed, self.config.prompts.each
-        if stage.draw.by == "uniform":
-            return QuestionStream(questions, seed, wordings)
-        judged = read_replay(self.judged_file(stage))
-        return shared(questions, wrong(questions, judged), stage.draw.share, seed, wordings)
+        if stage.draw.by == "errors":
+            judged = read_replay(self.judged_file(stage))
+            return shared(questions, wrong(questions, judged), stage.draw.share, seed, wordings)
+        if stage.draw.by == "column":
+            weights = stage_weights(self.config, stage, questions)
+            return WeightedStream(questions, weights, seed, wordings)
+        return QuestionStream(questions, seed, wordings)
 
     def _tell(self, stage: StageConfig, stream: Stream) -> None:
         """Say which questions are drawn where that is chosen, and warn once where it cannot be."""

@@ -8,22 +8,26 @@ from pydantic import Field
 
 from videothinker.config.section import Section
 
-OWN = {"errors": ("share", "of")}
+OWN = {"errors": ("share", "of"), "column": ("column",)}
 """What each way to draw is told."""
 
 
 class DrawConfig(Section):
     """Which of a stage's questions are drawn how often."""
 
-    by: Literal["uniform", "errors"] = "uniform"
+    by: Literal["uniform", "errors", "column"] = "uniform"
     """uniform: each once in every round through all of them. errors: so large a share of each step
     from those that another model gets wrong, the others from the rest; each in rounds of their
-    own."""
+    own. column: in rounds of as many places as there are questions, each as often as a column of
+    their file says."""
     share: float = Field(default=0.5, gt=0, lt=1)
     of: str = "bias"
     """The earlier stage whose model is asked, once at its end; base: this stage's initial model,
     before its first step. With as many samples as a group has: wrong is a question that less than
     half of them answer right."""
+
+    column: str = "weight"
+    """Of numbers from 0 on: twice the number is twice as often, 0 is never."""
 
     @property
     def said(self) -> dict[str, Any]:

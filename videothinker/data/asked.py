@@ -4,12 +4,12 @@ where `data.category` is probe.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from videothinker.config.settings import RunConfig, StageConfig
-from videothinker.data.questions import read_questions
+from videothinker.data.questions import read_questions, read_weights
 from videothinker.data.stream import select
 from videothinker.errors import InputError
 from videothinker.types import Question
@@ -59,6 +59,21 @@ def stage_questions(config: RunConfig, run: Path, stage: StageConfig) -> list[Qu
     return chosen
 
 
+def stage_weights(
+    config: RunConfig, stage: StageConfig, questions: Sequence[Question]
+) -> list[float]:
+    """What each of a stage's questions weighs, where its draw goes by a column."""
+    known = read_weights(stage.questions, stage.draw.column)
+    weights = [known[one.id] for one in questions]
+    if not any(weights):
+        raise InputError(
+            f"{stage.questions}: column {stage.draw.column!r} is 0 for all {len(weights)} questions"
+            f" of stages.{config.stages.index(stage)}, so none would be drawn. Give some a weight,"
+            " or set draw.by to uniform"
+        )
+    return weights
+
+
 def validation_questions(config: RunConfig, run: Path, count: int) -> list[Question]:
     """The first of the validation questions, in each of the run's wordings; none where there is no
     file of them."""
@@ -87,3 +102,16 @@ def _validated(config: RunConfig) -> list[Question]:
     while_training = [one.validate_questions for one in config.stages if one.validate_every]
     most = max(config.data.validation_questions, *while_training, 0)
     return read_questions(config.data.validation)[:most]
+
+
+def unfit_draws(config: RunConfig, file: Path, questions: Sequence[Question]) -> Iterator[str]:
+    """Why stages cannot draw from a file as they are configured; of what probes find, later."""
+    for stage in config.stages:
+        if stage.questions == file and stage.draw.by == "column":
+            chosen = select(questions, stage.limit, config.seed)
+            if config.data.category == "given":
+                chosen = [one for one in chosen if stage.category in (None, one.category)]
+            try:
+                stage_weights(config, stage, chosen)
+            except InputError as error:
+                yield str(error)

@@ -59,7 +59,7 @@ class QuestionStream:
         for position in range(first, first + size):
             epoch, place = divmod(position, count)
             if epoch not in orders:
-                orders[epoch] = order(count, self.seed, epoch)
+                orders[epoch] = self._round(epoch)
             chosen.append(self._worded(int(orders[epoch][place]), epoch))
         return chosen
 
@@ -70,6 +70,10 @@ class QuestionStream:
     def about(self) -> dict[str, Any]:
         """What is drawn from, for whoever reads about the run."""
         return {"questions": len(self.questions)}
+
+    def _round(self, epoch: int) -> np.ndarray:
+        """The questions of an epoch, by their place in the file."""
+        return order(len(self.questions), self.seed, epoch)
 
     def _worded(self, index: int, epoch: int) -> Question:
         """A question in the wording whose turn it is: they alternate along the first epoch's order,
@@ -123,6 +127,49 @@ class UnsharedStream(QuestionStream):
     def about(self) -> dict[str, Any]:
         """Likewise."""
         return {**super().about(), "wrong": self._wrong, "instead": "uniform"}
+
+
+class WeightedStream(QuestionStream):
+    """Endless shuffled rounds of as many places as there are questions, of which each has as many
+    as its weight says."""
+
+    def __init__(
+        self,
+        questions: Sequence[Question],
+        weights: Sequence[float],
+        seed: int,
+        wordings: Sequence[Wording],
+    ) -> None:
+        super().__init__(questions, seed, wordings)
+        self._weights = np.array(weights)
+        self._known = dict(zip([one.id for one in questions], weights, strict=True))
+
+    def figures(self, first: int, asked: Sequence[Question]) -> dict[str, float]:
+        """As of a QuestionStream."""
+        return {"asked_weight": sum(self._known[one.id] for one in asked) / len(asked)}
+
+    def about(self) -> dict[str, Any]:
+        """Likewise."""
+        never = int((self._weights == 0).sum())
+        return {**super().about(), "never": never, "mean_weight": float(self._weights.mean())}
+
+    def _round(self, epoch: int) -> np.ndarray:
+        offset = np.random.default_rng([self.seed, epoch, 1]).random()
+        often = times(self._weights, offset)
+        places = np.repeat(np.arange(len(often)), often)
+        return places.take(super()._round(epoch))
+
+
+def times(weights: np.ndarray, offset: float) -> np.ndarray:
+    """How often each question is drawn in a round: with n of them, and n times the share that the
+    first i have of all weights as C_i, floor(C_i + offset) - floor(C_(i - 1) + offset).
+
+    So it is n times the question's own share, rounded down or up; over all offsets from 0 to 1 the
+    mean is exactly that, and the sum is n for each of them.
+    """
+    reached = np.cumsum(weights / weights.max())
+    marks = np.floor(len(weights) * (reached / reached[-1]) + offset)
+    return np.diff(marks, prepend=0).astype(int)
 
 
 Stream = QuestionStream | SharedStream

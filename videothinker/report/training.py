@@ -113,6 +113,7 @@ MORE_CURVES = (
         "share",
         share=True,
     ),
+    Curve("asked_weight", "Weight", "of the questions, by the column drawn by", "mean weight"),
     Curve("left_out", "Left out", "groups of equal rewards; others were drawn", "groups"),
     Curve("tokens", "Tokens", "generated in the step", "tokens"),
 )

@@ -172,6 +172,7 @@ KEYS = [
     "stages.N.draw.by",
     "stages.N.draw.share",
     "stages.N.draw.of",
+    "stages.N.draw.column",
     "stages.N.validate_every",
     "stages.N.validate_questions",
     "stages.N.keep_best",
