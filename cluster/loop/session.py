@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from cluster.loop.asking import Asking
-from cluster.loop.drawing import Batch, Draws
+from cluster.loop.drawing import Batch, Draws, stage_stream
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
-from cluster.loop.replay import sample_judged, sample_replay, wrong
+from cluster.loop.replay import JUDGED, sample_judged, sample_replay
 from cluster.loop.states import drop_states, has_state, newest_state, save_state
 from cluster.loop.step import (
     StepClock,
@@ -26,9 +26,10 @@ from cluster.loop.supply import Supply
 from cluster.loop.validation import Validation
 from cluster.workers.fleet import Fleet
 from learner.losses import Assignment
+from videothinker.config.rewards import paid_for_answers
 from videothinker.config.settings import RunConfig, StageConfig
-from videothinker.data.asked import stage_questions, stage_weights, validation_questions
-from videothinker.data.stream import QuestionStream, Stream, WeightedStream, shared
+from videothinker.data.asked import stage_questions, validation_questions
+from videothinker.data.stream import Stream
 from videothinker.errors import DivergenceError, Stopped
 from videothinker.evaluation.scores import diagnose_each
 from videothinker.files import plain, read_lines
@@ -120,7 +121,7 @@ class Session:
     def judged_file(self, stage: StageConfig) -> Path:
         """Where the completions lie that say which of a stage's questions another one's model gets
         wrong."""
-        return self.run.stage(stage.name) / "judged.parquet"
+        return self.run.stage(stage.name) / JUDGED
 
     def _judge(self, of: str, stages: Sequence[StageConfig]) -> None:
         """Ask the model that the engines hold what stages want to know of it."""
@@ -157,7 +158,7 @@ class Session:
     def supply(self, stage: StageConfig, done: int) -> Supply:
         """The groups of a stage that has begun, after the steps already done."""
         refill, size = self.config.sampling.refill, stage.prompts_per_step
-        stream = self.stream(stage)
+        stream, kept = self.stream(stage), self._keeps_draws(stage)
         self._tell(stage, stream)
         drawing = Draws(
             loader=self.fleet.loader,
@@ -166,7 +167,7 @@ class Session:
             refill=refill,
             steps=stage.steps,
             done=done,
-            first=next_position(self.run.stage(stage.name), done) if refill else done * size,
+            first=next_position(self.run.stage(stage.name), done) if kept else done * size,
         )
         return Supply(
             fleet=self.fleet,
@@ -197,15 +198,7 @@ class Session:
 
     def stream(self, stage: StageConfig) -> Stream:
         """The stage's questions in the order of the run's seed."""
-        questions = stage_questions(self.config, self.run.path, stage)
-        seed, wordings = self.config.seed, self.config.prompts.each
-        if stage.draw.by == "errors":
-            judged = read_replay(self.judged_file(stage))
-            return shared(questions, wrong(questions, judged), stage.draw.share, seed, wordings)
-        if stage.draw.by == "column":
-            weights = stage_weights(self.config, stage, questions)
-            return WeightedStream(questions, weights, seed, wordings)
-        return QuestionStream(questions, seed, wordings)
+        return stage_stream(self.config, self.run, stage)
 
     def _tell(self, stage: StageConfig, stream: Stream) -> None:
         """Say which questions are drawn where that is chosen, and warn once where it cannot be."""
@@ -250,8 +243,16 @@ class Session:
 
     def keep_draws(self, stage: StageConfig, step: int, batch: Batch) -> None:
         """Where the next step begins to draw."""
-        if self.config.sampling.refill:
-            note_draws(self.run.stage(stage.name), {"step": step, **batch.draws()})
+        if not self._keeps_draws(stage):
+            return
+        line = {"step": step, **batch.draws()}
+        if stage.draw.by == "difficulty":
+            line["right"] = batch.successes(paid_for_answers(self.config.rewards))
+        note_draws(self.run.stage(stage.name), line)
+
+    def _keeps_draws(self, stage: StageConfig) -> bool:
+        """Whether what is drawn next follows from what was earned."""
+        return bool(self.config.sampling.refill) or stage.draw.by == "difficulty"
 
     def record(
         self,

@@ -74,6 +74,13 @@ def stage_weights(
     return weights
 
 
+def drawn_ahead(config: RunConfig, stage: StageConfig) -> int:
+    """Positions by which drawing may be ahead of what is known: prompts are begun for the step
+    after one that is `max_staleness` steps ahead of the one that is trained.
+    """
+    return (2 + config.rollout.max_staleness) * (stage.prompts_per_step + config.sampling.refill)
+
+
 def validation_questions(config: RunConfig, run: Path, count: int) -> list[Question]:
     """The first of the validation questions, in each of the run's wordings; none where there is no
     file of them."""
@@ -106,12 +113,34 @@ def _validated(config: RunConfig) -> list[Question]:
 
 def unfit_draws(config: RunConfig, file: Path, questions: Sequence[Question]) -> Iterator[str]:
     """Why stages cannot draw from a file as they are configured; of what probes find, later."""
-    for stage in config.stages:
-        if stage.questions == file and stage.draw.by == "column":
-            chosen = select(questions, stage.limit, config.seed)
-            if config.data.category == "given":
-                chosen = [one for one in chosen if stage.category in (None, one.category)]
+    for number, stage in enumerate(config.stages):
+        if stage.questions != file:
+            continue
+        chosen = select(questions, stage.limit, config.seed)
+        if config.data.category == "given":
+            chosen = [one for one in chosen if stage.category in (None, one.category)]
+        if stage.draw.by == "column":
             try:
                 stage_weights(config, stage, chosen)
             except InputError as error:
                 yield str(error)
+        if stage.draw.by == "difficulty":
+            yield from _never_resting(f"stages.{number}", config, stage, len(chosen))
+
+
+def _never_resting(where: str, config: RunConfig, stage: StageConfig, count: int) -> Iterator[str]:
+    """Why no question is known to be too easy or too hard when a stage draws it again."""
+    most = stage.steps * (stage.prompts_per_step + config.sampling.refill)
+    ahead, rest = drawn_ahead(config, stage), stage.draw.rest
+    if most <= count:
+        yield (
+            f"{where}.draw.by = 'difficulty' has no effect: {where} asks at most {most} questions,"
+            f" and there are {count}, so that none is asked again. Raise {where}.steps, or lower"
+            f" {where}.limit"
+        )
+    elif rest * count <= ahead:
+        yield (
+            f"{where}.draw.rest = {rest} has no effect: {ahead} questions are drawn before the"
+            f" answers to them are known, and {rest} rounds are {rest * count}. Raise it to"
+            f" {ahead // count + 1}, or use more questions"
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -30,6 +30,21 @@ def select(questions: Sequence[Question], limit: int | None, seed: int) -> list[
     return [questions[int(place)] for place in drawn]
 
 
+class Stream(Protocol):
+    """An endless sequence of a stage's questions, in which a position says which one it is."""
+
+    questions: tuple[Question, ...]
+
+    def drawn(self, first: int, size: int) -> list[Question]:
+        """So many from a position on; positions count from 0."""
+
+    def figures(self, first: int, asked: Sequence[Question]) -> dict[str, float]:
+        """What a step's line says of what it asked from a position on."""
+
+    def about(self) -> dict[str, Any]:
+        """What is drawn from, for whoever reads about the run."""
+
+
 class QuestionStream:
     """Endless shuffled epochs over a list of questions.
 
@@ -48,8 +63,8 @@ class QuestionStream:
         self._first = np.argsort(order(len(questions), seed, 0))
 
     def drawn(self, first: int, size: int) -> list[Question]:
-        """So many from a position on; positions count from 0, and every epoch asks each question
-        once. What reaches the end of an epoch goes on with the next one.
+        """So many from a position on; every epoch asks each question once, and what reaches the end
+        of one goes on with the next.
         """
         if first < 0:
             raise ValueError(f"positions count from 0, got {first}")
@@ -64,11 +79,11 @@ class QuestionStream:
         return chosen
 
     def figures(self, first: int, asked: Sequence[Question]) -> dict[str, float]:
-        """What a step's line says of what it asked from a position on."""
+        """Nothing beside how they were answered."""
         return {}
 
     def about(self) -> dict[str, Any]:
-        """What is drawn from, for whoever reads about the run."""
+        """How many there are."""
         return {"questions": len(self.questions)}
 
     def _round(self, epoch: int) -> np.ndarray:
@@ -96,7 +111,7 @@ class SharedStream:
         self._wrong = frozenset(question.id for question in first.questions)
 
     def drawn(self, first: int, size: int) -> list[Question]:
-        """So many from a position on, as of a QuestionStream."""
+        """So many from a position on, as of any Stream."""
         if first < 0:
             raise ValueError(f"positions count from 0, got {first}")
         marks = [int(position * self._share) for position in range(first, first + size + 1)]
@@ -107,11 +122,11 @@ class SharedStream:
         return chosen
 
     def figures(self, first: int, asked: Sequence[Question]) -> dict[str, float]:
-        """As of a QuestionStream."""
+        """As of any Stream."""
         return {"asked_wrong": sum(one.id in self._wrong for one in asked) / len(asked)}
 
     def about(self) -> dict[str, Any]:
-        """As of a QuestionStream."""
+        """As of any Stream."""
         return {"questions": len(self.questions), "wrong": len(self._wrong)}
 
 
@@ -145,7 +160,7 @@ class WeightedStream(QuestionStream):
         self._known = dict(zip([one.id for one in questions], weights, strict=True))
 
     def figures(self, first: int, asked: Sequence[Question]) -> dict[str, float]:
-        """As of a QuestionStream."""
+        """As of any Stream."""
         return {"asked_weight": sum(self._known[one.id] for one in asked) / len(asked)}
 
     def about(self) -> dict[str, Any]:
@@ -170,9 +185,6 @@ def times(weights: np.ndarray, offset: float) -> np.ndarray:
     reached = np.cumsum(weights / weights.max())
     marks = np.floor(len(weights) * (reached / reached[-1]) + offset)
     return np.diff(marks, prepend=0).astype(int)
-
-
-Stream = QuestionStream | SharedStream
 
 
 def shared(

@@ -114,6 +114,7 @@ MORE_CURVES = (
         share=True,
     ),
     Curve("asked_weight", "Weight", "of the questions, by the column drawn by", "mean weight"),
+    Curve("resting", "Resting", "questions left out of a step's round", "questions"),
     Curve("left_out", "Left out", "groups of equal rewards; others were drawn", "groups"),
     Curve("tokens", "Tokens", "generated in the step", "tokens"),
 )

@@ -17,6 +17,8 @@ def drawn_words(about: Mapping[str, Any], lines: Sequence[Fields] = ()) -> str:
         return _errors(about, count, lines)
     if about.get("by") == "column":
         return _weights(about, count, lines)
+    if about.get("by") == "difficulty":
+        return _resting(about, count, lines)
     return ""
 
 
@@ -39,6 +41,19 @@ def _weights(about: Mapping[str, Any], count: int, lines: Sequence[Fields]) -> s
     words += f", {whole(about.get('never')):,} of {count:,} never"
     words += f"; their mean is {mean:.3g}" if mean is not None else ""
     return words + (f", {went:.3g} of what was asked" if went is not None else "")
+
+
+def _resting(about: Mapping[str, Any], count: int, lines: Sequence[Fields]) -> str:
+    least, most, went = (
+        number(about.get("least")),
+        number(about.get("most")),
+        _mean("resting", lines),
+    )
+    if least is None or most is None:
+        return ""
+    words = f"those of {count:,} that the policy gets right {least:.0%} to {most:.0%} of the time"
+    words += f", others rest for {whole(about.get('rest'))} rounds"
+    return words + (f"; {went:.3g} rested in a step's round" if went is not None else "")
 
 
 def _mean(key: str, lines: Sequence[Fields]) -> float | None:

@@ -14,11 +14,12 @@ from videothinker.types import LABELS
 def check_stages(config: RunConfig) -> Iterator[str]:
     """Pairs of settings of a stage, or of it and others, that cannot hold together."""
     names = [stage.name for stage in config.stages]
+    titles = [reward.title for reward in config.rewards]
     for number, stage in enumerate(config.stages):
         where, earlier = f"stages.{number}", names[:number]
         yield from _check_name(where, stage, earlier)
         yield from check_kl(f"{where}.kl", stage, earlier, names[number:])
-        yield from check_draw(f"{where}.draw", stage.draw, earlier)
+        yield from check_draw(f"{where}.draw", stage.draw, earlier, titles)
         yield from _check_guard(where, stage)
         yield from _check_stage(where, stage, config)
         yield from _check_refill(where, stage, config)
