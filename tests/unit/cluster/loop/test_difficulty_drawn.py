@@ -35,7 +35,7 @@ from videothinker.report.page import write_report
 from videothinker.run.directory import RunDirectory
 from videothinker.types import Failure, RolloutGroup, ScoredGroup
 
-STEPS, SIZE, COUNT, GROUP, REST = 30, 4, 16, 4, 2
+STEPS, SIZE, COUNT, GROUP, REST = 20, 4, 16, 4, 2
 Line = tuple[int, list[str], list[float | None]]
 
 
@@ -156,7 +156,7 @@ def test_each_pass_asks_those_that_are_neither_too_easy_nor_too_hard(
 
 
 @pytest.mark.parametrize(
-    ("refill", "staleness", "done"), [(0, 0, 7), (0, 1, 20), (3, 0, 1), (3, 2, 7), (3, 2, 20)]
+    ("refill", "staleness", "done"), [(0, 0, 7), (0, 1, 15), (3, 0, 1), (3, 2, 15)]
 )
 def test_a_run_that_goes_back_to_a_state_draws_the_same_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refill: int, staleness: int, done: int
@@ -165,7 +165,7 @@ def test_a_run_that_goes_back_to_a_state_draws_the_same_again(
     run = RunDirectory.create(settings.out, "")
     train(settings, run)
     torn = run.path / "stages" / "grpo" / "draws.jsonl"
-    torn.write_text(torn.read_text() + '{"step": 31, "fir')
+    torn.write_text(torn.read_text() + '{"step": 21, "fir')
     monkeypatch.setattr(Session, "_newest_state", lambda *_: (done, None))
     train(settings, RunDirectory.open(run.path))
     assert kept(run) == unordered(expected(refill, staleness))
@@ -191,11 +191,11 @@ def test_a_gap_in_what_is_known_is_not_guessed(
     file = run.path / "stages" / "grpo" / "draws.jsonl"
     lines = file.read_text().splitlines(keepends=True)
     file.write_text("".join(lines[:2] + lines[3:]))
-    monkeypatch.setattr(Session, "_newest_state", lambda *_: (20, None))
+    monkeypatch.setattr(Session, "_newest_state", lambda *_: (15, None))
     with pytest.raises(InputError, match=r"draws\.jsonl: \d+ questions .* first 8 are known"):
         train(settings, RunDirectory.open(run.path))
-    file.write_text("".join(lines[:19]))
-    with pytest.raises(InputError, match=r"draws\.jsonl: no line of step 20"):
+    file.write_text("".join(lines[:14]))
+    with pytest.raises(InputError, match=r"draws\.jsonl: no line of step 15"):
         train(settings, RunDirectory.open(run.path))
 
 
@@ -242,10 +242,10 @@ def test_without_a_reward_for_the_answer_nobody_knows_what_is_hard(tmp_path: Pat
 @pytest.mark.parametrize(
     ("count", "said"),
     [
-        (30 * 4, "stages.0.draw.by = 'difficulty' has no effect: stages.0 asks at most 120 quest"),
+        (80, "stages.0.draw.by = 'difficulty' has no effect: stages.0 asks at most 80 questions"),
         (4, "stages.0.draw.rest = 2 has no effect: 8 questions are drawn before the answers"),
         (5, ""),
-        (119, ""),
+        (79, ""),
     ],
 )
 def test_where_nothing_is_known_in_time_it_is_refused(
