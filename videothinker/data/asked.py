@@ -117,14 +117,15 @@ def unfit_draws(config: RunConfig, file: Path, questions: Sequence[Question]) ->
         if stage.questions != file:
             continue
         chosen = select(questions, stage.limit, config.seed)
-        if config.data.category == "given":
+        known = config.data.category == "given" or stage.category is None
+        if known:
             chosen = [one for one in chosen if stage.category in (None, one.category)]
         if stage.draw.by == "column":
             try:
                 stage_weights(config, stage, chosen)
             except InputError as error:
                 yield str(error)
-        if stage.draw.by == "difficulty":
+        if stage.draw.by == "difficulty" and known:
             yield from _never_resting(f"stages.{number}", config, stage, len(chosen))
 
 

@@ -254,3 +254,14 @@ def test_where_nothing_is_known_in_time_it_is_refused(
     settings = config(tmp_path)
     found = list(unfit_draws(settings, settings.stages[0].questions, questions(count)))
     assert [one[: len(said)] for one in found] == ([said] if said else [])
+
+
+def test_how_many_questions_a_probe_leaves_is_not_guessed(tmp_path: Path) -> None:
+    settings = config(tmp_path, category="inferential")
+    probing = settings.model_copy(
+        update={"data": settings.data.model_copy(update={"category": "probe"})}
+    )
+    file, asked = settings.stages[0].questions, questions(100)
+    assert len(list(unfit_draws(settings, file, asked))) == 0, "half of them are inferential"
+    assert len(list(unfit_draws(settings, file, questions(200)))) == 1
+    assert list(unfit_draws(probing, file, questions(200))) == []
