@@ -14,11 +14,13 @@ What is drawn follows from what the groups earn, never from who sampled them or 
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from cluster.loop.lineage import Lineage
 from cluster.loop.replay import JUDGED, wrong
 from cluster.workers.fleet import Loader
 from cluster.workers.work import Prepared
@@ -30,7 +32,10 @@ from videothinker.data.stream import QuestionStream, Stream, WeightedStream, sha
 from videothinker.run.directory import RunDirectory
 from videothinker.run.draws import answered
 from videothinker.run.replay import read_replay
+from videothinker.status.drawn import drawn_words
 from videothinker.types import AnchorScores, Failure, Question, RolloutGroup, ScoredGroup
+
+logger = logging.getLogger(__name__)
 
 NEARLY_ALL = 0.999
 """Of what a right answer earns: rewards have 32 bits."""
@@ -58,6 +63,16 @@ def stage_stream(config: RunConfig, run: RunDirectory, stage: StageConfig) -> St
             answered=lambda least: answered(folder, least),
         )
     return QuestionStream(questions, seed, wordings)
+
+
+def tell_draw(run: RunDirectory, lineage: Lineage, stage: StageConfig, stream: Stream) -> None:
+    """Say which questions are drawn where that is chosen, and warn once where it cannot be."""
+    if stage.draw.by == "uniform":
+        return
+    about = stage.draw.said | stream.about()
+    run.status(draw={"stage": stage.name, **about})
+    if lineage.note_draw(stage.name, about) and "instead" in about:
+        logger.warning("stage %s: %s", stage.name, drawn_words(about))
 
 
 @dataclass(eq=False, kw_only=True)

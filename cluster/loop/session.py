@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.loop.asking import Asking
-from cluster.loop.drawing import Batch, Draws, stage_stream
+from cluster.loop.drawing import Batch, Draws, stage_stream, tell_draw
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
 from cluster.loop.replay import JUDGED, sample_judged, sample_replay
@@ -46,7 +46,6 @@ from videothinker.run.directory import RunDirectory
 from videothinker.run.draws import next_position, note_draws
 from videothinker.run.replay import read_replay, write_replay
 from videothinker.run.wishes import read_wish
-from videothinker.status.drawn import drawn_words
 from videothinker.types import (
     INITIAL_VERSION,
     Failure,
@@ -159,7 +158,7 @@ class Session:
         """The groups of a stage that has begun, after the steps already done."""
         refill, size = self.config.sampling.refill, stage.prompts_per_step
         stream, kept = self.stream(stage), self._keeps_draws(stage)
-        self._tell(stage, stream)
+        tell_draw(self.run, self.lineage, stage, stream)
         drawing = Draws(
             loader=self.fleet.loader,
             stream=stream,
@@ -199,15 +198,6 @@ class Session:
     def stream(self, stage: StageConfig) -> Stream:
         """The stage's questions in the order of the run's seed."""
         return stage_stream(self.config, self.run, stage)
-
-    def _tell(self, stage: StageConfig, stream: Stream) -> None:
-        """Say which questions are drawn where that is chosen, and warn once where it cannot be."""
-        if stage.draw.by == "uniform":
-            return
-        about = stage.draw.said | stream.about()
-        self.run.status(draw={"stage": stage.name, **about})
-        if self.lineage.note_draw(stage.name, about) and "instead" in about:
-            logger.warning("stage %s: %s", stage.name, drawn_words(about))
 
     def steering(self, stage: StageConfig) -> StageGuard:
         """The guard and the coefficient of the step that comes next in a stage that has begun."""
