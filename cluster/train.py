@@ -163,8 +163,7 @@ def train_step(
     if not groups:
         return {}
     clock.add(batch.seconds)
-    drawn = len(batch.fates)
-    return session.record(stage, report, groups, drawn, clock, steering, validated)
+    return session.record(stage, report, groups, batch, clock, steering, validated)
 
 
 def score(

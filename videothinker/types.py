@@ -57,6 +57,8 @@ class Question:
     """How far a number may be from the answer."""
     also: tuple[str, ...] = ()
     """More videos and pictures, shown after the first."""
+    weight: float | None = field(default=None, repr=False, compare=False)
+    """How often it is drawn beside others, where a stage draws by this column of its file."""
     wording: Wording = field(default="training", repr=False)
     """How a run asks it, which no file of questions says; it is the same question either way, to
     `digest_of` too."""

@@ -40,6 +40,14 @@ class Lineage:
             self._run.summary(self._summary)
         return changed
 
+    def note_draw(self, stage: str, about: dict[str, Any]) -> bool:
+        """Keep which questions a stage draws; whether that was not known yet."""
+        known = self._summary.setdefault("draws", {})
+        new = bool(known.get(stage) != about)
+        known[stage] = about
+        self._run.summary(self._summary)
+        return new
+
     def anchor(self, stage: StageConfig) -> Path:
         """The checkpoint that a stage is repelled from or attracted to; where that is the policy of
         some steps ago, what it is at first."""
@@ -78,6 +86,8 @@ class Lineage:
             video=config.video.model_dump(),
             wording=config.prompts.wording,
         )
+        if stage.draw.by != "uniform":
+            trained |= {"draw": stage.draw.said}
         if refill := config.sampling.refill:
             trained |= {"refill": refill}
         return trained if lora is None else trained | {"lora": lora.model_dump(mode="json")}

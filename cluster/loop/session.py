@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cluster.loop.asking import Asking
-from cluster.loop.drawing import Batch, Draws
+from cluster.loop.drawing import Batch, Draws, stage_stream, tell_draw
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
-from cluster.loop.replay import sample_judged, sample_replay, wrong
+from cluster.loop.replay import JUDGED, sample_judged, sample_replay
 from cluster.loop.states import (
     drop_states,
     forget_anchors,
@@ -32,9 +33,10 @@ from cluster.loop.supply import Supply
 from cluster.loop.validation import Validation
 from cluster.workers.fleet import Fleet
 from learner.losses import Assignment
+from videothinker.config.rewards import paid_for_answers
 from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.data.asked import stage_questions, validation_questions
-from videothinker.data.stream import QuestionStream, Stream, shared
+from videothinker.data.stream import Stream
 from videothinker.errors import DivergenceError, Stopped
 from videothinker.evaluation.scores import diagnose_each
 from videothinker.files import plain, read_lines
@@ -104,6 +106,8 @@ class Session:
         self.sync(stage, done)  # a broken weight path fails here, not after the first step
         if done == 0 and not self.lineage.finished("base"):
             self.lineage.add_model("base", config.model.path, self.evaluate("base"))
+        if done == 0 and not self.judged_file(stage).is_file():
+            self._judge("base", [stage])
         if stage.replay and done == 0 and not self.replay_file(stage).is_file():
             replay = sample_replay(config, stage, self.stream(stage), self.fleet, self.ledger)
             write_replay(self.replay_file(stage), replay)
@@ -123,12 +127,12 @@ class Session:
     def judged_file(self, stage: StageConfig) -> Path:
         """Where the completions lie that say which of a stage's questions another one's model gets
         wrong."""
-        return self.run.stage(stage.name) / "judged.parquet"
+        return self.run.stage(stage.name) / JUDGED
 
-    def _judge(self, asked: StageConfig) -> None:
-        """Ask a stage's model, at its end, what later ones want to know of it."""
-        for stage in self.config.stages:
-            if stage.draw.by == "errors" and stage.draw.of == asked.name:
+    def _judge(self, of: str, stages: Sequence[StageConfig]) -> None:
+        """Ask the model that the engines hold what stages want to know of it."""
+        for stage in stages:
+            if stage.draw.by == "errors" and stage.draw.of == of:
                 wording = self.config.prompts.each[0]
                 questions = stage_questions(self.config, self.run.path, stage)
                 worded = [replace(one, wording=wording) for one in questions]
@@ -160,14 +164,16 @@ class Session:
     def supply(self, stage: StageConfig, done: int) -> Supply:
         """The groups of a stage that has begun, after the steps already done."""
         refill, size = self.config.sampling.refill, stage.prompts_per_step
+        stream, kept = self.stream(stage), self._keeps_draws(stage)
+        tell_draw(self.run, self.lineage, stage, stream)
         drawing = Draws(
             loader=self.fleet.loader,
-            stream=self.stream(stage),
+            stream=stream,
             size=size,
             refill=refill,
             steps=stage.steps,
             done=done,
-            first=next_position(self.run.stage(stage.name), done) if refill else done * size,
+            first=next_position(self.run.stage(stage.name), done) if kept else done * size,
         )
         return Supply(
             fleet=self.fleet,
@@ -198,12 +204,7 @@ class Session:
 
     def stream(self, stage: StageConfig) -> Stream:
         """The stage's questions in the order of the run's seed."""
-        questions = stage_questions(self.config, self.run.path, stage)
-        seed, wordings = self.config.seed, self.config.prompts.each
-        if stage.draw.by == "uniform":
-            return QuestionStream(questions, seed, wordings)
-        judged = read_replay(self.judged_file(stage))
-        return shared(questions, wrong(questions, judged), stage.draw.share, seed, wordings)
+        return stage_stream(self.config, self.run, stage)
 
     def steering(self, stage: StageConfig) -> StageGuard:
         """The guard and the coefficient of the step that comes next in a stage that has begun."""
@@ -239,15 +240,23 @@ class Session:
 
     def keep_draws(self, stage: StageConfig, step: int, batch: Batch) -> None:
         """Where the next step begins to draw."""
-        if self.config.sampling.refill:
-            note_draws(self.run.stage(stage.name), {"step": step, **batch.draws()})
+        if not self._keeps_draws(stage):
+            return
+        line = {"step": step, **batch.draws()}
+        if stage.draw.by == "difficulty":
+            line["right"] = batch.successes(paid_for_answers(self.config.rewards))
+        note_draws(self.run.stage(stage.name), line)
+
+    def _keeps_draws(self, stage: StageConfig) -> bool:
+        """Whether what is drawn next follows from what was earned."""
+        return bool(self.config.sampling.refill) or stage.draw.by == "difficulty"
 
     def record(
         self,
         stage: StageConfig,
         report: LearnerReport,
         groups: list[ScoredGroup],
-        drawn: int,
+        batch: Batch,
         clock: StepClock,
         steering: StageGuard,
         validated: dict[str, float],
@@ -258,10 +267,11 @@ class Session:
 
         The guard sees the figures as they stand on the disk, where a resumed run finds them.
         """
-        version = self.version(stage, report.step - 1)
+        version, drawn = self.version(stage, report.step - 1), len(batch.fates)
         seconds = clock.seconds()
         line: dict[str, Any] = plain(
             step_metrics(stage, report, groups, drawn, seconds, version, steering)
+            | batch.figures
             | accuracy_by_wording(self.config.prompts.each, groups)
             | performance(self.config, stage, self.fleet, report, groups, seconds["generate"])
             | validated
@@ -322,7 +332,7 @@ class Session:
         self.lineage.add_stage(stage, done, seconds)
         self.lineage.count_videos(self.fleet.loader.counts())
         evaluated = self.evaluate(stage.name)
-        self._judge(stage)
+        self._judge(stage.name, following)
         self.lineage.add_model(stage.name, model, evaluated)
         drop_states(self.run.stage(stage.name))
         write_report(self.run.path)

@@ -134,7 +134,8 @@ class Supply:
                 task.cancel()
         known = making.failed | scored
         fates = [(item.question, known[place]) for place, item in enumerate(making.asked)]
-        return Batch(first=first, fates=fates, seconds=laps.seconds)
+        figures = self.drawing.stream.figures(first, [item.question for item in making.asked])
+        return Batch(first=first, fates=fates, seconds=laps.seconds, figures=figures)
 
     async def _round(self, making: Making, position: int, count: int, laps: Laps) -> int:
         """Ask so many questions: prompts, then samples, each at once on to what it earns and to the

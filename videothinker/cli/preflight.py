@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from videothinker.cli.verb import Outcome
 from videothinker.config.loading import load_config, to_yaml
 from videothinker.config.settings import RunConfig
-from videothinker.data.asked import to_probe, whole_views
+from videothinker.data.asked import to_probe, unfit_draws, whole_views
 from videothinker.data.questions import read_questions
 from videothinker.data.stream import select
 from videothinker.errors import ConfigError, InputError, VideoThinkerError
@@ -293,6 +293,7 @@ def asked_questions(config: RunConfig) -> dict[Path, list[Question]]:
         faults += _unfit_rewards(config, file, asked[file])
         faults += _absent_categories(config, file, asked[file])
         faults += whole_views(config, file, asked[file])
+        faults += unfit_draws(config, file, asked[file])
     if faults:
         raise ConfigError(
             "\n".join(["its questions cannot be used:", *(f"  - {f}" for f in faults)])

@@ -43,6 +43,8 @@ class ModelLineage(TypedDict):
     rewards: list[str]
     group_size: int
     prompts_per_step: int
+    draw: NotRequired[dict[str, Any]]
+    """Which of these were drawn how often; each alike in models that do not say."""
     refill: NotRequired[int]
     """Questions that a step might draw beyond these, for groups of equal rewards."""
     learning_rate: float

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from videothinker.config.checks.draw import check_draw
 from videothinker.config.checks.kl import check_kl, check_moving_anchor
 from videothinker.config.rewards import RIGHTNESS
-from videothinker.config.settings import DrawConfig, GuardConfig, RunConfig, StageConfig
+from videothinker.config.settings import GuardConfig, RunConfig, StageConfig
 from videothinker.types import LABELS
 
 
 def check_stages(config: RunConfig) -> Iterator[str]:
     """Pairs of settings of a stage, or of it and others, that cannot hold together."""
     names = [stage.name for stage in config.stages]
+    titles = [reward.title for reward in config.rewards]
     for number, stage in enumerate(config.stages):
         where, earlier = f"stages.{number}", names[:number]
         yield from _check_name(where, stage, earlier)
         yield from check_kl(f"{where}.kl", stage, earlier, names[number:])
         yield from check_moving_anchor(f"{where}.kl", stage, config)
-        yield from _check_draw(f"{where}.draw", stage, earlier)
+        yield from check_draw(f"{where}.draw", stage.draw, earlier, titles)
         yield from _check_guard(where, stage)
         yield from _check_stage(where, stage, config)
         yield from _check_refill(where, stage, config)
@@ -107,24 +109,6 @@ def _check_refill(where: str, stage: StageConfig, config: RunConfig) -> Iterator
         yield (
             f"{where}.kl.skip_equal_groups = True has no effect with sampling.refill = {refill}:"
             " groups of equal rewards are left out altogether. Leave it out"
-        )
-
-
-def _check_draw(where: str, stage: StageConfig, earlier: list[str]) -> Iterator[str]:
-    """Whose errors are drawn, and what is said about them and does nothing."""
-    draw, usual = stage.draw, DrawConfig()
-    for key in ("share", "of") if draw.by == "uniform" else ():
-        if getattr(draw, key) != getattr(usual, key):
-            yield (
-                f"{where}.{key} = {getattr(draw, key)!r} has no effect with by = 'uniform'. Set"
-                f" {where}.by to errors, or leave it out"
-            )
-    if draw.by == "uniform":
-        return
-    if draw.of not in earlier:
-        yield (
-            f"{where}.of = {draw.of!r}: no earlier stage of this run has that name, and a stage's"
-            " model is asked at its end. Put the stage before this one (configs/paper.yaml)"
         )
 
 
