@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from videothinker.config.kl import AnchorView
 from videothinker.config.settings import Device
 from videothinker.model.adapters import take_in
 from videothinker.model.checkpoint import base_of, is_adapter
@@ -46,8 +47,14 @@ class AnchorScorer(Pulse):
         return load_model(model, self._dtype).to(self._device).eval().requires_grad_(False)
 
     def logprobs(
-        self, group: RolloutGroup, prompt: Prompt, with_hidden: bool = False
+        self,
+        group: RolloutGroup,
+        prompt: Prompt,
+        with_hidden: bool = False,
+        view: AnchorView = "video",
     ) -> AnchorScores:
-        """Per completion its token log-probs, and its final hidden states if asked for."""
+        """Per completion its token log-probs, and its final hidden states if asked for; the anchor
+        sees what a view leaves of the prompt."""
+        asked = self._voices, group, prompt, self._temperature
         with self.doing(f"scoring {group.question.id}"):
-            return opinion(self._voices, group, prompt, self._temperature, with_hidden=with_hidden)
+            return opinion(*asked, with_hidden=with_hidden, view=view)

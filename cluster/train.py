@@ -156,14 +156,14 @@ def train_step(
             validated = validation.finish()
     with clock.phase("sync"):
         session.sync(stage, step)
+        session.move_anchor(stage, step)
     supply.published(step)
     validation.begin(step)
     groups = [*(group for group, _ in scored), *batch.left_out]
     if not groups:
         return {}
     clock.add(batch.seconds)
-    drawn = len(batch.fates)
-    return session.record(stage, report, groups, drawn, clock, steering, validated)
+    return session.record(stage, report, groups, batch, clock, steering, validated)
 
 
 def score(

@@ -40,7 +40,7 @@ class Assignment:
     logprob_tolerance: float
     seed: int = 0
     anchor: Path | None = None
-    """The checkpoint whose output head the estimator exact needs."""
+    """The checkpoint whose output head is needed, where its scores of every token are."""
     asked: Sequence[Path] = ()
     """What the learner itself is asked as: the anchor, and the model that it is compared with."""
     lends: bool = False
@@ -49,7 +49,8 @@ class Assignment:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Losses:
-    """What a stage's objective says of groups; `anchor_head` is what the estimator exact needs."""
+    """What a stage's objective says of groups; `anchor_head` is for an anchor's scores of
+    every token."""
 
     trainee: Trainee
     task: Assignment
@@ -83,10 +84,10 @@ class Losses:
         """Of each group its loss and its statistics, from one forward pass; `version` is that of
         the weights which the step began with. In its first update the policy is what it was
         `before`."""
-        anchored = self._anchored([scored for scored, _, _ in row])
+        anchored = self._anchored([scored for scored, _, _ in row], coefficient)
         scores = self.trainee(
             *(self._asked(row), self.task.temperature, anchored),
-            self.task.learner.entropy_bonus > 0,
+            self.task.learner.entropy_bonus != 0,
         )
         sizes = [len(scored.group.completions) for scored, _, _ in row]
         parts = zip(*(values.split(sizes) for values in scores), strict=True)
@@ -108,7 +109,7 @@ class Losses:
         """From what the policy says of the group; [G, T] each, zero beyond a completion's end."""
         completions = scored.group.completions
         lengths = [len(completion.token_ids) for completion in completions]
-        logp, entropy, *divergence = (values[:, : max(lengths)] for values in scores)
+        logp, entropy, *every_token = (values[:, : max(lengths)] for values in scores)
         old = logp.detach() if before is None else before[:, : max(lengths)]
         mask = completion_mask(lengths, logp.device)
         sees_loss = torch.tensor(self._counted(scored.group), device=logp.device) > 0
@@ -134,7 +135,7 @@ class Losses:
             max_tokens=self.task.budget.max_tokens if learner.aggregation == "budget" else None,
             entropy=entropy if learner.entropy_bonus else None,
             entropy_bonus=learner.entropy_bonus,
-            divergence=divergence[0] if divergence else None,
+            **self._of_every_token(every_token),
             divergence_mask=None if felt is None else padded(felt, logp),
             sampler_logp=sampled,
             importance_cap=learner.importance_cap,
@@ -168,11 +169,18 @@ class Losses:
             for completion in group.completions
         ]
 
-    def _anchored(self, groups: Sequence[ScoredGroup]) -> Anchored | None:
-        """What the exact divergence is computed from; None for the other estimators."""
+    def _of_every_token(self, values: Sequence[Tensor]) -> dict[str, Tensor]:
+        """By what it is to the objective, where the anchor's scores of every token were needed."""
+        name = "product_logp" if self.task.kl.direction == "product" else "divergence"
+        return dict(zip([name], values, strict=False))
+
+    def _anchored(self, groups: Sequence[ScoredGroup], coefficient: float) -> Anchored | None:
+        """What the anchor's scores of every token are from; None where nobody needs them."""
         head = self.anchor_head
         if head is None:
             return None
         hidden = [states for scored in groups for states in scored.anchor_hidden or ()]
         assert hidden, "the anchor was not asked for its hidden states"
-        return Anchored(head=head, hidden=torch.from_numpy(np.concatenate(hidden)).to(head))
+        power = coefficient if self.task.kl.direction == "product" else None
+        states = torch.from_numpy(np.concatenate(hidden)).to(head)
+        return Anchored(head=head, hidden=states, power=power)

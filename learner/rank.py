@@ -33,6 +33,7 @@ from learner.rows import (
     row_sizes,
     tokens,
 )
+from videothinker.config.kl import AnchorView
 from videothinker.config.settings import Device
 from videothinker.errors import DivergenceError, InputError
 from videothinker.files import disk_errors, file_digest
@@ -199,12 +200,16 @@ class LearnerRank(Pulse):
         return updates
 
     def logprobs(
-        self, group: RolloutGroup, prompt: Prompt, with_hidden: bool = False
+        self,
+        group: RolloutGroup,
+        prompt: Prompt,
+        with_hidden: bool = False,
+        view: AnchorView = "video",
     ) -> AnchorScores:
         """What an AnchorScorer says, of adapters of the model that is trained."""
+        asked = self._require_trainee().voices, group, prompt, self._task.temperature
         with self.doing(f"scoring {group.question.id}"):
-            voices, temperature = self._require_trainee().voices, self._task.temperature
-            return opinion(voices, group, prompt, temperature, with_hidden=with_hidden)
+            return opinion(*asked, with_hidden=with_hidden, view=view)
 
     def _count(self, trained: Sequence[RolloutGroup]) -> None:
         lengths = [len(one.token_ids) for group in trained for one in group.completions]

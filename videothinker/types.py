@@ -57,6 +57,8 @@ class Question:
     """How far a number may be from the answer."""
     also: tuple[str, ...] = ()
     """More videos and pictures, shown after the first."""
+    weight: float | None = field(default=None, repr=False, compare=False)
+    """How often it is drawn beside others, where a stage draws by this column of its file."""
     wording: Wording = field(default="training", repr=False)
     """How a run asks it, which no file of questions says; it is the same question either way, to
     `digest_of` too."""
@@ -161,9 +163,11 @@ class AnchorScores:
     """G arrays of [T] float32."""
     hidden: tuple[np.ndarray, ...] | None = None
     """G arrays of [T, H] float32, which holds bfloat16 exactly: what the anchor's output head turns
-    into its scores of every token; None unless the estimator needs them."""
+    into its scores of every token; None unless these are needed."""
     initial_logprobs: tuple[np.ndarray, ...] | None = None
     """The same as `logprobs` of the stage's initial model; None unless they are compared."""
+    saw_all: bool = True
+    """Whether the anchor saw the whole prompt, also where `kl.anchor_view` is a poorer view."""
     seconds: float = 0.0
     """How long the scorer took; 0 where nobody looked."""
 
@@ -185,6 +189,11 @@ class ScoredGroup:
     """As in AnchorScores."""
     anchor_seconds: float = 0.0
     """Likewise."""
+    anchor_saw_all: bool = True
+    """Likewise."""
+    debias: np.ndarray | None = None
+    """[G] float32: what of the advantages is not from what was earned alone (method/debias.py);
+    None where nothing else has a say."""
     left_out: bool = False
     """It teaches nothing, so another question was drawn for it, and it is not trained on."""
 

@@ -14,15 +14,65 @@ What is drawn follows from what the groups earn, never from who sampled them or 
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from cluster.loop.lineage import Lineage
+from cluster.loop.replay import JUDGED, wrong
 from cluster.workers.fleet import Loader
 from cluster.workers.work import Prepared
-from videothinker.data.stream import Stream
+from videothinker.config.rewards import RewardConfig
+from videothinker.config.settings import RunConfig, StageConfig
+from videothinker.data.asked import drawn_ahead, stage_questions, stage_weights
+from videothinker.data.resting import RestingStream
+from videothinker.data.stream import QuestionStream, Stream, WeightedStream, shared
+from videothinker.run.directory import RunDirectory
+from videothinker.run.draws import answered
+from videothinker.run.replay import read_replay
+from videothinker.status.drawn import drawn_words
 from videothinker.types import AnchorScores, Failure, Question, RolloutGroup, ScoredGroup
+
+logger = logging.getLogger(__name__)
+
+NEARLY_ALL = 0.999
+"""Of what a right answer earns: rewards have 32 bits."""
+
+
+def stage_stream(config: RunConfig, run: RunDirectory, stage: StageConfig) -> Stream:
+    """A stage's questions in the order of the run's seed."""
+    questions, folder = stage_questions(config, run.path, stage), run.stage(stage.name)
+    seed, wordings, draw = config.seed, config.prompts.each, stage.draw
+    if draw.by == "errors":
+        judged = read_replay(folder / JUDGED)
+        return shared(questions, wrong(questions, judged), draw.share, seed, wordings)
+    if draw.by == "column":
+        weights = stage_weights(config, stage, questions)
+        return WeightedStream(questions, weights, seed, wordings)
+    if draw.by == "difficulty":
+        return RestingStream(
+            questions,
+            seed,
+            wordings,
+            bounds=(draw.least, draw.most),
+            rest=draw.rest,
+            window=drawn_ahead(config, stage),
+            least_left=stage.prompts_per_step,
+            answered=lambda least: answered(folder, least),
+        )
+    return QuestionStream(questions, seed, wordings)
+
+
+def tell_draw(run: RunDirectory, lineage: Lineage, stage: StageConfig, stream: Stream) -> None:
+    """Say which questions are drawn where that is chosen, and warn once where it cannot be."""
+    if stage.draw.by == "uniform":
+        return
+    about = stage.draw.said | stream.about()
+    run.status(draw={"stage": stage.name, **about})
+    if lineage.note_draw(stage.name, about) and "instead" in about:
+        logger.warning("stage %s: %s", stage.name, drawn_words(about))
 
 
 @dataclass(eq=False, kw_only=True)
@@ -118,6 +168,8 @@ class Batch:
     """Position of the first of them in the stage's sequence."""
     fates: list[tuple[Question, Fate]]
     seconds: dict[str, float]
+    figures: dict[str, float]
+    """What the stream says of the questions."""
 
     @property
     def samples(self) -> list[Sampled]:
@@ -142,3 +194,17 @@ class Batch:
             "trained": [one.group.question.id for one in self.samples],
             "left_out": reasons,
         }
+
+    def successes(self, reward: RewardConfig) -> list[float | None]:
+        """Of each question, the share of the policy's own completions that a reward pays in full;
+        None where there is no group.
+        """
+        return [_success(fate, reward) for _, fate in self.fates]
+
+
+def _success(fate: Fate, reward: RewardConfig) -> float | None:
+    if isinstance(fate, Failure):
+        return None
+    rewards = fate.earned if isinstance(fate, Sampled) else fate.rewards
+    paid = rewards[reward.title][: len(fate.group.own)] / reward.weight
+    return float(np.mean(paid > NEARLY_ALL))

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from cluster.loop.states import require_anchor
 from videothinker.config.hub_names import hub_source
 from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.data.asked import labels_of
@@ -39,13 +40,31 @@ class Lineage:
             self._run.summary(self._summary)
         return changed
 
+    def note_draw(self, stage: str, about: dict[str, Any]) -> bool:
+        """Keep which questions a stage draws; whether that was not known yet."""
+        known = self._summary.setdefault("draws", {})
+        new = bool(known.get(stage) != about)
+        known[stage] = about
+        self._run.summary(self._summary)
+        return new
+
     def anchor(self, stage: StageConfig) -> Path:
-        """The checkpoint that a stage is repelled from or attracted to."""
-        if stage.kl.anchor == "base":
+        """The checkpoint that a stage is repelled from or attracted to; where that is the policy of
+        some steps ago, what it is at first."""
+        if stage.kl.anchor in ("base", "policy"):
             return self._config.model.path
         if stage.kl.anchor in [earlier.name for earlier in self._config.stages]:
             return self._run.stage(stage.kl.anchor) / "model"
         return Path(stage.kl.anchor).absolute()
+
+    def asked(self, stage: StageConfig, done: int) -> list[Path]:
+        """Who scores after so many steps: the anchor, and the model that is compared with it."""
+        if not stage.kl.asks:
+            return []
+        anchor = self.anchor(stage)
+        if stage.kl.moves and (step := stage.kl.anchored_after(done)):
+            anchor = require_anchor(self._run.stage(stage.name), step)
+        return [anchor, *[self._config.model.path] * stage.kl.compares]
 
     def of_model(self, stage: StageConfig, step: int) -> ModelLineage:
         """What a stage's exported model says of itself, as it is after a step."""
@@ -67,6 +86,8 @@ class Lineage:
             video=config.video.model_dump(),
             wording=config.prompts.wording,
         )
+        if stage.draw.by != "uniform":
+            trained |= {"draw": stage.draw.said}
         if refill := config.sampling.refill:
             trained |= {"refill": refill}
         return trained if lora is None else trained | {"lora": lora.model_dump(mode="json")}
@@ -104,7 +125,7 @@ class Lineage:
         return self._summary
 
     def _anchor_source(self, stage: StageConfig) -> Source | None:
-        if stage.kl.direction == "none":
+        if not stage.kl.asks:
             return None
         return _source(self.anchor(stage))
 

@@ -23,6 +23,8 @@ from videothinker.types import Completion, Failure, Question
 TOGETHER = 32
 """Questions that an engine samples side by side."""
 HALF = 0.5
+JUDGED = "judged.parquet"
+"""In a stage's folder: what the model it asks answers to its questions."""
 
 
 def sample_replay(
@@ -94,7 +96,7 @@ def questions_of(stage: StageConfig, stream: Stream, refill: int) -> Iterator[Qu
     """Every question that the stage's steps may ask, once, in the order of the first time."""
     seen = set[str]()
     most = stage.steps * (stage.prompts_per_step + refill)
-    if stage.draw.by == "uniform":
+    if stage.draw.by in ("uniform", "difficulty"):
         most = min(most, len(stream.questions))  # once round is all of them
     for question in stream.drawn(0, most):
         if question.id not in seen:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cluster.loop.asking import Asking
-from cluster.loop.drawing import Batch, Draws
+from cluster.loop.drawing import Batch, Draws, stage_stream, tell_draw
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
-from cluster.loop.replay import sample_judged, sample_replay, wrong
-from cluster.loop.states import drop_states, has_state, newest_state, save_state
+from cluster.loop.replay import JUDGED, sample_judged, sample_replay
+from cluster.loop.states import (
+    drop_states,
+    forget_anchors,
+    has_state,
+    newest_state,
+    save_state,
+    write_anchor,
+)
 from cluster.loop.step import (
     StepClock,
     UsualStep,
@@ -25,9 +33,10 @@ from cluster.loop.supply import Supply
 from cluster.loop.validation import Validation
 from cluster.workers.fleet import Fleet
 from learner.losses import Assignment
+from videothinker.config.rewards import paid_for_answers
 from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.data.asked import stage_questions, validation_questions
-from videothinker.data.stream import QuestionStream, Stream, shared
+from videothinker.data.stream import Stream
 from videothinker.errors import DivergenceError, Stopped
 from videothinker.evaluation.scores import diagnose_each
 from videothinker.files import plain, read_lines
@@ -81,10 +90,10 @@ class Session:
             steps=stage.steps,
             budget=budget_of(config),
             logprob_tolerance=config.cluster.logprob_tolerance,
-            anchor=self.lineage.anchor(stage) if stage.kl.estimator == "exact" else None,
+            anchor=self.lineage.anchor(stage) if stage.kl.every_token else None,
             lends=config.rollout.sleep,
             seed=config.seed,
-            asked=[] if config.cluster.scorers else self._scored_by(stage),
+            asked=[] if config.cluster.scorers else self.lineage.asked(stage, 0),
         )
         done, state = self._newest_state(stage)
         self.run.status(state="loading", stage=stage.name, step=done, steps=stage.steps)
@@ -93,21 +102,23 @@ class Session:
         if state is not None:
             self.fleet.learner.load_state(state)
         if config.cluster.scorers:
-            self.fleet.anchor.load(*self._scored_by(stage))
+            self.fleet.anchor.load(*self.lineage.asked(stage, done))
         self.sync(stage, done)  # a broken weight path fails here, not after the first step
         if done == 0 and not self.lineage.finished("base"):
             self.lineage.add_model("base", config.model.path, self.evaluate("base"))
+        if done == 0 and not self.judged_file(stage).is_file():
+            self._judge("base", [stage])
         if stage.replay and done == 0 and not self.replay_file(stage).is_file():
             replay = sample_replay(config, stage, self.stream(stage), self.fleet, self.ledger)
             write_replay(self.replay_file(stage), replay)
         return done
 
-    def _scored_by(self, stage: StageConfig) -> list[Path]:
-        """Who is asked in a stage: its anchor, and the model that is compared with it."""
-        if stage.kl.direction == "none":
-            return []
-        compared = [self.config.model.path] if stage.kl.compares else []
-        return [self.lineage.anchor(stage), *compared]
+    def move_anchor(self, stage: StageConfig, step: int) -> None:
+        """After a step: what an anchor that is the policy of some steps ago is from now on."""
+        if stage.kl.moves and step < stage.steps and stage.kl.anchored_after(step) == step:
+            folder, base = self.run.stage(stage.name), self.config.model.path
+            write_anchor(self.fleet, folder, stage.kl, step, base)
+            self.fleet.anchor.load(*self.lineage.asked(stage, step))
 
     def replay_file(self, stage: StageConfig) -> Path:
         """Where the completions lie that a stage replays."""
@@ -116,12 +127,12 @@ class Session:
     def judged_file(self, stage: StageConfig) -> Path:
         """Where the completions lie that say which of a stage's questions another one's model gets
         wrong."""
-        return self.run.stage(stage.name) / "judged.parquet"
+        return self.run.stage(stage.name) / JUDGED
 
-    def _judge(self, asked: StageConfig) -> None:
-        """Ask a stage's model, at its end, what later ones want to know of it."""
-        for stage in self.config.stages:
-            if stage.draw.by == "errors" and stage.draw.of == asked.name:
+    def _judge(self, of: str, stages: Sequence[StageConfig]) -> None:
+        """Ask the model that the engines hold what stages want to know of it."""
+        for stage in stages:
+            if stage.draw.by == "errors" and stage.draw.of == of:
                 wording = self.config.prompts.each[0]
                 questions = stage_questions(self.config, self.run.path, stage)
                 worded = [replace(one, wording=wording) for one in questions]
@@ -153,14 +164,16 @@ class Session:
     def supply(self, stage: StageConfig, done: int) -> Supply:
         """The groups of a stage that has begun, after the steps already done."""
         refill, size = self.config.sampling.refill, stage.prompts_per_step
+        stream, kept = self.stream(stage), self._keeps_draws(stage)
+        tell_draw(self.run, self.lineage, stage, stream)
         drawing = Draws(
             loader=self.fleet.loader,
-            stream=self.stream(stage),
+            stream=stream,
             size=size,
             refill=refill,
             steps=stage.steps,
             done=done,
-            first=next_position(self.run.stage(stage.name), done) if refill else done * size,
+            first=next_position(self.run.stage(stage.name), done) if kept else done * size,
         )
         return Supply(
             fleet=self.fleet,
@@ -191,12 +204,7 @@ class Session:
 
     def stream(self, stage: StageConfig) -> Stream:
         """The stage's questions in the order of the run's seed."""
-        questions = stage_questions(self.config, self.run.path, stage)
-        seed, wordings = self.config.seed, self.config.prompts.each
-        if stage.draw.by == "uniform":
-            return QuestionStream(questions, seed, wordings)
-        judged = read_replay(self.judged_file(stage))
-        return shared(questions, wrong(questions, judged), stage.draw.share, seed, wordings)
+        return stage_stream(self.config, self.run, stage)
 
     def steering(self, stage: StageConfig) -> StageGuard:
         """The guard and the coefficient of the step that comes next in a stage that has begun."""
@@ -232,15 +240,23 @@ class Session:
 
     def keep_draws(self, stage: StageConfig, step: int, batch: Batch) -> None:
         """Where the next step begins to draw."""
-        if self.config.sampling.refill:
-            note_draws(self.run.stage(stage.name), {"step": step, **batch.draws()})
+        if not self._keeps_draws(stage):
+            return
+        line = {"step": step, **batch.draws()}
+        if stage.draw.by == "difficulty":
+            line["right"] = batch.successes(paid_for_answers(self.config.rewards))
+        note_draws(self.run.stage(stage.name), line)
+
+    def _keeps_draws(self, stage: StageConfig) -> bool:
+        """Whether what is drawn next follows from what was earned."""
+        return bool(self.config.sampling.refill) or stage.draw.by == "difficulty"
 
     def record(
         self,
         stage: StageConfig,
         report: LearnerReport,
         groups: list[ScoredGroup],
-        drawn: int,
+        batch: Batch,
         clock: StepClock,
         steering: StageGuard,
         validated: dict[str, float],
@@ -251,10 +267,11 @@ class Session:
 
         The guard sees the figures as they stand on the disk, where a resumed run finds them.
         """
-        version = self.version(stage, report.step - 1)
+        version, drawn = self.version(stage, report.step - 1), len(batch.fates)
         seconds = clock.seconds()
         line: dict[str, Any] = plain(
             step_metrics(stage, report, groups, drawn, seconds, version, steering)
+            | batch.figures
             | accuracy_by_wording(self.config.prompts.each, groups)
             | performance(self.config, stage, self.fleet, report, groups, seconds["generate"])
             | validated
@@ -307,13 +324,15 @@ class Session:
         self.pace.rest()
         model = self.run.stage(stage.name) / "model"
         self._export(stage, done, model)
+        if stage.kl.moves:
+            forget_anchors(self.fleet, self.run.stage(stage.name), stage.kl)
         self.fleet.keep(self.version(stage, done))
         following = self.config.stages[self.config.stages.index(stage) + 1 :]
         self.fleet.learner.end_stage(another=bool(following))
         self.lineage.add_stage(stage, done, seconds)
         self.lineage.count_videos(self.fleet.loader.counts())
         evaluated = self.evaluate(stage.name)
-        self._judge(stage)
+        self._judge(stage.name, following)
         self.lineage.add_model(stage.name, model, evaluated)
         drop_states(self.run.stage(stage.name))
         write_report(self.run.path)

@@ -18,8 +18,9 @@ import numpy as np
 from cluster.workers.fleet import Fleet
 from videothinker.config.rewards import RewardName
 from videothinker.config.settings import RunConfig, StageConfig
+from videothinker.method.debias import DEDUCTION
 from videothinker.method.guard import StageGuard
-from videothinker.method.scoring import DISCOUNT, alike
+from videothinker.method.scoring import alike
 from videothinker.model.families.known import shape_of
 from videothinker.model.flops import scoring_flops, training_flops
 from videothinker.planning.passes import GB
@@ -29,7 +30,7 @@ from videothinker.types import LearnerReport, RolloutGroup, ScoredGroup, Usage, 
 
 ACCURACIES = ("soft_accuracy", "accuracy", "strict_accuracy")
 """Rewards that say how right a completion is."""
-OURS = {*get_args(RewardName), DISCOUNT}
+OURS = {*get_args(RewardName), DEDUCTION}
 USUAL_OVER = 20
 """Steps whose median is the usual time of one."""
 Heard = Sequence[Usage | None]
@@ -137,6 +138,11 @@ def step_metrics(
     if stage.kl.direction != "none":
         coefficient = steering.coefficient(report.step)
         line |= {"coefficient": coefficient, "lowered": steering.lowered}
+        if stage.kl.anchor_view != "video":
+            seen = [scored.anchor_saw_all for scored in groups if not scored.left_out]
+            line["whole_views"] = float(np.mean(seen)) if seen else None
+    if stage.kl.debiases:
+        line["debias_share"] = debias_share(groups)
     metrics.show_step(line)
     for scored in groups:
         metrics.GROUP_STALENESS.observe(version - scored.group.weights_version)
@@ -170,6 +176,15 @@ def duplicate_share(groups: Sequence[RolloutGroup]) -> float:
         repeats += len(group.own) - len(distinct)
         others += len(group.own) - 1
     return repeats / max(others, 1)
+
+
+def debias_share(groups: Sequence[ScoredGroup]) -> float:
+    """Of the size of all advantages trained on, what is not from what was earned alone: 0 where the
+    direction changes nothing, 1/2 where it changes as much as rewards say."""
+    changes = [(one.debias, one.advantages) for one in groups if one.debias is not None]
+    changed = sum(float(np.abs(debias).sum()) for debias, _ in changes)
+    plain = sum(float(np.abs(all_of_it - debias).sum()) for debias, all_of_it in changes)
+    return changed / (changed + plain) if changed else 0.0
 
 
 def _all(groups: Sequence[ScoredGroup], reward: str) -> np.ndarray:

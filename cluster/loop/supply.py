@@ -134,7 +134,8 @@ class Supply:
                 task.cancel()
         known = making.failed | scored
         fates = [(item.question, known[place]) for place, item in enumerate(making.asked)]
-        return Batch(first=first, fates=fates, seconds=laps.seconds)
+        figures = self.drawing.stream.figures(first, [item.question for item in making.asked])
+        return Batch(first=first, fates=fates, seconds=laps.seconds, figures=figures)
 
     async def _round(self, making: Making, position: int, count: int, laps: Laps) -> int:
         """Ask so many questions: prompts, then samples, each at once on to what it earns and to the
@@ -234,10 +235,10 @@ class Supply:
     ) -> tuple[Prepared, AnchorScores | None]:
         """The anchor's, if there is one, and the prompt it was given, which may be a new one."""
         kl = self.stage.kl
-        while kl.direction != "none":
+        while kl.asks:
             try:
-                exact = kl.estimator == "exact"
-                return prepared, await self.fleet.anchor.score(group, prepared, exact, (step,))
+                asked = group, prepared, kl.every_token, (step,), kl.anchor_view
+                return prepared, await self.fleet.anchor.score(*asked)
             except InputLost:
                 [prepared] = await self.fleet.loader.prepare_all([prepared.question], (step,))
         return prepared, None

@@ -24,7 +24,7 @@ class Scaling:
     def __init__(self, config: RunConfig, run: RunDirectory) -> None:
         self._config = config
         self._run = run
-        self._anchored = any(stage.kl.direction != "none" for stage in config.stages)
+        self._anchored = any(stage.kl.asks for stage in config.stages)
         self._granted: dict[str, Any] = run.status().get("control") or {}
 
     def counts(self, wish: Mapping[str, Any] | None = None) -> dict[str, int]:

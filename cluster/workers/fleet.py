@@ -21,6 +21,7 @@ from cluster.workers.learner import Learner
 from cluster.workers.pool import Occupancy, Pool
 from cluster.workers.process import Process
 from cluster.workers.work import Order, Prepared, Unit
+from videothinker.config.kl import AnchorView
 from videothinker.config.settings import FaultsConfig
 from videothinker.errors import GivenUp, InputError, Lost, VideoThinkerError
 from videothinker.method.prompts import run_text
@@ -230,18 +231,23 @@ class Anchor:
         self.background.call(self.pool.require, update)
 
     async def score(
-        self, group: RolloutGroup, prepared: Prepared, with_hidden: bool, order: Order
+        self,
+        group: RolloutGroup,
+        prepared: Prepared,
+        with_hidden: bool,
+        order: Order,
+        view: AnchorView = "video",
     ) -> AnchorScores:
-        """What the anchor says of one group."""
+        """What the anchor says of one group, of whose prompt it has a view."""
         if self.learner is not None:
-            return await self.learner.score(group, prepared, with_hidden)
+            return await self.learner.score(group, prepared, with_hidden, view)
 
         async def work(process: Process) -> AnchorScores:
             scores: AnchorScores = await process.call(
                 f"scoring {group.question.id} of weights version {group.weights_version}",
                 self.faults.score_seconds,
                 "logprobs",
-                *(group, prepared.prompt, with_hidden),
+                *(group, prepared.prompt, with_hidden, view),
             )
             return scores
 
@@ -283,6 +289,10 @@ class Fleet:
         if self.learner.direct is not None:
             self._settle()
             self.rollouts.keep(Stored(version=version, parts=self.learner.publish(version)))
+
+    def settle_scorers(self) -> None:
+        """Wait until every scorer that is there has taken what it was last told to."""
+        self.background.run(self.learner.meanwhile(self.anchor.pool.settled()))
 
     def _settle(self) -> None:
         """Wait until every engine that is there has its weights, or for a lost learner."""

@@ -20,6 +20,7 @@ from cluster.workers.process import Process
 from cluster.workers.strikes import Strikes
 from cluster.workers.work import Prepared
 from learner.losses import Assignment
+from videothinker.config.kl import AnchorView
 from videothinker.config.settings import FaultsConfig, WeightsPath
 from videothinker.errors import InputLost, Lost, VideoThinkerError
 from videothinker.model.card import ModelLineage
@@ -124,7 +125,7 @@ class Learner:
         return reports[0]
 
     async def score(
-        self, group: RolloutGroup, prepared: Prepared, with_hidden: bool
+        self, group: RolloutGroup, prepared: Prepared, with_hidden: bool, view: AnchorView = "video"
     ) -> AnchorScores:
         """What the anchor says of one group, between or after steps: a rank does one thing at a
         time. Who asks while the ranks are lost gets Lost, too."""
@@ -138,7 +139,7 @@ class Learner:
                 f"scoring {group.question.id} of weights version {group.weights_version}",
                 limit,
                 "logprobs",
-                *(group, prepared.prompt, with_hidden),
+                *(group, prepared.prompt, with_hidden, view),
             )
             return scores
         except Lost as error:

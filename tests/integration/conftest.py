@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from learner_ranks import Ranks
 
 from cluster.start.launch import launch
 from cluster.workers.fleet import Fleet
+from learner.losses import Assignment
 from videothinker.config.kl import KLConfig
 from videothinker.config.learner import LearnerConfig
 from videothinker.config.settings import (
@@ -25,9 +28,12 @@ from videothinker.method.prompts import training_text
 from videothinker.mini.base.build import BUDGET, make_model, make_processor, save_base
 from videothinker.mini.base.tokenizer import make_tokenizer
 from videothinker.mini.base.warmstart import WarmStart, warm_start
+from videothinker.model.checkpoint import Budget
 from videothinker.model.processing import ClipSource, PromptBuilder
 from videothinker.run.directory import RunDirectory
 from videothinker.types import Prompt, Question
+
+LEARNING = {"learning_rate": 1e-3, "max_grad_norm": 1.0}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -109,3 +115,40 @@ def fleet(run_config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> It
     directory = RunDirectory.create(tmp_path_factory.mktemp("fleet") / "run", "")
     with launch(run_config, directory) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def alone() -> Iterator[Ranks]:
+    ranks = Ranks(1)
+    yield ranks
+    ranks.close()
+
+
+@pytest.fixture
+def begin(mini_base: Path, mini_video: VideoConfig) -> Callable[..., None]:
+    """Load the base into the ranks, under these settings."""
+
+    def begin(
+        ranks: Ranks,
+        dtype: str = "float32",
+        kl: KLConfig | None = None,
+        temperature: float = 1.0,
+        anchor: Path | None = None,
+        **settings: Any,
+    ) -> None:
+        ranks.all(
+            "start_stage",
+            Assignment(
+                model=mini_base,
+                dtype=dtype,
+                learner=LearnerConfig(**(LEARNING | settings)),
+                kl=kl or KLConfig(),
+                temperature=temperature,
+                steps=10,
+                budget=Budget(video=mini_video, dtype=dtype, max_tokens=24, max_model_len=512),
+                logprob_tolerance=1e6,
+                anchor=anchor,
+            ),
+        )
+
+    return begin

@@ -31,6 +31,7 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "smooth": {"clip": "smooth", "clip_width": 0.05},
     "budget": {"aggregation": "budget"},
     "bonus": {"entropy_bonus": 0.02},
+    "malus": {"entropy_bonus": -0.02},
 }
 
 

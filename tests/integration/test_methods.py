@@ -18,7 +18,7 @@ from videothinker.mini import SHIPPED_BASE
 METHODS = sorted(path.stem for path in (CONFIGS / "methods").glob("*.yaml"))
 SEVERAL = {"gspo", "cispo", "drpo"}
 """Those of several updates a step."""
-AFTER_BIAS = {"cdpo", "jtt"}
+AFTER_BIAS = {"cdpo", "jtt", "product", "reweigh"}
 ALWAYS = {"gspo", "jtt"}
 """The others' settings are held against torch in test_learner_updates.py."""
 

@@ -18,7 +18,7 @@ from videothinker.files import read_lines
 from videothinker.study.figures import curves, figure
 from videothinker.study.table import table
 
-ARMS = ("bias", "grpo", "discount")
+ARMS = ("bias", "grpo", "tie_break")
 pytestmark = pytest.mark.timeout(1800)  # five minutes, alone
 
 
@@ -27,7 +27,7 @@ def file(mini_video: VideoConfig, tmp_path_factory: pytest.TempPathFactory) -> P
     """The shipped base, two seeds, three arms as in configs/study.yaml but shorter."""
     folder = tmp_path_factory.mktemp("study")
     size = {"steps": 12, "prompts_per_step": 12}
-    discount = {"direction": "discount", "anchor": "bias", "coefficient": 0.5}
+    tie_break = {"direction": "tie_break", "anchor": "bias", "coefficient": 0.5}
     study = {
         "name": "small",
         "out": str(folder / "out"),
@@ -50,7 +50,7 @@ def file(mini_video: VideoConfig, tmp_path_factory: pytest.TempPathFactory) -> P
         "arms": [
             {"name": "bias", "questions": "bias", **size},
             {"name": "grpo", **size},
-            {"name": "discount", "kl": discount, **size},
+            {"name": "tie_break", "kl": tie_break, **size},
         ],
     }
     path = folder / "study.yaml"
@@ -104,7 +104,7 @@ def test_what_was_met_in_training_is_there_for_every_step(study: dict[str, Any])
     assert {arm: len(entry["right"]) for arm, entry in study["learning"].items()} == {
         "bias": 12,
         "grpo": 12,
-        "discount": 12,
+        "tie_break": 12,
     }
     assert set(study["learning"]["bias"]["right"]) == {None}, "an inferential question"
 
@@ -114,14 +114,14 @@ def test_every_figure_is_a_share_with_its_interval(study: dict[str, Any]) -> Non
     for entry in study["arms"].values():
         for kind in kinds:
             assert 0 <= entry[kind]["low"] <= entry[kind]["mean"] <= entry[kind]["high"] <= 1
-    assert set(study["paired"]) == {f"{arm}-minus-grpo" for arm in ("base", "bias", "discount")}
+    assert set(study["paired"]) == {f"{arm}-minus-grpo" for arm in ("base", "bias", "tie_break")}
 
 
 def test_the_bias_model_is_no_nats_from_itself_and_the_others_are(study: dict[str, Any]) -> None:
     """Its sampler's log-probs are those of the forward that measures the divergence."""
     divergence = {arm: entry["divergence"]["mean"] for arm, entry in study["arms"].items()}
     assert abs(divergence["bias"]) < 1e-5
-    assert all(abs(divergence[arm]) > 1e-4 for arm in ("base", "grpo", "discount"))
+    assert all(abs(divergence[arm]) > 1e-4 for arm in ("base", "grpo", "tie_break"))
 
 
 def test_the_same_base_answers_alike_in_every_cell_and_trained_models_do_not(
@@ -132,7 +132,7 @@ def test_the_same_base_answers_alike_in_every_cell_and_trained_models_do_not(
     biased = [arms.pop("divergence") for arms in apart]  # each from the bias model of its cell
     assert apart[0] == apart[1]
     assert biased[0] != biased[1]
-    assert first["discount"] != second["discount"]
+    assert first["tie_break"] != second["tie_break"]
 
 
 def test_the_files_say_what_the_command_says(study: dict[str, Any], file: Path) -> None:
@@ -148,10 +148,10 @@ def test_a_finished_study_is_measured_again_in_seconds(study: dict[str, Any], fi
     code, out, err = Command("study", file, "reference=bias", "--json").finish(180)
     assert code == 0, err
     assert json.loads(out)["arms"] == study["arms"]
-    assert "discount-minus-bias" in json.loads(out)["paired"]
+    assert "tie_break-minus-bias" in json.loads(out)["paired"]
 
 
-def test_the_bias_model_and_plain_grpo_lose_the_inferential_answers_that_a_discount_keeps(
+def test_the_bias_model_and_plain_grpo_lose_the_inferential_answers_that_a_tie_break_keeps(
     study: dict[str, Any],
 ) -> None:
     """Tolerances: docs/study.md, how far seeds of one base lie apart."""
@@ -159,4 +159,4 @@ def test_the_bias_model_and_plain_grpo_lose_the_inferential_answers_that_a_disco
     assert study["arms"]["bias"]["observational"]["mean"] > 0.95
     assert means["bias"] < 0.08
     assert means["grpo"] < means["base"] - 0.1
-    assert means["discount"] > means["grpo"] + 0.2
+    assert means["tie_break"] > means["grpo"] + 0.2

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from videothinker.cli.verb import Outcome
 from videothinker.config.loading import load_config, to_yaml
 from videothinker.config.settings import RunConfig
-from videothinker.data.asked import to_probe
+from videothinker.data.asked import to_probe, unfit_draws, whole_views
 from videothinker.data.questions import read_questions
 from videothinker.data.stream import select
 from videothinker.errors import ConfigError, InputError, VideoThinkerError
@@ -22,7 +22,7 @@ from videothinker.method.answers import LETTERED
 from videothinker.method.paying import Rewards, source
 from videothinker.model.checkpoint import is_adapter, require_model
 from videothinker.model.families.known import ON_THE_HUB, TITLES, kind_of, shape_of
-from videothinker.model.fitness import unfit_adapter, unfit_anchor, unfit_base
+from videothinker.model.fitness import one_time, unfit_adapter, unfit_anchor, unfit_base
 from videothinker.packages import foreign_owners
 from videothinker.planning.disk import shortage
 from videothinker.planning.memory import cramped
@@ -156,10 +156,10 @@ def check_paths(config: RunConfig) -> list[str]:
         missing.append(f"data.videos: no folder {config.data.videos}. {_videos_remedy(config)}")
     if config.data.validation:
         missing += _no_questions("data.validation", config.data.validation, config)
-    made = {"base"}
+    made = {"base", "policy"}
     for number, stage in enumerate(config.stages):
         missing += _no_questions(f"stages.{number}.questions", stage.questions, config)
-        if stage.kl.direction != "none" and stage.kl.anchor not in made:
+        if stage.kl.asks and stage.kl.anchor not in made:
             key = f"stages.{number}.kl.anchor"
             remedy = (
                 "Train it with `videothinker train configs/bias.yaml`, or name a checkpoint's"
@@ -203,7 +203,7 @@ def _unfit(config: RunConfig) -> list[str]:
     """Why the models cannot do what is asked of them; of those that are not here others speak."""
     with suppress(InputError):
         shape, lora = shape_of(config.model.path), config.learner.lora
-        found = [uneven(config, shape), cramped(config, shape)]
+        found = [uneven(config, shape), cramped(config, shape), *one_time(config, shape)]
         found += [] if lora is None else [unfit_adapter(config.model.path, lora)]
         return [line for line in (*found, *_unlike(config)) if line is not None]
     return []
@@ -216,7 +216,7 @@ def _unlike(config: RunConfig) -> Iterator[str | None]:
         yield _at("model.path", unfit_base(base, paid, config.prompts.wording))
         for number, stage in enumerate(config.stages):
             anchor = Path(stage.kl.anchor)
-            if stage.kl.direction != "none" and anchor.is_dir():
+            if stage.kl.asks and anchor.is_dir():
                 alone = config.cluster.scorers > 0
                 yield _at(f"stages.{number}.kl.anchor", unfit_anchor(base, anchor, alone=alone))
 
@@ -292,6 +292,8 @@ def asked_questions(config: RunConfig) -> dict[Path, list[Question]]:
             continue
         faults += _unfit_rewards(config, file, asked[file])
         faults += _absent_categories(config, file, asked[file])
+        faults += whole_views(config, file, asked[file])
+        faults += unfit_draws(config, file, asked[file])
     if faults:
         raise ConfigError(
             "\n".join(["its questions cannot be used:", *(f"  - {f}" for f in faults)])

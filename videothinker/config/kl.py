@@ -1,4 +1,5 @@
-"""The divergence term: away from the bias model, towards it, or absent."""
+"""What the policy owes to an anchor: a divergence in the loss, or what the anchor makes of the
+advantages."""
 
 from __future__ import annotations
 
@@ -10,22 +11,39 @@ from pydantic import AfterValidator, Field
 from videothinker.config.hub_names import model_place
 from videothinker.config.section import Positive, Section
 
+AnchorView = Literal["video", "blind", "frame", "shuffled", "masked"]
+"""What the anchor sees of what is shown: all; nothing; one time at all times; its times out of
+order; 40% of its merged patches."""
 AnchorName = Annotated[
     str, AfterValidator(lambda name: str(model_place(name)) if os.sep in name else name)
 ]
 """A name, or the place of a model."""
+Direction = Literal[
+    "repel", "attract", "discount", "tie_break", "reweigh", "unlikely", "product", "none"
+]
+DEDUCTING: tuple[Direction, ...] = ("tie_break", "unlikely")
+"""Directions that take something off the reward of right answers."""
 
 
 class KLConfig(Section):
-    """The divergence term: away from the bias model, towards it, or absent."""
+    """The anchor, and what it does to the policy."""
 
-    direction: Literal["repel", "attract", "discount", "none"] = "none"
-    """discount: no term in the loss; what the anchor would have said too earns less."""
+    direction: Direction = "none"
+    """repel, attract: a divergence in the loss. The others have none and are in
+    docs/objective.md#what-the-bias-model-knows-already: discount, tie_break, reweigh and unlikely
+    change advantages, product what they push."""
     anchor: AnchorName = "bias"
-    """The name of an earlier stage; base: this stage's initial model; otherwise a path, or a Hub's
-    name."""
+    """The name of an earlier stage; base: this stage's initial model; policy: what is trained, as
+    it was some steps ago; otherwise a path, or a Hub's name."""
+    anchor_view: AnchorView = "video"
+    """Less than the video makes an anchor of any model, without a bias stage."""
+    anchor_every: Positive = 1
+    """With anchor policy, steps that it stays what it is: step s has the policy as it was after
+    step floor((s - 1) / anchor_every) * anchor_every."""
     coefficient: float = Field(default=0.01, ge=0)
-    """With discount, the share of a right answer's reward that goes at a likelihood of 1."""
+    """Of the divergence. With discount, in advantages; with tie_break and unlikely, the share of a
+    right answer's reward that goes at most; with reweigh, the share of a group's advantages that
+    goes at most; with product, the power of the anchor's probabilities."""
     target: float | None = Field(default=None, gt=0)
     """Nats a token: every step moves the coefficient so that the divergence is held here; None
     leaves it as it is."""
@@ -40,7 +58,7 @@ class KLConfig(Section):
     skip_equal_groups: bool = False
     """Groups of equal rewards, which teach nothing else, do not feel it either."""
     likelihood: Literal["relative", "absolute"] = "relative"
-    """With discount, how likely the anchor finds a completion: relative to how likely this stage's
+    """With tie_break, how likely the anchor finds a completion: relative to how likely this stage's
     initial model finds it, or as it is."""
 
     def scheduled(self, step: int) -> float:
@@ -52,6 +70,32 @@ class KLConfig(Section):
         return self.coefficient * min(1.0, step / self.schedule_steps)
 
     @property
+    def asks(self) -> bool:
+        """Whether an anchor is asked about the policy's completions."""
+        return self.direction not in ("none", "unlikely")
+
+    @property
+    def moves(self) -> bool:
+        """Whether the anchor is the policy of some steps ago, and so another from time to time."""
+        return self.asks and self.anchor == "policy"
+
+    def anchored_after(self, step: int) -> int:
+        """The step after which the policy was what is the anchor once a step is done."""
+        return step // self.anchor_every * self.anchor_every
+
+    @property
+    def debiases(self) -> bool:
+        """Whether advantages are not from what was earned alone."""
+        return self.direction in (*DEDUCTING, "discount", "reweigh")
+
+    @property
     def compares(self) -> bool:
         """Whether the stage's initial model is asked as well as the anchor."""
-        return self.direction == "discount" and self.likelihood == "relative"
+        relative = self.direction == "tie_break" and self.likelihood == "relative"
+        return relative or self.direction == "discount"
+
+    @property
+    def every_token(self) -> bool:
+        """Whether the anchor's scores of the whole vocabulary are needed, not of what was sampled
+        alone."""
+        return self.direction == "product" or (self.asks and self.estimator == "exact")

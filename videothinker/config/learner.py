@@ -53,8 +53,8 @@ class LearnerConfig(Section):
     aggregation: Aggregation = "sequence"
     """Every completion counts alike; or every token of the step; or every token, over
     sampling.max_tokens, so that no length is favoured."""
-    entropy_bonus: float = Field(default=0.0, ge=0)
-    """What a nat of a token's entropy adds to the gain."""
+    entropy_bonus: float = Field(default=0.0, allow_inf_nan=False)
+    """What a nat of a token's entropy adds to the gain; less than 0 takes it off."""
     importance_cap: float | None = Field(default=None, ge=1)
     """Weigh tokens by how much likelier the policy finds them than their sampler, at most so much;
     None only measures it."""

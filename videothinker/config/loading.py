@@ -14,7 +14,8 @@ from typing import Any, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from videothinker.config.checks import KL_DETAILS, cross_checks
+from videothinker.config.checks.kl import KL_DETAILS
+from videothinker.config.checks.run import cross_checks
 from videothinker.config.section import Section
 from videothinker.config.settings import RunConfig
 from videothinker.errors import ConfigError, InputError

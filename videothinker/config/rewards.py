@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from videothinker.config.section import Section
 
 RewardName = Literal["accuracy", "soft_accuracy", "format", "strict_accuracy", "strict_format"]
-RIGHTNESS = ("accuracy", "soft_accuracy", "strict_accuracy")
+RIGHTNESS: tuple[RewardName, ...] = ("accuracy", "soft_accuracy", "strict_accuracy")
 """Those that are for the answer; the others are for its form."""
 
 
@@ -67,6 +68,12 @@ class RewardConfig(Section):
             return {key: getattr(self, key) for key in type(self).model_fields if key != "name"}
         assert self.name is not None
         return self.name if self.weight == 1 else {"name": self.name, "weight": self.weight}
+
+
+def paid_for_answers(rewards: Sequence[RewardConfig]) -> RewardConfig:
+    """Of a run's rewards the one that says whether an answer is right, the first of RIGHTNESS."""
+    known = {one.name: one for one in rewards if one.name is not None}
+    return next(known[name] for name in RIGHTNESS if name in known)
 
 
 PAPERS_REWARDS = (RewardConfig(name="soft_accuracy"), RewardConfig(name="format"))

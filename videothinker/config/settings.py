@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from videothinker.config.draw import DrawConfig
 from videothinker.config.hub_names import model_place
 from videothinker.config.kl import KLConfig
 from videothinker.config.learner import AdvantageConfig, LearnerConfig
@@ -239,19 +240,6 @@ class FaultsConfig(Section):
     """Pause before a replacement; doubled with each loss in a row."""
 
 
-class DrawConfig(Section):
-    """Which of a stage's questions are drawn how often."""
-
-    by: Literal["uniform", "errors"] = "uniform"
-    """uniform: each once in every round through all of them. errors: so large a share of each step
-    from those that an earlier stage's model gets wrong, the others from the rest; each in rounds of
-    their own."""
-    share: float = Field(default=0.5, gt=0, lt=1)
-    of: str = "bias"
-    """The stage whose model is asked, once at its end, with as many samples as a group has: wrong
-    is a question that less than half of them answer right."""
-
-
 class StageConfig(Section):
     """One stage of training: its questions, its length and its divergence term."""
 
@@ -307,7 +295,7 @@ class RunConfig(Section):
     @property
     def hub_names(self) -> list[str]:
         """The models that are named as the Hub names them, the policy's first."""
-        anchors = [stage.kl.anchor for stage in self.stages if stage.kl.direction != "none"]
+        anchors = [stage.kl.anchor for stage in self.stages if stage.kl.asks]
         places = dict.fromkeys([str(self.model.path), *anchors])
         return [place for place in places if os.sep in place and not os.path.isabs(place)]
 

@@ -35,6 +35,7 @@ SCHEMA = pa.schema(
         ("kind", pa.string()),
         ("tolerance", pa.float64()),
         ("also", pa.list_(pa.string())),
+        ("weight", pa.float64()),
     ],
     metadata={VERSION_KEY: SCHEMA_VERSION.encode()},
 )
@@ -47,6 +48,7 @@ LEFT_OPEN: dict[str, Any] = {
     "kind": "multi",
     "tolerance": None,
     "also": (),
+    "weight": None,
 }
 """What stands where a column is missing, or a value in it."""
 
@@ -76,23 +78,32 @@ def as_table(questions: Sequence[Question]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
 
+def read_weights(path: Path | str, column: str) -> dict[str, float]:
+    """What each question of a file weighs, as a column of it says."""
+    path, table = Path(path), _table(Path(path))
+    if column not in table.column_names:
+        raise InputError(
+            f"{path}: column {column!r} is missing, there are {', '.join(table.column_names)}. Name"
+            " one of them, or add it: a number from 0 on for each question"
+        )
+    kind = table.schema.field(column).type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        raise InputError(
+            f"{path}: column {column!r} holds {kind}, and weights are numbers from 0 on"
+        )
+    weights = table.column(column).to_pylist()
+    for row, weight in enumerate(weights, start=1):
+        if weight is None or not 0 <= weight < float("inf"):
+            raise InputError(
+                f"{path}: row {row}: column {column!r} is {weight}, and weights are numbers from 0"
+                " on. Mend it"
+            )
+    return dict(zip(table.column("id").to_pylist(), map(float, weights), strict=True))
+
+
 def read_questions(path: Path | str) -> list[Question]:
     """The questions of a file that `write_questions` made."""
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file of questions. {REMEDY}")
-    try:
-        with pq.ParquetFile(path) as file:  # read_table would load pandas into every driver
-            table = file.read()
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"{path}: not a Parquet file ({reason}). {REMEDY}") from error
-    version = (table.schema.metadata or {}).get(VERSION_KEY, SCHEMA_VERSION.encode()).decode()
-    if version != SCHEMA_VERSION:
-        raise InputError(
-            f"{path}: schema version {version}, this version of videothinker reads "
-            f"{SCHEMA_VERSION}. {REMEDY}"
-        )
+    path, table = Path(path), _table(Path(path))
     missing = [name for name in NEEDED if name not in table.column_names]
     if missing:
         raise InputError(f"{path}: column {missing[0]!r} is missing. {REMEDY}")
@@ -129,6 +140,25 @@ def _question(row: dict[str, Any]) -> Question:
     options = tuple((option["letter"], option["text"]) for option in row["options"])
     filled["also"] = tuple(filled["also"])
     return Question(**row | filled | {"options": options})
+
+
+def _table(path: Path) -> pa.Table:
+    """All that a file holds."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file of questions. {REMEDY}")
+    try:
+        with pq.ParquetFile(path) as file:  # read_table would load pandas into every driver
+            table = file.read()
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{path}: not a Parquet file ({reason}). {REMEDY}") from error
+    version = (table.schema.metadata or {}).get(VERSION_KEY, SCHEMA_VERSION.encode()).decode()
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: schema version {version}, this version of videothinker reads "
+            f"{SCHEMA_VERSION}. {REMEDY}"
+        )
+    return table
 
 
 def _typed(path: Path, table: pa.Table) -> pa.Table:

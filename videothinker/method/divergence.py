@@ -55,6 +55,17 @@ def policy(logp: Tensor, anchor_logp: Tensor, bound: float) -> Tensor:
     return log_ratio + (ahead - 1) * (logp - logp.detach())  # the second part has only a gradient
 
 
+def product(logits: Tensor, anchor_logits: Tensor, power: float) -> Tensor:
+    """Log-probs [n, V] of policy * anchor^power, normalised: a product of experts. What the anchor
+    is sure of has no slope by the policy's logits.
+
+    Hinton, "Training Products of Experts" (2002); Clark et al. (2019) against known biases.
+    """
+    # a forbidden token is -inf in both, and 0 * -inf would not be a number
+    both = logits + power * anchor_logits.detach() if power else logits
+    return both.log_softmax(dim=1)
+
+
 def exact_divergence(logits: Tensor, anchor_logits: Tensor, chunk: int = 128) -> Tensor:
     """KL(policy || anchor) over the whole vocabulary: logits [..., V] twice -> [...].
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from statistics import fmean, median, stdev
 from typing import Any, Literal
 
-from videothinker.config.kl import KLConfig
+from videothinker.config.kl import DEDUCTING, KLConfig
 from videothinker.config.settings import StageConfig
+from videothinker.method.debias import DEDUCTION
 
 Line = Mapping[str, Any]
 
@@ -30,7 +31,7 @@ BOUND_SHARE = 0.2
 REPULSION_RATIO = 10.0
 """From here on the divergence alone decides where the policy goes."""
 EARNED = ("reward", "format", "strict_format")
-"""Under a discount, reward is what was earned before it: wrong answers have nothing discounted, so
+"""Under a deduction, reward is what was earned before it: wrong answers have nothing taken off, so
 that what is left can rise while fewer are right."""
 
 OUTWARDS, BACK, BACK_LIMIT = 0.1, 0.3, 0.5
@@ -98,8 +99,8 @@ class StageGuard:
 
     def __init__(self, stage: StageConfig) -> None:
         self._config, self._kl = stage.guard, stage.kl
-        discounted = stage.kl.direction == "discount"
-        self._reward = "reward before its discount" if discounted else "reward"
+        deducting = stage.kl.direction in DEDUCTING
+        self._reward = "reward before its deduction" if deducting else "reward"
         self._held = None if stage.kl.target is None else HeldCoefficient(stage.kl)
         self._start: list[Line] = []
         self._recent: list[Line] = []
@@ -133,8 +134,8 @@ class StageGuard:
         """Take in one step's line."""
         if self._held is not None:
             self._held.watch(line.get("kl"))
-        if self._kl.direction == "discount":
-            line = _undiscounted(line)
+        if self._kl.direction in DEDUCTING:
+            line = _undeducted(line)
         verdict = self._judge(line)
         self.good = verdict.good
         return verdict
@@ -211,7 +212,7 @@ def stop_message(where: str, stage: StageConfig, step: int, cause: str) -> str:
     """What the user reads when the guard ends a run; `where` is the stage's place, `stages.N`."""
     if stage.kl.direction == "none":
         remedy = "a lower learner.learning_rate"
-    elif stage.kl.direction == "discount":
+    elif stage.kl.direction not in ("repel", "attract"):
         remedy = f"{where}.kl.coefficient below {stage.kl.coefficient:g}"
     else:
         held = f", {where}.kl.target" if stage.kl.schedule == "constant" else ""
@@ -223,11 +224,11 @@ def stop_message(where: str, stage: StageConfig, step: int, cause: str) -> str:
     )
 
 
-def _undiscounted(line: Line) -> Line:
-    """With the reward that was earned, whatever the anchor says of the answers."""
-    if line.get("reward") is None or line.get("discount") is None:
+def _undeducted(line: Line) -> Line:
+    """With the reward that was earned, whatever was taken off it."""
+    if line.get("reward") is None or line.get(DEDUCTION) is None:
         return line
-    return {**line, "reward": line["reward"] - line["discount"]}
+    return {**line, "reward": line["reward"] - line[DEDUCTION]}
 
 
 def _plainly(key: str) -> Callable[[Line], float | None]:

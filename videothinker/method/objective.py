@@ -3,9 +3,9 @@
     loss = -mean( w * min(ratio * A, clip(ratio, 1 - low, 1 + high) * A)
                   + sign * coefficient * w * divergence + bonus * entropy )
 
-with sign +1 to repel the policy from the anchor and -1 to attract it; w is 1 unless a sampler that
-was not quite the policy is corrected for. Shapes: N completions, T tokens, P prompts, G completions
-of a group.
+with sign +1 to repel the policy from the anchor, -1 to attract it and 0 otherwise; w is 1 unless a
+sampler that was not quite the policy is corrected for. Shapes: N completions, T tokens, P prompts,
+G completions of a group.
 
 Yu et al., "DAPO" (2025), for the two clips; `videothinker.method.divergence` for the divergences.
 """
@@ -19,6 +19,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from videothinker.config.kl import Direction
 from videothinker.config.learner import Aggregation, Clipping, Ratio
 from videothinker.method.advantages import group_advantages
 from videothinker.method.divergence import k1, k2, k3, policy
@@ -26,11 +27,10 @@ from videothinker.method.surrogate import surrogate
 
 __all__ = ["group_advantages", "policy_loss"]
 
-Direction = Literal["repel", "attract", "discount", "none"]
 Estimator = Literal["k1", "k2", "k3", "policy", "exact"]
 
-SIGN = {"repel": 1.0, "attract": -1.0, "discount": 0.0, "none": 0.0}
-"""discount is felt by the rewards (`scoring.py`); here the divergence is only measured."""
+SIGN = {"repel": 1.0, "attract": -1.0}
+"""With another direction the divergence is only measured; they are felt elsewhere (`debias.py`)."""
 SAMPLED = {"k1": k1, "k2": k2, "k3": k3, "policy": policy}
 
 
@@ -72,6 +72,7 @@ def policy_loss(
     entropy_bonus: float = 0.0,
     divergence: Tensor | None = None,
     divergence_mask: Tensor | None = None,
+    product_logp: Tensor | None = None,
     sampler_logp: Tensor | None = None,
     importance_cap: float | None = None,
     replayed: Tensor | None = None,
@@ -81,13 +82,14 @@ def policy_loss(
     ratio, clip: as in `surrogate.py`. max_tokens: what the aggregation budget divides by. entropy:
     of the distribution that each token is from, with its gradient, for a bonus.
     divergence: `exact_divergence` at every token, for the estimator exact. divergence_mask: the
-    tokens that feel the divergence, each as strongly as if all did. sampler_logp: what the sampler
-    says of its tokens; with a cap, w = min(exp(old_logp - sampler_logp), cap), without one the
-    mismatch is only measured. replayed [N]: completions of another model, which count as `replay`
-    says and neither feel the divergence nor say anything of the sampler. Nothing outside the mask
-    is used.
+    tokens that feel the divergence, each as strongly as if all did. product_logp: under policy and
+    anchor together, which the direction product pushes in the policy's place. sampler_logp: what
+    the sampler says of its tokens; with a cap, w = min(exp(old_logp - sampler_logp), cap), without
+    one the mismatch is only measured. replayed [N]: completions of another model, which count as
+    `replay` says and neither feel the divergence nor say anything of the sampler. Nothing outside
+    the mask is used.
     """
-    check_choice("direction", direction, SIGN)
+    check_choice("direction", direction, get_args(Direction))
     check_choice("estimator", estimator, (*SAMPLED, "exact"))
     check_choice("aggregation", aggregation, get_args(Aggregation))
     check_choice("ratio", ratio, get_args(Ratio))
@@ -105,6 +107,7 @@ def policy_loss(
         mask=mask,
         divergence=divergence,
         divergence_mask=divergence_mask,
+        product_logp=product_logp,
         sampler_logp=sampler_logp,
         replayed=replayed,
     )
@@ -117,8 +120,12 @@ def policy_loss(
         drawn = mask & ~replayed[:, None]
     weight, stats = importance(old_logp, sampler_logp, drawn, importance_cap)
 
+    pushed, before = logp, old_logp
+    if product_logp is not None:
+        pushed = _within(mask, product_logp)
+        before = pushed.detach()
     gain, held = surrogate(
-        *(logp, old_logp, advantages, mask),
+        *(pushed, before, advantages, mask),
         ratio=ratio,
         clip=clip,
         low=clip_low,
@@ -132,13 +139,13 @@ def policy_loss(
         return masked_mean(values, mask, aggregation, max_tokens)
 
     if logp.requires_grad:
-        stats["policy_gradient"] = _gradient_norm(mean(gain), logp)
+        stats["policy_gradient"] = _gradient_norm(mean(gain), pushed)
     if anchor_logp is not None:
         felt = drawn if divergence_mask is None else drawn & divergence_mask.bool()
         kl, reach, term, force = _divergence(
             *(weight, logp, anchor_logp, divergence, drawn, felt), estimator=estimator, bound=bound
         )
-        push = SIGN[direction] * coefficient
+        push = SIGN.get(direction, 0.0) * coefficient
         gain = gain + push * term
         stats["kl"] = masked_mean(kl, drawn, "token")
         stats["bound_share"] = _share(reach >= bound, felt)
@@ -268,7 +275,7 @@ def check_pairs(
         raise ValueError("ratio = 'sequence': clip = 'smooth' looks at each token's probability")
     if (max_tokens is None) == (aggregation == "budget"):
         raise ValueError(f"max_tokens = {max_tokens}: goes with aggregation = 'budget' alone")
-    if (entropy is None) == (entropy_bonus > 0):
+    if (entropy is None) == (entropy_bonus != 0):
         raise ValueError(f"entropy_bonus = {entropy_bonus} and entropy do not go together")
 
 
@@ -282,7 +289,9 @@ def check_tensors(
 ) -> None:
     """Refuse a tensor that is missing, that nothing would use, or that would be broadcast."""
     given = {name: tensor for name, tensor in tokenwise.items() if tensor is not None}
-    anchored = direction != "none"
+    anchored = direction not in ("none", "unlikely")
+    if ("product_logp" in given) != (direction == "product"):
+        raise ValueError(f"direction = {direction!r} and product_logp do not go together")
     if ("anchor_logp" in given) != anchored:
         raise ValueError(f"direction = {direction!r} and anchor_logp do not go together")
     if "divergence_mask" in given and not anchored:

@@ -7,14 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from videothinker.config.kl import KLConfig
+from videothinker.config.kl import DEDUCTING, KLConfig
 from videothinker.config.learner import AdvantageConfig
-from videothinker.config.rewards import RIGHTNESS
+from videothinker.method.debias import (
+    DEDUCTION,
+    adjusted,
+    deduction,
+    earned_by_being_right,
+)
 from videothinker.types import AnchorScores, Completion, RolloutGroup, ScoredGroup
 
 ANSWER_TAG = "<answer>"
-DISCOUNT = "discount"
-"""The part of the rewards that the anchor has a say in."""
 
 
 def score_groups(
@@ -24,30 +27,39 @@ def score_groups(
     advantage: AdvantageConfig | None = None,
 ) -> list[ScoredGroup]:
     """Scores a step's groups, equally many completions each, from what these earn (`paying.py`);
-    without a KL term there is no anchor.
+    a direction that asks no anchor has none.
 
     Together, because each call of torch lets another thread run Python and waits until it pauses.
-    `kl` says which tokens feel that term; without it all do. A discount takes the step's
+    `kl` says which tokens feel its divergence, or what else it changes (`debias.py`), by the step's
     `coefficient`.
     """
     import torch  # here, so that whoever only passes ScoredGroups on needs no torch
 
     from videothinker.method.advantages import group_advantages
 
+    def against_groups(rewards: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
+        totals = torch.from_numpy(np.stack([total(parts) for parts in rewards]))
+        how = advantage or AdvantageConfig()
+        return group_advantages(totals, how.scale, how.baseline).numpy().astype(np.float32)
+
     if not groups:
         return []
+    kl = kl or KLConfig()
     rewards = [dict(earned) for _, earned, _ in groups]
-    if kl is not None and kl.direction == "discount":
-        for parts, (_, _, anchor) in zip(rewards, groups, strict=True):
-            assert anchor is not None
-            assert kl.compares == (anchor.initial_logprobs is not None), "the initial model's part"
-            parts[DISCOUNT] = discount(parts, anchor, coefficient)
-    totals = [total(parts) for parts in rewards]
-    how = advantage or AdvantageConfig()
-    weighed = group_advantages(torch.from_numpy(np.stack(totals)), how.scale, how.baseline)
-    advantages = weighed.numpy().astype(np.float32)
-    scored = zip(groups, rewards, advantages, strict=True)
-    return [_scored(group, anchor, parts, own, kl) for (group, _, anchor), parts, own in scored]
+    plain = weighed = against_groups(rewards)
+    if kl.direction in DEDUCTING:
+        for parts, (group, _, anchor) in zip(rewards, groups, strict=True):
+            parts[DEDUCTION] = deduction(group, parts, anchor, kl, coefficient)
+        weighed = against_groups(rewards)
+    return [
+        _scored(
+            *(group, anchor, parts, own, kl),
+            adjusted(advantages, group, parts, anchor, kl, coefficient),
+        )
+        for (group, _, anchor), parts, own, advantages in zip(
+            groups, rewards, plain, weighed, strict=True
+        )
+    ]
 
 
 def total(rewards: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -56,56 +68,41 @@ def total(rewards: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def alike(rewards: Mapping[str, np.ndarray]) -> bool:
-    """Whether all completions of a group earn the same, before any discount."""
-    earned = total({name: values for name, values in rewards.items() if name != DISCOUNT})
+    """Whether all completions of a group earn the same, before any deduction."""
+    earned = total({name: values for name, values in rewards.items() if name != DEDUCTION})
     return bool((earned == earned[0]).all())
 
 
 def teaches(earned: Mapping[str, np.ndarray], kl: KLConfig) -> bool:
-    """Whether its completions differ in what they earn, or the anchor may yet tell them apart: by
-    a discount, if any of them earned something for its answer.
+    """Whether its completions differ in what they earn, or may yet be told apart if any of them
+    earned something for its answer.
     """
-    answered = any(earned[name].any() for name in RIGHTNESS if name in earned)
-    return not alike(earned) or (kl.direction == "discount" and answered)
+    told_apart = kl.direction in (*DEDUCTING, "discount")
+    return not alike(earned) or (told_apart and bool(earned_by_being_right(earned).any()))
 
 
 def unscored(group: RolloutGroup, earned: Mapping[str, np.ndarray], kl: KLConfig) -> ScoredGroup:
     """A group that teaches nothing, as it is kept: nobody asked the anchor, and there was nothing
-    to discount.
+    to take off.
     """
     nothing = np.zeros(len(group.completions), np.float32)
-    discounted = {DISCOUNT: nothing} if kl.direction == "discount" else {}
+    deducted = {DEDUCTION: nothing} if kl.direction in DEDUCTING else {}
     return ScoredGroup(
         group=group,
-        rewards={**earned, **discounted},
+        rewards={**earned, **deducted},
         advantages=nothing,
         anchor_logprobs=None,
         left_out=True,
     )
 
 
-def discount(
-    rewards: Mapping[str, np.ndarray], anchor: AnchorScores, coefficient: float
-) -> np.ndarray:
-    """What right answers lose for being what the anchor would have said: [G], 0 or less.
-
-    Of the rewards for being right, the coefficient's share at a likelihood of 1. The likelihood is
-    the mean token's, so that long completions are not all equally unlikely; compared with the
-    initial model's where that was asked, so that words are not unlikely only for being strange.
-    """
-    initial = anchor.initial_logprobs or tuple(np.zeros_like(one) for one in anchor.logprobs)
-    gaps = [ours - theirs for ours, theirs in zip(anchor.logprobs, initial, strict=True)]
-    likely = np.exp([min(0.0, gap.mean()) if len(gap) else 0.0 for gap in gaps])
-    earned = np.sum([rewards[name] for name in RIGHTNESS if name in rewards], axis=0)
-    return np.asarray(-coefficient * likely * earned, np.float32)
-
-
 def _scored(
     group: RolloutGroup,
     anchor: AnchorScores | None,
     rewards: dict[str, np.ndarray],
+    plain: np.ndarray,
+    kl: KLConfig,
     advantages: np.ndarray,
-    kl: KLConfig | None,
 ) -> ScoredGroup:
     if anchor is not None:
         lengths = [len(completion.token_ids) for completion in group.completions]
@@ -116,9 +113,11 @@ def _scored(
         rewards=rewards,
         advantages=advantages.copy(),  # not a view that keeps the whole step's
         anchor_logprobs=None if anchor is None else anchor.logprobs,
-        divergence_mask=None if kl is None else divergence_mask(group.completions, advantages, kl),
+        divergence_mask=divergence_mask(group.completions, advantages, kl),
         anchor_hidden=None if anchor is None else anchor.hidden,
         anchor_seconds=0.0 if anchor is None else anchor.seconds,
+        debias=advantages - plain if kl.debiases else None,
+        anchor_saw_all=anchor is None or anchor.saw_all,
     )
 
 

@@ -43,6 +43,8 @@ class ModelLineage(TypedDict):
     rewards: list[str]
     group_size: int
     prompts_per_step: int
+    draw: NotRequired[dict[str, Any]]
+    """Which of these were drawn how often; each alike in models that do not say."""
     refill: NotRequired[int]
     """Questions that a step might draw beyond these, for groups of equal rewards."""
     learning_rate: float
@@ -224,23 +226,47 @@ def _method(lineage: ModelLineage) -> str:
     return _trained(lineage) + _objective(lineage)
 
 
+DEBIASED = {
+    "discount": "right answers counted less that {} was taught to give",
+    "tie_break": "right answers earned less the likelier {} found them{}",
+    "reweigh": "questions counted less that {} got right",
+    "unlikely": "right answers earned less the likelier the policy itself found them",
+    "product": "what {} would have said already was not pushed",
+}
+"""Directions without a divergence in the loss, in words."""
+
+
 def _objective(lineage: ModelLineage) -> str:
     kl, anchor = lineage["kl"], lineage["anchor"]
-    if anchor is None:
+    direction, named = kl["direction"], _anchored(kl, anchor) if anchor else ""
+    if direction == "none":
         return "GRPO (clip-higher) without a divergence term:"
-    named = _named(anchor)
-    if kl["direction"] == "discount":
+    if direction in DEBIASED:
         compared = ", compared with the base" if kl["likelihood"] == "relative" else ""
-        return (
-            f"GRPO (clip-higher); right answers earned less the likelier {named} found"
-            f" them{compared}, by {kl['coefficient']:g}{_scheduled(kl)} at a likelihood of 1:"
-        )
-    direction = {"repel": "repelled from", "attract": "attracted to"}[kl["direction"]]
+        words = DEBIASED[direction].format(named, compared * (direction == "tie_break"))
+        return f"GRPO (clip-higher); {words}, coefficient {kl['coefficient']:g}{_scheduled(kl)}:"
+    direction = {"repel": "repelled from", "attract": "attracted to"}[direction]
     return (
         f"GRPO (clip-higher), {direction} {named} with "
         f"coefficient {kl['coefficient']:g}{_scheduled(kl)}, estimator {kl['estimator']}, bound"
         f" {kl['bound']:g}:"
     )
+
+
+def _anchored(kl: Mapping[str, Any], anchor: Source) -> str:
+    """Whose word it was, and what that saw; models of versions that knew no views say nothing."""
+    every = kl.get("anchor_every", 1)
+    ago = "of the step before" if every == 1 else f"of every {every} steps"
+    own = f"its own policy {ago}, at first {_named(anchor)}"
+    view = kl.get("anchor_view", "video")
+    seen = {
+        "video": "",
+        "blind": ", which saw nothing of the videos,",
+        "frame": ", which saw one frame of each video,",
+        "shuffled": ", which saw the videos out of order,",
+        "masked": ", which saw the videos masked,",
+    }[view]
+    return (own if kl.get("anchor") == "policy" else _named(anchor)) + seen
 
 
 def _scheduled(kl: Mapping[str, Any]) -> str:

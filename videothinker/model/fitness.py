@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from videothinker.config.lora import LoraConfig
 from videothinker.config.prompts import Wordings
+from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
 from videothinker.files import read_json
 from videothinker.model.checkpoint import base_of, is_adapter, require_base
 from videothinker.model.families.known import kind_of, shape_of
+from videothinker.model.shape import ModelShape
 
 PROCESSORS = ("processor_config.json", "preprocessor_config.json")
 TOKENIZERS = ("tokenizer.json", "vocab.json")
@@ -123,3 +125,17 @@ def _words(model: Path) -> Any:
         return {**content["model"]["vocab"], **special}
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def one_time(config: RunConfig, shape: ModelShape) -> Iterator[str]:
+    """Stages whose anchor is to see the times of videos that have only one."""
+    frames = config.video.max_frames
+    for number, stage in enumerate(config.stages):
+        view = stage.kl.anchor_view
+        timed = stage.kl.asks and view in ("frame", "shuffled")
+        if timed and frames < 2 * shape.temporal_patch:
+            yield (
+                f"stages.{number}.kl.anchor_view = {view!r}: of video.max_frames = {frames} the"
+                " model makes one time, so the anchor would see all of it. Set video.max_frames to"
+                f" {2 * shape.temporal_patch} or more"
+            )

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from videothinker import cpu_torch
+from videothinker.config.kl import AnchorView
 from videothinker.errors import InputError
-from videothinker.method.divergence import exact_divergence
+from videothinker.method.divergence import exact_divergence, product
 from videothinker.model.adapters import POLICY, speaking, take_in
 from videothinker.model.attention import after_prompts
 from videothinker.model.checkpoint import SAFE, base_of, require_safe
@@ -79,6 +80,8 @@ class Anchored:
     """[V, H], the anchor's own."""
     hidden: Tensor
     """[sum of lengths, H], of the same type, at the positions that predict a token."""
+    power: float | None = None
+    """Of the anchor's probabilities in a product with the policy's; None for their divergence."""
 
 
 class Policy(nn.Module):
@@ -99,8 +102,9 @@ class Policy(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Token log-probs and entropies [N, T], zero beyond each completion's end.
 
-        With an anchor also KL(policy || anchor) at each token. All are of the distributions that
-        are sampled from: at the sampling temperature, without the forbidden tokens.
+        With an anchor also, at each token, KL(policy || anchor) or the log-prob under the product
+        of both. All are of the distributions that are sampled from: at the sampling temperature,
+        without the forbidden tokens.
         """
         row = self.row(groups)
         return self.scores(row, self.hidden(row), temperature, anchor, entropy_gradient)
@@ -145,18 +149,20 @@ def opinion(
     temperature: float,
     *,
     with_hidden: bool,
+    view: AnchorView = "video",
 ) -> AnchorScores:
-    """How likely the first finds the tokens of a group, with its final hidden states if asked for;
-    and the second, if there is one."""
+    """How likely the first finds the tokens of a group under a view of what is shown, with its
+    final hidden states if asked for; and the second, if there is one, which sees all of it."""
     started = time.monotonic()
     token_ids = [completion.token_ids for completion in group.completions]
     lengths = [len(tokens) for tokens in token_ids]
     said: list[tuple[np.ndarray, ...]] = []
     states: tuple[np.ndarray, ...] | None = None
+    seen = voices[0].policy.family.seen_as(prompt, view)
     for voice in voices:
-        policy = voice.policy
+        policy, shown = voice.policy, prompt if said else seen
         with torch.inference_mode(), speaking(policy.model, voice.adapter):
-            row = policy.row([(prompt, token_ids)])
+            row = policy.row([(shown, token_ids)])
             hidden = policy.hidden(row)
             logp, _ = policy.scores(row, hidden, temperature)
         rows = zip(logp.cpu().numpy(), lengths, strict=True)
@@ -170,6 +176,7 @@ def opinion(
         logprobs=said[0],
         hidden=states,
         initial_logprobs=said[1] if len(said) > 1 else None,
+        saw_all=seen is prompt,
         seconds=time.monotonic() - started,
     )
 
@@ -186,7 +193,8 @@ def token_scores(
     """Hidden states [n, H] and the tokens after them [n] -> log-probs and entropies [n]; these have
     a gradient only where it is asked for.
 
-    With an anchor also KL(policy || anchor) over the vocabulary [n]; the anchor gets no gradient.
+    With an anchor also KL(policy || anchor) over the vocabulary [n], or the token's log-prob under
+    the product of both; the anchor gets no gradient.
     A chunk's scores over the vocabulary are computed again in the backward pass: what is kept does
     not grow with the vocabulary, and what exists at one time is a few times LOGITS_AT_ONCE.
     """
@@ -208,7 +216,10 @@ def token_scores(
             return chosen, entropy
         (states,) = anchor_hidden
         anchor_logits = sampled_from(full_scores(states, anchor.head))
-        return chosen, entropy, exact_divergence(logits, anchor_logits, rows)
+        if anchor.power is None:
+            return chosen, entropy, exact_divergence(logits, anchor_logits, rows)
+        together = product(logits, anchor_logits, anchor.power)
+        return chosen, entropy, together.gather(1, predicted[:, None]).squeeze(1)
 
     at_once = LOGITS_AT_ONCE["cpu" if hidden.is_cpu else "cuda"]
     rows = max(1, at_once // head.out_features)

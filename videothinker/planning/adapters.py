@@ -32,8 +32,8 @@ def published_gb(config: RunConfig, shape: ModelShape) -> float:
 
 
 def anchored_stages(config: RunConfig) -> list[StageConfig]:
-    """The stages with a divergence term."""
-    return [stage for stage in config.stages if stage.kl.direction != "none"]
+    """The stages that ask an anchor."""
+    return [stage for stage in config.stages if stage.kl.asks]
 
 
 def learner_scores(config: RunConfig) -> bool:
@@ -42,8 +42,9 @@ def learner_scores(config: RunConfig) -> bool:
 
 
 def by_path(config: RunConfig, stage: StageConfig) -> bool:
-    """Whether a stage's anchor is neither its initial model nor another stage's result."""
-    return stage.kl.anchor not in {"base", *(each.name for each in config.stages)}
+    """Whether a stage's anchor is neither its initial model, nor its policy, nor another stage's
+    result."""
+    return stage.kl.anchor not in {"base", "policy", *(each.name for each in config.stages)}
 
 
 def bases_scored(config: RunConfig) -> int:
@@ -59,10 +60,10 @@ def _bases(config: RunConfig, stage: StageConfig) -> int:
 
 
 def asked_gb(config: RunConfig, shape: ModelShape) -> float:
-    """The adapter of an anchor that is another stage's result, beside the base."""
+    """The adapter of an anchor that is another stage's result, or the policy, beside the base."""
     if config.learner.lora is None:
         return 0.0
-    names = {stage.name for stage in config.stages}
+    names = {"policy", *(stage.name for stage in config.stages)}
     anchors = {stage.kl.anchor for stage in anchored_stages(config)}
     return published_gb(config, shape) if anchors & names else 0.0
 

@@ -162,7 +162,7 @@ def learner_phases(config: RunConfig, shape: ModelShape) -> list[Parts]:
         beside["buckets"] = room * size
     if learner.zero_stage == 3:
         beside["gathered"] = min(LIVE_NUMBERS, shape.parameters) * size
-    exact = any(stage.kl.estimator == "exact" for stage in anchored_stages(config))
+    exact = any(stage.kl.every_token for stage in anchored_stages(config))
     phases = [
         beside | held
         for row in largest(config, shape).rows

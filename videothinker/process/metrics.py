@@ -166,9 +166,11 @@ STEP_GAUGES = {
         "truncated_share": "Completions cut off at max_tokens",
         "duplicate_share": "Completions that repeat another of their group",
         "equal_reward_groups": "Share of groups without reward signal",
+        "debias_share": "Of the advantages, what the direction makes beside the rewards",
         "bound_share": "Tokens whose log-ratio is at its bound",
         "repulsion_ratio": "Gradient norm of the divergence over that of the reward",
-        "coefficient": "Of the divergence",
+        "coefficient": "Of the divergence, or of what changes the advantages",
+        "whole_views": "Groups of which the anchor saw all, though kl.anchor_view is less",
     }.items()
 }
 """Key of metrics.jsonl -> the same figure of the last step; 0 where a stage has no such figure."""

@@ -50,7 +50,7 @@ def write_report(run: Path) -> Path:
         results=results_part(models, colours),
         answers=answers,
         groups=groups,
-        training=training_part(snapshot.metrics, colours),
+        training=training_part(snapshot.metrics, colours, snapshot.summary.get("draws")),
         timeline=timeline_part(snapshot),
         mishaps=mishaps_part(snapshot),
         origins=_origins(snapshot.summary),

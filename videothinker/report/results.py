@@ -28,7 +28,11 @@ LEARNING = "reinforcement learning on the model's own answers"
 MANNERS = {
     "repel": " that also pushes the model away from {}",
     "attract": " that also holds the model near {}",
-    "discount": ", where right answers earn less the likelier they are to {}",
+    "discount": ", where right answers count less that {} was taught to give",
+    "tie_break": ", where right answers earn less the likelier they are to {}",
+    "reweigh": ", where questions count less that {} gets right",
+    "unlikely": ", where right answers earn less the likelier the model itself finds them",
+    "product": ", in which what {} would have said already is not pushed",
 }
 ANCHORS = {
     "bias": "a copy that was trained to answer by looking alone, the bias model",

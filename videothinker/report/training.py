@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from videothinker.report.charts import Series, line_chart
+from videothinker.status.drawn import drawn_words
 from videothinker.status.snapshot import Fields, number
 
 
@@ -97,6 +98,13 @@ MORE_CURVES = (
     ),
     Curve("coefficient", "Coefficient", "of the divergence", "coefficient"),
     Curve(
+        "debias_share",
+        "Beside the reward",
+        "of all advantages, what kl.direction makes of them",
+        "share",
+        share=True,
+    ),
+    Curve(
         "duplicate_share",
         "Duplicates",
         "completions that repeat another of their group",
@@ -105,13 +113,22 @@ MORE_CURVES = (
     ),
     Curve("truncated_share", "Cut off", "completions at max_tokens", "share", share=True),
     Curve("equal_reward_groups", "Without signal", "groups of equal rewards", "share", share=True),
+    Curve(
+        "asked_wrong",
+        "Errors drawn",
+        "questions that another model gets wrong",
+        "share",
+        share=True,
+    ),
+    Curve("asked_weight", "Weight", "of the questions, by the column drawn by", "mean weight"),
+    Curve("resting", "Resting", "questions left out of a step's round", "questions"),
     Curve("left_out", "Left out", "groups of equal rewards; others were drawn", "groups"),
     Curve("tokens", "Tokens", "generated in the step", "tokens"),
 )
 
 
 def training_part(
-    metrics: Sequence[Fields], colours: Mapping[str, int]
+    metrics: Sequence[Fields], colours: Mapping[str, int], draws: object
 ) -> dict[str, object] | None:
     """Curves by stage; None before the first step."""
     if not metrics:
@@ -124,7 +141,18 @@ def training_part(
         [figure for curve in curves if (figure := _figure(curve, by_stage, colours))]
         for curves in ((*MAIN_CURVES, *map(_own_reward, own)), MORE_CURVES)
     )
-    return {"stages": list(by_stage), "main": main, "more": more}
+    return {"stages": list(by_stage), "main": main, "more": more, "draws": _draws(draws, by_stage)}
+
+
+def _draws(draws: object, by_stage: Mapping[str, Sequence[Fields]]) -> dict[str, str]:
+    """In words by stage, where not all questions are drawn alike."""
+    known = draws if isinstance(draws, Mapping) else {}
+    words = {
+        stage: drawn_words(known[stage], lines)
+        for stage, lines in by_stage.items()
+        if isinstance(known.get(stage), Mapping)
+    }
+    return {stage: said for stage, said in words.items() if said}
 
 
 def _own_reward(key: str) -> Curve:

@@ -1,8 +1,10 @@
-"""Which questions a stage's steps drew, with `sampling.refill`: a line a step.
+"""Which questions a stage's steps drew, with `sampling.refill` or `draw: {by: difficulty}`: a line
+a step.
 
 RUN/stages/NAME/draws.jsonl: the step, the position of its first question in the stage's endless
-sequence, how many it drew, the ids that it trained on and those left out, each with the reason.
-Where the next step begins can be read nowhere else, so a line is on the disk before its step is.
+sequence, how many it drew, the ids that it trained on and those left out, each with the reason;
+drawn by difficulty also what share of each question's completions was right, in that order. What
+the next steps draw can be read nowhere else, so a line is on the disk before its step is.
 """
 
 from __future__ import annotations
@@ -49,3 +51,20 @@ def next_position(stage: Path, done: int) -> int:
         f"{draws_file(stage)}: no line of step {done}, so nobody knows which question comes next."
         " Bring the file back, or start another run: out=DIR"
     )
+
+
+def answered(stage: Path, least: int) -> list[float | None]:
+    """By position, the share of a question's completions that was right, None without a group; of
+    at least so many positions.
+    """
+    shares: list[float | None] = []
+    for line in read_lines(draws_file(stage)):
+        if line["first"] == len(shares):
+            shares += line.get("right", ())
+    if len(shares) < least:
+        raise InputError(
+            f"{draws_file(stage)}: {least} questions were asked, and the answers to the first"
+            f" {len(shares)} are known, so nobody knows which question comes next. Bring the file"
+            " back, or start another run: out=DIR"
+        )
+    return shares

@@ -1,4 +1,5 @@
-"""The completions that a stage replays, as a Parquet file in the stage's folder."""
+"""The completions that were sampled for a stage before it began, to be replayed or judged, as a
+Parquet file in the stage's folder."""
 
 from __future__ import annotations
 
@@ -45,8 +46,8 @@ def read_replay(file: Path) -> dict[str, tuple[Completion, ...]]:
     except (pa.ArrowException, KeyError, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(
-            f"{file}: what this stage replays cannot be read ({reason}), and is sampled before its"
-            " first step only. Start again in another folder: out=DIR"
+            f"{file}: what was sampled for this stage cannot be read ({reason}), and that is done"
+            " before its first step only. Start again in another folder: out=DIR"
         ) from error
     replay: dict[str, tuple[Completion, ...]] = {}
     for row in rows:

@@ -15,6 +15,7 @@ from typing import Any
 from rich.cells import cell_len, set_cell_size
 
 from videothinker.progress import duration
+from videothinker.status.drawn import drawn_words
 from videothinker.status.latest_group import LatestGroup
 from videothinker.status.life import Life
 from videothinker.status.roles import SCALED_AS, roles_of, told
@@ -164,6 +165,7 @@ def _figures(run: Snapshot, life: Life) -> list[str]:
         ("last lost", _lost(run)),
         ("weights", _weights(run)),
         ("validation", _validation(run)),
+        ("draws", _draws(run)),
         ("guard", _guard(run)),
         ("left out", _left_out(run)),
     ]
@@ -244,6 +246,15 @@ def _guard(run: Snapshot) -> str:
     if not isinstance(guard, Mapping) or run.state == "failed":
         return ""
     return f"{guard.get('action')} at step {guard.get('step')}: {guard.get('cause')}"
+
+
+def _draws(run: Snapshot) -> str:
+    """Of the stage under way, where its questions are not all drawn alike."""
+    draw = run.status.get("draw")
+    if not isinstance(draw, Mapping) or draw.get("stage") != run.status.get("stage"):
+        return ""
+    lines = [line for line in run.metrics if line["stage"] == draw["stage"]]
+    return drawn_words(draw, lines)
 
 
 def _left_out(run: Snapshot) -> str:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from videothinker.config.checks import cross_checks
+from videothinker.config.checks.run import cross_checks
 from videothinker.config.loading import load_settings
 from videothinker.study.cells import cells, runs_of
 from videothinker.study.config import StudyConfig
@@ -68,7 +68,7 @@ def _check_learners(study: StudyConfig) -> Iterator[str]:
                 f"{where}.name = {arm.name!r}: an earlier arm has this name, and results are kept"
                 " by name. Give each arm its own"
             )
-        if arm.kl.direction != "none" and arm.kl.anchor in dict(others).values():
+        if arm.kl.asks and arm.kl.anchor in dict(others).values():
             yield (
                 f"{where}.kl.anchor = {arm.kl.anchor!r}: that arm has another learner, so another"
                 f" run trains it. Name an arm before {arm.name} that has the same learner"

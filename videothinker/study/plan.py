@@ -86,10 +86,18 @@ def _seconds(study: StudyConfig, left: Sequence[RunConfig]) -> float:
 def _divergence(kl: KLConfig) -> str:
     if kl.direction == "none":
         return "no divergence term"
-    if kl.direction == "discount":
-        return f"discount {kl.anchor} at {kl.coefficient:g}{_schedule(kl)}, {kl.likelihood}"
+    if kl.direction not in ("repel", "attract"):
+        asked = f" {_anchor(kl)}" if kl.asks else ""
+        compared = f", {kl.likelihood}" if kl.direction == "tie_break" else ""
+        return f"{kl.direction}{asked} at {kl.coefficient:g}{_schedule(kl)}{compared}"
     held = f", held at {kl.target:g}" if kl.target is not None else _schedule(kl)
-    return f"{kl.direction} {kl.anchor}, {kl.estimator} at {kl.coefficient:g}{held}"
+    return f"{kl.direction} {_anchor(kl)}, {kl.estimator} at {kl.coefficient:g}{held}"
+
+
+def _anchor(kl: KLConfig) -> str:
+    every = f" of every {kl.anchor_every} steps" if kl.moves else ""
+    view = "" if kl.anchor_view == "video" else f" ({kl.anchor_view})"
+    return f"{kl.anchor}{every}{view}"
 
 
 def _schedule(kl: KLConfig) -> str:

@@ -14,7 +14,7 @@ from videothinker.types import SHOWN_AT_MOST, AnswerKind, Question
 
 Field = Literal[
     "id", "question", "options", "answer", "video", "images", "start", "end", "category", "kind",
-    "tolerance",
+    "tolerance", "weight",
 ]  # fmt: skip
 NAMES: dict[Field, tuple[str, ...]] = {
     "id": ("id", "question_id", "problem_id", "qid"),
@@ -28,6 +28,7 @@ NAMES: dict[Field, tuple[str, ...]] = {
     "category": ("category", "question_type", "task_type"),
     "kind": ("kind", "answer_type", "problem_type"),
     "tolerance": ("tolerance",),
+    "weight": ("weight",),
 }
 """What each may be called, in the order in which they are tried."""
 KIND_NAMES: dict[str, AnswerKind] = {
@@ -131,6 +132,7 @@ def _question(
         end=_seconds("end", found["end"]),
         kind=kind,
         tolerance=_seconds("tolerance", found["tolerance"]),
+        weight=_seconds("weight", found["weight"]),
     )
     if (wrong := fault(question)) is not None:
         raise InputError(wrong)

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
+from videothinker.config.kl import AnchorView
 from videothinker.config.learner import Part
 from videothinker.errors import InputError
 from videothinker.model.shape import ModelShape
 from videothinker.types import Medium, Prompt, Shown
 from videothinker.video.frames import Clip
+from videothinker.video.poorer import NEUTRAL, hidden_places, luck, retimed, takes
 
 if TYPE_CHECKING:  # a plan needs neither
     import torch
@@ -122,6 +124,14 @@ class Family(ABC):
         """How many tokens stand for its merged patches."""
 
     @abstractmethod
+    def places(self, shown: Shown) -> tuple[int, int, int]:
+        """Times, height and width of what is merged of it."""
+
+    @abstractmethod
+    def covering(self, shown: Shown, hidden: np.ndarray) -> np.ndarray:
+        """Some of its merged patches, of its `places`, as a mask that fits its pixel values."""
+
+    @abstractmethod
     def positions(self, token_ids: np.ndarray, shown: Sequence[Shown]) -> np.ndarray:
         """[3, P] int64, as the sampler counts them."""
 
@@ -172,6 +182,28 @@ class Family(ABC):
     def rows_of(self, shown: Shown) -> int:
         """Of its pixel values."""
         return shown.patches
+
+    def seen_as(self, prompt: Prompt, view: AnchorView) -> Prompt:
+        """A prompt of which less is seen: other pixels, all else as it is. The very same where the
+        view takes nothing from what it shows; the same changes for the same question."""
+        if not any(takes(view, one.grid[0]) for one in prompt.shown):
+            return prompt
+        random = luck(prompt.question.id)
+        seen = [self._seen(one, pixels, view, random) for one, pixels, _ in self.apart(prompt)]
+        return replace(prompt, pixel_values=np.concatenate(seen))
+
+    def _seen(
+        self, shown: Shown, pixels: np.ndarray, view: AnchorView, random: np.random.Generator
+    ) -> np.ndarray:
+        times = shown.grid[0]
+        if not takes(view, times):
+            return pixels
+        if view == "blind":
+            return np.full_like(pixels, NEUTRAL)
+        if view == "masked":
+            hidden = hidden_places(self.places(shown), random)
+            return np.where(self.covering(shown, hidden), np.float32(NEUTRAL), pixels)
+        return retimed(pixels, times, view, random)
 
     def marked(self, token_ids: np.ndarray, shown: Sequence[Shown]) -> Iterator[np.ndarray]:
         """Of each that is shown, where its tokens are; InputError unless these are all of them."""

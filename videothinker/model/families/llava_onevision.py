@@ -178,6 +178,16 @@ class LlavaOnevision(Family):
     def rows_of(self, shown: Shown) -> int:
         return shown.grid[0]
 
+    def places(self, shown: Shown) -> tuple[int, int, int]:
+        side = (self._side + 1) // 2
+        return shown.grid[0], side, side
+
+    def covering(self, shown: Shown, hidden: np.ndarray) -> np.ndarray:
+        vision = self.config.vision_config
+        square, pixels = 2 * vision.patch_size, vision.image_size
+        rows = hidden.repeat(square, axis=1).repeat(square, axis=2)
+        return rows[:, None, :pixels, :pixels]
+
     def positions(self, token_ids: np.ndarray, shown: Sequence[Shown]) -> np.ndarray:
         list(self.marked(token_ids, shown))  # or they are not what is shown
         return np.tile(np.arange(len(token_ids)), (3, 1))

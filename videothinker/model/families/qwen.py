@@ -79,6 +79,14 @@ class Qwen(Family):
     def tokens_of(self, shown: Shown) -> int:
         return shown.patches // self._merge**2
 
+    def places(self, shown: Shown) -> tuple[int, int, int]:
+        times, height, width = shown.grid
+        return times, height // self._merge, width // self._merge
+
+    def covering(self, shown: Shown, hidden: np.ndarray) -> np.ndarray:
+        # the patches that are merged stand beside each other
+        return np.repeat(hidden.ravel(), self._merge**2)[:, None]
+
     def features(self, medium: Medium, parts: Sequence[tuple[Shown, np.ndarray]]) -> Features:
         import torch
 
@@ -110,8 +118,7 @@ class Qwen(Family):
 
     def _block(self, shown: Shown) -> np.ndarray:
         """Time, height and width [3, n] of its merged patches."""
-        times, height, width = shown.grid
-        return np.indices((times, height // self._merge, width // self._merge)).reshape(3, -1)
+        return np.indices(self.places(shown)).reshape(3, -1)
 
 
 def in_order(media: Sequence[Medium], inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from builders import run_config
 
 from cluster.loop.lineage import Lineage
+from videothinker.config.draw import DrawConfig
 from videothinker.config.rewards import RewardConfig
 from videothinker.config.settings import StageConfig
 from videothinker.files import read_json
@@ -30,3 +31,27 @@ def test_each_version_of_a_rewards_file_that_a_run_paid_with_is_kept(tmp_path: P
     (first, one), (second, two) = summary["rewards"]
     assert first == second == "format"
     assert one != two
+
+
+def test_a_model_says_how_its_questions_were_drawn_where_that_was_chosen(tmp_path: Path) -> None:
+    file = tmp_path / "q.parquet"
+    for place in (file, tmp_path / "model" / "model.safetensors"):
+        place.parent.mkdir(exist_ok=True)
+        place.touch()
+    for draw, said in (
+        (DrawConfig(), None),
+        (DrawConfig(by="column", column="hard"), {"by": "column", "column": "hard"}),
+    ):
+        stage = StageConfig(name="grpo", questions=file, draw=draw)
+        lineage = Lineage(RunDirectory(tmp_path), run_config(tmp_path, stage))
+        assert lineage.of_model(stage, 3).get("draw") == said
+
+
+def test_which_questions_a_stage_draws_is_news_once(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path / "run", "")
+    config = run_config(tmp_path, StageConfig(name="grpo", questions=tmp_path / "q.parquet"))
+    assert Lineage(run, config).note_draw("grpo", {"by": "column", "never": 3})
+    resumed = Lineage(run, config)
+    assert not resumed.note_draw("grpo", {"by": "column", "never": 3})
+    assert resumed.note_draw("other", {"by": "column", "never": 3})
+    assert {*read_json(run.path / "summary.json")["draws"]} == {"grpo", "other"}

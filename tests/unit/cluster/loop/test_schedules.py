@@ -65,12 +65,20 @@ def test_the_learner_and_the_metrics_have_each_steps_coefficient(
     assert heard == recorded == pytest.approx(expected)
 
 
-def test_a_discount_takes_each_steps_share_of_what_is_earned(tmp_path: Path) -> None:
-    discount = {"direction": "discount", "likelihood": "absolute", "coefficient": 0.6}
-    run, _ = trained(tmp_path, **discount, schedule="ramp", schedule_steps=3)
+def test_the_policys_own_rank_needs_no_anchor(tmp_path: Path) -> None:
+    run, _ = trained(tmp_path, direction="unlikely", coefficient=0.4)
+    lines = read_lines(run.path / "metrics.jsonl")
+    assert any(line["deduction"] < 0 and line["debias_share"] > 0 for line in lines)
+    for step in range(1, STEPS + 1):
+        assert all(row["anchor_logprobs"] is None for row in read_groups(run.path, "cdpo", step))
+
+
+def test_a_tie_break_takes_each_steps_share_of_what_is_earned(tmp_path: Path) -> None:
+    tie_break = {"direction": "tie_break", "likelihood": "absolute", "coefficient": 0.6}
+    run, _ = trained(tmp_path, **tie_break, schedule="ramp", schedule_steps=3)
     for step, share in enumerate([0.2, 0.4, 0.6, 0.6], start=1):
         for row in read_groups(run.path, "cdpo", step):
             likely = [np.exp(np.mean(one)) for one in row["anchor_logprobs"]]
             lost = share * np.array(likely) * np.array(row["reward_soft_accuracy"])
             assert lost.any()
-            assert row["reward_discount"] == pytest.approx(-lost, abs=1e-6)
+            assert row["reward_deduction"] == pytest.approx(-lost, abs=1e-6)

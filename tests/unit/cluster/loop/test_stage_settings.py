@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cluster.loop.lineage import Lineage
 from learner.losses import Assignment, Losses
-from videothinker.config.checks import cross_checks
+from videothinker.config.checks.run import cross_checks
 from videothinker.config.kl import KLConfig
 from videothinker.config.loading import dotted_keys
 from videothinker.config.settings import RunConfig
@@ -24,14 +24,18 @@ from videothinker.run.directory import RunDirectory
 from videothinker.types import AnchorScores
 
 REPEL = {"kl.direction": "repel", "kl.anchor": "base"}
-DISCOUNT = {"kl.direction": "discount", "kl.coefficient": 0.5}
+TIE_BREAK = {"kl.direction": "tie_break", "kl.coefficient": 0.5}
+BLIND = {**REPEL, "kl.anchor_view": "blind"}
 EARLY = {**REPEL, "kl.schedule": "early", "kl.schedule_steps": 10}
-GROWING = {**DISCOUNT, "kl.schedule": "ramp", "kl.schedule_steps": 10}
+GROWING = {**TIE_BREAK, "kl.schedule": "ramp", "kl.schedule_steps": 10}
 LOWER = {**REPEL, "guard.action": "lower", "guard.lowerings": 1}
 TABLE: list[tuple[dict[str, Any], str, Any, set[str]]] = [
     (REPEL, "kl.direction", "attract", {"update"}),
     (REPEL, "kl.anchor", "bias", {"anchor"}),
     (REPEL, "kl.anchor", "/models/other", {"anchor"}),
+    (BLIND, "kl.anchor", "policy", {"moved"}),
+    ({**BLIND, "kl.anchor": "policy"}, "kl.anchor_every", 5, {"moved"}),
+    (REPEL, "kl.anchor_view", "frame", {"seen"}),
     (REPEL, "kl.coefficient", 0.02, {"update", "coefficients"}),
     (REPEL, "kl.target", 0.3, {"coefficients"}),
     (EARLY, "kl.schedule", "ramp", {"update", "coefficients"}),
@@ -45,7 +49,7 @@ TABLE: list[tuple[dict[str, Any], str, Any, set[str]]] = [
     (REPEL, "kl.applies_to", "answer", {"update"}),
     (REPEL, "kl.applies_to", "thinking", {"update"}),
     (REPEL, "kl.skip_equal_groups", True, {"update"}),
-    (DISCOUNT, "kl.likelihood", "absolute", {"update", "compared"}),
+    (TIE_BREAK, "kl.likelihood", "absolute", {"update", "compared"}),
     (REPEL, "guard.action", "off", {"verdicts"}),
     (REPEL, "guard.action", "lower", {"verdicts", "coefficients"}),
     (REPEL, "guard.window", 6, {"verdicts"}),
@@ -115,6 +119,11 @@ def update(config: RunConfig, *texts: str) -> list[float]:
     return slopes.flatten().tolist()
 
 
+def moved(kl: KLConfig) -> list[int]:
+    """After which step the policy was what is the anchor of each."""
+    return [kl.anchored_after(done) for done in range(9)] if kl.moves else []
+
+
 def effects(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """What a run under these settings does, part by part; it ends in a collapse."""
     config = run_of(out, settings)
@@ -128,6 +137,8 @@ def effects(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     return {
         "anchor": Lineage(RunDirectory(out), config).anchor(config.stages[-1]),
         "compared": config.stages[-1].kl.compares,
+        "seen": config.stages[-1].kl.anchor_view,
+        "moved": moved(config.stages[-1].kl),
         "update": update(config, RIGHT, WRONG) + update(config, WRONG, WRONG),
         "coefficients": coefficients,
         "verdicts": verdicts,

@@ -6,10 +6,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from builders import question, run_config
 
 from videothinker.cli.main import main
-from videothinker.cli.preflight import asked_config, missing_files, missing_trackers
-from videothinker.errors import InputError
+from videothinker.cli.preflight import (
+    asked_config,
+    asked_questions,
+    missing_files,
+    missing_trackers,
+)
+from videothinker.config.draw import DrawConfig
+from videothinker.config.settings import StageConfig
+from videothinker.data.questions import write_questions
+from videothinker.errors import ConfigError, InputError
 from videothinker.tracking import trackers
 
 CDPO = Path(__file__).parents[4] / "configs" / "cdpo.yaml"
@@ -120,3 +129,17 @@ def test_a_folder_that_a_library_leaves_is_not_taken_for_it(
     monkeypatch.setattr(trackers, "LIBRARIES", {"wandb": "left_by_a_library"})
     (tmp_path / "left_by_a_library").mkdir()
     assert trackers.not_installed(["wandb"]) == ["left_by_a_library"]
+
+
+def test_weights_that_cannot_be_drawn_by_are_told_before_anything_starts(tmp_path: Path) -> None:
+    file = tmp_path / "questions.parquet"
+    write_questions(file, [question("x", weight=0.0)])
+    stages = [
+        StageConfig(name=name, questions=file, draw=DrawConfig(by="column", column=column))
+        for name, column in (("one", "hard"), ("two", "weight"))
+    ]
+    with pytest.raises(ConfigError) as refused:
+        asked_questions(run_config(tmp_path, *stages))
+    _, first, second = str(refused.value).splitlines()
+    assert first.startswith(f"  - {file}: column 'hard' is missing, there are id, ")
+    assert second.startswith(f"  - {file}: column 'weight' is 0 for all 1 questions of stages.1,")

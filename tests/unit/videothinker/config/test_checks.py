@@ -8,7 +8,7 @@ from typing import Any
 import builders
 import pytest
 
-from videothinker.config.checks import cross_checks
+from videothinker.config.checks.run import cross_checks
 
 IDLE = "stages.0.kl.skip_equal_groups = True has no effect with sampling.refill = 2"
 
@@ -127,10 +127,10 @@ def test_steps_that_may_be_refilled_are_not_sampled_side_by_side(tmp_path: Path)
 
 
 def test_a_function_may_not_be_called_as_a_part_of_ours(tmp_path: Path) -> None:
-    rewards = ["accuracy", {"call": "rewards.py:discount"}]
+    rewards = ["accuracy", {"call": "rewards.py:deduction"}]
     stage = {"name": "only", "questions": "q.parquet", "steps": 10, "prompts_per_step": 4}
     [found] = cross_checks(builders.run_config(tmp_path, stage, rewards=rewards))
-    assert "discount is the name of a reward of ours" in found
+    assert "deduction is the name of a reward of ours" in found
 
 
 def test_out_may_not_be_a_file(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from smallest_config import SMALLEST
 
 from videothinker.cli import preflight
 from videothinker.cli.preflight import check_paths
+from videothinker.config.kl import KLConfig
 from videothinker.config.loading import load_config, to_yaml
 from videothinker.config.lora import LoraConfig
 from videothinker.config.rewards import RewardConfig
@@ -302,6 +303,17 @@ def complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
 
 def test_nothing_is_missing_where_everything_is_there(complete: RunConfig) -> None:
     assert check_paths(complete) == []
+
+
+def test_an_anchor_that_is_the_policy_is_no_file_and_sees_less(complete: RunConfig) -> None:
+    kl = KLConfig(direction="repel", anchor="policy", anchor_view="frame")
+    last = complete.stages[1].model_copy(update={"kl": kl})
+    framed = complete.model_copy(update={"stages": (complete.stages[0], last)})
+    assert not [line for line in check_paths(framed) if "kl.anchor" in line]
+    picture = Question(id="q", video="p.png", text="?", options=(("A", "a"),), answer="A")
+    write_questions(last.questions, [picture])
+    with pytest.raises(ConfigError, match=r"1\.kl\.anchor_view = 'frame': no question that"):
+        check_paths(framed)
 
 
 def test_a_folder_with_other_videos_is_named_with_the_first_that_lacks(complete: RunConfig) -> None:

@@ -110,7 +110,14 @@ def test_errors_are_those_of_an_earlier_stage() -> None:
     assert "no earlier stage of this run has that name" in str(caught.value)
 
 
-def test_a_share_of_nothing_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("by", "key", "value", "other"),
+    [("uniform", "share", 0.3, "errors"), ("errors", "column", "hard", "column")],
+)
+def test_what_another_way_to_draw_is_told_is_refused(
+    by: str, key: str, value: object, other: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
-        load_config(PAPER, ["stages.1.draw.share=0.3"])
-    assert "share = 0.3 has no effect with by = 'uniform'" in str(caught.value)
+        load_config(PAPER, [f"stages.1.draw={{by: {by}, {key}: {value}}}"])
+    said = f"stages.1.draw.{key} = {value!r} has no effect with by = {by!r}. Set stages.1.draw.by"
+    assert f"{said} to {other}, or leave it out" in str(caught.value)

@@ -1,4 +1,4 @@
-"""Rewards, discounts and validations that a configuration asks for and that could not be had."""
+"""Rewards, deductions and validations that a configuration asks for and that could not be had."""
 
 from __future__ import annotations
 
@@ -106,36 +106,39 @@ def test_a_run_needs_a_reward(small: Path) -> None:
     assert "nothing to learn from" in only_problem(small, "rewards=[]")
 
 
-DISCOUNT = (
-    "stages.0.kl={{direction: discount, anchor: base, likelihood: absolute, coefficient: 0.5{}}}"
+TIE_BREAK = (
+    "stages.0.kl={{direction: tie_break, anchor: base, likelihood: absolute, coefficient: 0.5{}}}"
 )
 
 
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        (DISCOUNT.format(", bound: 3"), "with direction discount, bound = 3.0 would have no"),
-        (DISCOUNT.format(", target: 1"), "with direction discount, target = 1.0 would have no"),
-        (DISCOUNT.replace(", coefficient: 0.5", "").format(""), "kl.coefficient: missing; the"),
-        (DISCOUNT.replace("absolute", "relative").format(""), "relative to itself it finds everyt"),
+        (TIE_BREAK.format(", bound: 3"), "with direction tie_break, bound = 3.0 would have no"),
+        (TIE_BREAK.format(", target: 1"), "with direction tie_break, target = 1.0 would have no"),
+        (TIE_BREAK.replace(", coefficient: 0.5", "").format(""), "kl.coefficient: missing; the"),
+        (
+            TIE_BREAK.replace("absolute", "relative").format(""),
+            "relative to itself it finds every",
+        ),
         ("stages.0.kl={direction: repel, anchor: base, likelihood: absolute}", "would have no eff"),
-        (DISCOUNT.replace("0.5", "1.5").format(""), "coefficient = 1.5: with direction discount"),
-        (DISCOUNT.replace("0.5", "0").format(""), "coefficient = 0: with direction discount"),
+        (TIE_BREAK.replace("0.5", "1.5").format(""), "coefficient = 1.5: with direction tie_break"),
+        (TIE_BREAK.replace("0.5", "0").format(""), "coefficient = 0: with direction tie_break"),
     ],
 )
-def test_a_discount_has_an_anchor_and_a_share_of_the_reward_and_nothing_else(
+def test_a_tie_break_has_an_anchor_and_a_share_of_the_reward_and_nothing_else(
     small: Path, override: str, said: str
 ) -> None:
     assert said in only_problem(small, override)
 
 
-def test_a_discount_on_no_reward_is_refused(small: Path) -> None:
-    said = only_problem(small, DISCOUNT.format(""), "rewards=[format]")
+def test_a_tie_break_on_no_reward_is_refused(small: Path) -> None:
+    said = only_problem(small, TIE_BREAK.format(""), "rewards=[format]")
     assert "none of the rewards format is for the answer" in said
 
 
-def test_a_discount_is_read_back_as_it_was_written(small: Path, tmp_path: Path) -> None:
-    config = load_config(small, [DISCOUNT.format("")])
+def test_a_tie_break_is_read_back_as_it_was_written(small: Path, tmp_path: Path) -> None:
+    config = load_config(small, [TIE_BREAK.format("")])
     resolved = tmp_path / "resolved.yaml"
     resolved.write_text(to_yaml(config))
     assert load_config(resolved) == config

@@ -8,15 +8,19 @@ from pathlib import Path
 import pytest
 from smallest_config import SMALLEST
 
+from videothinker.config.draw import DrawConfig
 from videothinker.config.loading import load_config
 from videothinker.config.prompts import PromptsConfig
-from videothinker.config.settings import RunConfig
+from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.data.asked import (
     labels_of,
     probed,
     stage_questions,
+    stage_weights,
     to_probe,
+    unfit_draws,
     validation_questions,
+    whole_views,
 )
 from videothinker.data.questions import write_questions
 from videothinker.data.stream import select
@@ -117,3 +121,65 @@ def test_validation_asks_in_each_wording_of_the_run(config: RunConfig, tmp_path:
         assert [(one.id, one.wording) for one in found] == [
             (question.id, one) for one in each for question in QUESTIONS[:2]
         ]
+
+
+PICTURE, WORDS = replace(QUESTIONS[0], video="p.png"), replace(QUESTIONS[0], video="")
+
+
+@pytest.mark.parametrize(
+    ("view", "asked", "said"),
+    [
+        ("blind", [WORDS], "shows anything, so the anchor would see all of each. Leave it out, or"),
+        ("masked", [WORDS], "shows anything"),
+        (
+            "frame",
+            [PICTURE, WORDS],
+            "shows a video, so the anchor would see all of each. Use blind",
+        ),
+        ("shuffled", [PICTURE], "shows a video"),
+        ("video", [WORDS], ""),
+        ("blind", [WORDS, PICTURE], ""),
+        ("frame", [PICTURE, QUESTIONS[0]], ""),
+        ("frame", [replace(PICTURE, also=("v.mp4",))], ""),
+    ],
+)
+def test_a_view_takes_something_of_some_question(
+    config: RunConfig, view: str, asked: list[Question], said: str
+) -> None:
+    kl = {"direction": "repel", "anchor": "base", "anchor_view": view}
+    stages = [config.stages[0], StageConfig(name="all", questions="q.parquet", kl=kl)]
+    config = config.model_copy(update={"stages": tuple(stages)})
+    for file in (config.stages[1].questions, Path("other.parquet")):
+        lines = list(whole_views(config, file, asked))
+        assert len(lines) == bool(said and file == config.stages[1].questions)
+        assert all(f"stages.1.kl.anchor_view = {view!r}: no question" in line for line in lines)
+        assert all(said in line for line in lines)
+
+
+def by_column(config: RunConfig, weights: list[float], category: str | None) -> RunConfig:
+    """The first stage draws by weights that its file then has."""
+    weighed = [replace(one, weight=w) for one, w in zip(QUESTIONS, weights, strict=True)]
+    write_questions(config.stages[0].questions, weighed)
+    first = config.stages[0].model_copy(
+        update={"draw": DrawConfig(by="column"), "category": category, "limit": None}
+    )
+    return config.model_copy(update={"stages": (first, *config.stages[1:])})
+
+
+def test_weights_are_those_of_the_questions_that_a_stage_asks(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    weighing = by_column(config, [float(n) for n in range(10)], "sports")
+    asked = stage_questions(weighing, tmp_path, weighing.stages[0])
+    assert stage_weights(weighing, weighing.stages[0], asked) == [1.0, 3.0, 5.0, 7.0, 9.0]
+    assert list(unfit_draws(weighing, weighing.stages[0].questions, QUESTIONS)) == []
+
+
+def test_a_stage_none_of_whose_questions_has_a_weight_is_told(config: RunConfig) -> None:
+    file = config.stages[0].questions
+    alternating = [float(n % 2 == 0) for n in range(10)]
+    weighing = by_column(config, alternating, "sports")
+    [said] = unfit_draws(weighing, file, QUESTIONS)
+    assert said.startswith(f"{file}: column 'weight' is 0 for all 5 questions of stages.0, so none")
+    assert list(unfit_draws(by_probe(weighing), file, QUESTIONS)) == [], "that is not known yet"
+    assert list(unfit_draws(by_column(config, alternating, None), file, QUESTIONS)) == []

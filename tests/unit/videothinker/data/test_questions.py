@@ -1,6 +1,8 @@
 """Questions survive the way to disk and back, and foreign files are refused."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -10,7 +12,7 @@ import pytest
 
 from videothinker.data.clevrer.evidence import write_evidence
 from videothinker.data.clevrer.rules import Evidence, OptionEvidence
-from videothinker.data.questions import SCHEMA, read_questions, write_questions
+from videothinker.data.questions import SCHEMA, read_questions, read_weights, write_questions
 from videothinker.errors import InputError
 from videothinker.types import Question
 
@@ -192,3 +194,39 @@ def test_a_file_that_breaks_off_is_refused(tmp_path: Path) -> None:
     (tmp_path / "q.parquet").write_bytes(data[: len(data) // 2] + b"PAR1")
     with pytest.raises(InputError, match="not a Parquet file"):
         read_questions(tmp_path / "q.parquet")
+
+
+def weighed(folder: Path, weights: list[Any]) -> Path:
+    """A file with a column "hard" beside those of a question."""
+    file = folder / "weighed.parquet"
+    write_questions(file, [replace(QUESTIONS[0], id=str(n)) for n in range(len(weights))])
+    pq.write_table(pq.read_table(file).append_column("hard", pa.array(weights)), file)
+    return file
+
+
+def test_any_column_of_numbers_says_what_questions_weigh(tmp_path: Path) -> None:
+    assert read_weights(weighed(tmp_path, [2, 0]), "hard") == {"0": 2.0, "1": 0.0}
+    assert read_weights(weighed(tmp_path, [0.5, 1e9]), "hard") == {"0": 0.5, "1": 1e9}
+    write_questions(tmp_path / "q.parquet", [replace(QUESTIONS[0], weight=3.5)])
+    assert read_weights(tmp_path / "q.parquet", "weight") == {QUESTIONS[0].id: 3.5}
+    assert read_questions(tmp_path / "q.parquet")[0].weight == 3.5
+
+
+@pytest.mark.parametrize(
+    ("weights", "column", "said"),
+    [
+        ([1.0, 2.0], "easy", r"column 'easy' is missing, there are id, video, .*hard\. Name one"),
+        ([1.0, -0.5], "hard", r"row 2: column 'hard' is -0\.5, and weights are numbers from 0 on"),
+        ([float("nan"), 1.0], "hard", r"row 1: column 'hard' is nan"),
+        ([1.0, float("inf")], "hard", r"row 2: column 'hard' is inf"),
+        ([1.0, None], "hard", r"row 2: column 'hard' is None"),
+        (["1", "2"], "hard", r"column 'hard' holds string, and weights are numbers"),
+        ([True, False], "hard", r"column 'hard' holds bool"),
+    ],
+)
+def test_what_is_no_weight_is_named_with_its_row_and_column(
+    tmp_path: Path, weights: list[Any], column: str, said: str
+) -> None:
+    with pytest.raises(InputError, match=rf"weighed\.parquet: {said}") as refused:
+        read_weights(weighed(tmp_path, weights), column)
+    assert "\n" not in str(refused.value)

@@ -3,10 +3,20 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 
+import numpy as np
 import pytest
 
-from videothinker.data.stream import QuestionStream, SharedStream, order, select, shared
+from videothinker.data.stream import (
+    QuestionStream,
+    SharedStream,
+    WeightedStream,
+    order,
+    select,
+    shared,
+    times,
+)
 from videothinker.errors import InputError
 from videothinker.types import Question
 
@@ -141,9 +151,64 @@ def test_what_is_shared_is_a_function_of_its_place() -> None:
         both.drawn(-1, 2)
 
 
-@pytest.mark.parametrize(("wrong", "what"), [((), "wrong"), (("0", "1", "2"), "right")])
-def test_where_all_were_answered_alike_there_is_nothing_to_share(
-    wrong: tuple[str, ...], what: str
-) -> None:
-    with pytest.raises(InputError, match=f"none of 3 questions was answered {what}"):
-        shared(questions(3), wrong, 0.5, 5, ("training",))
+@pytest.mark.parametrize("wrong", [(), ("0", "1", "2")])
+def test_where_all_were_answered_alike_all_are_drawn_alike(wrong: tuple[str, ...]) -> None:
+    drawn = shared(questions(3), wrong, 0.5, 5, ("training",))
+    assert drawn.drawn(0, 9) == QuestionStream(questions(3), 5).drawn(0, 9)
+    assert drawn.about() == {"questions": 3, "wrong": len(wrong), "instead": "uniform"}
+    assert drawn.figures(0, drawn.drawn(0, 4)) == {}
+
+
+def test_a_step_says_what_share_of_it_was_answered_wrong() -> None:
+    both = shared(questions(9), ("0", "4"), 0.25, 5, ("training",))
+    assert both.about() == {"questions": 9, "wrong": 2}
+    assert both.figures(0, both.drawn(0, 8)) == {"asked_wrong": 0.25}
+
+
+WEIGHTS = [1.0, 0.0, 2.5, 0.5, 3.0, 0.0, 1.0]
+"""Of which 8 together, for 7 questions: 7/8 of a place in a round for each unit."""
+
+
+def weighted(weights: list[float] = WEIGHTS, seed: int = 3) -> WeightedStream:
+    return WeightedStream(questions(len(weights)), weights, seed, ("training",))
+
+
+def test_over_all_offsets_a_question_is_asked_exactly_as_often_as_its_weight_says() -> None:
+    offsets = (np.arange(800) + 0.5) / 800
+    often = np.array([times(np.array(WEIGHTS), offset) for offset in offsets])
+    assert often.sum(0).tolist() == [700 * weight for weight in WEIGHTS]
+    assert {*often.sum(1).tolist()} == {7}, "a round is as long as there are questions"
+    share = 7 / 8 * np.array(WEIGHTS)
+    assert (often >= np.floor(share)).all()
+    assert (often <= np.ceil(share)).all()
+
+
+def test_a_round_has_each_question_as_often_as_that_and_is_shuffled() -> None:
+    stream = weighted()
+    rounds = [[one.id for one in stream.drawn(7 * number, 7)] for number in range(200)]
+    for number, asked in enumerate(rounds):
+        offset = np.random.default_rng([3, number, 1]).random()
+        often = times(np.array(WEIGHTS), offset).tolist()
+        assert Counter(asked) == Counter({str(n): count for n, count in enumerate(often) if count})
+    total = Counter(one for asked in rounds for one in asked)
+    for place, weight in enumerate(WEIGHTS):
+        assert total[str(place)] == pytest.approx(200 * 7 / 8 * weight, abs=25)
+    assert sum(asked != sorted(asked) for asked in rounds) > 190
+
+
+def test_equal_weights_ask_what_is_asked_without() -> None:
+    same = weighted([0.1] * 7)
+    assert same.drawn(0, 70) == QuestionStream(questions(7), 3).drawn(0, 70)
+
+
+def test_what_is_weighed_is_a_function_of_its_place() -> None:
+    whole = weighted().drawn(0, 60)
+    assert [weighted().drawn(place, 1)[0] for place in range(60)] == whole
+    assert weighted(seed=4).drawn(0, 60) != whole
+
+
+def test_a_step_says_what_its_questions_weigh() -> None:
+    stream = weighted()
+    assert stream.about() == {"questions": 7, "never": 2, "mean_weight": 8 / 7}
+    asked = questions(7)
+    assert stream.figures(0, [asked[2], asked[3]]) == {"asked_weight": 1.5}

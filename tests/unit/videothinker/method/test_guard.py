@@ -87,16 +87,16 @@ def test_halved_reward_is_a_collapse_whatever_else_is_seen() -> None:
     assert first_cause((10, {}), (8, POORER)) == ""
 
 
-SLAVISH = {"accuracy": 0.9, "reward": 1.1, "discount": -0.75}
-HACKED = {"accuracy": 0.35, "reward": 1.3, "discount": 0.0, "entropy": 0.1}
+SLAVISH = {"accuracy": 0.9, "reward": 1.1, "deduction": -0.75}
+HACKED = {"accuracy": 0.35, "reward": 1.3, "deduction": 0.0, "entropy": 0.1}
 """Fewer are right, none of them as the anchor would have it: what is left of the reward rises."""
 
 
-def test_under_a_discount_reward_is_watched_before_it() -> None:
-    kl = {"direction": "discount", "coefficient": 0.9}
+def test_under_a_deduction_reward_is_watched_before_it() -> None:
+    kl = {"direction": "tie_break", "coefficient": 0.9}
     seen = verdicts((10, SLAVISH), (8, HACKED), kl=kl)
     cause = next(one.cause for one in seen if one.action == "stop")
-    assert "reward before its discount was" in cause
+    assert "reward before its deduction was" in cause
     assert "entropy fell" in cause
     assert first_cause((10, SLAVISH), (8, HACKED)) == "", "the rest alone rises"
 

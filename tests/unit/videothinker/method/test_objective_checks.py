@@ -19,7 +19,7 @@ GIVEN: dict[str, Any] = {"anchor_logp": ONE, "direction": "repel"}
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"direction": "away"}, "direction = 'away': use one of repel, attract, discount, none"),
+        ({"direction": "away"}, "direction = 'away': use one of repel, attract, discount, tie"),
         (
             {"estimator": "k4"},
             "estimator = 'k4': use one of k1, k2, k3, policy, exact",
@@ -33,6 +33,9 @@ GIVEN: dict[str, Any] = {"anchor_logp": ONE, "direction": "repel"}
         ({"sampler_logp": ONE, "importance_cap": 0.5}, "importance_cap = 0.5: use 1 or more"),
         ({"importance_cap": 2.0}, "importance_cap = 2.0: has no effect without sampler_logp"),
         ({"direction": "repel"}, "direction = 'repel' and anchor_logp do not go together"),
+        ({"anchor_logp": ONE, "direction": "unlikely"}, "direction = 'unlikely' and anchor_logp"),
+        (GIVEN | {"direction": "product"}, "direction = 'product' and product_logp do not go"),
+        (GIVEN | {"product_logp": ONE}, "direction = 'repel' and product_logp do not go"),
         ({"anchor_logp": ONE}, "direction = 'none' and anchor_logp do not go together"),
         ({"divergence_mask": ONE}, "direction = 'none': divergence_mask would have no effect"),
         (GIVEN | {"divergence": ONE}, "divergence is given with .* estimator = 'k3'"),

@@ -55,14 +55,33 @@ def test_every_estimator_enters_as_in_the_naive_formula(
     torch.testing.assert_close(slope(loss, logp), slope(expected, logp), atol=1e-12, rtol=0)
 
 
-def test_with_a_discount_the_divergence_is_measured_and_not_felt() -> None:
+@pytest.mark.parametrize("direction", ["discount", "tie_break", "reweigh"])
+def test_what_changes_advantages_has_its_divergence_measured_and_not_felt(direction: Any) -> None:
     logp, anchor, advantages, mask = random_batch(1)
     plain, _ = policy_loss(logp, logp.detach(), None, advantages, mask)
     loss, stats = policy_loss(
-        logp, logp.detach(), anchor, advantages, mask, coefficient=0.5, direction="discount"
+        logp, logp.detach(), anchor, advantages, mask, coefficient=0.5, direction=direction
     )
     torch.testing.assert_close(slope(loss, logp), slope(plain, logp), atol=1e-12, rtol=0)
     assert loss == plain
+    assert stats["kl"] == pytest.approx(
+        float(((logp - anchor) * mask).sum().detach() / mask.sum()), abs=1e-12
+    )
+
+
+def test_a_product_is_pushed_in_the_policys_place_and_measured_beside_it() -> None:
+    logp, anchor, advantages, mask = random_batch(1)
+    product = (logp.detach() + anchor / 2).requires_grad_()
+    plain, _ = policy_loss(logp, logp.detach(), None, advantages, mask)
+    loss, stats = policy_loss(
+        *(logp, logp.detach(), anchor, advantages, mask),
+        direction="product",
+        coefficient=0.5,
+        product_logp=product,
+    )
+    torch.testing.assert_close(slope(loss, product), slope(plain, logp), atol=1e-12, rtol=0)
+    assert not slope(loss, logp).any()
+    assert stats["policy_gradient"] == slope(plain, logp).norm()
     assert stats["kl"] == pytest.approx(
         float(((logp - anchor) * mask).sum().detach() / mask.sum()), abs=1e-12
     )

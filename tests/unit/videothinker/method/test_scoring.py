@@ -68,41 +68,41 @@ def likely(*chances: float) -> AnchorScores:
 
 
 def test_a_right_answer_loses_by_how_likely_its_tokens_are_to_the_anchor() -> None:
-    kl = KLConfig(direction="discount", coefficient=0.5, likelihood="absolute")
+    kl = KLConfig(direction="tie_break", coefficient=0.5, likelihood="absolute")
     rewards = ["soft_accuracy", "format"]
     scored = score_group(group(RIGHT, RIGHT, WRONG), rewards, likely(0.8, 0.2, 0.8), kl)
     assert scored.rewards["soft_accuracy"].tolist() == [1, 1, 0]
-    assert scored.rewards["discount"] == pytest.approx([-0.4, -0.1, 0], abs=1e-6)
+    assert scored.rewards["deduction"] == pytest.approx([-0.4, -0.1, 0], abs=1e-6)
     totals = np.array([1.6, 1.9, 1.0])
     expected = (totals - totals.mean()) / (totals.std(ddof=1) + 1e-4)
     assert scored.advantages == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_discount_is_the_steps_share_not_that_of_the_settings() -> None:
-    kl = KLConfig(direction="discount", coefficient=0.5, likelihood="absolute")
+def test_the_tie_break_is_the_steps_share_not_that_of_the_settings() -> None:
+    kl = KLConfig(direction="tie_break", coefficient=0.5, likelihood="absolute")
     scored = score_group(group(RIGHT, WRONG), ["soft_accuracy"], likely(0.8, 0.8), kl, 0.25)
-    assert scored.rewards["discount"] == pytest.approx([-0.2, 0], abs=1e-6)
+    assert scored.rewards["deduction"] == pytest.approx([-0.2, 0], abs=1e-6)
 
 
 def test_a_likelihood_relative_to_the_initial_models_is_1_at_most() -> None:
-    kl = KLConfig(direction="discount", coefficient=0.5)
+    kl = KLConfig(direction="tie_break", coefficient=0.5)
     strange = likely(0.1, 0.1, 0.9)  # to the anchor
     initial = likely(0.1, 0.4, 0.3).logprobs  # strange to both, to the anchor alone, to neither
     scores = replace(strange, initial_logprobs=initial)
     scored = score_group(group(RIGHT, RIGHT, RIGHT), ["soft_accuracy"], scores, kl)
-    assert scored.rewards["discount"] == pytest.approx([-0.5, -0.125, -0.5], abs=1e-6)
+    assert scored.rewards["deduction"] == pytest.approx([-0.5, -0.125, -0.5], abs=1e-6)
 
 
 def test_a_comparison_without_the_initial_models_word_is_refused() -> None:
-    kl = KLConfig(direction="discount", coefficient=0.5)
+    kl = KLConfig(direction="tie_break", coefficient=0.5)
     with pytest.raises(AssertionError, match="the initial model's part"):
         score_group(group(RIGHT, WRONG), ["soft_accuracy"], likely(0.5, 0.5), kl)
 
 
-def test_the_discount_is_on_being_right_not_on_the_form() -> None:
-    kl = KLConfig(direction="discount", coefficient=1.0, likelihood="absolute")
+def test_the_tie_break_is_on_being_right_not_on_the_form() -> None:
+    kl = KLConfig(direction="tie_break", coefficient=1.0, likelihood="absolute")
     scored = score_group(group(WRONG, WRONG), ["soft_accuracy", "format"], likely(0.9, 0.1), kl)
-    assert scored.rewards["discount"].tolist() == [0, 0]
+    assert scored.rewards["deduction"].tolist() == [0, 0]
     assert scored.advantages.tolist() == [0, 0]
     assert scored.divergence_mask is None
 
@@ -168,12 +168,12 @@ def test_a_scored_group_carries_its_mask() -> None:
     assert [mask.tolist() for mask in scored.divergence_mask] == [[False] * 3] * 2
 
 
-REPEL, DISCOUNT = (KLConfig(direction=one, coefficient=0.5) for one in ("repel", "discount"))
+REPEL, TIE_BREAK = (KLConfig(direction=one, coefficient=0.5) for one in ("repel", "tie_break"))
 UNTAGGED = "B"
 
 
 @pytest.mark.parametrize(
-    ("texts", "plainly", "under_a_discount"),
+    ("texts", "plainly", "under_a_tie_break"),
     [
         ((RIGHT, RIGHT), False, True),  # the anchor may find one of them less likely
         ((WRONG, WRONG), False, False),
@@ -182,12 +182,15 @@ UNTAGGED = "B"
         ((WRONG, "A"), False, True),  # one is right, the other in form
     ],
 )
-def test_a_group_teaches_where_its_completions_differ_or_a_discount_may_tell_them_apart(
-    texts: tuple[str, str], plainly: bool, under_a_discount: bool
+def test_a_group_teaches_where_its_completions_differ_or_a_tie_break_may_tell_them_apart(
+    texts: tuple[str, str], plainly: bool, under_a_tie_break: bool
 ) -> None:
     earned = builders.earned(group(*texts), ["soft_accuracy", "format"])
     assert teaches(earned, KLConfig()) == teaches(earned, REPEL) == plainly
-    assert teaches(earned, DISCOUNT) == under_a_discount
+    for direction in ("tie_break", "discount", "unlikely"):
+        told_apart = KLConfig(direction=direction, coefficient=0.5)
+        assert teaches(earned, told_apart) == under_a_tie_break
+    assert teaches(earned, KLConfig(direction="reweigh", coefficient=0.5)) == plainly
 
 
 def test_rewards_that_make_up_for_each_other_teach_nothing() -> None:
@@ -195,8 +198,8 @@ def test_rewards_that_make_up_for_each_other_teach_nothing() -> None:
     assert not teaches(earned, REPEL)
 
 
-def test_what_is_discounted_makes_no_group_of_equal_rewards_unequal() -> None:
-    kl = KLConfig(direction="discount", coefficient=0.5, likelihood="absolute")
+def test_what_is_taken_off_makes_no_group_of_equal_rewards_unequal() -> None:
+    kl = KLConfig(direction="tie_break", coefficient=0.5, likelihood="absolute")
     scored = score_group(group(RIGHT, RIGHT), ["soft_accuracy"], likely(0.2, 0.9), kl)
     assert scored.advantages.any()
     assert alike(scored.rewards)
@@ -206,11 +209,11 @@ def test_a_group_left_out_has_the_rewards_of_the_others_and_no_advantage() -> No
     about, names = group(WRONG, WRONG), ["soft_accuracy", "format"]
     earned = builders.earned(about, names)
     assert {*unscored(about, earned, REPEL).rewards} == {*names}
-    left = unscored(about, earned, DISCOUNT)
+    left = unscored(about, earned, TIE_BREAK)
     assert {name: values.tolist() for name, values in left.rewards.items()} == {
         "soft_accuracy": [0.0, 0.0],
         "format": [1.0, 1.0],
-        "discount": [0.0, 0.0],
+        "deduction": [0.0, 0.0],
     }
     assert left.advantages.tolist() == [0.0, 0.0]
     assert left.left_out

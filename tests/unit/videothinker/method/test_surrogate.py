@@ -157,16 +157,17 @@ def test_on_the_policy_that_was_sampled_from_ratio_and_clip_change_nothing(
     torch.testing.assert_close(slope(losses[0], logp), slope(losses[1], logp))
 
 
-def test_a_bonus_adds_the_entropy_of_each_token() -> None:
+@pytest.mark.parametrize("bonus", [0.5, -0.3])
+def test_a_bonus_adds_the_entropy_of_each_token_or_takes_it_off(bonus: float) -> None:
     logp, _, advantages, mask = random_batch(0)
     entropy = torch.rand(4, 7, dtype=torch.float64, requires_grad=True)
     plain, _ = policy_loss(logp, logp.detach(), None, advantages, mask)
     loss, _ = policy_loss(
-        logp, logp.detach(), None, advantages, mask, entropy=entropy, entropy_bonus=0.5
+        logp, logp.detach(), None, advantages, mask, entropy=entropy, entropy_bonus=bonus
     )
     mean = ((entropy * mask).sum(1) / mask.sum(1)).mean()
-    torch.testing.assert_close(loss, plain - 0.5 * mean)
-    torch.testing.assert_close(slope(loss, entropy), -0.5 * mask / mask.sum(1, keepdim=True) / 4)
+    torch.testing.assert_close(loss, plain - bonus * mean)
+    torch.testing.assert_close(slope(loss, entropy), -bonus * mask / mask.sum(1, keepdim=True) / 4)
 
 
 REWARDS = torch.tensor([[2.0, 0.0, 1.0, 1.0], [2.0, 2.0, 2.0, 2.0], [1.0, 1.0, 1.0, 1.04]])
@@ -205,6 +206,7 @@ def test_advantages_by_hand(options: dict[str, Any], first: float, third: float)
         ({"max_tokens": 5}, "goes with aggregation = 'budget' alone"),
         ({"entropy": ONE}, "do not go together"),
         ({"entropy_bonus": 0.1}, "do not go together"),
+        ({"entropy_bonus": -0.1}, "do not go together"),
         ({"clip": "none"}, "clip = 'none': use one of ppo, cispo, smooth"),
     ],
     ids=str,

@@ -57,6 +57,19 @@ def test_a_card_says_in_which_direction_the_anchor_acted() -> None:
     assert "attracted to `/runs/bias/model`" in model_card(lineage(kl=attract), {})
 
 
+def test_a_card_says_what_the_anchor_saw_and_whose_policy_it_was() -> None:
+    usual = {"direction": "repel", "anchor_view": "masked"}
+    seen = model_card(lineage(kl=KLConfig(**usual).model_dump()), {})
+    assert "repelled from `/runs/bias/model` (sha256 `a9c4`), which saw the videos masked," in seen
+    own = KLConfig(**usual, anchor="policy", anchor_every=5).model_dump()
+    assert "repelled from its own policy of every 5 steps, at first `/runs" in model_card(
+        lineage(kl=own), {}
+    )
+    older = {key: KLConfig().model_dump()[key] for key in ("direction", "coefficient", "estimator")}
+    kl = older | {"direction": "repel", "bound": 11.0}
+    assert "repelled from `/runs/bias/model` (sha256 `a9c4`) with" in model_card(lineage(kl=kl), {})
+
+
 def test_a_card_says_when_the_anchor_acted() -> None:
     early = KLConfig(direction="repel", schedule="early", schedule_steps=90).model_dump()
     card = model_card(lineage(kl=early), {})

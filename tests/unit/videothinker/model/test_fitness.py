@@ -7,11 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from builders import shipped_config
 
 from videothinker.config.lora import LoraConfig
 from videothinker.model.checkpoint import model_digest
 from videothinker.model.families.known import shape_of
-from videothinker.model.fitness import unfit_adapter, unfit_anchor, unfit_base
+from videothinker.model.fitness import one_time, unfit_adapter, unfit_anchor, unfit_base
 
 
 @pytest.fixture
@@ -140,3 +141,19 @@ def test_an_anchor_with_other_words_has_none_either(base: Path, tmp_path: Path) 
     wrong = unfit_anchor(base, other)
     assert wrong is not None
     assert "its tokenizer is not the policy's" in wrong
+
+
+def test_a_video_of_one_time_has_no_other_order(base: Path) -> None:
+    view = "stages.1.kl={direction: repel, anchor: bias, anchor_view: %s}"
+    for frames, views in ((3, ["frame", "shuffled"]), (4, [])):
+        few = (f"video.max_frames={frames}", "video.min_frames=1")
+        found = {
+            name: list(one_time(shipped_config(view % name, *few), shape_of(base)))
+            for name in ("video", "blind", "frame", "shuffled", "masked")
+        }
+        assert [name for name, lines in found.items() if lines] == views
+    [line] = one_time(
+        shipped_config(view % "frame", "video.max_frames=3", "video.min_frames=1"), shape_of(base)
+    )
+    assert "stages.1.kl.anchor_view = 'frame': of video.max_frames = 3 the model makes one" in line
+    assert "Set video.max_frames to 4 or more" in line

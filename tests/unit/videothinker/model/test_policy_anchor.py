@@ -1,7 +1,9 @@
-"""The exact divergence beside the log-probs, from the anchor's hidden states and output head."""
+"""The exact divergence, or a product, beside the log-probs, from the anchor's hidden states and
+output head."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,8 +78,36 @@ def test_a_policy_that_is_its_own_anchor_has_no_divergence_and_no_slope() -> Non
     assert max(gradient.abs().max() for gradient in case.gradients(found)) < 1e-6
 
 
-def test_no_gradient_reaches_the_anchor() -> None:
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("at_once", [2**24, 20], ids=["whole", "two tokens"])
+def test_a_product_is_that_of_the_probabilities_normalised(
+    monkeypatch: pytest.MonkeyPatch, at_once: int, power: float
+) -> None:
+    monkeypatch.setitem(LOGITS_AT_ONCE, "cpu", at_once)
     case = Case()
+    case.anchor = replace(case.anchor, power=power)
+    allowed = [token for token in range(10) if token not in FORBIDDEN]
+    ours, theirs = (
+        (scores / TEMPERATURE)[:, allowed].softmax(1)
+        for scores in (
+            case.hidden.double() @ case.head.weight.double().T,
+            case.anchor.hidden.double() @ case.anchor.head.double().T,
+        )
+    )
+    both = ours * theirs**power
+    places = [allowed.index(int(token)) for token in PREDICTED]
+    expected = (both[range(7), places] / both.sum(1)).log()
+    found = case.divergence()
+    torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=0)
+    slopes = zip(case.gradients(found), case.gradients(expected), strict=True)
+    for here, there in slopes:
+        assert (here - there).norm() < 1e-5 * there.norm()
+
+
+@pytest.mark.parametrize("power", [None, 1.0])
+def test_no_gradient_reaches_the_anchor(power: float | None) -> None:
+    case = Case()
+    case.anchor = replace(case.anchor, power=power)
     for tensor in (case.anchor.head, case.anchor.hidden):
         tensor.requires_grad_()
     case.divergence().sum().backward()

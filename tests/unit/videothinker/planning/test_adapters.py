@@ -8,7 +8,7 @@ from builders import CONFIGS
 from builders import shipped_config as config
 
 from videothinker.cli.main import main
-from videothinker.config.checks import cross_checks
+from videothinker.config.checks.run import cross_checks
 from videothinker.config.lora import LoraConfig
 from videothinker.config.settings import RunConfig
 from videothinker.errors import PlacementError
@@ -129,7 +129,7 @@ def test_an_engine_that_adds_them_has_one_sum_at_a_time() -> None:
 
 
 def test_a_scorer_of_its_own_has_one_base_for_what_is_compared() -> None:
-    discount = "stages.1.kl={direction: discount, anchor: %s, coefficient: 0.5}"
+    discount = "stages.1.kl={direction: tie_break, anchor: %s, coefficient: 0.5}"
     held = {
         anchor: anchor_parts(two_cards(SCORER, discount % anchor), SHAPE)["weights"]
         for anchor in ("bias", "runs/other/model")
@@ -218,6 +218,8 @@ def test_the_plan_says_in_a_sentence_where_the_anchor_sits() -> None:
     assert "by path may be a whole model: 7.5 GB" in told(
         one_card(SCORER, "stages.1.kl.anchor=runs/other/model"), SHAPE
     )
+    moving = "stages.1.kl={direction: repel, anchor: policy, anchor_view: blind}"
+    assert told(one_card(SCORER, moving), SHAPE) == told(one_card(SCORER), SHAPE)
     alone = one_card("stages.1.kl={direction: none}")
     assert told(alone, SHAPE) == "an adapter of 0.06 GB is trained and sent in place of 7.5"
 

@@ -30,6 +30,14 @@ def test_the_best_model_and_the_one_it_is_compared_with_take_room() -> None:
     assert need(*both)["models"] == pytest.approx(2.5 * usual)
 
 
+def test_an_anchor_that_is_the_policy_takes_two_models_and_one_for_each_state() -> None:
+    moving = "stages.1.kl={direction: repel, anchor: policy, anchor_view: blind}"
+    usual = need()["models"]
+    assert need(moving)["models"] == pytest.approx(usual + (2 + 3) * 3.755 * 2, rel=0.01)
+    short = need(moving, "stages.0.steps=50", "stages.1.steps=50")["models"]
+    assert short == pytest.approx(usual + 2 * 3.755 * 2, rel=0.01)
+
+
 def test_a_stage_too_short_to_save_has_no_states() -> None:
     short = need("stages.0.steps=50", "stages.1.steps=50")
     assert short["states"] == 0

@@ -189,7 +189,7 @@ def test_an_anchor_holds_no_gradient_and_no_optimizer() -> None:
 
 def test_an_anchor_that_is_compared_with_the_initial_model_holds_both() -> None:
     alone = anchor_parts(config(), SHAPE)["weights"]
-    kl = "stages.1.kl={direction: discount, anchor: bias, coefficient: 0.5, likelihood: %s}"
+    kl = "stages.1.kl={direction: tie_break, anchor: bias, coefficient: 0.5, likelihood: %s}"
     absolute = anchor_parts(config(kl % "absolute"), SHAPE)["weights"]
     relative = anchor_parts(config(kl % "relative"), SHAPE)["weights"]
     assert (absolute, relative) == (alone, 2 * alone)

@@ -1,7 +1,7 @@
 import pytest
 from builders import shipped_config as config
 
-from videothinker.config.checks import cross_checks
+from videothinker.config.checks.run import cross_checks
 from videothinker.config.settings import RunConfig
 from videothinker.errors import PlacementError
 from videothinker.model.families.known import KNOWN

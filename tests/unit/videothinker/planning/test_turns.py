@@ -7,7 +7,7 @@ from builders import CONFIGS
 from builders import shipped_config as config
 
 from videothinker.cli.main import main
-from videothinker.config.checks import cross_checks
+from videothinker.config.checks.run import cross_checks
 from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
 from videothinker.model.families.known import KNOWN

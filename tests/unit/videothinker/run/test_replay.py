@@ -112,5 +112,5 @@ def test_what_is_replayed_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path) -> None:
     file = tmp_path / "replay.parquet"
     file.write_bytes(b"PAR1 no")
-    with pytest.raises(InputError, match=r"replay\.parquet: what this stage replays.*out=DIR"):
+    with pytest.raises(InputError, match=r"replay\.parquet: what was sampled.*out=DIR"):
         read_replay(file)

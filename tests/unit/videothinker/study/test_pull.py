@@ -70,7 +70,7 @@ def row(texts: Sequence[str] = TEXTS, category: str = "inferential") -> dict[str
     }
 
 
-@pytest.mark.parametrize("direction", ["none", "repel", "attract", "discount"])
+@pytest.mark.parametrize("direction", ["none", "repel", "attract", "discount", "tie_break"])
 def test_it_is_the_slope_of_the_loss_by_the_log_odds_of_reasoning(direction: Any) -> None:
     kl = KLConfig(direction=direction, coefficient=0.4)
     found = group_pull(row(), CHOICE, kl)

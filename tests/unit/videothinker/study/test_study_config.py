@@ -135,7 +135,10 @@ def test_arms_that_are_added_with_another_learner_leave_the_run_that_is_there(
             "arms.3.learner.schedule=constant",
             "arms.3.learner has no effect: the study's has the same settings. Leave it out",
         ),
-        ("arms.2.kl.anchor=lo_bias", "arms.2.kl.anchor = 'lo_bias': not an earlier stage, base or"),
+        (
+            "arms.2.kl.anchor=lo_bias",
+            "arms.2.kl.anchor = 'lo_bias': not an earlier stage, base, policy or",
+        ),
         (
             "arms.2.guard.action='off' arms.2.guard.window=9",
             "arms.2.guard.window = 9 has no effect with action",

@@ -211,7 +211,10 @@ def test_each_exchange_of_a_talk_is_a_question(tmp_path: Path, videos: Path) -> 
 def test_every_kind_of_file_gives_the_same_questions(
     tmp_path: Path, videos: Path, suffix: str
 ) -> None:
-    rows = [PLAIN | {"id": "x", "options": "red|blue"}, PLAIN | {"id": "y", "options": "red|blue"}]
+    rows = [
+        PLAIN | {"id": "x", "options": "red|blue", "weight": 2.0},
+        PLAIN | {"id": "y", "options": "red|blue", "weight": 0.5},
+    ]
     file = tmp_path / f"q{suffix}"
     if suffix == ".json":
         file.write_text(json.dumps(rows))
@@ -225,7 +228,17 @@ def test_every_kind_of_file_gives_the_same_questions(
         table = pa.Table.from_pylist(rows)
         with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)
-    assert prepared(file, videos) == prepared(lines(tmp_path / "r.jsonl", rows), videos)
+    found = prepared(file, videos)
+    assert [one.weight for one in found] == [2.0, 0.5]
+    assert found == prepared(lines(tmp_path / "r.jsonl", rows), videos)
+
+
+def test_a_weight_may_have_another_name_and_is_never_negative(tmp_path: Path, videos: Path) -> None:
+    source = lines(tmp_path / "q.jsonl", [PLAIN | {"hardness": 3}])
+    assert [one.weight for one in prepared(source, videos, weight="hardness")] == [3.0]
+    assert "line 1: weight: -1 is not a number from 0" in refusal(
+        lines(videos / "q.jsonl", [PLAIN | {"weight": -1}]), videos
+    )
 
 
 def test_a_row_may_show_videos_pictures_or_nothing(tmp_path: Path, videos: Path) -> None:
