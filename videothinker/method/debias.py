@@ -52,8 +52,7 @@ def deduction(
         assert anchor is not None
         assert kl.compares == (anchor.initial_logprobs is not None), "the initial model's part"
         # the mean token's, so that long completions are not all equally unlikely
-        gaps = [gap.mean() if len(gap) else 0.0 for gap in _gaps(anchor)]
-        taken = np.exp(np.minimum(0.0, gaps))
+        taken = np.exp([min(0.0, gap.mean()) if len(gap) else 0.0 for gap in _gaps(anchor)])
     return np.asarray(-coefficient * taken * earned_by_being_right(rewards), np.float32)
 
 
