@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-UNIT_BUDGET ?= 210
+UNIT_BUDGET ?= 240
 # processes that share the tests; the engines' are one's (tests/conftest.py)
 SIDE_BY_SIDE ?= -n 2
 export PYTHON
