@@ -20,7 +20,7 @@ Clark et al., "Don't Take the Easy Way Out" (2019), for reweigh; He et al., "Rew
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -75,48 +75,35 @@ def adjusted(
     coefficient: float,
 ) -> np.ndarray:
     """Advantages [G] as discount or reweigh would have them; the others' as they are."""
-    change = CHANGES.get(kl.direction)
-    if change is None:
-        return advantages
-    assert anchor is not None
     earned = earned_by_being_right(rewards)
-    return np.asarray(change(advantages, group, earned, anchor, kl, coefficient), np.float32)
+    if kl.direction == "discount" and earned.any():
+        assert anchor is not None
+        known = _known(anchor, kl)
+        apart = np.average(known, weights=earned) - known
+        return np.asarray(advantages + coefficient * earned * apart, np.float32)
+    if kl.direction == "reweigh":
+        assert anchor is not None
+        return np.asarray(
+            advantages * (1 - coefficient * _right(group, earned, anchor)), np.float32
+        )
+    return advantages
 
 
-def _discounted(
-    advantages: np.ndarray,
-    group: RolloutGroup,
-    earned: np.ndarray,
-    anchor: AnchorScores,
-    kl: KLConfig,
-    coefficient: float,
-) -> np.ndarray:
-    if not earned.any():
-        return advantages
+def _known(anchor: AnchorScores, kl: KLConfig) -> np.ndarray:
+    """p of a discount: [G], 0 to 1."""
     sums = np.array([float(gap.sum()) for gap in _gaps(anchor)])
     if kl.anchor_view == "video":  # of its chance with the anchor, what the initial model lacks
-        known = -np.expm1(-np.maximum(0.0, sums))
-    else:  # of its chance with the initial model, what is left to whoever sees less
-        known = np.exp(np.minimum(0.0, sums))
-    apart = np.average(known, weights=earned) - known
-    return np.asarray(advantages + coefficient * earned * apart)
+        return np.asarray(-np.expm1(-np.maximum(0.0, sums)))
+    # of its chance with the initial model, what is left to whoever sees less
+    return np.asarray(np.exp(np.minimum(0.0, sums)))
 
 
-def _reweighed(
-    advantages: np.ndarray,
-    group: RolloutGroup,
-    earned: np.ndarray,
-    anchor: AnchorScores,
-    kl: KLConfig,
-    coefficient: float,
-) -> np.ndarray:
+def _right(group: RolloutGroup, earned: np.ndarray, anchor: AnchorScores) -> float:
+    """b of reweigh: how much of what the anchor says is right."""
     sampled = [one.logprobs for one in group.completions]
     times = [float((a - s).sum()) for a, s in zip(anchor.logprobs, sampled, strict=True)]
     weights = np.exp(np.array(times) - max(times))
-    return np.asarray(advantages * (1 - coefficient * np.average(earned > 0, weights=weights)))
-
-
-CHANGES: dict[str, Callable[..., np.ndarray]] = {"discount": _discounted, "reweigh": _reweighed}
+    return float(np.average(earned > 0, weights=weights))
 
 
 def _gaps(anchor: AnchorScores) -> list[np.ndarray]:
