@@ -14,6 +14,7 @@ from videothinker.cli.verb import (
     argument,
     benchmark,
     budget,
+    flag,
     model,
     verb,
     wording,
@@ -30,10 +31,28 @@ ASKING = (
     argument("--data", type=Path, required=True, metavar="FILE"),
     argument("--videos", type=Path, required=True, metavar="DIR"),
     argument("--out", type=Path, required=True, metavar="DIR"),
+    argument(
+        "--protocol",
+        metavar="NAME",
+        help="how it is asked: official (the benchmark's own words, frames and length), reference,"
+        " lmms-eval and others (docs/benchmarks.md lists them), or a .yaml file of your own",
+    ),
     wording(
-        help="training: several letters allowed (default for clevrer); evaluation: the published"
-        " prompt for one letter (default otherwise); direct: no thinking (default for a model that"
-        " was trained so)"
+        help="without a protocol: training: several letters allowed (default for clevrer);"
+        " evaluation: the published prompt for one letter (default otherwise); direct: no thinking"
+        " (default for a model that was trained so)"
+    ),
+    argument(
+        "--max-tokens",
+        type=int,
+        metavar="N",
+        help="of an answer (default: the protocol's, or else the model's own)",
+    ),
+    argument(
+        "--subtitles",
+        type=Path,
+        metavar="DIR",
+        help=".srt files, if the protocol asks with them",
     ),
     argument("--workers", type=int, default=1, metavar="N", help="engines (default 1)"),
     budget,
@@ -95,7 +114,12 @@ def probe(arguments: Namespace) -> Outcome:
 def _asked(arguments: Namespace) -> dict[str, Any]:
     if arguments.workers < 1:
         raise InputError(f"--workers {arguments.workers}: at least one engine is needed")
-    names = ("model", "benchmark", "data", "videos", "out", "wording", "budget", "workers")
+    if arguments.max_tokens is not None and arguments.max_tokens < 1:
+        raise InputError(f"--max-tokens {arguments.max_tokens}: an answer has at least one token")
+    names = (
+        *("model", "benchmark", "data", "videos", "out", "workers"),
+        *("protocol", "wording", "budget", "max_tokens", "subtitles"),
+    )
     return {name: getattr(arguments, name) for name in names}
 
 
@@ -135,13 +159,18 @@ def diagnose(arguments: Namespace) -> Outcome:
 @verb(
     "videothinker compare runs/base/result.json runs/cdpo/result.json",
     argument("results", type=Path, nargs="+", metavar="RESULT", help="result.json, or its folder"),
-    SCORING,
+    argument(
+        "--scoring",
+        choices=["reference", "official"],
+        help="default: the one of the results' protocols",
+    ),
+    flag("--unlike", help="results that were not asked alike too, marked"),
 )
 def compare(arguments: Namespace) -> Outcome:
     """Results of several models in the paper's table."""
     from videothinker.evaluation.compare import compare as compare_results
 
-    comparison = compare_results(arguments.results, arguments.scoring)
+    comparison = compare_results(arguments.results, arguments.scoring, arguments.unlike)
     return Outcome(text=comparison.text(), result=comparison.as_dict())
 
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 from videothinker.method.answers import ANSWER
 from videothinker.types import Question
 
+Scoring = Literal["reference", "official"]
+"""By the published code's rule, or by the benchmark's own."""
 END = r"(?=\s*(?:$|[.):,;\]*\"\n]|'(?!\w)))"
 """What follows a letter that stands for an option: not another word, as after the article A."""
 LEADING = re.compile(rf"\s*[(\[*\"'$]*([A-Z]){END}")

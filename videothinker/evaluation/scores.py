@@ -8,21 +8,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from videothinker.errors import InputError
 from videothinker.evaluation.benchmarks import BY_NAME, named
 from videothinker.evaluation.benchmarks.clevrer import judged
 from videothinker.evaluation.benchmarks.loading import load, read
 from videothinker.evaluation.intervals import counted, mean_of_shares, per_option, share
-from videothinker.evaluation.rules import equals_solution
+from videothinker.evaluation.rules import Scoring, equals_solution
 from videothinker.method.answers import is_right
 from videothinker.method.rewards import layout
 from videothinker.types import LABELS, Question, Wording
 
 __all__ = ["BENCHMARKS", "KINDS", "diagnose", "load", "read", "score"]
-
-Scoring = Literal["reference", "official"]
 
 BENCHMARKS = tuple(BY_NAME)
 """Their names; everything else about them stands in the table."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from videothinker.method.answers import KINDS, LETTERED
@@ -101,10 +102,22 @@ def _evaluated(question: Question, benchmark: str) -> str:
     return f"{question.text}Options:\n" + "".join(f"{line}\n" for line in lines)
 
 
-def messages(text: str, shown: Sequence[Medium] = ("video",)) -> list[dict[str, Any]]:
-    """One user turn for a chat template: what is shown, then the text.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turns:
+    """What stands around what is shown."""
 
-    There is no system turn; a model's template may insert its own default one.
-    """
+    user: str
+    system: str = ""
+    """Without one the model's template may insert its own."""
+    begun: str = ""
+    """What the model's own turn begins with."""
+
+
+def messages(text: str | Turns, shown: Sequence[Medium] = ("video",)) -> list[dict[str, Any]]:
+    """For a chat template: what is shown, then the text; a text alone is a user's."""
+    turns = text if isinstance(text, Turns) else Turns(user=text)
     places = [{"type": "image" if medium == "picture" else medium} for medium in shown]
-    return [{"role": "user", "content": [*places, {"type": "text", "text": text}]}]
+    user = {"role": "user", "content": [*places, {"type": "text", "text": turns.user}]}
+    if not turns.system:
+        return [user]
+    return [{"role": "system", "content": [{"type": "text", "text": turns.system}]}, user]

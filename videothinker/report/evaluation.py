@@ -8,15 +8,8 @@ from typing import Any
 
 from videothinker.errors import InputError
 from videothinker.evaluation import scores
-from videothinker.evaluation.compare import (
-    TITLES,
-    Diagnosis,
-    Result,
-    Score,
-    Scores,
-    label,
-    read_result,
-)
+from videothinker.evaluation.compare import TITLES, label
+from videothinker.evaluation.result import Diagnosis, Result, Score, Scores, read_result
 from videothinker.files import atomic_write, read_lines
 from videothinker.report.charts import Dot, dot_rows
 from videothinker.report.markup import colour, render
@@ -164,14 +157,16 @@ def _is_right(result: Result, question: Question, completion: str) -> bool | Non
 
 
 def _circumstances(result: Result) -> dict[str, str]:
+    asked = result.protocol
     return {
         "model": result.model,
         "digest": result.digest,
         "benchmark": result.benchmark,
         "questions": " ".join([result.data, result.questions]).strip(),
-        "wording": result.wording,
-        "frames": f"at most {result.frames}",
-        "video": ", ".join(f"{key} {value}" for key, value in result.video.items()),
+        "protocol": f"{asked.name} {asked.digest()[:8]}",
+        "longest answer": f"{asked.max_tokens} tokens",
+        "temperature": str(asked.temperature),
+        "video": ", ".join(f"{key} {value}" for key, value in asked.video.items()),
     }
 
 

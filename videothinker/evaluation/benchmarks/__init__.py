@@ -1,4 +1,4 @@
-"""The six benchmarks, listed here alone; each has a folder with its reader, its rule and its protocols."""
+"""The six benchmarks, listed here alone; each has a folder with its reader, rule and protocols."""
 
 from __future__ import annotations
 

@@ -12,7 +12,9 @@ from html_page import Page
 
 from videothinker.data.questions import write_questions
 from videothinker.errors import InputError
-from videothinker.evaluation.compare import Score
+from videothinker.evaluation.protocol import usual
+from videothinker.evaluation.result import Score
+from videothinker.model.checkpoint import PAPER_EVALUATION
 from videothinker.report.evaluation import verdict, write_evaluation_report
 from videothinker.types import Question
 
@@ -32,9 +34,7 @@ def result(**changes: Any) -> dict[str, Any]:
         "digest": "abcdef",
         "benchmark": "clevrer",
         "data": "/nowhere/questions.parquet",
-        "wording": "evaluation",
-        "video": {"fps": 2.0, "max_frames": 16},
-        "frames": 16,
+        "protocol": usual("evaluation").settled(PAPER_EVALUATION).model_dump(),
         "unanswered": 0,
         **score(0.8),
         "by_category": categories,
@@ -94,7 +94,9 @@ def test_the_headline_has_both_scorings_with_their_intervals(tmp_path: Path) -> 
     assert "official scoring 82.0% (95% interval 70.0 to 90.0, n 100)" in text
     assert "Answered after thinking:" in text
     assert "3 questions have no answer and count as wrong." in text
-    assert "Answered directly, without thinking:" in page(tmp_path, wording="direct")
+    assert "Answered directly, without thinking:" in page(
+        tmp_path, protocol=usual("direct").settled(PAPER_EVALUATION).model_dump()
+    )
 
 
 def test_categories_are_drawn_best_first_with_chance(tmp_path: Path) -> None:
@@ -187,22 +189,24 @@ def test_what_was_left_out_is_listed_with_its_reason(tmp_path: Path) -> None:
 
 def test_the_page_says_how_it_was_asked(tmp_path: Path) -> None:
     text = page(tmp_path)
-    for value in ("abcdef", "evaluation", "at most 16", "fps 2.0, max_frames 16"):
+    for value in ("abcdef", "1024 tokens"):
         assert f"<code>{value}</code>" in text
+    assert "<code>evaluation " in text
+    assert "max_frames 32" in text
 
 
 def test_text_from_outside_is_escaped_everywhere(tmp_path: Path) -> None:
     data = tmp_path / "questions.parquet"
     write_questions(data, [question(HOSTILE, HOSTILE)])
-    changes = dict.fromkeys(("digest", "wording"), HOSTILE)
+    asked = usual("evaluation").settled(PAPER_EVALUATION).model_dump()
     text = page(
         tmp_path,
         [answered(HOSTILE, HOSTILE)],
         [{"question_id": HOSTILE, "reason": HOSTILE}],
         data=str(data),
-        video={HOSTILE: HOSTILE},
+        protocol=asked | {"name": HOSTILE, "video": {HOSTILE: 1}},
         model="models/<script>base",
-        **changes,
+        digest=HOSTILE,
     )
     parsed = Page(text)
     assert "script" not in parsed.tags
