@@ -100,7 +100,7 @@ class Evaluation:
         protocol = self.resolved()
 
         def turns(question: Question) -> Turns:
-            said = spoken(self.subtitles, question) if self.subtitles else ""
+            said = spoken(self.subtitles, question) if self.subtitles else ()
             return protocol.turns(question, self.benchmark, said)
 
         budget = budget_under(self.model, protocol)

@@ -22,16 +22,20 @@ from videothinker.config.settings import VideoConfig
 from videothinker.errors import ConfigError, InputError
 from videothinker.evaluation import benchmarks
 from videothinker.evaluation.rules import Scoring
-from videothinker.method.prompts import Turns, asked
+from videothinker.method.prompts import SAID, Spoken, Turns, asked
 from videothinker.model.checkpoint import Budget
 from videothinker.types import Question, Wording
 
 FOLDER = Path(benchmarks.__file__).parent
 OTHER = "other"
 """The prompt of categories that have none of their own."""
-FIELDS = {"question", "options", "subtitles"}
+FIELDS = {"question", "options", "subtitles", "video"}
 NOT_ASKED = {"source", "note", "name", "scoring"}
 """Keys that change nothing of what is asked."""
+
+
+Texts = str | dict[str, str]
+"""One, or one for each category."""
 
 
 class Protocol(Section):
@@ -46,12 +50,17 @@ class Protocol(Section):
     """One of this package's own texts, in place of a prompt."""
     system: str = ""
     """A system turn; without one the model's template may have its own."""
-    prompt: str | dict[str, str] = ""
+    prompt: Texts = ""
     """The user's text, or one for each category: {question}, {options} and {subtitles} stand for
-    what they say."""
-    option: str = "{letter}. {text}"
+    what they say, {video} for the video, where it does not come first."""
+    option: Texts = "{letter}. {text}"
+    """How one option is written; {name} is what the question itself calls it: "Caption A"."""
     between: str = "\n"
     """What stands between two options."""
+    drop: str = ""
+    """Taken out of the options' texts."""
+    unspoken: str = ""
+    """What stands for {subtitles} where there are none."""
     prefill: str = ""
     """What the model's own turn begins with."""
     returned: str = ""
@@ -66,7 +75,7 @@ class Protocol(Section):
     @property
     def subtitled(self) -> bool:
         """Whether it asks with what is said in the video."""
-        return any("{subtitles}" in text for text in self._prompts())
+        return any("{subtitles}" in text for text in _each(self.prompt).values())
 
     @property
     def budget(self) -> VideoConfig:
@@ -84,30 +93,44 @@ class Protocol(Section):
         asked = json.dumps(asked_in(self.model_dump()), sort_keys=True)
         return hashlib.sha256(asked.encode()).hexdigest()
 
-    def turns(self, question: Question, benchmark: str, subtitles: str = "") -> Turns:
-        """What a model reads of a question, after what it is shown."""
+    def turns(self, question: Question, benchmark: str, spoken: tuple[Spoken, ...] = ()) -> Turns:
+        """What a model reads of a question, around what it is shown."""
         if self.wording is not None:
             return Turns(user=asked(question, self.wording, benchmark))
-        options = self.between.join(
-            self.option.format(letter=letter, text=text) for letter, text in question.options
+        option, prompt = self._of("option", question), self._of("prompt", question)
+        names = benchmarks.named(benchmark).option_names(question)
+        options = [
+            option.format(letter=letter, name=name, text=_without(self.drop, text))
+            for (letter, text), name in zip(question.options, names, strict=True)
+        ]
+        before, shown, after = prompt.rpartition("{video}")
+        said = {"question": question.text, "options": self.between.join(options)}
+        return Turns(
+            before=before.format(subtitles=SAID, **said) if shown else "",
+            user=after.format(subtitles=SAID, **said),
+            system=self.system,
+            begun=self.prefill,
+            spoken=spoken,
+            unspoken=self.unspoken,
         )
-        prompt = self._prompt_of(question)
-        user = prompt.format(question=question.text, options=options, subtitles=subtitles)
-        return Turns(user=user, system=self.system, begun=self.prefill)
 
-    def _prompts(self) -> list[str]:
-        return [self.prompt] if isinstance(self.prompt, str) else list(self.prompt.values())
-
-    def _prompt_of(self, question: Question) -> str:
-        if isinstance(self.prompt, str):
-            return self.prompt
-        category = question.category.split("/")[0]
-        if (found := self.prompt.get(category, self.prompt.get(OTHER))) is None:
+    def _of(self, key: str, question: Question) -> str:
+        """The text for a question's category."""
+        texts, category = _each(getattr(self, key)), question.category.split("/")[0]
+        if (found := texts.get(category, texts.get(OTHER))) is None:
             raise InputError(
-                f"protocol {self.name}: prompt has no text for the category {category!r} of"
+                f"protocol {self.name}: {key} has no text for the category {category!r} of"
                 f" {question.id}. Add one, or one for {OTHER!r}"
             )
         return found
+
+
+def _each(texts: Texts) -> dict[str, str]:
+    return {OTHER: texts} if isinstance(texts, str) else texts
+
+
+def _without(some: str, text: str) -> str:
+    return text.replace(some, "") if some else text
 
 
 def usual(wording: Wording) -> Protocol:
@@ -155,11 +178,20 @@ def _faults(protocol: Protocol) -> Iterator[str]:
         yield "prompt: give either the text of one or a wording"
     if protocol.wording is not None:
         usual_ones = Protocol()
-        for key in ("system", "option", "between", "prefill", "returned"):
+        for key in ("system", "option", "between", "drop", "prefill", "returned", "unspoken"):
             if getattr(protocol, key) != getattr(usual_ones, key):
                 yield f"{key}: has no effect beside wording, which is a whole text. Leave it out"
+    if protocol.unspoken and not protocol.subtitled:
+        yield "unspoken: has no effect, no prompt has {subtitles}. Leave it out"
     if not protocol.prefill.endswith(protocol.returned):
         yield f"returned = {protocol.returned!r}: is not what prefill ends with. Mend one of them"
+    for key in set(protocol.video) - set(VideoConfig.model_fields):
+        yield f"video.{key}: unknown key. Known here: {', '.join(VideoConfig.model_fields)}."
+    yield from _unknown_fields(protocol)
+
+
+def _unknown_fields(protocol: Protocol) -> Iterator[str]:
+    """Names in braces that stand for nothing."""
     for key, text, fields in _templates(protocol):
         try:
             unknown = {field for _, field, *_ in Formatter().parse(text) if field is not None}
@@ -168,14 +200,10 @@ def _faults(protocol: Protocol) -> Iterator[str]:
             continue
         for field in sorted(unknown - fields):
             yield f"{key}: {{{field}}} stands for nothing; known: {', '.join(sorted(fields))}"
-    for key in set(protocol.video) - set(VideoConfig.model_fields):
-        yield f"video.{key}: unknown key. Known here: {', '.join(VideoConfig.model_fields)}."
 
 
 def _templates(protocol: Protocol) -> Iterator[tuple[str, str, set[str]]]:
-    if isinstance(protocol.prompt, str):
-        yield "prompt", protocol.prompt, FIELDS
-    else:
-        for category, text in protocol.prompt.items():
-            yield f"prompt.{category}", text, FIELDS
-    yield "option", protocol.option, {"letter", "text"}
+    for category, text in _each(protocol.prompt).items():
+        yield f"prompt.{category}", text, FIELDS
+    for category, text in _each(protocol.option).items():
+        yield f"option.{category}", text, {"letter", "name", "text"}

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from videothinker.errors import InputError
 from videothinker.evaluation.protocol import Protocol
+from videothinker.method.prompts import Spoken
 from videothinker.types import Question
 
 TIME = r"(\d+):(\d\d):(\d\d)[,.](\d{1,3})"
@@ -33,34 +34,29 @@ def require_subtitles(protocol: Protocol, folder: Path | None) -> None:
         raise InputError(f"{folder}: no .srt file in it; --subtitles names their folder")
 
 
-def spoken(folder: Path, question: Question) -> str:
-    """All that is said in a question's part of its video, a line for each subtitle; nothing where
-    the video has no file of them."""
-    file = folder / f"{PurePosixPath(question.video).stem}.srt"
-    start, end = question.start or 0.0, question.end or float("inf")
-    return "\n".join(text for first, last, text in _cues(file) if last > start and first < end)
+def spoken(folder: Path, question: Question) -> tuple[Spoken, ...]:
+    """All that is said in a question's video; nothing where it has no file."""
+    return _cues(folder / f"{PurePosixPath(question.video).stem}.srt")
 
 
 def said_in(folder: Path, questions: Sequence[Question]) -> str:
     """Address by content of what is said in all of them."""
     content = hashlib.sha256()
     for question in questions:
-        content.update(spoken(folder, question).encode() + b"\0")
+        content.update(repr(spoken(folder, question)).encode())
     return content.hexdigest()
 
 
 @lru_cache(maxsize=64)
-def _cues(file: Path) -> list[tuple[float, float, str]]:
-    """Start, end and words of each."""
+def _cues(file: Path) -> tuple[Spoken, ...]:
     if not file.is_file():
-        return []
+        return ()
     written = file.read_text(encoding="utf-8-sig", errors="replace").replace("\r\n", "\n")
-    found = []
-    for *times, words in CUE.findall(written):
-        text = " ".join(MARKUP.sub("", words).split())
-        if text:
-            found.append((_seconds(times[:4]), _seconds(times[4:]), text))
-    return found
+    return tuple(
+        Spoken(start=_seconds(times[:4]), end=_seconds(times[4:]), text=text)
+        for *times, words in CUE.findall(written)
+        if (text := " ".join(MARKUP.sub("", words).split()))
+    )
 
 
 def _seconds(parts: list[str]) -> float:

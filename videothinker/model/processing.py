@@ -80,9 +80,11 @@ class PromptBuilder:
 
     def _turns(self, text: str | Turns, clips: Sequence[tuple[Medium, Clip]]) -> str:
         """The turns in the model's own template."""
-        turns: str = self._processor.apply_chat_template(
-            messages(text, [medium for medium, _ in clips]),
+        turns = text if isinstance(text, Turns) else Turns(user=text)
+        times = [time for medium, clip in clips if medium == "video" for time in clip.times]
+        templated: str = self._processor.apply_chat_template(
+            messages(turns.of_frames(times), [medium for medium, _ in clips]),
             tokenize=False,
             add_generation_prompt=True,
         )
-        return turns + (text.begun if isinstance(text, Turns) else "")
+        return templated + turns.begun

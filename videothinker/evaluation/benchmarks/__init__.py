@@ -25,6 +25,11 @@ REFERENCE_FIELDS = frozenset({"problem", "options", "solution", "video"})
 """What all of the reference's files have."""
 
 
+def letters(question: Question) -> list[str]:
+    """Its options' own."""
+    return [letter for letter, _ in question.options]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Benchmark:
     """What is particular to one."""
@@ -33,6 +38,8 @@ class Benchmark:
     """Of its column in the paper's table."""
     rule: Callable[[str, Question], bool]
     """Whether a completion is right officially; docs/benchmarks.md has source and deviations."""
+    option_names: Callable[[Question], Sequence[str]] = letters
+    """What a question itself calls its options."""
     mean_of_tasks: bool = False
     """Its own figure is a mean over tasks, however many questions each has."""
     reference: Reader | None = None
@@ -81,6 +88,7 @@ BY_NAME: dict[str, Benchmark] = {
     "tempcompass": Benchmark(
         title="TempCompass",
         rule=tempcompass.rule,
+        option_names=tempcompass.option_names,
         mean_of_tasks=True,
         reference=tempcompass.reference,
         release=tempcompass.release,
