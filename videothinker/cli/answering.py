@@ -247,7 +247,11 @@ def _answer(where: str, line: str) -> tuple[str, str]:
 def _scores(result: dict[str, Any]) -> str:
     """Both scorings and every category, each beside what guessing would give."""
     head = ["", "accuracy", "95% interval", "n", "chance", "majority"]
-    entries = [("reference", result), ("official", result["official"])]
+    official = result["official"]
+    entries = [("reference", result), ("official", official)]
+    if "over_questions" in official:
+        entries.append(("  over all questions", official["over_questions"]))
+    entries += [(f"  without {task}", one) for task, one in official.get("without", {}).items()]
     entries += list(result["by_category"].items())
     rows = [
         [

@@ -40,7 +40,8 @@ def score(
         Questions without a correct option, which the published code drops, are not counted.
     official: the benchmark's own rule. For CLEVRER every option of the question must be judged
         right, and "per_option" counts them one by one; MVBench and TempCompass are means over
-        their tasks, whose number is in "tasks".
+        their tasks, whose number is in "tasks", and "over_questions" is the share of all;
+        "without" has TempCompass's mean without captioning.
 
     Every accuracy has low and high (95%), n, chance and majority beside it. Where a category is
     written "a/b", by_category holds the a and by_subcategory the a/b.
@@ -66,6 +67,10 @@ def score(
         result["by_subcategory"] = {name: share(group) for name, group in finer.items()}
     if by_task:
         result["tasks"] = len(groups)
+        result["over_questions"] = share(marked)
+    if by_task and kind.judged in groups:
+        told = {task: group for task, group in groups.items() if task != kind.judged}
+        result["without"] = {kind.judged: mean_of_shares(told)}
     if benchmark == "clevrer":
         result["without_correct_option"] = sum(not question.answer for question in questions)
         if scoring == "official":

@@ -42,6 +42,8 @@ class Benchmark:
     """What a question itself calls its options."""
     mean_of_tasks: bool = False
     """Its own figure is a mean over tasks, however many questions each has."""
+    judged: str = ""
+    """A task that officially only a judge can score; the mean without it stands beside."""
     reference: Reader | None = None
     release: Reader | None = None
     """None: its questions are read as `videothinker prepare` writes them."""
@@ -90,6 +92,7 @@ BY_NAME: dict[str, Benchmark] = {
         rule=tempcompass.rule,
         option_names=tempcompass.option_names,
         mean_of_tasks=True,
+        judged="captioning",
         reference=tempcompass.reference,
         release=tempcompass.release,
         release_fields=frozenset({"question", "answer", "video_id", "dim"}),

@@ -134,6 +134,18 @@ def test_tempcompass_has_a_score_for_each_task_and_each_dimension() -> None:
     assert (result["accuracy"], result["tasks"]) == (0.75, 2)
 
 
+def test_tempcompass_is_also_told_over_questions_and_without_captioning() -> None:
+    tasks = ("multi-choice", "multi-choice", "captioning", "yes_no")
+    questions = [
+        question(number, category=f"{task}/action") for number, task in enumerate(tasks, start=1)
+    ]
+    result = score("tempcompass", questions, [says(x) for x in "ABAB"], "official")
+    assert result["accuracy"] == pytest.approx((0.5 + 1 + 0) / 3)
+    assert (result["over_questions"]["accuracy"], result["over_questions"]["n"]) == (0.5, 4)
+    assert result["without"]["captioning"]["accuracy"] == pytest.approx((0.5 + 0) / 2)
+    assert result["without"]["captioning"]["n"] == 3
+
+
 def test_videomme_is_split_by_duration() -> None:
     questions = [question("A", "short/Counting Problem"), question("B", "long/OCR Problems")]
     result = score("videomme", questions, [says("A")] * 2, "official")
