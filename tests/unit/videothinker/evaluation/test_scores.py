@@ -136,9 +136,7 @@ def test_tempcompass_has_a_score_for_each_task_and_each_dimension() -> None:
 
 def test_tempcompass_is_also_told_over_questions_and_without_captioning() -> None:
     tasks = ("multi-choice", "multi-choice", "captioning", "yes_no")
-    questions = [
-        question(number, category=f"{task}/action") for number, task in enumerate(tasks, start=1)
-    ]
+    questions = [question("A", f"{task}/action") for task in tasks]
     result = score("tempcompass", questions, [says(x) for x in "ABAB"], "official")
     assert result["accuracy"] == pytest.approx((0.5 + 1 + 0) / 3)
     assert (result["over_questions"]["accuracy"], result["over_questions"]["n"]) == (0.5, 4)
