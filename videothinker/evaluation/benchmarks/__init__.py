@@ -1,4 +1,4 @@
-"""The six benchmarks, listed here alone; each has a folder with its reader, rule and protocols."""
+"""The benchmarks, listed here alone; each has a folder with its reader, rule and protocols."""
 
 from __future__ import annotations
 
@@ -36,17 +36,22 @@ class Benchmark:
 
     title: str
     """Of its column in the paper's table."""
-    rule: Callable[[str, Question], bool]
-    """Whether a completion is right officially; docs/benchmarks.md has source and deviations."""
+    rule: Callable[[str, Question], float]
+    """Whether a completion is right officially, or what share of right it is worth, where a number
+    may come near; docs/benchmarks.md has source and deviations."""
     option_names: Callable[[Question], Sequence[str]] = letters
     """What a question itself calls its options."""
+    in_paper: bool = False
+    """Has a column in the paper's table."""
     mean_of_tasks: bool = False
     """Its own figure is a mean over tasks, however many questions each has."""
+    mean_of_parts: bool = False
+    """And a task's own is a mean over its parts, which follow its name's "/"."""
     judged: str = ""
     """A task that officially only a judge can score; the mean without it stands beside."""
     reference: Reader | None = None
     release: Reader | None = None
-    """None: its questions are read as `videothinker prepare` writes them."""
+    """Neither of the two: its questions are read as `videothinker prepare` writes them."""
     release_fields: frozenset[str] = frozenset()
     signature: str = ""
     """A field that only this benchmark's reference file has, so that another's is not mistaken."""
@@ -57,9 +62,10 @@ class Benchmark:
 
 
 BY_NAME: dict[str, Benchmark] = {
-    "clevrer": Benchmark(title="CLEVRER", rule=clevrer.rule),
+    "clevrer": Benchmark(title="CLEVRER", in_paper=True, rule=clevrer.rule),
     "mmvu": Benchmark(
         title="MMVU",
+        in_paper=True,
         rule=mmvu.rule,
         reference=mmvu.reference,
         release=mmvu.release,
@@ -68,6 +74,7 @@ BY_NAME: dict[str, Benchmark] = {
     ),
     "video-holmes": Benchmark(
         title="V-Holmes",
+        in_paper=True,
         rule=video_holmes.rule,
         reference=video_holmes.reference,
         release=video_holmes.release,
@@ -78,6 +85,7 @@ BY_NAME: dict[str, Benchmark] = {
     ),
     "mvbench": Benchmark(
         title="MVBench",
+        in_paper=True,
         rule=mvbench.rule,
         mean_of_tasks=True,
         reference=mvbench.reference,
@@ -89,6 +97,7 @@ BY_NAME: dict[str, Benchmark] = {
     ),
     "tempcompass": Benchmark(
         title="TempCompass",
+        in_paper=True,
         rule=tempcompass.rule,
         option_names=tempcompass.option_names,
         mean_of_tasks=True,
@@ -102,6 +111,7 @@ BY_NAME: dict[str, Benchmark] = {
     ),
     "videomme": Benchmark(
         title="VideoMME",
+        in_paper=True,
         rule=videomme.rule,
         reference=videomme.reference,
         release=videomme.release,
@@ -111,8 +121,8 @@ BY_NAME: dict[str, Benchmark] = {
         signature="videoID",
     ),
 }
-"""In the order of the paper's table, which has counterfactual questions of CLEVRER, multiple-choice
-questions of MMVU, and Video-MME without subtitles."""
+"""Those of the paper's table first, in its order; it has counterfactual questions of CLEVRER,
+multiple-choice questions of MMVU, and Video-MME without subtitles."""
 
 
 def named(benchmark: str) -> Benchmark:
