@@ -10,6 +10,7 @@ from pathlib import Path
 from videothinker.errors import InputError
 from videothinker.evaluation.benchmarks import (
     clevrer,
+    longvideobench,
     mmvu,
     mvbench,
     tempcompass,
@@ -119,6 +120,14 @@ BY_NAME: dict[str, Benchmark] = {
             {"question", "options", "answer", "videoID", "duration", "task_type"}
         ),
         signature="videoID",
+    ),
+    "longvideobench": Benchmark(
+        title="LongVideoBench",
+        rule=longvideobench.rule,
+        release=longvideobench.release,
+        release_fields=frozenset(
+            {"id", "question", "video_path", "correct_choice", "duration_group"}
+        ),
     ),
 }
 """Those of the paper's table first, in its order; it has counterfactual questions of CLEVRER,
