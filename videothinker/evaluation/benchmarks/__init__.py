@@ -11,6 +11,7 @@ from videothinker.errors import InputError
 from videothinker.evaluation.benchmarks import (
     clevrer,
     longvideobench,
+    lvbench,
     mmvu,
     mvbench,
     tempcompass,
@@ -128,6 +129,13 @@ BY_NAME: dict[str, Benchmark] = {
         release_fields=frozenset(
             {"id", "question", "video_path", "correct_choice", "duration_group"}
         ),
+    ),
+    "lvbench": Benchmark(
+        title="LVBench",
+        rule=lvbench.rule,
+        release=lvbench.release,
+        release_fields=frozenset({"key", "uid", "question", "answer", "question_type"}),
+        open=lvbench.opened,
     ),
 }
 """Those of the paper's table first, in its order; it has counterfactual questions of CLEVRER,
