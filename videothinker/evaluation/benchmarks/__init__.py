@@ -12,6 +12,7 @@ from videothinker.evaluation.benchmarks import (
     clevrer,
     longvideobench,
     lvbench,
+    mlvu,
     mmvu,
     mvbench,
     tempcompass,
@@ -136,6 +137,14 @@ BY_NAME: dict[str, Benchmark] = {
         release=lvbench.release,
         release_fields=frozenset({"key", "uid", "question", "answer", "question_type"}),
         open=lvbench.opened,
+    ),
+    "mlvu": Benchmark(
+        title="MLVU",
+        rule=mlvu.rule,
+        mean_of_tasks=True,
+        release=mlvu.release,
+        release_fields=frozenset({"video", "question", "candidates", "answer", "question_type"}),
+        stems=mlvu.STEMS,
     ),
 }
 """Those of the paper's table first, in its order; it has counterfactual questions of CLEVRER,
