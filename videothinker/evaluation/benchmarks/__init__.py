@@ -17,6 +17,7 @@ from videothinker.evaluation.benchmarks import (
     mvbench,
     tempcompass,
     video_holmes,
+    video_mmmu,
     videomme,
 )
 from videothinker.evaluation.benchmarks.records import FileRecord, in_file
@@ -145,6 +146,15 @@ BY_NAME: dict[str, Benchmark] = {
         release=mlvu.release,
         release_fields=frozenset({"video", "question", "candidates", "answer", "question_type"}),
         stems=mlvu.STEMS,
+    ),
+    "video-mmmu": Benchmark(
+        title="Video-MMMU",
+        rule=video_mmmu.rule,
+        mean_of_tasks=True,
+        release=video_mmmu.release,
+        release_fields=frozenset({"id", "question", "options", "answer", "track"}),
+        stems=video_mmmu.STEMS,
+        open=video_mmmu.opened,
     ),
 }
 """Those of the paper's table first, in its order; it has counterfactual questions of CLEVRER,
