@@ -19,6 +19,7 @@ from videothinker.evaluation.benchmarks import (
     video_holmes,
     video_mmmu,
     videomme,
+    vsi_bench,
 )
 from videothinker.evaluation.benchmarks.records import FileRecord, in_file
 from videothinker.types import Question
@@ -155,6 +156,16 @@ BY_NAME: dict[str, Benchmark] = {
         release_fields=frozenset({"id", "question", "options", "answer", "track"}),
         stems=video_mmmu.STEMS,
         open=video_mmmu.opened,
+    ),
+    "vsi-bench": Benchmark(
+        title="VSI-Bench",
+        rule=vsi_bench.rule,
+        mean_of_tasks=True,
+        mean_of_parts=True,
+        release=vsi_bench.release,
+        release_fields=frozenset(
+            {"id", "dataset", "scene_name", "question_type", "question", "ground_truth"}
+        ),
     ),
 }
 """Those of the paper's table first, in its order; it has counterfactual questions of CLEVRER,
