@@ -16,6 +16,7 @@ from videothinker.evaluation.benchmarks import (
     mmvu,
     mvbench,
     tempcompass,
+    tomato,
     video_holmes,
     video_mmmu,
     videomme,
@@ -166,6 +167,14 @@ BY_NAME: dict[str, Benchmark] = {
         release_fields=frozenset(
             {"id", "dataset", "scene_name", "question_type", "question", "ground_truth"}
         ),
+    ),
+    "tomato": Benchmark(
+        title="TOMATO",
+        rule=tomato.rule,
+        release=tomato.release,
+        release_fields=frozenset({"question", "options", "answer", "key", "motion_type"}),
+        stems=tomato.STEMS,
+        open=tomato.opened,
     ),
 }
 """Those of the paper's table first, in its order; it has counterfactual questions of CLEVRER,
