@@ -85,7 +85,7 @@ def test_what_cannot_be_read_is_refused(
         ("B) Red", True),
         ("(B) Red", True),
         ("B.", False),
-        ("Red", False),
+        ("It is B", False),
         (")B", False),
     ],
 )

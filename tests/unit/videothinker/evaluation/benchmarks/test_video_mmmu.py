@@ -76,6 +76,7 @@ def test_an_unknown_subject_is_refused(save: Save) -> None:
         ("first A. and then B.", "A"),
         ("first A. and then B. box", "B"),
         ("A: no, B: yes", "B"),
+        ("B. box, not A: red", "B"),
         ("it must be the green cone I think", "C"),
         ("the green cone", ""),
         ("b", ""),
