@@ -18,9 +18,13 @@ OPTION = re.compile(r"\n\s*\(([A-Z])\)\s*")
 
 
 def opened(path: Path) -> list[FileRecord]:
-    """One record a question; the release has one line a video, its questions in `qa`."""
+    """One record a question; the release has one line a video, its questions in `qa`, and copies
+    of it one line a question."""
     found = []
     for video in in_file(path):
+        if "qa" not in video.fields and "question" in video.fields:
+            found.append(video)
+            continue
         questions = video.get("qa")
         if not isinstance(questions, list) or not all(isinstance(one, dict) for one in questions):
             raise video.problem("qa", "not a list of questions. Fetch the file again.")

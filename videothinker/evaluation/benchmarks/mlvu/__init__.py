@@ -27,12 +27,13 @@ TASKS = {"findNeedle": "needle", "subPlot": "sub_scene"}
 """`question_type`, where it is not the name of the task."""
 WRITTEN = ("sub_scene", "summary")
 """Tasks whose answer is a text that a paid model judges."""
-NO_OPTION = "@"
-"""The answer where the right words are none of the options, so that no letter is right."""
 
 
 def release(records: Sequence[FileRecord]) -> Iterator[Question | str]:
-    """The folder of nine files; the answer is a text, and of equal texts the last is meant."""
+    """The folder of nine files; the answer is a text, and of equal texts the last is meant.
+
+    Two questions of 2175 have it not among their options, so that no letter is right.
+    """
     for record in records:
         kind = record.text("question_type")
         task = TASKS.get(kind, kind)
@@ -51,7 +52,7 @@ def release(records: Sequence[FileRecord]) -> Iterator[Question | str]:
             video=f"MLVU/video/{FOLDERS[task]}/{record.text('video')}",
             text=str(record.get("question")),
             options=options,
-            answer=right[-1] if right else NO_OPTION,
+            answer=right[-1] if right else "",
             category=task,
         )
 
@@ -59,4 +60,4 @@ def release(records: Sequence[FileRecord]) -> Iterator[Question | str]:
 def rule(completion: str, question: Question) -> bool:
     """What stands before the first closing bracket; without one, the letter and nothing else."""
     before, bracket, _ = final(completion).partition(")")
-    return (before[-1:] if bracket else before) == question.answer
+    return (before[-1:] if bracket else before) == question.answer != ""

@@ -69,9 +69,15 @@ def test_what_cannot_be_read_is_refused_with_its_place(
         load("lvbench", path)
 
 
-def test_a_line_without_questions_is_refused(tmp_path: Path) -> None:
+def test_a_copy_may_have_a_line_for_each_question(tmp_path: Path) -> None:
     path = tmp_path / "flat.jsonl"
-    path.write_text(json.dumps(asked(key="xyz")))
+    path.write_text(json.dumps(asked(key="xyz", video_path="xyz.mp4")))
+    assert load("lvbench", path) == load("lvbench", release(tmp_path, asked()))
+
+
+def test_a_line_without_questions_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.jsonl"
+    path.write_text(json.dumps({"key": "xyz", "type": "cartoon"}))
     with pytest.raises(InputError, match="record 1: qa: the field is missing"):
         load("lvbench", path)
 

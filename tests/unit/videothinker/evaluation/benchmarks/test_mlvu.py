@@ -55,7 +55,8 @@ def test_of_equal_options_the_last_is_meant(save: Save) -> None:
 
 def test_where_the_right_words_are_no_option_no_letter_is_right(save: Save) -> None:
     (question,) = load("mlvu", save([row(answer="Reddish")]))
-    assert not any(BY_NAME["mlvu"].rule(letter, question) for letter in "ABCD")
+    assert question.answer == ""
+    assert not any(BY_NAME["mlvu"].rule(letter, question) for letter in ("", ")", *"ABCD"))
 
 
 def test_an_empty_option_may_be_the_answer_and_a_question_may_be_empty(save: Save) -> None:
