@@ -1,4 +1,5 @@
-"""Results of several models in the paper's table, above the paper's own rows and apart from them.
+"""Results of several models in the paper's table, above the paper's own rows and apart from them;
+those of benchmarks that the paper has not in a table beside it.
 
 What was measured here has an interval and a block of its own. What the paper published is marked in
 every row, and nothing is computed from it.
@@ -21,14 +22,15 @@ from videothinker.evaluation.rules import Scoring
 from videothinker.terminal_text import text_table
 
 TITLES = {name: benchmark.title for name, benchmark in BY_NAME.items()}
-"""The columns, in the paper's order."""
+PAPER = [name for name, benchmark in BY_NAME.items() if benchmark.in_paper]
+"""The columns of its table, in its order."""
 PUBLISHED = {
     "Qwen2.5-VL-3B CoT": (44.7, 52.8, 32.5, 49.6, 30.0, 52.0),
     "VideoRFT-3B": (59.3, 55.1, 33.0, 59.5, 61.0, 45.4),
     "GRPO 1K": (64.9, 52.0, 32.3, 54.9, 41.4, 50.3),
     "VideoThinker-R1": (79.1, 56.8, 34.3, 60.9, 63.5, 52.4),
 }
-"""Percent, in the order of TITLES."""
+"""Percent, in the order of PAPER."""
 
 DIRECT = "direct"
 """The wording that asks for an answer without thinking."""
@@ -56,22 +58,32 @@ class Comparison:
 
     def text(self) -> str:
         """The table for a terminal."""
-        head = [f"accuracy, percent ({self.scoring} scoring)", *TITLES.values()]
-        measured = [[model, *(self._cell(model, name) for name in TITLES)] for model in self.rows]
-        baselines = [
-            [spoken, *(self._baseline(name, key) for name in TITLES)] for key, spoken in BASELINES
-        ]
         published = [
             [f"{model} †", *(f"{figure:5.1f}" for figure in figures)]
             for model, figures in PUBLISHED.items()
         ]
-        parts = [text_table([head], measured, baselines, published)]
+        parts = [self._table(PAPER, published)] if _in_paper(self.rows) else []
+        others = [name for name in TITLES if name not in PAPER and _column(self.rows, name)]
+        if others:
+            parts.append(self._table(others))
         kinds = self._kinds()
         if kinds:
             head = ["CLEVRER by kind", "observational", "inferential", "gap"]
             parts.append(text_table([head], kinds))
         notes = [textwrap.fill(note, 100, subsequent_indent="  ") for note in self.notes]
         return "\n\n".join([*parts, "\n".join(notes)])
+
+    def _table(self, columns: Sequence[str], *published: Sequence[Sequence[str]]) -> str:
+        head = [f"accuracy, percent ({self.scoring} scoring)", *(TITLES[name] for name in columns)]
+        measured = [
+            [model, *(self._cell(model, name) for name in columns)]
+            for model, results in self.rows.items()
+            if set(results) & set(columns)
+        ]
+        baselines = [
+            [spoken, *(self._baseline(name, key) for name in columns)] for key, spoken in BASELINES
+        ]
+        return text_table([head], measured, baselines, *published)
 
     def as_dict(self) -> dict[str, Any]:
         """The same in types JSON has, with shares between 0 and 1."""
@@ -91,10 +103,11 @@ class Comparison:
                 "protocol": None,
                 "scores": {
                     name: {"accuracy": round(figure / 100, 3)}
-                    for name, figure in zip(TITLES, figures, strict=True)
+                    for name, figure in zip(PAPER, figures, strict=True)
                 },
             }
             for model, figures in PUBLISHED.items()
+            if _in_paper(self.rows)
         ]
         return {"scoring": self.scoring, "rows": [*measured, *published], "notes": list(self.notes)}
 
@@ -257,6 +270,10 @@ def _part(key: str, value: Any) -> str:
     return f"{key} {said if len(said) <= 24 else said[:21] + '...'}"
 
 
+def _in_paper(rows: Rows) -> bool:
+    return any(name in PAPER for results in rows.values() for name in results)
+
+
 def _column(rows: Rows, benchmark: str) -> dict[str, Result]:
     """Of the rows that have one, by model."""
     return {model: held[benchmark] for model, held in rows.items() if benchmark in held}
@@ -279,6 +296,8 @@ def _notes(rows: Rows, scoring: Scoring, differing: Mapping[str, Differing]) -> 
     if unanswered:
         notes.append(f"Left without an answer and counted as wrong: {'; '.join(unanswered)}.")
     notes += [f"Protocol: {_listed(asked)}.", "± is the longer side of the 95% interval."]
+    if not _in_paper(rows):
+        return notes
     notes.append("† published by the paper; not measured here; no intervals were given.")
     if scoring == "official":
         notes.append(

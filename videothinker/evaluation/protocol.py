@@ -29,6 +29,8 @@ from videothinker.types import Question, Wording
 FOLDER = Path(benchmarks.__file__).parent
 OTHER = "other"
 """The prompt of categories that have none of their own."""
+UNLETTERED = "without options"
+"""The prompt of questions that have none, where it is another one."""
 FIELDS = {"question", "options", "subtitles", "video"}
 NOT_ASKED = {"source", "note", "name", "scoring"}
 """Keys that change nothing of what is asked."""
@@ -117,6 +119,8 @@ class Protocol(Section):
     def _of(self, key: str, question: Question) -> str:
         """The text for a question's category."""
         texts, category = _each(getattr(self, key)), question.category.split("/")[0]
+        if not question.options and UNLETTERED in texts:
+            return texts[UNLETTERED]
         if (found := texts.get(category, texts.get(OTHER))) is None:
             raise InputError(
                 f"protocol {self.name}: {key} has no text for the category {category!r} of"

@@ -33,11 +33,11 @@ def load(benchmark: str, path: Path | str) -> list[Question]:
 def read(benchmark: str, path: Path | str) -> Loaded:
     """The same, with the kind of file, told by its content, and what was left out of it."""
     path, kind = Path(path), named(benchmark)
-    if kind.reference is None or kind.release is None:
+    if kind.release is None:
         return Loaded(questions=prepared(path), layout="prepared", left_out={})
     records = _in_folder(benchmark, kind, path) if path.is_dir() else kind.open(path)
     layout = _layout(benchmark, kind, records[0])
-    reader = kind.reference if layout == "reference" else kind.release
+    reader = (kind.reference if layout == "reference" else None) or kind.release
     questions: list[Question] = []
     left_out: Counter[str] = Counter()
     known: dict[str, FileRecord] = {}
@@ -72,7 +72,7 @@ def _in_folder(benchmark: str, kind: Benchmark, folder: Path) -> list[FileRecord
 
 def _layout(benchmark: str, kind: Benchmark, first: FileRecord) -> str:
     """The kind of file whose fields the first record has, all or most of them."""
-    if "solution" in first.fields:  # only the reference's files have it
+    if kind.reference and "solution" in first.fields:  # only the reference's files have it
         others = [] if kind.signature in first.fields else BY_NAME.items()
         for other, its in others:
             if its.signature and its.signature in first.fields:
@@ -81,12 +81,14 @@ def _layout(benchmark: str, kind: Benchmark, first: FileRecord) -> str:
                     f"{benchmark}. Give the benchmark as {other}, or another file."
                 )
         return "reference"
-    layouts = {"reference": REFERENCE_FIELDS, "official": kind.release_fields}
+    layouts = {"reference": REFERENCE_FIELDS} if kind.reference else {}
+    layouts["official"] = kind.release_fields
     share = {
         name: len(fields & first.fields.keys()) / len(fields) for name, fields in layouts.items()
     }
     best = max(share, key=lambda name: share[name])
-    if share[best] <= 0.5 or share["reference"] == share["official"]:
+    rest = [value for name, value in share.items() if name != best]
+    if share[best] <= 0.5 or share[best] in rest:
         expected = "; or ".join(
             f"{', '.join(sorted(fields))} ({name})" for name, fields in layouts.items()
         )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from videothinker.errors import InputError
-from videothinker.evaluation.compare import PUBLISHED, TITLES, compare, label
+from videothinker.evaluation.compare import PAPER, PUBLISHED, TITLES, compare, label
 from videothinker.evaluation.protocol import usual
 from videothinker.evaluation.scores import BENCHMARKS
 from videothinker.model.checkpoint import PAPER_EVALUATION
@@ -108,6 +108,21 @@ def test_every_benchmark_has_a_column_and_may_be_in_a_result(results: Folder) ->
         results.add(result(benchmark=name))
     (row,) = measured(results)
     assert tuple(row["scores"]) == tuple(TITLES) == BENCHMARKS
+    paper, others = compare(results.paths).text().split("\n\n")[:2]
+    assert all(TITLES[name] in (paper if name in PAPER else others) for name in BENCHMARKS)
+    assert "†" not in others
+
+
+def test_others_than_the_paper_s_benchmarks_have_a_table_of_their_own_columns(
+    results: Folder,
+) -> None:
+    results.add(result(benchmark="lvbench"))
+    comparison = compare(results.paths)
+    head, _, *_ = comparison.text().splitlines()
+    assert head.split()[-1:] == ["LVBench"]
+    assert "MMVU" not in head
+    assert "†" not in comparison.text()
+    assert [row["source"] for row in comparison.as_dict()["rows"]] == ["measured"]
 
 
 def test_columns_are_the_paper_s_and_in_its_order(results: Folder) -> None:

@@ -53,6 +53,23 @@ def test_tasks_alike_give_the_interval_of_their_union() -> None:
     assert (result["low"], result["high"]) == pytest.approx(wilson(100, 200))
 
 
+def test_weighted_groups_are_those_of_the_mean_and_of_its_baselines() -> None:
+    groups = {"a": marked(1, 0), "b": marked(0, 1, "B")}
+    result = mean_of_shares(groups, {"a": 3.0})
+    assert (result["accuracy"], result["majority"]) == (0.75, 0.75)
+    heavier = mean_of_shares({"a": marked(9, 9), "b": marked(1, 1)}, {"a": 99.0})
+    assert heavier["high"] < mean_of_shares({"a": marked(9, 9), "b": marked(1, 1)})["high"]
+
+
+def test_shares_of_right_give_an_interval_as_wide_as_if_all_were_right_or_wrong() -> None:
+    near = share([(question("A"), 0.5)] * 10)
+    assert (near["accuracy"], near["low"], near["high"]) == (0.5, *wilson(5, 10))
+
+
+def test_a_text_is_guessed_by_nobody() -> None:
+    assert chance([[question("A"), question("12", options=0)]]) == 0.25
+
+
 def test_a_small_task_widens_the_interval_of_the_mean() -> None:
     even = mean_of_shares({"a": marked(50, 50), "b": marked(50, 50)})
     uneven = mean_of_shares({"a": marked(99, 99), "b": marked(1, 1)})

@@ -5,6 +5,7 @@ entry names its function and commit.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,16 @@ def test_a_category_without_a_text_is_named(tmp_path: Path) -> None:
     question = Question(id="q", video="v", text="?", options=(), answer="", category="other/x")
     with pytest.raises(InputError, match="prompt has no text for the category 'other' of q"):
         load_protocol(str(file), "mmvu").turns(question, "mmvu")
+
+
+def test_a_question_without_options_may_be_asked_in_words_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("prompt: {counting: '{question} A or B?', without options: '{question}'}")
+    protocol = load_protocol(str(file), "mmvu")
+    question = Question(id="q", video="v", text="?", options=(), answer="2", category="counting")
+    lettered = replace(question, options=(("A", "x"), ("B", "y")))
+    assert protocol.turns(question, "mmvu").user == "?"
+    assert protocol.turns(lettered, "mmvu").user == "? A or B?"
 
 
 def test_only_what_is_asked_is_in_a_digest() -> None:

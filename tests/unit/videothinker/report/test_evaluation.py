@@ -168,6 +168,15 @@ def test_an_answer_that_the_reference_does_not_count_is_neither_right_nor_wrong(
     assert "<b>answer</b></header><p>none of them</p>" in text
 
 
+def test_where_there_are_no_options_the_right_answer_is_shown(tmp_path: Path) -> None:
+    data = tmp_path / "test.json"
+    record = {"id": 1, "dataset": "d", "scene_name": "s", "question": "How far?", "options": None}
+    record |= {"question_type": "object_abs_distance", "ground_truth": "2.5"}
+    data.write_text(json.dumps([record]))
+    text = page(tmp_path, [answered("1", "3")], data=str(data), benchmark="vsi-bench")
+    assert '<p class="question">How far?</p><ol class="options"><li class="right">2.5' in text
+
+
 @pytest.mark.parametrize("content", [None, "not parquet"])
 def test_answers_are_shown_without_their_questions_too(tmp_path: Path, content: str | None) -> None:
     data = tmp_path / "questions.parquet"
