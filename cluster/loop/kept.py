@@ -34,6 +34,7 @@ class Answers:
         self._skipped = out / "skipped.jsonl"
         kept = read_lines(self._file)
         self.known = {line["id"]: line["completion"] for line in kept}
+        self.lines = kept
         # a torn last line must not be glued to the next one
         atomic_write(self._file, "".join(json.dumps(line) + "\n" for line in kept))
         self._skipped.unlink(missing_ok=True)  # what is in it is tried again
@@ -42,10 +43,15 @@ class Answers:
         """Keep an answer, or the reason why there is none."""
         name, outcome = reply.question.id, reply.outcome
         if isinstance(outcome, Failure):
-            path, line = self._skipped, {"question_id": name, "reason": outcome.reason}
+            path = self._skipped
+            line: dict[str, Any] = {"question_id": name, "reason": outcome.reason}
         else:
-            self.known[name] = self._returned + outcome.completions[0].text
-            path, line = self._file, {"id": name, "completion": self.known[name]}
+            said = outcome.completions[0]
+            self.known[name] = self._returned + said.text
+            path = self._file
+            line = {"id": name, "completion": self.known[name]}
+            line |= {"tokens": len(said.token_ids), "cut_off": said.finish_reason == "length"}
+            self.lines.append(line)
         with disk_errors(path), path.open("a") as file:
             file.write(json.dumps(line) + "\n")
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from cluster.loop.kept import Answers, Pass, answer_all, digest_of
 from cluster.verbs.answering import answering, budget_under
@@ -13,7 +13,10 @@ from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
 from videothinker.evaluation import scores
 from videothinker.evaluation.benchmarks.loading import Loaded
+from videothinker.evaluation.manner import confusions, lengths
 from videothinker.evaluation.protocol import Protocol, load_protocol, usual
+from videothinker.evaluation.result import MARKS
+from videothinker.evaluation.rules import Scoring
 from videothinker.evaluation.subtitles import require_subtitles, said_in, spoken
 from videothinker.files import write_json
 from videothinker.method.prompts import Turns
@@ -87,6 +90,7 @@ class Evaluation:
             "digest": model_digest(self.model),
             "benchmark": self.benchmark,
             "data": str(self.data),
+            "videos": str(self.videos),
             "questions": digest_of(questions),
             "subtitles": self.subtitles and said_in(self.subtitles, questions),
             "protocol": self.resolved().model_dump(),
@@ -120,6 +124,11 @@ def run(this: Evaluation) -> dict[str, Any]:
     this.answer("evaluate", [Pass(questions=questions, answers=answers)])
     identity |= {"layout": loaded.layout, "left_out": dict(loaded.left_out)}
     result = identity | results(this.benchmark, questions, answers.known)
+    result |= {
+        "lengths": lengths(answers.lines),
+        "confusions": confusions(this.benchmark, questions, answers.known),
+    }
+    write_json(this.out / MARKS, marks_of(this.benchmark, questions, answers.known))
     write_json(this.out / "result.json", result)
     write_evaluation_report(this.out)
     return result
@@ -136,6 +145,21 @@ def results(benchmark: str, questions: list[Question], answers: dict[str, str]) 
     if {question.category for question in questions if question.answer} <= set(scores.KINDS):
         result["diagnosis"] = scores.diagnose(questions, completions)
     return result
+
+
+def marks_of(
+    benchmark: str, questions: Sequence[Question], answers: Mapping[str, str]
+) -> dict[str, Any]:
+    """What each question earned, by which two models can be compared question by question."""
+    completions = [answers.get(question.id, "") for question in questions]
+    found: dict[str, Any] = {
+        "questions": digest_of(questions),
+        "categories": [question.category for question in questions],
+    }
+    for scoring in get_args(Scoring):
+        marks = scores.marks(benchmark, questions, completions, scoring)
+        found[scoring] = [None if one is None else float(one[1]) for one in marks]
+    return found
 
 
 def check_videos(questions: list[Question], videos: Path) -> None:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from videothinker.config.hub_names import hub_source
 from videothinker.errors import InputError
 from videothinker.evaluation.benchmarks import BY_NAME
-from videothinker.evaluation.result import Result, Score, read_result
+from videothinker.evaluation.pairs import Pair, pairs_of
+from videothinker.evaluation.result import Result, Score, read_marks, read_result
 from videothinker.evaluation.rules import Scoring
 from videothinker.terminal_text import text_table
 
@@ -31,6 +32,11 @@ PUBLISHED = {
     "VideoThinker-R1": (79.1, 56.8, 34.3, 60.9, 63.5, 52.4),
 }
 """Percent, in the order of PAPER."""
+PUBLISHED_IN = (
+    "Beyond Perceptual Shortcuts (CVPR 2026), main table; copied from it, nothing was asked again."
+    " Asked as its code asks, as far as that says; its file of CLEVRER is in no public copy"
+)
+"""Where those are from, and how sure they are."""
 
 DIRECT = "direct"
 """The wording that asks for an answer without thinking."""
@@ -55,6 +61,7 @@ class Comparison:
     scoring: Scoring
     differing: Mapping[str, Differing]
     """By benchmark, of the rows that were not asked alike."""
+    pairs: Sequence[Pair] = ()
 
     def text(self) -> str:
         """The table for a terminal."""
@@ -66,6 +73,10 @@ class Comparison:
         others = [name for name in TITLES if name not in PAPER and _column(self.rows, name)]
         if others:
             parts.append(self._table(others))
+        if self.pairs:
+            head = ["on the same questions", "", "points [95%]", "gained", "lost", "p (McNemar)"]
+            told = [[TITLES[pair.benchmark], *pair.cells()] for pair in self.pairs]
+            parts.append(text_table([head], told, right=[3, 4, 5]))
         kinds = self._kinds()
         if kinds:
             head = ["CLEVRER by kind", "observational", "inferential", "gap"]
@@ -100,7 +111,8 @@ class Comparison:
             {
                 "model": model,
                 "source": "published",
-                "protocol": None,
+                "protocol": "reference",
+                "from": PUBLISHED_IN,
                 "scores": {
                     name: {"accuracy": round(figure / 100, 3)}
                     for name, figure in zip(PAPER, figures, strict=True)
@@ -109,7 +121,9 @@ class Comparison:
             for model, figures in PUBLISHED.items()
             if _in_paper(self.rows)
         ]
-        return {"scoring": self.scoring, "rows": [*measured, *published], "notes": list(self.notes)}
+        pairs = [asdict(pair) for pair in self.pairs]
+        rows = [*measured, *published]
+        return {"scoring": self.scoring, "rows": rows, "pairs": pairs, "notes": list(self.notes)}
 
     def _cell(self, model: str, benchmark: str) -> str:
         if (result := self.rows[model].get(benchmark)) is None:
@@ -173,7 +187,9 @@ def compare(
             " them side by side, marked"
         )
     notes = tuple(_notes(rows, scoring, differing))
-    return Comparison(rows=rows, notes=notes, scoring=scoring, differing=differing)
+    marks = {id(result): read_marks(path, result) for path, result in results.values()}
+    pairs = [one for name in TITLES for one in pairs_of(name, _column(rows, name), marks, scoring)]
+    return Comparison(rows=rows, notes=notes, scoring=scoring, differing=differing, pairs=pairs)
 
 
 def _scoring(results: Sequence[Result]) -> Scoring:

@@ -154,3 +154,40 @@ def difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[flo
     below = math.hypot(second["mean"] - second["low"], first["high"] - first["mean"])
     above = math.hypot(second["high"] - second["mean"], first["mean"] - first["low"])
     return gap, gap - below, gap + above
+
+
+def paired(first: Sequence[float], second: Sequence[float]) -> dict[str, Any]:
+    """Second minus first of two models on the same questions, with a 95% interval (Agresti and
+    Min's: one question more that was gained and one that was lost, of which each counts half), and
+    the exact McNemar test of as many lost as gained."""
+    changes = [after - before for before, after in zip(first, second, strict=True)]
+    n, gained, lost = len(changes), sum(x > 0 for x in changes), sum(x < 0 for x in changes)
+    if not n:
+        return {
+            "difference": None,
+            "low": -1.0,
+            "high": 1.0,
+            "n": 0,
+            "gained": 0,
+            "lost": 0,
+            "p": 1.0,
+        }
+    total, squares = sum(changes), sum(x * x for x in changes) + 1
+    centre = total / (n + 2)
+    half = Z_95 * math.sqrt(squares - total**2 / (n + 2)) / (n + 2)
+    return {
+        "difference": total / n if n else 0.0,
+        "low": max(-1.0, centre - half),
+        "high": min(1.0, centre + half),
+        "n": n,
+        "gained": gained,
+        "lost": lost,
+        "p": _even_chance(gained, lost),
+    }
+
+
+def _even_chance(gained: int, lost: int) -> float:
+    """Two-sided: how likely a fair coin is to fall so unevenly."""
+    tosses, fewer = gained + lost, min(gained, lost)
+    tail = sum(math.comb(tosses, k) for k in range(fewer + 1))
+    return min(1.0, 2 * tail / (1 << tosses))

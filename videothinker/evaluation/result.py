@@ -15,6 +15,9 @@ from videothinker.evaluation.intervals import difference
 from videothinker.evaluation.protocol import Protocol, asked_in
 from videothinker.evaluation.rules import Scoring
 
+MARKS = "marks.json"
+"""Name of the file beside it that has what each question earned, by scoring."""
+
 
 def _known(benchmark: str) -> str:
     if benchmark not in BY_NAME:
@@ -45,8 +48,8 @@ class Scores(Score, frozen=True):
     per_option: Score | None = None
 
 
-class KindShare(BaseModel, frozen=True):
-    """The share of one kind of question that was answered right, with its 95% interval."""
+class Share(BaseModel, frozen=True):
+    """Of questions or answers, with its 95% interval."""
 
     mean: float | None
     low: float
@@ -57,14 +60,39 @@ class KindShare(BaseModel, frozen=True):
 class Diagnosis(BaseModel, frozen=True):
     """What needs no thinking against what does."""
 
-    observational: KindShare
-    inferential: KindShare
+    observational: Share
+    inferential: Share
 
     def gap(self) -> tuple[float, float, float] | None:
         """Observational minus inferential accuracy with a 95% interval."""
         if self.observational.mean is None or self.inferential.mean is None:
             return None
         return difference(self.inferential.model_dump(), self.observational.model_dump())
+
+
+class Tokens(BaseModel, frozen=True):
+    """Of an answer."""
+
+    mean: float | None
+    median: float | None
+    most: int | None
+
+
+class Lengths(BaseModel, frozen=True):
+    """How long answers are, how many were cut off, and how many think first."""
+
+    tokens: Tokens
+    cut_off: Share
+    thinking: Share
+
+
+class Confusion(BaseModel, frozen=True):
+    """An option that was taken for another one, how often, and the first questions of those."""
+
+    right: str
+    said: str
+    n: int
+    questions: tuple[str, ...]
 
 
 class Result(Scores, frozen=True):
@@ -74,6 +102,7 @@ class Result(Scores, frozen=True):
     digest: str
     benchmark: Annotated[str, AfterValidator(_known)]
     data: str
+    videos: str = ""
     questions: str = ""
     """Address of the questions by content."""
     subtitles: str | None = None
@@ -82,6 +111,8 @@ class Result(Scores, frozen=True):
     unanswered: int
     official: Scores
     diagnosis: Diagnosis | None = None
+    lengths: Lengths | None = None
+    confusions: tuple[Confusion, ...] = ()
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -92,6 +123,17 @@ class Result(Scores, frozen=True):
     def scores(self, scoring: Scoring) -> Scores:
         """Overall and by category, under one of the two scorings."""
         return self.official if scoring == "official" else self
+
+
+def read_marks(path: Path, result: Result) -> dict[str, Any] | None:
+    """What each question earned, beside a result; None where it is not there or of other
+    questions."""
+    file = (path if path.is_dir() else path.parent) / MARKS
+    try:
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if found.get("questions") == result.questions else None
 
 
 def read_result(path: Path) -> Result:

@@ -50,17 +50,7 @@ def score(
     in both.
     """
     kind = named(benchmark)
-    rules: dict[str, Callable[[str, Question], float]]
-    rules = {"reference": equals_solution, "official": kind.rule}
-    if scoring not in rules:
-        raise InputError(f"scoring: {scoring!r} is neither 'reference' nor 'official'.")
-    _check_lengths(questions, completions)
-    pairs = [
-        (question, completion)
-        for question, completion in zip(questions, completions, strict=True)
-        if question.answer or scoring == "official"
-    ]
-    marked = [(question, rules[scoring](completion, question)) for question, completion in pairs]
+    marked = [one for one in marks(benchmark, questions, completions, scoring) if one is not None]
     groups = _grouped(marked, lambda question: _first(question.category).split(SEVERAL))
     finer = _grouped(marked, lambda question: question.category.split(SEVERAL))
     by_task = scoring == "official" and kind.mean_of_tasks
@@ -78,7 +68,7 @@ def score(
         name: mean_of_shares(parts[name]) if len(parts[name]) > 1 else share(group)
         for name, group in groups.items()
     }
-    if any("/" in question.category for question, _ in pairs):
+    if any("/" in question.category for question, _ in marked):
         result["by_subcategory"] = {name: share(group) for name, group in finer.items()}
     if by_task:
         result["tasks"] = len(groups)
@@ -89,8 +79,31 @@ def score(
     if benchmark == "clevrer":
         result["without_correct_option"] = sum(not question.answer for question in questions)
         if scoring == "official":
-            result["per_option"] = per_option([one for q, c in pairs for one in judged(c, q)])
+            result["per_option"] = per_option(
+                [one for q, c in zip(questions, completions, strict=True) for one in judged(c, q)]
+            )
     return result
+
+
+def marks(
+    benchmark: str,
+    questions: Sequence[Question],
+    completions: Sequence[str],
+    scoring: Scoring,
+) -> list[tuple[Question, float] | None]:
+    """Each question with whether it was answered right, or its share of right; None where it is not
+    counted."""
+    rules: dict[str, Callable[[str, Question], float]]
+    rules = {"reference": equals_solution, "official": named(benchmark).rule}
+    if scoring not in rules:
+        raise InputError(f"scoring: {scoring!r} is neither 'reference' nor 'official'.")
+    _check_lengths(questions, completions)
+    return [
+        (question, rules[scoring](completion, question))
+        if question.answer or scoring == "official"
+        else None
+        for question, completion in zip(questions, completions, strict=True)
+    ]
 
 
 def diagnose(questions: Sequence[Question], completions: Sequence[str]) -> dict[str, Any]:

@@ -6,13 +6,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from videothinker.config.settings import DataConfig
 from videothinker.errors import InputError
 from videothinker.evaluation import scores
 from videothinker.evaluation.compare import TITLES, label
-from videothinker.evaluation.result import Diagnosis, Result, Score, Scores, read_result
+from videothinker.evaluation.result import (
+    Diagnosis,
+    Lengths,
+    Result,
+    Score,
+    Scores,
+    read_result,
+)
 from videothinker.files import atomic_write, read_lines
 from videothinker.report.charts import Dot, dot_rows
 from videothinker.report.markup import colour, render
+from videothinker.report.stills import stills_of
 from videothinker.types import Question
 
 SHOWN_ANSWERS = 3
@@ -41,6 +50,8 @@ def write_evaluation_report(folder: Path) -> Path:
         rows=_rows(result),
         finer_rows=_paired(result.by_subcategory, result.official.by_subcategory),
         questions_known=bool(questions),
+        manner=_manner(result.lengths) if result.lengths else "",
+        confusions=_confused(result, questions),
         answers=_answers(result, questions, read_lines(folder / "answers.jsonl")),
         skipped=read_lines(folder / "skipped.jsonl"),
         shown_reasons=SHOWN_REASONS,
@@ -137,6 +148,37 @@ def _answers(
         if len(chosen[right]) < SHOWN_ANSWERS:
             chosen[right].append({**line, "question": question, "right": right})
     return [one for some in chosen.values() for one in some]
+
+
+def _manner(lengths: Lengths) -> str:
+    """How long answers are, how many were cut off, and how many think first, in one sentence."""
+    told = []
+    if lengths.tokens.mean is not None:
+        told.append(
+            f"An answer has {lengths.tokens.mean:.0f} tokens, at most {lengths.tokens.most}."
+        )
+    for share, what in (
+        (lengths.cut_off, "were cut off at the longest allowed"),
+        (lengths.thinking, "think before they answer"),
+    ):
+        if share.mean is not None:
+            told.append(f"{_percent(share.mean)} {what}.")
+    return " ".join(told)
+
+
+def _confused(result: Result, questions: Mapping[str, Question]) -> list[dict[str, object]]:
+    """Options most often taken for others, each with a question of which the video is shown."""
+    found: list[dict[str, object]] = []
+    if not result.confusions or not result.videos:
+        return found
+    data = DataConfig(videos=Path(result.videos))
+    with stills_of(data, result.protocol.budget, Path(result.model)) as pictures:
+        for confusion in result.confusions:
+            known = [questions[name] for name in confusion.questions if name in questions]
+            one = known[0] if known else None
+            shown = pictures(one.shows, one.start, one.end) if one else []
+            found.append({"confusion": confusion, "question": one, "stills": shown})
+    return found
 
 
 def _questions(result: Result) -> dict[str, Question]:

@@ -386,3 +386,33 @@ def test_a_missing_or_broken_file_is_refused_with_a_remedy(tmp_path: Path) -> No
     (tmp_path / "result.json").write_bytes(b"{\xff")
     with pytest.raises(InputError, match="not JSON"):
         compare([tmp_path])
+
+
+def marked(folder: Path, earned: list[float | None], questions: str = "0123456789") -> None:
+    marks = {"questions": questions, "categories": ["x", "y"] * (len(earned) // 2)}
+    (folder / "marks.json").write_text(
+        json.dumps(marks | {"reference": earned, "official": earned})
+    )
+
+
+def test_models_are_compared_on_the_questions_that_both_were_asked(results: Folder) -> None:
+    marked(results.add(result("models/base", questions="0123456789")), [1, 0, 0, 0, 1, None])
+    marked(results.add(result(questions="0123456789")), [1, 1, 1, 0, 0, 1])
+    results.add(result("models/other", questions="0123456789"))  # of an earlier version: no marks
+    [pair] = compare(results.paths).as_dict()["pairs"]
+    assert (pair["first"], pair["second"]) == ("base", "cdpo (runs/cdpo)")
+    assert (pair["whole"]["n"], pair["whole"]["gained"], pair["whole"]["lost"]) == (5, 2, 1)
+    assert pair["by_category"]["y"]["difference"] == pytest.approx(1 / 2)
+    assert "cdpo (runs/cdpo) minus base" in compare(results.paths).text()
+
+
+def test_marks_of_other_questions_are_not_compared(results: Folder) -> None:
+    marked(results.add(result("models/base", questions="0123456789")), [1.0] * 4)
+    marked(results.add(result(questions="0123456789")), [1.0] * 4, questions="9")
+    assert compare(results.paths).as_dict()["pairs"] == []
+
+
+def test_published_rows_say_where_they_are_from(results: Folder) -> None:
+    results.add(result())
+    rows = [row for row in compare(results.paths).as_dict()["rows"] if row["source"] == "published"]
+    assert all("CVPR 2026" in row["from"] and row["protocol"] == "reference" for row in rows)

@@ -1,11 +1,14 @@
 """Intervals and baselines, against figures worked out by hand."""
 
+import random
+
 import pytest
 
 from videothinker.evaluation.intervals import (
     chance,
     majority,
     mean_of_shares,
+    paired,
     per_option,
     share,
     wilson,
@@ -117,3 +120,29 @@ def test_options_are_counted_one_by_one() -> None:
     assert (result["accuracy"], result["n"]) == (0.75, 4)
     assert (result["chance"], result["majority"]) == (0.5, 0.75)
     assert (result["low"], result["high"]) == wilson(3, 4)
+
+
+def test_two_models_on_the_same_questions_by_hand() -> None:
+    first, second = [1.0] * 6 + [0.0] * 4, [1.0] * 5 + [0.0] + [1.0] * 3 + [0.0]
+    found = paired(first, second)
+    assert (found["n"], found["gained"], found["lost"]) == (10, 3, 1)
+    assert found["difference"] == pytest.approx(0.2)
+    assert found["p"] == pytest.approx(2 * (1 + 4) / 2**4)
+    centre, half = 2 / 12, 1.959964 * (5 - 4 / 12) ** 0.5 / 12
+    assert (found["low"], found["high"]) == pytest.approx((centre - half, centre + half))
+
+
+def test_models_that_answer_alike_differ_by_nothing_but_their_interval() -> None:
+    found = paired([1.0, 0.0] * 50, [1.0, 0.0] * 50)
+    assert (found["difference"], found["p"]) == (0.0, 1.0)
+    assert -0.03 < found["low"] < 0 < found["high"] < 0.03
+    assert paired([], [])["n"] == 0
+
+
+def test_the_paired_interval_covers_the_truth() -> None:
+    luck, hits = random.Random(7), 0
+    for _ in range(1000):
+        pairs = [luck.choices([(1, 1), (0, 1), (1, 0), (0, 0)], [5, 2, 1, 2])[0] for _ in range(80)]
+        found = paired([float(a) for a, _ in pairs], [float(b) for _, b in pairs])
+        hits += found["low"] <= 0.1 <= found["high"]
+    assert 930 <= hits <= 975
