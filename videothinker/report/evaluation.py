@@ -43,7 +43,8 @@ def write_evaluation_report(folder: Path) -> Path:
         model=label(result.model),
         benchmark=TITLES[result.benchmark],
         scorings=[("reference", result), ("official", result.official)],
-        verdict=verdict(result),
+        headline=(headline := result.scores(result.protocol.scoring)),
+        verdict=verdict(headline),
         gap=_gap(diagnosis) if diagnosis else "",
         by_kind=_charts(_by_kind(diagnosis, result.official)) if diagnosis else None,
         by_category=_category_charts(result),
@@ -152,11 +153,9 @@ def _answers(
 
 def _manner(lengths: Lengths) -> str:
     """How long answers are, how many were cut off, and how many think first, in one sentence."""
-    told = []
-    if lengths.tokens.mean is not None:
-        told.append(
-            f"An answer has {lengths.tokens.mean:.0f} tokens, at most {lengths.tokens.most}."
-        )
+    told, tokens = [], lengths.tokens
+    if tokens.mean is not None:
+        told.append(f"An answer has {tokens.mean:.0f} tokens, the longest {tokens.most}.")
     for share, what in (
         (lengths.cut_off, "were cut off at the longest allowed"),
         (lengths.thinking, "think before they answer"),

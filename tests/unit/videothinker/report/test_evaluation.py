@@ -239,3 +239,33 @@ def test_a_folder_without_a_result_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"result\.json|such file"):
         write_evaluation_report(tmp_path)
     assert not (tmp_path / "report.html").exists()
+
+
+def test_the_headline_is_scored_as_the_protocol_is(tmp_path: Path) -> None:
+    asked = usual("evaluation").settled(PAPER_EVALUATION).model_dump()
+    text = page(
+        tmp_path, protocol=asked | {"scoring": "official"}, official=score(0.6, by_category={})
+    )
+    assert " answers 60.0% of MMVU right.</h1>" in text
+
+
+def test_how_it_answers_and_what_it_takes_for_what(tmp_path: Path) -> None:
+    data = tmp_path / "questions.parquet"
+    write_questions(data, [question("q1", "Which way?")])
+    share = {"mean": 0.25, "low": 0.1, "high": 0.4, "n": 8}
+    text = page(
+        tmp_path,
+        data=str(data),
+        videos=str(tmp_path),
+        benchmark="clevrer",
+        lengths={
+            "tokens": {"mean": 50.4, "median": 40, "most": 99},
+            "cut_off": share,
+            "thinking": share | {"mean": 1.0},
+        },
+        confusions=[{"right": "left", "said": "right", "n": 7, "questions": ["q1"]}],
+    )
+    assert "An answer has 50 tokens, the longest 99. 25.0% were cut off" in text
+    assert "100.0% think before they answer" in text
+    assert "7 times" in text
+    assert "Which way?" in text
