@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ from videothinker.errors import InputError
 from videothinker.terminal_text import text_table
 
 if TYPE_CHECKING:
-    from videothinker.types import Question
+    pass
 
 ASKING = (
     model,
@@ -128,16 +127,21 @@ def _asked(arguments: Namespace) -> dict[str, Any]:
     benchmark,
     argument("--data", type=Path, required=True, metavar="FILE"),
     argument(
-        "--answers", type=Path, required=True, metavar="FILE", help='{"id": ..., "completion": ...}'
+        "--answers",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help='{"id": ..., "completion": ...} a line, or what lmms-eval or VLMEvalKit kept',
     ),
     SCORING,
 )
 def score(arguments: Namespace) -> Outcome:
     """Score answers that exist already, without a model; prints JSON."""
     from videothinker.evaluation import scores
+    from videothinker.evaluation.given import completions_of
 
     loaded = scores.read(arguments.benchmark, arguments.data)
-    completions = completions_of(arguments.answers, loaded.questions)
+    completions = completions_of(arguments.answers, loaded.questions, loaded.places)
     result = scores.score(arguments.benchmark, loaded.questions, completions, arguments.scoring)
     return Outcome(result=result, notes=_left_out(loaded.left_out))
 
@@ -150,6 +154,7 @@ def score(arguments: Namespace) -> Outcome:
 def diagnose(arguments: Namespace) -> Outcome:
     """Observational and inferential accuracy, and the gap between them."""
     from videothinker.evaluation import scores
+    from videothinker.evaluation.given import completions_of
 
     questions = scores.load("clevrer", arguments.questions)
     result = scores.diagnose(questions, completions_of(arguments.answers, questions))
@@ -200,48 +205,6 @@ def ask(arguments: Namespace) -> Outcome:
     )
     thinking = f"{result['thinking']}\n\n" if result["thinking"] else ""
     return Outcome(text=f"{thinking}answer: {result['answer']}", result=result)
-
-
-def completions_of(path: Path, questions: Sequence[Question]) -> list[str]:
-    """The completions of a JSONL file, in the order of the questions; each exactly once."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; name a JSONL file of answers") from error
-    answers: dict[str, str] = {}
-    known = {question.id for question in questions}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        identity, completion = _answer(f"{path} line {number}", line)
-        if identity in answers:
-            raise InputError(f"{path} line {number}: a second answer to {identity}; keep one")
-        if identity not in known:
-            raise InputError(
-                f"{path} line {number}: no question has the id {identity}; are these the answers"
-                " to another file of questions?"
-            )
-        answers[identity] = completion
-    absent = [question.id for question in questions if question.id not in answers]
-    if absent:
-        raise InputError(
-            f"{path}: {len(absent)} of {len(questions)} questions have no answer, the first is"
-            f" {absent[0]}; answer them all, an empty completion counts as wrong"
-        )
-    return [answers[question.id] for question in questions]
-
-
-def _answer(where: str, line: str) -> tuple[str, str]:
-    try:
-        record = json.loads(line)
-        identity, completion = record["id"], record["completion"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(
-            f'{where}: expected {{"id": ..., "completion": ...}}, found {line[:60]!r}'
-        ) from error
-    if not isinstance(completion, str):
-        raise InputError(f"{where}: the completion of {identity} is not a string")
-    return str(identity), completion
 
 
 def _scores(result: dict[str, Any]) -> str:

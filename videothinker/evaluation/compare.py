@@ -17,7 +17,7 @@ from typing import Any
 from videothinker.config.hub_names import hub_source
 from videothinker.errors import InputError
 from videothinker.evaluation.benchmarks import BY_NAME
-from videothinker.evaluation.pairs import Pair, pairs_of
+from videothinker.evaluation.pairs import PairedModels, pairs_of
 from videothinker.evaluation.result import Result, Score, read_marks, read_result
 from videothinker.evaluation.rules import Scoring
 from videothinker.terminal_text import text_table
@@ -61,7 +61,7 @@ class Comparison:
     scoring: Scoring
     differing: Mapping[str, Differing]
     """By benchmark, of the rows that were not asked alike."""
-    pairs: Sequence[Pair] = ()
+    pairs: Sequence[PairedModels] = ()
 
     def text(self) -> str:
         """The table for a terminal."""

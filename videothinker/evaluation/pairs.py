@@ -12,7 +12,7 @@ from videothinker.evaluation.rules import Scoring
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pair:
+class PairedModels:
     """A model against the first one of its column, on the same questions."""
 
     benchmark: str
@@ -39,7 +39,7 @@ def pairs_of(
     held: Mapping[str, Result],
     marks: Mapping[int, Mapping[str, Any] | None],
     scoring: Scoring,
-) -> Iterator[Pair]:
+) -> Iterator[PairedModels]:
     """Each row of a column against its first, where both have what each question earned."""
     known = {name: found for name, one in held.items() if (found := marks[id(one)]) is not None}
     (first, base), *others = [*known.items()] or [("", {})]
@@ -54,7 +54,7 @@ def pairs_of(
             if None not in (before, after)
         ]
         groups = sorted({category for category, *_ in both})
-        yield Pair(
+        yield PairedModels(
             benchmark=benchmark,
             first=first,
             second=second,

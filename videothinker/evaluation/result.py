@@ -48,7 +48,7 @@ class Scores(Score, frozen=True):
     per_option: Score | None = None
 
 
-class Share(BaseModel, frozen=True):
+class Portion(BaseModel, frozen=True):
     """Of questions or answers, with its 95% interval."""
 
     mean: float | None
@@ -60,8 +60,8 @@ class Share(BaseModel, frozen=True):
 class Diagnosis(BaseModel, frozen=True):
     """What needs no thinking against what does."""
 
-    observational: Share
-    inferential: Share
+    observational: Portion
+    inferential: Portion
 
     def gap(self) -> tuple[float, float, float] | None:
         """Observational minus inferential accuracy with a 95% interval."""
@@ -82,8 +82,8 @@ class Lengths(BaseModel, frozen=True):
     """How long answers are, how many were cut off, and how many think first."""
 
     tokens: Tokens
-    cut_off: Share
-    thinking: Share
+    cut_off: Portion
+    thinking: Portion
 
 
 class Confusion(BaseModel, frozen=True):

@@ -23,6 +23,8 @@ class Loaded:
     """"prepared", or whose file it is: "reference" or "official"."""
     left_out: Mapping[str, int]
     """Kind of question that has no options -> how many were left out, such as "open-ended"."""
+    places: tuple[int, ...] = ()
+    """Of each question among the file's records, from 0."""
 
 
 def load(benchmark: str, path: Path | str) -> list[Question]:
@@ -39,9 +41,10 @@ def read(benchmark: str, path: Path | str) -> Loaded:
     layout = _layout(benchmark, kind, records[0])
     reader = (kind.reference if layout == "reference" else None) or kind.release
     questions: list[Question] = []
+    places: list[int] = []
     left_out: Counter[str] = Counter()
     known: dict[str, FileRecord] = {}
-    for record, question in zip(records, reader(records), strict=True):
+    for place, (record, question) in enumerate(zip(records, reader(records), strict=True)):
         if isinstance(question, str):
             left_out[question] += 1
             continue
@@ -51,9 +54,10 @@ def read(benchmark: str, path: Path | str) -> Loaded:
             )
         known[question.id] = record
         questions.append(question)
+        places.append(place)
     if not questions:
         raise InputError(f"{path}: none of {len(records)} records is multiple choice. {LAYOUTS}")
-    return Loaded(questions=questions, layout=layout, left_out=dict(left_out))
+    return Loaded(questions=questions, layout=layout, left_out=dict(left_out), places=tuple(places))
 
 
 def _in_folder(benchmark: str, kind: Benchmark, folder: Path) -> list[FileRecord]:

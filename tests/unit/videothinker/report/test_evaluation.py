@@ -246,7 +246,7 @@ def test_the_headline_is_scored_as_the_protocol_is(tmp_path: Path) -> None:
     text = page(
         tmp_path, protocol=asked | {"scoring": "official"}, official=score(0.6, by_category={})
     )
-    assert " answers 60.0% of MMVU right.</h1>" in text
+    assert " answers 60.0% of CLEVRER right.</h1>" in text
 
 
 def test_how_it_answers_and_what_it_takes_for_what(tmp_path: Path) -> None:
