@@ -43,6 +43,7 @@ ELSEWHERE = {
     "metrics.md": "test_prometheus.py",
     "hub.md": "test_hub.py",
     "adapters.md": "test_lora.py",
+    "serving.md": "test_serving.py",
 }
 """Pages whose commands have a test of their own."""
 WHILE_IT_TRAINS = ("status", "scale", "stop", "report")

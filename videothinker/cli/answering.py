@@ -207,6 +207,33 @@ def ask(arguments: Namespace) -> Outcome:
     return Outcome(text=f"{thinking}answer: {result['answer']}", result=result)
 
 
+@verb(
+    "videothinker serve --model runs/cdpo/stages/cdpo/model --videos data/clevrer/videos",
+    model,
+    argument("--port", type=int, default=8000, metavar="N", help="on this machine (default 8000)"),
+    argument(
+        "--videos", type=Path, metavar="DIR", help="folder that file: addresses may lead into"
+    ),
+    argument("--name", help="of the model in requests (default: its folder's)"),
+    budget,
+)
+def serve(arguments: Namespace) -> Outcome:
+    """An OpenAI server of a model (vLLM's own), for lmms-eval, VLMEvalKit and other programs."""
+    from cluster.verbs import serve as serving
+    from videothinker.hub.models import model_folder
+
+    if not 0 < arguments.port < 65536:
+        raise InputError(f"--port {arguments.port}: ports are 1 to 65535")
+    folder = model_folder(arguments.model)
+    serving.run(
+        folder,
+        arguments.port,
+        name=arguments.name or arguments.model,
+        budget=arguments.budget,
+        videos=arguments.videos,
+    )
+
+
 def _scores(result: dict[str, Any]) -> str:
     """Both scorings and every category, each beside what guessing would give."""
     head = ["", "accuracy", "95% interval", "n", "chance", "majority"]

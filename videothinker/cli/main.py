@@ -26,7 +26,7 @@ VERBS = (
     making.quickstart, mini.mini, mini.warm_start, starting.init, making.prepare,
     looking.reward, training.train, training.submit,
     answering.evaluate, answering.probe, answering.score, answering.diagnose, answering.compare,
-    making.study, answering.ask, making.merge, making.push,
+    making.study, answering.ask, answering.serve, making.merge, making.push,
     looking.doctor, looking.plan, looking.status, looking.report,
     training.scale, training.stop,
 )  # fmt: skip

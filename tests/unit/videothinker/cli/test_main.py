@@ -19,7 +19,7 @@ from videothinker.errors import ConfigError, InputError, WeightsError
 ROOT = Path(__file__).parents[4]
 NAMES = (
     *("quickstart", "mini", "warm-start", "prepare", "train", "submit", "scale", "stop", "study"),
-    *("evaluate", "score", "compare", "probe", "ask", "diagnose"),
+    *("evaluate", "score", "compare", "probe", "ask", "serve", "diagnose"),
     *("init", "doctor", "plan", "status", "report", "reward", "merge", "push"),
 )
 
