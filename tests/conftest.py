@@ -30,8 +30,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 cpu_torch.install()
 
 WITHOUT_RAY = (
-    *("test_families.py", "test_other_families.py", "test_words.py"),
-    *("test_adapters.py", "test_learner_adapters.py", "test_learner_updates.py"),
+    *("test_families.py", "test_other_families.py", "test_words.py", "test_engine.py"),
+    *("test_adapters.py", "test_learner.py", "test_learner_adapters.py"),
+    *("test_learner_updates.py", "test_every_token.py", "test_shared_prefix.py"),
+    *("test_anchor.py", "test_memory.py", "test_host_adam.py", "test_in_flight.py"),
+    *("test_contract.py", "test_damaged_videos.py", "test_report_in_browser.py", "test_judge.py"),
 )
 """Integration tests whose engines and ranks are in their own process, or started by it."""
 
