@@ -6,6 +6,7 @@ from pathlib import Path
 
 from videothinker.config.settings import DataConfig, VideoConfig
 from videothinker.errors import InputError
+from videothinker.method.prompts import Turns
 from videothinker.model.families.known import frames_for
 from videothinker.model.processing import PromptBuilder
 from videothinker.process.metrics import VIDEOS
@@ -33,7 +34,7 @@ class PromptLoader(Pulse):
         return self._clips.counts
 
     def prepare(
-        self, question: Question, text: str, view: View = "video"
+        self, question: Question, text: str | Turns, view: View = "video"
     ) -> tuple[tuple[Failure | None, dict[str, int]], Prompt | None]:
         """Two results, so that the driver can fetch the small one and pass the large one on: the
         reason why there is no prompt, with the counts so far, and the prompt.
@@ -47,7 +48,7 @@ class PromptLoader(Pulse):
         return (failure, counts), prompt
 
     def _build(
-        self, question: Question, text: str, view: View
+        self, question: Question, text: str | Turns, view: View
     ) -> tuple[Prompt | None, Failure | None]:
         try:
             prompt = self._builder.build(question, text, view)

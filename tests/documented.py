@@ -137,6 +137,9 @@ class Place:
         rows = [record | {"problem_id": n, "video": video, "data_source": ""} for n in range(3)]
         (self.folder / "eval_mmvu.json").write_text(json.dumps(rows))
         self._write_answers([str(row["problem_id"]) for row in rows])
+        samples = [{"doc_id": n, "target": "A", "filtered_resps": "A"} for n in range(3)]
+        lines = "".join(json.dumps(sample) + "\n" for sample in samples)
+        (self.folder / "samples_mmvu_val.jsonl").write_text(lines)
 
     def add_own(self, name: str, times: int = 1) -> None:
         """A page's own questions, so many times over, and a real clip for each of their videos, a

@@ -11,6 +11,7 @@ from typing import Any
 
 from cluster.loop.asking import Reply
 from videothinker.errors import InputError
+from videothinker.evaluation.protocol import asked_in
 from videothinker.files import atomic_write, disk_errors, read_lines, write_json
 from videothinker.progress import ProgressLine
 from videothinker.types import Failure, Question
@@ -20,7 +21,9 @@ from videothinker.video.views import View
 class Answers:
     """OUT/answers.jsonl: one line an answer, of one model on one benchmark only."""
 
-    def __init__(self, out: Path, identity: dict[str, Any]) -> None:
+    def __init__(self, out: Path, identity: dict[str, Any], returned: str = "") -> None:
+        """`returned`: what is put before each (`Protocol.returned`)."""
+        self._returned = returned
         with disk_errors(out):
             out.mkdir(parents=True, exist_ok=True)
         origin = out / "origin.json"
@@ -31,6 +34,7 @@ class Answers:
         self._skipped = out / "skipped.jsonl"
         kept = read_lines(self._file)
         self.known = {line["id"]: line["completion"] for line in kept}
+        self.lines = kept
         # a torn last line must not be glued to the next one
         atomic_write(self._file, "".join(json.dumps(line) + "\n" for line in kept))
         self._skipped.unlink(missing_ok=True)  # what is in it is tried again
@@ -39,10 +43,15 @@ class Answers:
         """Keep an answer, or the reason why there is none."""
         name, outcome = reply.question.id, reply.outcome
         if isinstance(outcome, Failure):
-            path, line = self._skipped, {"question_id": name, "reason": outcome.reason}
+            path = self._skipped
+            line: dict[str, Any] = {"question_id": name, "reason": outcome.reason}
         else:
-            self.known[name] = outcome.completions[0].text
-            path, line = self._file, {"id": name, "completion": self.known[name]}
+            said = outcome.completions[0]
+            self.known[name] = self._returned + said.text
+            path = self._file
+            line = {"id": name, "completion": self.known[name]}
+            line |= {"tokens": len(said.token_ids), "cut_off": said.finish_reason == "length"}
+            self.lines.append(line)
         with disk_errors(path), path.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
@@ -74,14 +83,25 @@ def answer_all(title: str, passes: Sequence[Pass], ask: Callable[[Pass], Iterabl
                 progress(done, total, one.name)
 
 
+DEPENDED_ON = ("digest", "benchmark", "questions", "subtitles")
+"""Parts of an identity, with the protocol."""
+
+
 def refuse_mixture(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
     """Answers given under other circumstances are not this result's."""
-    for key in ("digest", "benchmark", "questions", "wording", "video"):
-        if before.get(key) != now[key]:
+    earlier, asked = _flat(before), _flat(now)
+    for key in {**earlier, **asked}:
+        if earlier.get(key) != asked.get(key):
             raise InputError(
-                f"{out}: holds answers with another {key} ({before.get(key)}, now {now[key]}); "
-                "give a new --out folder"
+                f"{out}: holds answers with another {key} ({earlier.get(key)}, now"
+                f" {asked.get(key)}); give a new --out folder"
             )
+
+
+def _flat(identity: dict[str, Any]) -> dict[str, Any]:
+    """What answers depend on, each under a name of its own; not where it lay."""
+    held = {key: identity.get(key) for key in DEPENDED_ON}
+    return held | asked_in(identity.get("protocol", {}))
 
 
 def digest_of(questions: Sequence[Question]) -> str:

@@ -20,10 +20,11 @@ from videothinker.config.settings import PROBES, Probe, RunConfig
 from videothinker.data.asked import probed, to_probe
 from videothinker.data.questions import write_questions
 from videothinker.evaluation import shortcuts
+from videothinker.evaluation.protocol import usual
 from videothinker.evaluation.shortcuts import reduced
 from videothinker.files import atomic_write, write_json
 from videothinker.method.prompts import run_text
-from videothinker.model.checkpoint import model_digest
+from videothinker.model.checkpoint import budget_of, model_digest
 from videothinker.model.families.known import shape_of
 from videothinker.planning.memory import answered_together
 from videothinker.run.directory import RunDirectory
@@ -43,8 +44,7 @@ def label_run(config: RunConfig, fleet: Fleet, run: RunDirectory, ledger: Ledger
             "digest": model_digest(config.model.path),
             "benchmark": "clevrer",
             "questions": digest_of(questions),
-            "wording": wording,
-            "video": config.video.model_dump(),
+            "protocol": usual(wording).settled(budget_of(config)).model_dump(),
         }
         ask = partial(_ask, config, fleet, ledger, f"probe {name}")
         worded = [replace(question, wording=wording) for question in questions]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from videothinker.config.settings import (
     VideoConfig,
 )
 from videothinker.errors import InputError
+from videothinker.evaluation.protocol import Protocol
+from videothinker.method.prompts import Turns
 from videothinker.model.checkpoint import Budget, read_budget
 from videothinker.model.families.known import shape_of
 from videothinker.model.shape import ModelShape
@@ -31,6 +34,8 @@ from videothinker.video.views import View
 PREPARED_BYTES = 4 * 2**30
 """What the prompts that are being answered and prepared may take in the object store."""
 LARGEST_BATCH = 64
+TEXT_TOKENS = 2048
+"""Room for words where another budget than the model's own asks for more room."""
 LEAST_CACHE_GB = 0.05
 BLOCK, SPARE = 32, 64
 """Tokens that an engine's cache is cut into, and those that it keeps to itself."""
@@ -38,7 +43,8 @@ BLOCK, SPARE = 32, 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answerer:
-    """Asks a model; the most likely completion of each question, in the order they are finished."""
+    """Asks a model: one completion of each question, in the order they are finished; the most
+    likely one unless a temperature is given."""
 
     background: Background
     loader: Loader
@@ -49,8 +55,9 @@ class Answerer:
     def answer(
         self,
         questions: Sequence[Question],
-        wording: Callable[[Question], str],
+        wording: Callable[[Question], str | Turns],
         view: View = "video",
+        temperature: float = 0.0,
     ) -> Iterator[Reply]:
         """Every question once; the next ones are prepared while these are answered."""
         asking = Asking(
@@ -58,9 +65,9 @@ class Answerer:
             rollouts=self.rollouts,
             samples=1,
             together=self.together,
-            temperatures=[0.0],
+            temperatures=[temperature],
         )
-        seeds = [0] * len(questions)  # of no effect: the most likely completion is taken
+        seeds = [zlib.crc32(question.id.encode()) for question in questions]
         return self.background.iterate(asking.replies(questions, seeds))
 
 
@@ -106,8 +113,24 @@ def cache_gb(shape: ModelShape, budget: Budget, together: int) -> float:
 def budget_for(model: Path, named: str | None) -> Budget:
     """What the model was trained to see, under the frame budget of a name if one is given."""
     own = read_budget(model)
-    video = own.video if named is None else VideoConfig.model_validate(named)
-    return own.model_copy(update={"video": video})
+    if named is None:
+        return own
+    return with_room(model, own, VideoConfig.model_validate(named), own.max_tokens)
+
+
+def budget_under(model: Path, protocol: Protocol) -> Budget:
+    """The same under a protocol that is settled."""
+    assert protocol.max_tokens is not None
+    return with_room(model, read_budget(model), protocol.budget, protocol.max_tokens)
+
+
+def with_room(model: Path, own: Budget, video: VideoConfig, max_tokens: int) -> Budget:
+    """A model's budget with another video and length, and room for the longest of both."""
+    room = own.max_model_len
+    if video != own.video or max_tokens > own.max_tokens:
+        room = max(room, shape_of(model).tokens(video) + TEXT_TOKENS + max_tokens)
+    changes = {"video": video, "max_tokens": max_tokens, "max_model_len": room}
+    return own.model_copy(update=changes)
 
 
 def batch_size(video: VideoConfig) -> int:

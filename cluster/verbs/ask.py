@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import string
 import time
 from collections.abc import Sequence
@@ -11,13 +10,11 @@ from typing import Any
 
 from cluster.verbs.answering import answering, budget_for
 from videothinker.errors import InputError, VideoThinkerError
-from videothinker.method.answers import answer_text
+from videothinker.method.answers import THINKING, answer_text
 from videothinker.method.prompts import asked
 from videothinker.model.checkpoint import is_adapter, require_model
 from videothinker.progress import ProgressLine
 from videothinker.types import Failure, Question, Wording
-
-THINKING = re.compile(r"<think>(.*?)(?:</think>|$)", re.DOTALL)
 
 
 def run(

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from cluster.loop.kept import Answers, Pass, answer_all, digest_of
-from cluster.verbs.answering import answering, budget_for
+from cluster.verbs.answering import answering, budget_under
+from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
 from videothinker.evaluation import scores
 from videothinker.evaluation.benchmarks.loading import Loaded
+from videothinker.evaluation.manner import confusions, lengths
+from videothinker.evaluation.protocol import Protocol, load_protocol, usual
+from videothinker.evaluation.result import MARKS
+from videothinker.evaluation.rules import Scoring
+from videothinker.evaluation.subtitles import require_subtitles, said_in, spoken
 from videothinker.files import write_json
-from videothinker.method.prompts import asked
+from videothinker.method.prompts import Turns
 from videothinker.model.checkpoint import model_digest, read_budget, require_model
 from videothinker.report.evaluation import write_evaluation_report
 from videothinker.types import Question, Wording
@@ -32,55 +38,81 @@ class Evaluation:
     data: Path
     videos: Path
     out: Path
+    protocol: str | None = None
+    """Name or file of the protocol it is asked by."""
     wording: Wording | None = None
-    """None: direct for a model that was trained to answer so alone. For others the training prompt
-    for CLEVRER, whose answers may be several letters, and the published evaluation prompt, which
-    asks for one, for the rest."""
+    """In place of a protocol. Without either: direct for a model that was trained to answer so
+    alone; for others the training prompt for CLEVRER, whose answers may be several letters, and the
+    published evaluation prompt, which asks for one, for the rest."""
     budget: str | None = None
-    """Name of a frame budget; None is what the model was trained with."""
+    """Name of a frame budget, in place of the protocol's."""
+    max_tokens: int | None = None
+    """Of an answer, in place of the protocol's."""
+    subtitles: Path | None = None
+    """Folder of the videos' .srt files, where the protocol asks with them."""
     workers: int = 1
 
-    def resolved_wording(self) -> Wording:
-        """The wording that is really used."""
-        if self.wording is None and read_budget(self.model).wording == "direct":
-            return "direct"
-        return self.wording or ("training" if self.benchmark == "clevrer" else "evaluation")
+    def resolved(self) -> Protocol:
+        """How it is really asked; what the protocol leaves open is the model's own."""
+        own = read_budget(self.model)
+        if self.protocol is None:
+            usually: Wording = "training" if self.benchmark == "clevrer" else "evaluation"
+            taught: Wording = "direct" if own.wording == "direct" else usually
+            protocol = usual(self.wording or taught)
+        elif self.wording is not None:
+            raise InputError("--wording: a protocol has its own words. Give one of the two")
+        else:
+            protocol = load_protocol(self.protocol, self.benchmark)
+        changes: dict[str, Any] = {}
+        if self.budget is not None:
+            changes["video"] = VideoConfig.model_validate(self.budget).model_dump()
+        if self.max_tokens is not None:
+            changes["max_tokens"] = self.max_tokens
+        return protocol.model_copy(update=changes).settled(own)
 
     def loaded(self) -> Loaded:
         """The questions; refused before an engine is started where something is not as it must."""
         loaded = scores.read(self.benchmark, self.data)
         check_videos(loaded.questions, self.videos)
         require_model(self.model)
-        wording = self.resolved_wording()
+        protocol = self.resolved()
+        require_subtitles(protocol, self.subtitles)
+        wording = protocol.wording or "evaluation"
         questions = [replace(question, wording=wording) for question in loaded.questions]
+        for question in questions:
+            protocol.turns(question, self.benchmark)
         return replace(loaded, questions=questions)
 
     def identity(self, questions: list[Question]) -> dict[str, Any]:
         """What answers depend on, and where it lay."""
-        video = budget_for(self.model, self.budget).video
         return {
             "model": str(self.model),
             "digest": model_digest(self.model),
             "benchmark": self.benchmark,
             "data": str(self.data),
+            "videos": str(self.videos),
             "questions": digest_of(questions),
-            "wording": self.resolved_wording(),
-            "video": video.model_dump(),
-            "frames": video.max_frames,
+            "subtitles": self.subtitles and said_in(self.subtitles, questions),
+            "protocol": self.resolved().model_dump(),
+            "protocol_digest": self.resolved().digest(),
         }
 
     def answer(self, verb: str, passes: Sequence[Pass]) -> None:
         """Asks what is not answered yet; a model is loaded only if there is something to ask."""
         if not any(one.waiting() for one in passes):
             return
-        wording, budget = self.resolved_wording(), budget_for(self.model, self.budget)
+        protocol = self.resolved()
+
+        def turns(question: Question) -> Turns:
+            said = spoken(self.subtitles, question) if self.subtitles else ()
+            return protocol.turns(question, self.benchmark, said)
+
+        budget = budget_under(self.model, protocol)
         with answering(self.model, self.videos, budget, self.workers) as model:
             answer_all(
                 verb,
                 passes,
-                lambda one: model.answer(
-                    one.waiting(), lambda q: asked(q, wording, self.benchmark), one.view
-                ),
+                lambda one: model.answer(one.waiting(), turns, one.view, protocol.temperature),
             )
 
 
@@ -88,10 +120,15 @@ def run(this: Evaluation) -> dict[str, Any]:
     """Answer what is not answered yet, then score everything; safe to interrupt and repeat."""
     loaded = this.loaded()
     questions, identity = loaded.questions, this.identity(loaded.questions)
-    answers = Answers(this.out, identity)
+    answers = Answers(this.out, identity, this.resolved().returned)
     this.answer("evaluate", [Pass(questions=questions, answers=answers)])
     identity |= {"layout": loaded.layout, "left_out": dict(loaded.left_out)}
     result = identity | results(this.benchmark, questions, answers.known)
+    result |= {
+        "lengths": lengths(answers.lines),
+        "confusions": confusions(this.benchmark, questions, answers.known),
+    }
+    write_json(this.out / MARKS, marks_of(this.benchmark, questions, answers.known))
     write_json(this.out / "result.json", result)
     write_evaluation_report(this.out)
     return result
@@ -108,6 +145,21 @@ def results(benchmark: str, questions: list[Question], answers: dict[str, str]) 
     if {question.category for question in questions if question.answer} <= set(scores.KINDS):
         result["diagnosis"] = scores.diagnose(questions, completions)
     return result
+
+
+def marks_of(
+    benchmark: str, questions: Sequence[Question], answers: Mapping[str, str]
+) -> dict[str, Any]:
+    """What each question earned, by which two models can be compared question by question."""
+    completions = [answers.get(question.id, "") for question in questions]
+    found: dict[str, Any] = {
+        "questions": digest_of(questions),
+        "categories": [question.category for question in questions],
+    }
+    for scoring in get_args(Scoring):
+        marks = scores.marks(benchmark, questions, completions, scoring)
+        found[scoring] = [None if one is None else float(one[1]) for one in marks]
+    return found
 
 
 def check_videos(questions: list[Question], videos: Path) -> None:

@@ -24,7 +24,7 @@ from cluster.workers.work import Order, Prepared, Unit
 from videothinker.config.kl import AnchorView
 from videothinker.config.settings import FaultsConfig
 from videothinker.errors import GivenUp, InputError, Lost, VideoThinkerError
-from videothinker.method.prompts import run_text
+from videothinker.method.prompts import Turns, run_text
 from videothinker.process.metrics import WEIGHT_SYNC_SECONDS
 from videothinker.types import (
     INITIAL_VERSION,
@@ -44,12 +44,12 @@ class Loader:
 
     pools: Sequence[Pool]
     faults: FaultsConfig
-    wording: Callable[[Question], str] = run_text
+    wording: Callable[[Question], str | Turns] = run_text
     view: View = "video"
     _counts: dict[Process, dict[str, int]] = field(init=False, default_factory=dict)
     _awaited: int = field(init=False, default=0)
 
-    def asking(self, wording: Callable[[Question], str], view: View) -> Loader:
+    def asking(self, wording: Callable[[Question], str | Turns], view: View) -> Loader:
         """The same processes, asked for other texts or less of the video."""
         return replace(self, wording=wording, view=view)
 

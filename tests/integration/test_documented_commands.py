@@ -223,6 +223,8 @@ def test_the_first_hour(place: Place, mini_world: Path) -> None:
         "migrating.md",
         "one-card.md",
         "placement.md",
+        "protocols.md",
+        "scoring.md",
         "shortcuts.md",
     ],
 )

@@ -240,7 +240,7 @@ def test_a_run_in_two_wordings_under_a_ramp(
     asking = Evaluation(
         model=model, benchmark="clevrer", data=model, videos=model, out=tmp_path / "eval"
     )
-    assert asking.resolved_wording() == "training"
+    assert asking.resolved().wording == "training"
 
 
 def around(row: dict[str, Any], tokenizer: Tokenizer) -> int:

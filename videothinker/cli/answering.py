@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from videothinker.cli.verb import (
     argument,
     benchmark,
     budget,
+    flag,
     model,
     verb,
     wording,
@@ -22,7 +22,7 @@ from videothinker.errors import InputError
 from videothinker.terminal_text import text_table
 
 if TYPE_CHECKING:
-    from videothinker.types import Question
+    pass
 
 ASKING = (
     model,
@@ -30,10 +30,28 @@ ASKING = (
     argument("--data", type=Path, required=True, metavar="FILE"),
     argument("--videos", type=Path, required=True, metavar="DIR"),
     argument("--out", type=Path, required=True, metavar="DIR"),
+    argument(
+        "--protocol",
+        metavar="NAME",
+        help="how it is asked: official (the benchmark's own words, frames and length), reference,"
+        " lmms-eval and others (docs/benchmarks.md lists them), or a .yaml file of your own",
+    ),
     wording(
-        help="training: several letters allowed (default for clevrer); evaluation: the published"
-        " prompt for one letter (default otherwise); direct: no thinking (default for a model that"
-        " was trained so)"
+        help="without a protocol: training: several letters allowed (default for clevrer);"
+        " evaluation: the published prompt for one letter (default otherwise); direct: no thinking"
+        " (default for a model that was trained so)"
+    ),
+    argument(
+        "--max-tokens",
+        type=int,
+        metavar="N",
+        help="of an answer (default: the protocol's, or else the model's own)",
+    ),
+    argument(
+        "--subtitles",
+        type=Path,
+        metavar="DIR",
+        help=".srt files, if the protocol asks with them",
     ),
     argument("--workers", type=int, default=1, metavar="N", help="engines (default 1)"),
     budget,
@@ -95,7 +113,12 @@ def probe(arguments: Namespace) -> Outcome:
 def _asked(arguments: Namespace) -> dict[str, Any]:
     if arguments.workers < 1:
         raise InputError(f"--workers {arguments.workers}: at least one engine is needed")
-    names = ("model", "benchmark", "data", "videos", "out", "wording", "budget", "workers")
+    if arguments.max_tokens is not None and arguments.max_tokens < 1:
+        raise InputError(f"--max-tokens {arguments.max_tokens}: an answer has at least one token")
+    names = (
+        *("model", "benchmark", "data", "videos", "out", "workers"),
+        *("protocol", "wording", "budget", "max_tokens", "subtitles"),
+    )
     return {name: getattr(arguments, name) for name in names}
 
 
@@ -104,16 +127,21 @@ def _asked(arguments: Namespace) -> dict[str, Any]:
     benchmark,
     argument("--data", type=Path, required=True, metavar="FILE"),
     argument(
-        "--answers", type=Path, required=True, metavar="FILE", help='{"id": ..., "completion": ...}'
+        "--answers",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help='{"id": ..., "completion": ...} a line, or what lmms-eval or VLMEvalKit kept',
     ),
     SCORING,
 )
 def score(arguments: Namespace) -> Outcome:
     """Score answers that exist already, without a model; prints JSON."""
     from videothinker.evaluation import scores
+    from videothinker.evaluation.given import completions_of
 
     loaded = scores.read(arguments.benchmark, arguments.data)
-    completions = completions_of(arguments.answers, loaded.questions)
+    completions = completions_of(arguments.answers, loaded.questions, loaded.places)
     result = scores.score(arguments.benchmark, loaded.questions, completions, arguments.scoring)
     return Outcome(result=result, notes=_left_out(loaded.left_out))
 
@@ -126,6 +154,7 @@ def score(arguments: Namespace) -> Outcome:
 def diagnose(arguments: Namespace) -> Outcome:
     """Observational and inferential accuracy, and the gap between them."""
     from videothinker.evaluation import scores
+    from videothinker.evaluation.given import completions_of
 
     questions = scores.load("clevrer", arguments.questions)
     result = scores.diagnose(questions, completions_of(arguments.answers, questions))
@@ -135,13 +164,18 @@ def diagnose(arguments: Namespace) -> Outcome:
 @verb(
     "videothinker compare runs/base/result.json runs/cdpo/result.json",
     argument("results", type=Path, nargs="+", metavar="RESULT", help="result.json, or its folder"),
-    SCORING,
+    argument(
+        "--scoring",
+        choices=["reference", "official"],
+        help="default: the one of the results' protocols",
+    ),
+    flag("--unlike", help="results that were not asked alike too, marked"),
 )
 def compare(arguments: Namespace) -> Outcome:
     """Results of several models in the paper's table."""
     from videothinker.evaluation.compare import compare as compare_results
 
-    comparison = compare_results(arguments.results, arguments.scoring)
+    comparison = compare_results(arguments.results, arguments.scoring, arguments.unlike)
     return Outcome(text=comparison.text(), result=comparison.as_dict())
 
 
@@ -173,52 +207,14 @@ def ask(arguments: Namespace) -> Outcome:
     return Outcome(text=f"{thinking}answer: {result['answer']}", result=result)
 
 
-def completions_of(path: Path, questions: Sequence[Question]) -> list[str]:
-    """The completions of a JSONL file, in the order of the questions; each exactly once."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; name a JSONL file of answers") from error
-    answers: dict[str, str] = {}
-    known = {question.id for question in questions}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        identity, completion = _answer(f"{path} line {number}", line)
-        if identity in answers:
-            raise InputError(f"{path} line {number}: a second answer to {identity}; keep one")
-        if identity not in known:
-            raise InputError(
-                f"{path} line {number}: no question has the id {identity}; are these the answers"
-                " to another file of questions?"
-            )
-        answers[identity] = completion
-    absent = [question.id for question in questions if question.id not in answers]
-    if absent:
-        raise InputError(
-            f"{path}: {len(absent)} of {len(questions)} questions have no answer, the first is"
-            f" {absent[0]}; answer them all, an empty completion counts as wrong"
-        )
-    return [answers[question.id] for question in questions]
-
-
-def _answer(where: str, line: str) -> tuple[str, str]:
-    try:
-        record = json.loads(line)
-        identity, completion = record["id"], record["completion"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(
-            f'{where}: expected {{"id": ..., "completion": ...}}, found {line[:60]!r}'
-        ) from error
-    if not isinstance(completion, str):
-        raise InputError(f"{where}: the completion of {identity} is not a string")
-    return str(identity), completion
-
-
 def _scores(result: dict[str, Any]) -> str:
     """Both scorings and every category, each beside what guessing would give."""
     head = ["", "accuracy", "95% interval", "n", "chance", "majority"]
-    entries = [("reference", result), ("official", result["official"])]
+    official = result["official"]
+    entries = [("reference", result), ("official", official)]
+    if "over_questions" in official:
+        entries.append(("  over all questions", official["over_questions"]))
+    entries += [(f"  without {task}", one) for task, one in official.get("without", {}).items()]
     entries += list(result["by_category"].items())
     rows = [
         [

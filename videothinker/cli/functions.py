@@ -89,8 +89,11 @@ def evaluate(
     videos: str | Path,
     out: str | Path,
     *,
+    protocol: str | None = None,
     wording: Wording | None = None,
     budget: str | None = None,
+    max_tokens: int | None = None,
+    subtitles: str | Path | None = None,
     workers: int = 1,
 ) -> dict[str, Any]:
     """Answer a benchmark and score it, or go on with it; returns result.json."""
@@ -105,8 +108,11 @@ def evaluate(
         data=Path(data),
         videos=Path(videos),
         out=Path(out),
+        protocol=protocol,
         wording=wording,
         budget=budget,
+        max_tokens=max_tokens,
+        subtitles=None if subtitles is None else Path(subtitles),
         workers=workers,
     )
     return evaluation.run(this)

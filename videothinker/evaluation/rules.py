@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 from videothinker.method.answers import ANSWER
 from videothinker.types import Question
 
+Scoring = Literal["reference", "official"]
+"""By the published code's rule, or by the benchmark's own."""
 END = r"(?=\s*(?:$|[.):,;\]*\"\n]|'(?!\w)))"
 """What follows a letter that stands for an option: not another word, as after the article A."""
 LEADING = re.compile(rf"\s*[(\[*\"'$]*([A-Z]){END}")
@@ -40,19 +43,22 @@ def last_block(completion: str, otherwise: str) -> str:
     return str(blocks[-1]).strip() if blocks else otherwise
 
 
-def settled(text: str, options: Sequence[tuple[str, str]]) -> str | None:
+def settled(
+    text: str, options: Sequence[tuple[str, str]], concluding: re.Pattern[str] = CONCLUDING
+) -> str | None:
     """The one option that a text settles on, if it settles on any.
 
-    In this order: the letter it begins with; the last letter behind "answer is", "option" or the
-    like; the option whose words it contains first, and of two in one place the longer one.
+    In this order: the letter it begins with; the last letter that it concludes on, usually behind
+    "answer is", "option" or the like; the option whose words it contains first, and of two in one
+    place the longer one.
     """
     known = {letter for letter, _ in options}
     leading = LEADING.match(text)
     if leading and leading[1] in known:
         return leading[1]
-    concluding = [letter for letter in CONCLUDING.findall(text) if letter in known]
-    if concluding:
-        return str(concluding[-1])
+    letters = [match[match.lastindex or 0] for match in concluding.finditer(text)]
+    if concluded := [letter for letter in letters if letter in known]:
+        return concluded[-1]
     said, found = _plain(text), []
     for letter, option in options:
         words = _plain(option)

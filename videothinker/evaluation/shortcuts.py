@@ -47,7 +47,7 @@ def rotations(question: Question) -> list[Question]:
         return [replace(question, id=f"{question.id}#0")]
     letters = [letter for letter, _ in question.options]
     texts = [text for _, text in question.options]
-    correct = {letters.index(letter) for letter in question.answer.split(",")}
+    correct = {letters.index(letter) for letter in question.answer.split(",") if letter}
     count = len(letters)
     return [
         replace(
@@ -64,7 +64,8 @@ def answered(questions: Sequence[Question], answers: Mapping[str, str]) -> dict[
     """{id: every rotation was answered right}; a missing answer is a wrong one."""
     return {
         question.id: all(
-            is_right(answers.get(turned.id, ""), turned) for turned in rotations(question)
+            turned.id in answers and is_right(answers[turned.id], turned)
+            for turned in rotations(question)
         )
         for question in questions
     }

@@ -16,6 +16,7 @@ from typing import Any
 from videothinker.types import AnswerKind, Question
 
 ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+THINKING = re.compile(r"<think>(.*?)(?:</think>|$)", re.DOTALL)
 NUMBER = re.compile(r"[-+]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
 CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)")
 """Hours, minutes and seconds, as videos are talked about."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from videothinker.method.answers import KINDS, LETTERED
@@ -44,6 +45,19 @@ DIRECT_SUFFIX_SEVERAL = (
     "options, separated by , if multiple, within <answer> </answer> tags."
 )
 """Our own; the reference has no prompt without thinking."""
+
+
+SAID = "\0said\0"
+"""Where in a user's text subtitles go, once the frames are known."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spoken:
+    """One subtitle, in seconds of its video."""
+
+    start: float
+    end: float
+    text: str
 
 
 def problem(question: Question) -> str:
@@ -101,10 +115,37 @@ def _evaluated(question: Question, benchmark: str) -> str:
     return f"{question.text}Options:\n" + "".join(f"{line}\n" for line in lines)
 
 
-def messages(text: str, shown: Sequence[Medium] = ("video",)) -> list[dict[str, Any]]:
-    """One user turn for a chat template: what is shown, then the text.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turns:
+    """What stands around what is shown."""
 
-    There is no system turn; a model's template may insert its own default one.
-    """
-    places = [{"type": "image" if medium == "picture" else medium} for medium in shown]
-    return [{"role": "user", "content": [*places, {"type": "text", "text": text}]}]
+    user: str
+    before: str = ""
+    """Of the user's turn, what comes before what is shown."""
+    system: str = ""
+    """Without one the model's template may insert its own."""
+    begun: str = ""
+    """What the model's own turn begins with."""
+    spoken: tuple[Spoken, ...] = ()
+    """Subtitles: of these, those of the frames that are shown stand where SAID is."""
+    unspoken: str = ""
+    """What stands there where there are none."""
+
+    def of_frames(self, times: Sequence[float]) -> Turns:
+        """With what is said while frames of these times are shown, each line once."""
+        if SAID not in self.user:
+            return self
+        said = [one for one in self.spoken if any(one.start <= t <= one.end for t in times)]
+        lines = "\n".join(dict.fromkeys(one.text for one in said))
+        return replace(self, user=self.user.replace(SAID, lines or self.unspoken), spoken=())
+
+
+def messages(text: str | Turns, shown: Sequence[Medium] = ("video",)) -> list[dict[str, Any]]:
+    """For a chat template: what is shown, then the text; a text alone is a user's."""
+    turns = text if isinstance(text, Turns) else Turns(user=text)
+    content: list[dict[str, Any]] = [{"type": "text", "text": turns.before}] if turns.before else []
+    content += [{"type": "image" if medium == "picture" else medium} for medium in shown]
+    user = {"role": "user", "content": [*content, {"type": "text", "text": turns.user}]}
+    if not turns.system:
+        return [user]
+    return [{"role": "system", "content": [{"type": "text", "text": turns.system}]}, user]

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from videothinker import cpu_torch
 from videothinker.errors import InputError
-from videothinker.method.prompts import messages
+from videothinker.method.prompts import Turns, messages
 from videothinker.model.checkpoint import SAFE, base_of, require_safe
 from videothinker.model.families.family import Read
 from videothinker.model.families.known import family_of
@@ -37,7 +37,7 @@ class PromptBuilder:
         self._videos = videos
         self._clips = clips
 
-    def build(self, question: Question, text: str, view: View = "video") -> Prompt:
+    def build(self, question: Question, text: str | Turns, view: View = "video") -> Prompt:
         """Cut what one question shows into patches and tokenise what is asked about it."""
         paths = question.shows if view != "blind" else ()
         if len(paths) > SHOWN_AT_MOST:
@@ -78,11 +78,13 @@ class PromptBuilder:
             for (medium, clip), grid in zip(clips, read.grids, strict=True)
         )
 
-    def _turns(self, text: str, clips: Sequence[tuple[Medium, Clip]]) -> str:
-        """One user turn in the model's own template, which may add a default system turn."""
-        turns: str = self._processor.apply_chat_template(
-            messages(text, [medium for medium, _ in clips]),
+    def _turns(self, text: str | Turns, clips: Sequence[tuple[Medium, Clip]]) -> str:
+        """The turns in the model's own template."""
+        turns = text if isinstance(text, Turns) else Turns(user=text)
+        times = [time for medium, clip in clips if medium == "video" for time in clip.times]
+        templated: str = self._processor.apply_chat_template(
+            messages(turns.of_frames(times), [medium for medium, _ in clips]),
             tokenize=False,
             add_generation_prompt=True,
         )
-        return turns
+        return templated + turns.begun

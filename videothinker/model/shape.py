@@ -90,10 +90,13 @@ class ModelShape(ABC):
         return self.merge**2
 
     def tokens(self, video: VideoConfig) -> int:
-        """The most that a video has under a budget."""
-        pixels = min(video.max_pixels * video.max_frames, video.total_pixels)
-        pixels = max(pixels, video.min_pixels * video.min_frames)
-        return pixels // (self.side**2 * self.temporal_patch)
+        """The most that a video has under a budget: of frames as many as there may be, each as
+        large as their number leaves it (`video/frames.py: frame_size`)."""
+        share = 2 * video.total_pixels // video.max_frames
+        frame = min(video.max_pixels, max(share, int(video.min_pixels * 1.05)))
+        return (
+            video.max_frames * max(frame, video.min_pixels) // (self.side**2 * self.temporal_patch)
+        )
 
     def patches(self, tokens: int) -> int:
         """That so many tokens of videos stand for."""

@@ -6,20 +6,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from videothinker.config.settings import DataConfig
 from videothinker.errors import InputError
 from videothinker.evaluation import scores
-from videothinker.evaluation.compare import (
-    TITLES,
+from videothinker.evaluation.compare import TITLES, label
+from videothinker.evaluation.result import (
     Diagnosis,
+    Lengths,
     Result,
     Score,
     Scores,
-    label,
     read_result,
 )
 from videothinker.files import atomic_write, read_lines
 from videothinker.report.charts import Dot, dot_rows
 from videothinker.report.markup import colour, render
+from videothinker.report.stills import stills_of
 from videothinker.types import Question
 
 SHOWN_ANSWERS = 3
@@ -41,13 +43,16 @@ def write_evaluation_report(folder: Path) -> Path:
         model=label(result.model),
         benchmark=TITLES[result.benchmark],
         scorings=[("reference", result), ("official", result.official)],
-        verdict=verdict(result),
+        headline=(headline := result.scores(result.protocol.scoring)),
+        verdict=verdict(headline),
         gap=_gap(diagnosis) if diagnosis else "",
         by_kind=_charts(_by_kind(diagnosis, result.official)) if diagnosis else None,
         by_category=_category_charts(result),
         rows=_rows(result),
         finer_rows=_paired(result.by_subcategory, result.official.by_subcategory),
         questions_known=bool(questions),
+        manner=_manner(result.lengths) if result.lengths else "",
+        confusions=_confused(result, questions),
         answers=_answers(result, questions, read_lines(folder / "answers.jsonl")),
         skipped=read_lines(folder / "skipped.jsonl"),
         shown_reasons=SHOWN_REASONS,
@@ -146,6 +151,35 @@ def _answers(
     return [one for some in chosen.values() for one in some]
 
 
+def _manner(lengths: Lengths) -> str:
+    """How long answers are, how many were cut off, and how many think first, in one sentence."""
+    told, tokens = [], lengths.tokens
+    if tokens.mean is not None:
+        told.append(f"An answer has {tokens.mean:.0f} tokens, the longest {tokens.most}.")
+    for share, what in (
+        (lengths.cut_off, "were cut off at the longest allowed"),
+        (lengths.thinking, "think before they answer"),
+    ):
+        if share.mean is not None:
+            told.append(f"{_percent(share.mean)} {what}.")
+    return " ".join(told)
+
+
+def _confused(result: Result, questions: Mapping[str, Question]) -> list[dict[str, object]]:
+    """Options most often taken for others, each with a question of which the video is shown."""
+    found: list[dict[str, object]] = []
+    if not result.confusions or not result.videos:
+        return found
+    data = DataConfig(videos=Path(result.videos))
+    with stills_of(data, result.protocol.budget, Path(result.model)) as pictures:
+        for confusion in result.confusions:
+            known = [questions[name] for name in confusion.questions if name in questions]
+            one = known[0] if known else None
+            shown = pictures(one.shows, one.start, one.end) if one else []
+            found.append({"confusion": confusion, "question": one, "stills": shown})
+    return found
+
+
 def _questions(result: Result) -> dict[str, Question]:
     """Answers are worth showing without their questions, which may lie elsewhere by now."""
     if not Path(result.data).exists():
@@ -164,14 +198,16 @@ def _is_right(result: Result, question: Question, completion: str) -> bool | Non
 
 
 def _circumstances(result: Result) -> dict[str, str]:
+    asked = result.protocol
     return {
         "model": result.model,
         "digest": result.digest,
         "benchmark": result.benchmark,
         "questions": " ".join([result.data, result.questions]).strip(),
-        "wording": result.wording,
-        "frames": f"at most {result.frames}",
-        "video": ", ".join(f"{key} {value}" for key, value in result.video.items()),
+        "protocol": f"{asked.name} {asked.digest()[:8]}",
+        "longest answer": f"{asked.max_tokens} tokens",
+        "temperature": str(asked.temperature),
+        "video": ", ".join(f"{key} {value}" for key, value in asked.video.items()),
     }
 
 

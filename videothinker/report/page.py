@@ -8,26 +8,23 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from videothinker.config.settings import DataConfig, VideoConfig
-from videothinker.errors import InputError
 from videothinker.files import atomic_write
-from videothinker.model.families.known import frames_for
 from videothinker.report.groups import groups_part
 from videothinker.report.markup import render
 from videothinker.report.outcomes import answers_part
 from videothinker.report.results import claim, evaluated, lead, results_part, spoken, verdict
-from videothinker.report.stills import Pictures, Stills
+from videothinker.report.stills import Pictures, stills_of
 from videothinker.report.timeline import mishaps_part, timeline_part
 from videothinker.report.training import training_part
 from videothinker.status.life import Life, life
 from videothinker.status.snapshot import Fields, Snapshot, number, read_snapshot, records
-from videothinker.video.frames import FrameBudget
 
 
 def write_report(run: Path) -> Path:
@@ -105,12 +102,8 @@ def _pictures(config: Fields) -> Iterator[Pictures]:
         yield lambda *_: []
         return
     model = config.get("model") or {}
-    try:
-        budget = frames_for(Path(str(model.get("path"))), video)
-    except InputError:  # it lies elsewhere by now
-        budget = FrameBudget(**video.model_dump())
-    with closing(Stills(data, budget)) as stills:
-        yield stills.of
+    with stills_of(data, video, Path(str(model.get("path")))) as pictures:
+        yield pictures
 
 
 def _origins(summary: Fields) -> list[tuple[str, str]]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import base64
 import io
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
-from videothinker.config.settings import DataConfig
+from videothinker.config.settings import DataConfig, VideoConfig
 from videothinker.errors import InputError, VideoThinkerError
+from videothinker.model.families.known import frames_for
 from videothinker.video.clips import ClipStore
 from videothinker.video.files import path_of
 from videothinker.video.frames import FrameBudget, is_picture
@@ -72,6 +73,18 @@ class Stills:
         """End what decodes."""
         self._clips.close()
         self._own.cleanup()
+
+
+@contextmanager
+def stills_of(data: DataConfig, video: VideoConfig, model: Path) -> Iterator[Pictures]:
+    """As a model sees them under a configuration's budget; where the model lies elsewhere by now,
+    in squares of the usual size."""
+    try:
+        budget = frames_for(model, video)
+    except InputError:
+        budget = FrameBudget(**video.model_dump())
+    with closing(Stills(data, budget)) as stills:
+        yield stills.of
 
 
 def _uri(frame: np.ndarray) -> str:

@@ -53,6 +53,11 @@ class Clip:
     digest: str
     """Content address: the video's bytes, the budget, the part that is watched, and the rule."""
 
+    @property
+    def times(self) -> list[float]:
+        """Of each frame, in seconds of its video."""
+        return [index / self.metadata["fps"] for index in self.metadata["frames_indices"]]
+
 
 def read_clip(
     path: Path, video: FrameBudget, start: float | None = None, end: float | None = None

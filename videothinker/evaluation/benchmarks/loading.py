@@ -23,6 +23,8 @@ class Loaded:
     """"prepared", or whose file it is: "reference" or "official"."""
     left_out: Mapping[str, int]
     """Kind of question that has no options -> how many were left out, such as "open-ended"."""
+    places: tuple[int, ...] = ()
+    """Of each question among the file's records, from 0."""
 
 
 def load(benchmark: str, path: Path | str) -> list[Question]:
@@ -33,15 +35,16 @@ def load(benchmark: str, path: Path | str) -> list[Question]:
 def read(benchmark: str, path: Path | str) -> Loaded:
     """The same, with the kind of file, told by its content, and what was left out of it."""
     path, kind = Path(path), named(benchmark)
-    if kind.reference is None or kind.release is None:
+    if kind.release is None:
         return Loaded(questions=prepared(path), layout="prepared", left_out={})
     records = _in_folder(benchmark, kind, path) if path.is_dir() else kind.open(path)
     layout = _layout(benchmark, kind, records[0])
-    reader = kind.reference if layout == "reference" else kind.release
+    reader = (kind.reference if layout == "reference" else None) or kind.release
     questions: list[Question] = []
+    places: list[int] = []
     left_out: Counter[str] = Counter()
     known: dict[str, FileRecord] = {}
-    for record, question in zip(records, reader(records), strict=True):
+    for place, (record, question) in enumerate(zip(records, reader(records), strict=True)):
         if isinstance(question, str):
             left_out[question] += 1
             continue
@@ -51,9 +54,10 @@ def read(benchmark: str, path: Path | str) -> Loaded:
             )
         known[question.id] = record
         questions.append(question)
+        places.append(place)
     if not questions:
         raise InputError(f"{path}: none of {len(records)} records is multiple choice. {LAYOUTS}")
-    return Loaded(questions=questions, layout=layout, left_out=dict(left_out))
+    return Loaded(questions=questions, layout=layout, left_out=dict(left_out), places=tuple(places))
 
 
 def _in_folder(benchmark: str, kind: Benchmark, folder: Path) -> list[FileRecord]:
@@ -72,7 +76,7 @@ def _in_folder(benchmark: str, kind: Benchmark, folder: Path) -> list[FileRecord
 
 def _layout(benchmark: str, kind: Benchmark, first: FileRecord) -> str:
     """The kind of file whose fields the first record has, all or most of them."""
-    if "solution" in first.fields:  # only the reference's files have it
+    if kind.reference and "solution" in first.fields:  # only the reference's files have it
         others = [] if kind.signature in first.fields else BY_NAME.items()
         for other, its in others:
             if its.signature and its.signature in first.fields:
@@ -81,12 +85,14 @@ def _layout(benchmark: str, kind: Benchmark, first: FileRecord) -> str:
                     f"{benchmark}. Give the benchmark as {other}, or another file."
                 )
         return "reference"
-    layouts = {"reference": REFERENCE_FIELDS, "official": kind.release_fields}
+    layouts = {"reference": REFERENCE_FIELDS} if kind.reference else {}
+    layouts["official"] = kind.release_fields
     share = {
         name: len(fields & first.fields.keys()) / len(fields) for name, fields in layouts.items()
     }
     best = max(share, key=lambda name: share[name])
-    if share[best] <= 0.5 or share["reference"] == share["official"]:
+    rest = [value for name, value in share.items() if name != best]
+    if share[best] <= 0.5 or share[best] in rest:
         expected = "; or ".join(
             f"{', '.join(sorted(fields))} ({name})" for name, fields in layouts.items()
         )

@@ -15,6 +15,8 @@ from videothinker.data.json_values import unusual, whole_characters
 from videothinker.errors import InputError
 
 LAYOUTS = "docs/benchmarks.md lists the layouts that are read."
+SEVERAL = " + "
+"""Between the categories of a question that has several."""
 
 
 class Watched(TypedDict):

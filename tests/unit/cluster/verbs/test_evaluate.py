@@ -13,11 +13,18 @@ from cluster.loop.asking import Reply
 from cluster.verbs import evaluate
 from cluster.verbs.evaluate import Answers, Evaluation, Pass
 from videothinker.errors import InputError
+from videothinker.evaluation.protocol import usual
 from videothinker.files import read_lines
 from videothinker.model.checkpoint import PAPER_EVALUATION, write_budget
 from videothinker.types import Failure, Question
 
-IDENTITY = {"digest": "d", "benchmark": "mmvu", "questions": "q", "wording": "direct", "video": {}}
+IDENTITY: dict[str, Any] = {
+    "digest": "d",
+    "benchmark": "mmvu",
+    "questions": "q",
+    "subtitles": None,
+    "protocol": usual("direct").settled(PAPER_EVALUATION).model_dump(),
+}
 
 
 def question(name: str) -> Question:
@@ -50,7 +57,9 @@ class Model:
 
         return running()
 
-    def answer(self, questions: Sequence[Question], _: object, view: str) -> Iterator[Reply]:
+    def answer(
+        self, questions: Sequence[Question], _: object, view: str, temperature: float
+    ) -> Iterator[Reply]:
         for one in questions:
             self.asked.append((one.id, view))
             failure = Failure(kind="video", reason="no video")
@@ -108,8 +117,8 @@ def test_a_model_that_learned_to_answer_alone_is_asked_for_that(
 ) -> None:
     write_budget(tmp_path, PAPER_EVALUATION.model_copy(update={"wording": trained}))
     one = replace(evaluation(tmp_path), benchmark=benchmark)
-    assert one.resolved_wording() == expected
-    assert replace(one, wording="training").resolved_wording() == "training"
+    assert one.resolved().wording == expected
+    assert replace(one, wording="training").resolved().wording == "training"
 
 
 def test_an_answer_that_was_torn_off_is_lost_alone(tmp_path: Path) -> None:
@@ -121,9 +130,31 @@ def test_an_answer_that_was_torn_off_is_lost_alone(tmp_path: Path) -> None:
     assert [line["id"] for line in read_lines(tmp_path / "answers.jsonl")] == ["one", "three"]
 
 
-@pytest.mark.parametrize("key", IDENTITY)
-def test_answers_given_under_other_circumstances_are_refused(tmp_path: Path, key: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "other"),
+    [
+        *((key, {key: "another"}) for key in ("digest", "benchmark", "questions", "subtitles")),
+        *(
+            (key, {"protocol": IDENTITY["protocol"] | {key: value}})
+            for key, value in (("wording", "training"), ("max_tokens", 7), ("temperature", 1.0))
+        ),
+        ("video.fps", {"protocol": IDENTITY["protocol"] | {"video": {"fps": 1.0}}}),
+    ],
+)
+def test_answers_given_under_other_circumstances_are_refused(
+    tmp_path: Path, key: str, other: dict[str, Any]
+) -> None:
     Answers(tmp_path, IDENTITY)
-    other: dict[str, Any] = IDENTITY | {key: "another"}
-    with pytest.raises(InputError, match=f"another {key} .* give a new --out folder"):
-        Answers(tmp_path, other)
+    with pytest.raises(InputError, match=rf"another {key} .* give a new --out folder"):
+        Answers(tmp_path, IDENTITY | other)
+
+
+def test_what_it_is_called_and_scored_by_does_not_matter(tmp_path: Path) -> None:
+    Answers(tmp_path, IDENTITY)
+    renamed = IDENTITY["protocol"] | {"name": "mine", "note": "n", "scoring": "official"}
+    assert Answers(tmp_path, IDENTITY | {"protocol": renamed}).known == {}
+
+
+def test_what_a_protocol_returns_stands_before_the_answer(tmp_path: Path) -> None:
+    Answers(tmp_path, IDENTITY, "(").add(said(QUESTIONS[0], "A) a"))
+    assert Answers(tmp_path, IDENTITY, "(").known == {"one": "(A) a"}

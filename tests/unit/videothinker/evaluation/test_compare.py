@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from videothinker.errors import InputError
-from videothinker.evaluation.compare import PUBLISHED, TITLES, compare, label
+from videothinker.evaluation.compare import PAPER, PUBLISHED, TITLES, compare, label
+from videothinker.evaluation.protocol import usual
 from videothinker.evaluation.scores import BENCHMARKS
+from videothinker.model.checkpoint import PAPER_EVALUATION
 
 CDPO = "runs/cdpo/stages/cdpo/model"
 
@@ -31,15 +33,18 @@ def estimate(mean: float) -> dict[str, Any]:
     return {"mean": mean, "low": mean - 0.03, "high": mean + 0.04, "n": 100}
 
 
+def protocol(wording: Any = "evaluation", **changes: Any) -> dict[str, Any]:
+    seen = PAPER_EVALUATION.model_copy(update=changes)
+    return usual(wording).settled(seen).model_dump()
+
+
 def result(model: str = CDPO, benchmark: str = "mmvu", **changes: Any) -> dict[str, Any]:
     return {
         "model": model,
         "digest": f"digest of {model}",
         "benchmark": benchmark,
         "data": f"{benchmark}.json",
-        "wording": "evaluation",
-        "video": {"fps": 2.0, "max_frames": 16},
-        "frames": 16,
+        "protocol": protocol(),
         "unanswered": 0,
         **score(0.5),
         "by_category": {},
@@ -68,8 +73,8 @@ def results(tmp_path: Path) -> Folder:
     return Folder(tmp_path)
 
 
-def measured(folder: Folder, scoring: Any = "reference") -> list[dict[str, Any]]:
-    rows = compare(folder.paths, scoring).as_dict()["rows"]
+def measured(folder: Folder, scoring: Any = None, unlike: bool = False) -> list[dict[str, Any]]:
+    rows = compare(folder.paths, scoring, unlike).as_dict()["rows"]
     return [row for row in rows if row["source"] == "measured"]
 
 
@@ -81,15 +86,15 @@ def test_one_model_s_benchmarks_share_a_row_whatever_each_is_usually_asked_with(
     results: Folder,
 ) -> None:
     results.add(result(benchmark="mmvu"))
-    results.add(result(benchmark="clevrer", wording="training"))
+    results.add(result(benchmark="clevrer", protocol=protocol("training")))
     (row,) = measured(results)
     assert row["model"] == "cdpo (runs/cdpo)"
-    assert row["wording"] == "evaluation, training"
-    assert {name: one["wording"] for name, one in row["scores"].items()} == {
+    assert row["protocol"] == "evaluation, training"
+    assert {name: one["protocol"] for name, one in row["scores"].items()} == {
         "mmvu": "evaluation",
         "clevrer": "training",
     }
-    assert not any("not comparable" in note for note in compare(results.paths).notes)
+    assert not any("alike" in note for note in compare(results.paths).notes)
 
 
 def test_a_cell_is_the_accuracy_with_the_longer_side_of_its_interval(results: Folder) -> None:
@@ -103,6 +108,21 @@ def test_every_benchmark_has_a_column_and_may_be_in_a_result(results: Folder) ->
         results.add(result(benchmark=name))
     (row,) = measured(results)
     assert tuple(row["scores"]) == tuple(TITLES) == BENCHMARKS
+    paper, others = compare(results.paths).text().split("\n\n")[:2]
+    assert all(TITLES[name] in (paper if name in PAPER else others) for name in BENCHMARKS)
+    assert "†" not in others
+
+
+def test_others_than_the_paper_s_benchmarks_have_a_table_of_their_own_columns(
+    results: Folder,
+) -> None:
+    results.add(result(benchmark="lvbench"))
+    comparison = compare(results.paths)
+    head, _, *_ = comparison.text().splitlines()
+    assert head.split()[-1:] == ["LVBench"]
+    assert "MMVU" not in head
+    assert "†" not in comparison.text()
+    assert [row["source"] for row in comparison.as_dict()["rows"]] == ["measured"]
 
 
 def test_columns_are_the_paper_s_and_in_its_order(results: Folder) -> None:
@@ -145,52 +165,101 @@ def test_published_figures_are_those_of_the_paper_and_have_no_interval(results: 
     }
 
 
-def test_direct_answers_have_a_labelled_row_and_no_note(results: Folder) -> None:
+def test_direct_answers_have_a_labelled_row_and_are_marked(results: Folder) -> None:
     results.add(result())
-    results.add(result(wording="direct"))
-    assert [row["model"] for row in measured(results)] == [
+    results.add(result(protocol=protocol("direct")))
+    rows = measured(results, unlike=True)
+    assert [row["model"] for row in rows] == [
         "cdpo (runs/cdpo)",
         "cdpo (runs/cdpo) [direct answer]",
     ]
-    assert not any("not comparable" in note for note in compare(results.paths).notes)
-
-
-def test_one_model_asked_a_benchmark_in_two_wordings_has_two_rows(results: Folder) -> None:
-    results.add(result())
-    results.add(result(wording="training", accuracy=0.51))
-    rows = measured(results)
-    assert [(row["model"], row["scores"]["mmvu"]["accuracy"]) for row in rows] == [
-        ("cdpo (runs/cdpo) [evaluation wording]", 0.5),
-        ("cdpo (runs/cdpo) [training wording]", 0.51),
+    assert [row["scores"]["mmvu"]["unlike"] for row in rows] == [
+        ["wording evaluation"],
+        ["wording direct"],
     ]
 
 
+def test_one_model_asked_a_benchmark_in_two_ways_has_two_rows(results: Folder) -> None:
+    results.add(result())
+    results.add(result(protocol=protocol("training"), accuracy=0.51))
+    rows = measured(results, unlike=True)
+    assert [(row["model"], row["scores"]["mmvu"]["accuracy"]) for row in rows] == [
+        ("cdpo (runs/cdpo) [evaluation]", 0.5),
+        ("cdpo (runs/cdpo) [training]", 0.51),
+    ]
+
+
+def test_two_lengths_of_one_protocol_are_told_apart(results: Folder) -> None:
+    results.add(result())
+    results.add(result(protocol=protocol(max_tokens=768)))
+    assert [row["model"] for row in measured(results, unlike=True)] == [
+        "cdpo (runs/cdpo) [evaluation, max_tokens 1024]",
+        "cdpo (runs/cdpo) [evaluation, max_tokens 768]",
+    ]
+
+
+FEWER = PAPER_EVALUATION.video.model_copy(update={"max_frames": 16})
+
+
 @pytest.mark.parametrize(
-    ("change", "note"),
+    ("change", "said"),
     [
         (
-            {"wording": "training"},
-            "wordings differ: evaluation (cdpo (runs/cdpo)); training (base)",
+            {"protocol": protocol("training")},
+            "wording evaluation (cdpo (runs/cdpo)); wording training (base)",
         ),
         (
-            {"video": {"fps": 2.0, "max_frames": 32}},
-            "frame budgets differ: max_frames 16 (cdpo (runs/cdpo)); max_frames 32 (base)",
+            {"protocol": protocol(video=FEWER)},
+            "video.max_frames 32 (cdpo (runs/cdpo)); video.max_frames 16 (base)",
         ),
-        ({"data": "b.json"}, "questions differ: mmvu.json (cdpo (runs/cdpo)); b.json (base)"),
+        (
+            {"protocol": protocol(max_tokens=768)},
+            "max_tokens 1024 (cdpo (runs/cdpo)); max_tokens 768 (base)",
+        ),
+        (
+            {"protocol": protocol() | {"wording": None, "prompt": "{question} Why?"}},
+            "prompt none, wording evaluation (cdpo (runs/cdpo)); prompt {question} Why?, wording"
+            " none (base)",
+        ),
+        ({"subtitles": "s"}, "subtitles none (cdpo (runs/cdpo)); subtitles s (base)"),
+        (
+            {"data": "b.json"},
+            "questions mmvu.json (cdpo (runs/cdpo)); questions b.json (base)",
+        ),
     ],
 )
-def test_cells_that_cannot_be_compared_are_named(
-    results: Folder, change: dict[str, Any], note: str
+def test_cells_that_cannot_be_compared_are_refused_or_else_marked(
+    results: Folder, change: dict[str, Any], said: str
 ) -> None:
     results.add(result())
     results.add(result("models/base", **change))
-    assert f"MMVU: not comparable, {note}." in compare(results.paths).notes
+    with pytest.raises(InputError, match="MMVU was not asked alike") as refusal:
+        compare(results.paths)
+    for part in said.removesuffix(" (base)").split("; "):
+        for one in part.partition(" (")[0].split(", "):
+            assert one in str(refusal.value)
+    comparison = compare(results.paths, unlike=True)
+    assert comparison.text().count("50.0 ±2.0 ≠") == 2
+    assert comparison.notes[0].startswith("≠ MMVU was not asked alike: ")
+
+
+def test_figures_under_protocols_of_two_scorings_need_to_be_told_which(results: Folder) -> None:
+    results.add(result())
+    results.add(result(benchmark="mvbench", protocol=protocol() | {"scoring": "official"}))
+    with pytest.raises(InputError, match=r"reference \(mmvu evaluation\); official .* --scoring"):
+        compare(results.paths)
+    assert compare(results.paths, "official").scoring == "official"
+
+
+def test_the_scoring_is_the_protocol_s(results: Folder) -> None:
+    results.add(result(protocol=protocol() | {"scoring": "official"}))
+    assert measured(results)[0]["scores"]["mmvu"]["accuracy"] == 0.6
 
 
 def test_the_same_questions_in_another_folder_are_comparable(results: Folder) -> None:
     results.add(result(questions="0123456789"))
     results.add(result("models/base", questions="0123456789", data="/elsewhere/mmvu.json"))
-    assert not any("not comparable" in note for note in compare(results.paths).notes)
+    assert not any("alike" in note for note in compare(results.paths).notes)
 
 
 def test_baselines_are_shown_where_all_models_were_asked_the_same(results: Folder) -> None:
@@ -231,8 +300,9 @@ def test_without_clevrer_there_is_no_table_by_kind(results: Folder) -> None:
 
 def test_the_text_fits_a_wide_terminal(results: Folder) -> None:
     results.add(result())
-    results.add(result("models/Qwen2.5-VL-3B-Instruct", wording="direct", unanswered=1))
-    assert max(map(len, compare(results.paths).text().splitlines())) <= 120
+    base = "models/Qwen2.5-VL-3B-Instruct"
+    results.add(result(base, protocol=protocol("direct"), unanswered=1))
+    assert max(map(len, compare(results.paths, unlike=True).text().splitlines())) <= 120
 
 
 @pytest.mark.parametrize(
@@ -292,7 +362,7 @@ def without(key: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        (without("wording"), r"result\.json: wording: .*run `videothinker evaluate` again"),
+        (without("protocol"), r"result\.json: protocol: .*run `videothinker evaluate` again"),
         (without("chance"), r"result\.json: chance: "),
         (result(accuracy="high"), r"result\.json: accuracy: "),
         (result(benchmark="mmmu"), r"result\.json: benchmark: .*'clevrer'"),
@@ -316,3 +386,33 @@ def test_a_missing_or_broken_file_is_refused_with_a_remedy(tmp_path: Path) -> No
     (tmp_path / "result.json").write_bytes(b"{\xff")
     with pytest.raises(InputError, match="not JSON"):
         compare([tmp_path])
+
+
+def marked(folder: Path, earned: list[float | None], questions: str = "0123456789") -> None:
+    marks = {"questions": questions, "categories": ["x", "y"] * (len(earned) // 2)}
+    (folder / "marks.json").write_text(
+        json.dumps(marks | {"reference": earned, "official": earned})
+    )
+
+
+def test_models_are_compared_on_the_questions_that_both_were_asked(results: Folder) -> None:
+    marked(results.add(result("models/base", questions="0123456789")), [1, 0, 0, 0, 1, None])
+    marked(results.add(result(questions="0123456789")), [1, 1, 1, 0, 0, 1])
+    results.add(result("models/other", questions="0123456789"))  # of an earlier version: no marks
+    [pair] = compare(results.paths).as_dict()["pairs"]
+    assert (pair["first"], pair["second"]) == ("base", "cdpo (runs/cdpo)")
+    assert (pair["whole"]["n"], pair["whole"]["gained"], pair["whole"]["lost"]) == (5, 2, 1)
+    assert pair["by_category"]["y"]["difference"] == pytest.approx(1 / 2)
+    assert "cdpo (runs/cdpo) minus base" in compare(results.paths).text()
+
+
+def test_marks_of_other_questions_are_not_compared(results: Folder) -> None:
+    marked(results.add(result("models/base", questions="0123456789")), [1.0] * 4)
+    marked(results.add(result(questions="0123456789")), [1.0] * 4, questions="9")
+    assert compare(results.paths).as_dict()["pairs"] == []
+
+
+def test_published_rows_say_where_they_are_from(results: Folder) -> None:
+    results.add(result())
+    rows = [row for row in compare(results.paths).as_dict()["rows"] if row["source"] == "published"]
+    assert all("CVPR 2026" in row["from"] and row["protocol"] == "reference" for row in rows)

@@ -1,11 +1,14 @@
 """Intervals and baselines, against figures worked out by hand."""
 
+import random
+
 import pytest
 
 from videothinker.evaluation.intervals import (
     chance,
     majority,
     mean_of_shares,
+    paired,
     per_option,
     share,
     wilson,
@@ -51,6 +54,23 @@ def test_tasks_alike_give_the_interval_of_their_union() -> None:
     """Smoothed 26/52 in each: variance 0.25 / 50 / 4, so 200 questions count as 200."""
     result = mean_of_shares({name: marked(25, 25) for name in "abcd"})
     assert (result["low"], result["high"]) == pytest.approx(wilson(100, 200))
+
+
+def test_weighted_groups_are_those_of_the_mean_and_of_its_baselines() -> None:
+    groups = {"a": marked(1, 0), "b": marked(0, 1, "B")}
+    result = mean_of_shares(groups, {"a": 3.0})
+    assert (result["accuracy"], result["majority"]) == (0.75, 0.75)
+    heavier = mean_of_shares({"a": marked(9, 9), "b": marked(1, 1)}, {"a": 99.0})
+    assert heavier["high"] < mean_of_shares({"a": marked(9, 9), "b": marked(1, 1)})["high"]
+
+
+def test_shares_of_right_give_an_interval_as_wide_as_if_all_were_right_or_wrong() -> None:
+    near = share([(question("A"), 0.5)] * 10)
+    assert (near["accuracy"], near["low"], near["high"]) == (0.5, *wilson(5, 10))
+
+
+def test_a_text_is_guessed_by_nobody() -> None:
+    assert chance([[question("A"), question("12", options=0)]]) == 0.25
 
 
 def test_a_small_task_widens_the_interval_of_the_mean() -> None:
@@ -100,3 +120,29 @@ def test_options_are_counted_one_by_one() -> None:
     assert (result["accuracy"], result["n"]) == (0.75, 4)
     assert (result["chance"], result["majority"]) == (0.5, 0.75)
     assert (result["low"], result["high"]) == wilson(3, 4)
+
+
+def test_two_models_on_the_same_questions_by_hand() -> None:
+    first, second = [1.0] * 6 + [0.0] * 4, [1.0] * 5 + [0.0] + [1.0] * 3 + [0.0]
+    found = paired(first, second)
+    assert (found["n"], found["gained"], found["lost"]) == (10, 3, 1)
+    assert found["difference"] == pytest.approx(0.2)
+    assert found["p"] == pytest.approx(2 * (1 + 4) / 2**4)
+    centre, half = 2 / 12, 1.959964 * (5 - 4 / 12) ** 0.5 / 12
+    assert (found["low"], found["high"]) == pytest.approx((centre - half, centre + half))
+
+
+def test_models_that_answer_alike_differ_by_nothing_but_their_interval() -> None:
+    found = paired([1.0, 0.0] * 50, [1.0, 0.0] * 50)
+    assert (found["difference"], found["p"]) == (0.0, 1.0)
+    assert -0.03 < found["low"] < 0 < found["high"] < 0.03
+    assert paired([], [])["n"] == 0
+
+
+def test_the_paired_interval_covers_the_truth() -> None:
+    luck, hits = random.Random(7), 0
+    for _ in range(1000):
+        pairs = [luck.choices([(1, 1), (0, 1), (1, 0), (0, 0)], [5, 2, 1, 2])[0] for _ in range(80)]
+        found = paired([float(a) for a, _ in pairs], [float(b) for _, b in pairs])
+        hits += found["low"] <= 0.1 <= found["high"]
+    assert 930 <= hits <= 975

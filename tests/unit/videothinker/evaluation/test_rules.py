@@ -129,7 +129,7 @@ def test_of_two_options_in_one_place_the_longer_one_was_meant() -> None:
 
 def test_a_letter_in_the_thinking_is_not_the_answer() -> None:
     rule = BY_NAME["mmvu"].rule
-    assert not rule("<think>the answer is A</think> So it is B.", question("B"))
+    assert not rule("<think>the answer is A</think> So nothing is.", question("A"))
     assert rule("<think>the answer is A</think> The answer is B.", question("B"))
 
 
@@ -189,7 +189,7 @@ def test_mvbench_reads_the_first_word(answer: str, right: bool) -> None:
     [
         ("The best answer is C", "C"),
         ("The answer is: C.", "C"),
-        ("Best option: C", "C"),
+        ("Best option: C", "B"),  # officially so
         ("Answer: C", "C"),
         ("(C) green", "C"),
         ("Clearly D", "C"),

@@ -134,6 +134,16 @@ def test_tempcompass_has_a_score_for_each_task_and_each_dimension() -> None:
     assert (result["accuracy"], result["tasks"]) == (0.75, 2)
 
 
+def test_tempcompass_is_also_told_over_questions_and_without_captioning() -> None:
+    tasks = ("multi-choice", "multi-choice", "captioning", "yes_no")
+    questions = [question("A", f"{task}/action") for task in tasks]
+    result = score("tempcompass", questions, [says(x) for x in "ABAB"], "official")
+    assert result["accuracy"] == pytest.approx((0.5 + 1 + 0) / 3)
+    assert (result["over_questions"]["accuracy"], result["over_questions"]["n"]) == (0.5, 4)
+    assert result["without"]["captioning"]["accuracy"] == pytest.approx((0.5 + 0) / 2)
+    assert result["without"]["captioning"]["n"] == 3
+
+
 def test_videomme_is_split_by_duration() -> None:
     questions = [question("A", "short/Counting Problem"), question("B", "long/OCR Problems")]
     result = score("videomme", questions, [says("A")] * 2, "official")
@@ -220,3 +230,30 @@ def test_each_wordings_answers_are_judged_apart_and_by_the_layout_it_asked_for()
     assert result["format"]["mean"] == 1.0
     assert result["direct"]["format"]["mean"] == 0.5
     assert diagnose_each(["direct"], direct, said) == result["direct"]
+
+
+def test_a_question_of_several_categories_counts_in_each_and_once_in_the_whole() -> None:
+    questions = [question("A", "reasoning"), question("B", "events + reasoning")]
+    result = score("lvbench", questions, ["A", "A"], "official")
+    assert {name: (one["n"], one["accuracy"]) for name, one in result["by_category"].items()} == {
+        "events": (1, 0.0),
+        "reasoning": (2, 0.5),
+    }
+    assert (result["n"], result["accuracy"]) == (2, 0.5)
+
+
+def test_vsi_bench_is_a_mean_over_tasks_of_which_one_is_a_mean_of_its_parts() -> None:
+    easy, hard = "object_rel_direction/easy", "object_rel_direction/hard"
+    number = replace(question("10", "object_counting", options=0), kind="number")
+    questions = [question("A", easy), question("A", easy), question("A", easy), question("A", hard)]
+    result = score("vsi-bench", [*questions, number], ["A", "A", "A", "B", "12"], "official")
+    assert result["by_category"]["object_rel_direction"]["accuracy"] == 0.5
+    assert result["by_category"]["object_counting"]["accuracy"] == pytest.approx(0.6)
+    assert (result["accuracy"], result["tasks"], result["n"]) == (pytest.approx(0.55), 2, 5)
+    assert score("vsi-bench", questions, ["A", "A", "A", "B"])["accuracy"] == 0.75
+
+
+def test_what_a_guessed_number_is_worth_is_not_known_before_it_is_guessed() -> None:
+    number = replace(question("10", "object_counting", options=0), kind="number")
+    result = score("vsi-bench", [number], ["10"], "official")
+    assert (result["accuracy"], result["chance"], result["majority"]) == (1.0, None, None)

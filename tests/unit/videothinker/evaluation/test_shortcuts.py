@@ -40,6 +40,14 @@ def test_a_rotation_without_an_answer_fails_the_probe() -> None:
     assert answered([question(answer="A")], {"q#0": "A", "q#1": "C"}) == {"q": False}
 
 
+def test_where_no_option_is_correct_silence_is_no_answer() -> None:
+    turned = rotations(question(answer=""))
+    assert [one.answer for one in turned] == ["", "", ""]
+    assert answered([question(answer="")], {}) == {"q": False}
+    empty = {one.id: "<answer></answer>" for one in turned}
+    assert answered([question(answer="")], empty) == {"q": True}
+
+
 def test_one_passed_probe_makes_a_question_observational() -> None:
     questions = [question("a"), question("b")]
     found = {"blind": {"a": False, "b": False}, "frame": {"a": True}}

@@ -12,7 +12,9 @@ from html_page import Page
 
 from videothinker.data.questions import write_questions
 from videothinker.errors import InputError
-from videothinker.evaluation.compare import Score
+from videothinker.evaluation.protocol import usual
+from videothinker.evaluation.result import Score
+from videothinker.model.checkpoint import PAPER_EVALUATION
 from videothinker.report.evaluation import verdict, write_evaluation_report
 from videothinker.types import Question
 
@@ -32,9 +34,7 @@ def result(**changes: Any) -> dict[str, Any]:
         "digest": "abcdef",
         "benchmark": "clevrer",
         "data": "/nowhere/questions.parquet",
-        "wording": "evaluation",
-        "video": {"fps": 2.0, "max_frames": 16},
-        "frames": 16,
+        "protocol": usual("evaluation").settled(PAPER_EVALUATION).model_dump(),
         "unanswered": 0,
         **score(0.8),
         "by_category": categories,
@@ -94,7 +94,9 @@ def test_the_headline_has_both_scorings_with_their_intervals(tmp_path: Path) -> 
     assert "official scoring 82.0% (95% interval 70.0 to 90.0, n 100)" in text
     assert "Answered after thinking:" in text
     assert "3 questions have no answer and count as wrong." in text
-    assert "Answered directly, without thinking:" in page(tmp_path, wording="direct")
+    assert "Answered directly, without thinking:" in page(
+        tmp_path, protocol=usual("direct").settled(PAPER_EVALUATION).model_dump()
+    )
 
 
 def test_categories_are_drawn_best_first_with_chance(tmp_path: Path) -> None:
@@ -166,6 +168,15 @@ def test_an_answer_that_the_reference_does_not_count_is_neither_right_nor_wrong(
     assert "<b>answer</b></header><p>none of them</p>" in text
 
 
+def test_where_there_are_no_options_the_right_answer_is_shown(tmp_path: Path) -> None:
+    data = tmp_path / "test.json"
+    record = {"id": 1, "dataset": "d", "scene_name": "s", "question": "How far?", "options": None}
+    record |= {"question_type": "object_abs_distance", "ground_truth": "2.5"}
+    data.write_text(json.dumps([record]))
+    text = page(tmp_path, [answered("1", "3")], data=str(data), benchmark="vsi-bench")
+    assert '<p class="question">How far?</p><ol class="options"><li class="right">2.5' in text
+
+
 @pytest.mark.parametrize("content", [None, "not parquet"])
 def test_answers_are_shown_without_their_questions_too(tmp_path: Path, content: str | None) -> None:
     data = tmp_path / "questions.parquet"
@@ -187,22 +198,24 @@ def test_what_was_left_out_is_listed_with_its_reason(tmp_path: Path) -> None:
 
 def test_the_page_says_how_it_was_asked(tmp_path: Path) -> None:
     text = page(tmp_path)
-    for value in ("abcdef", "evaluation", "at most 16", "fps 2.0, max_frames 16"):
+    for value in ("abcdef", "1024 tokens"):
         assert f"<code>{value}</code>" in text
+    assert "<code>evaluation " in text
+    assert "max_frames 32" in text
 
 
 def test_text_from_outside_is_escaped_everywhere(tmp_path: Path) -> None:
     data = tmp_path / "questions.parquet"
     write_questions(data, [question(HOSTILE, HOSTILE)])
-    changes = dict.fromkeys(("digest", "wording"), HOSTILE)
+    asked = usual("evaluation").settled(PAPER_EVALUATION).model_dump()
     text = page(
         tmp_path,
         [answered(HOSTILE, HOSTILE)],
         [{"question_id": HOSTILE, "reason": HOSTILE}],
         data=str(data),
-        video={HOSTILE: HOSTILE},
+        protocol=asked | {"name": HOSTILE, "video": {HOSTILE: 1}},
         model="models/<script>base",
-        **changes,
+        digest=HOSTILE,
     )
     parsed = Page(text)
     assert "script" not in parsed.tags
@@ -226,3 +239,33 @@ def test_a_folder_without_a_result_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"result\.json|such file"):
         write_evaluation_report(tmp_path)
     assert not (tmp_path / "report.html").exists()
+
+
+def test_the_headline_is_scored_as_the_protocol_is(tmp_path: Path) -> None:
+    asked = usual("evaluation").settled(PAPER_EVALUATION).model_dump()
+    text = page(
+        tmp_path, protocol=asked | {"scoring": "official"}, official=score(0.6, by_category={})
+    )
+    assert " answers 60.0% of CLEVRER right.</h1>" in text
+
+
+def test_how_it_answers_and_what_it_takes_for_what(tmp_path: Path) -> None:
+    data = tmp_path / "questions.parquet"
+    write_questions(data, [question("q1", "Which way?")])
+    share = {"mean": 0.25, "low": 0.1, "high": 0.4, "n": 8}
+    text = page(
+        tmp_path,
+        data=str(data),
+        videos=str(tmp_path),
+        benchmark="clevrer",
+        lengths={
+            "tokens": {"mean": 50.4, "median": 40, "most": 99},
+            "cut_off": share,
+            "thinking": share | {"mean": 1.0},
+        },
+        confusions=[{"right": "left", "said": "right", "n": 7, "questions": ["q1"]}],
+    )
+    assert "An answer has 50 tokens, the longest 99. 25.0% were cut off" in text
+    assert "100.0% think before they answer" in text
+    assert "7 times" in text
+    assert "Which way?" in text

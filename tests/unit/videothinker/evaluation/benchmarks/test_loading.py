@@ -160,3 +160,12 @@ def test_an_id_in_both_files_of_clevrer_is_refused(tmp_path: Path) -> None:
     write_questions(tmp_path / "no_answer.parquet", [prepared("q1", "")])
     with pytest.raises(InputError, match="more than once, the first is q1"):
         load("clevrer", tmp_path)
+
+
+def test_of_a_benchmark_that_the_reference_has_not_only_the_release_is_known(save: Save) -> None:
+    reference = {"problem": "?", "options": ["A. x"], "solution": "A", "video": "v.mp4"}
+    known = (
+        r"cannot be told .* A tomato file has: answer, key, motion_type, options, question \(off"
+    )
+    with pytest.raises(InputError, match=known):
+        load("tomato", save([reference]))

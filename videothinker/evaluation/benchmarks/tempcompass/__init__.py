@@ -104,6 +104,18 @@ def _letter(record: FileRecord, found: Sequence[str]) -> str:
     return found[0]
 
 
+def option_names(question: Question) -> list[str]:
+    """ "Caption A" and "Caption B" where the question asks which caption, and so on."""
+    letters = [letter for letter, _ in question.options]
+    match = MATCHING.match(question.text)
+    if match is None:
+        return letters
+    kind = match[1].split()[0]
+    if kind == "description":
+        return [f"Option {number}" for number, _ in enumerate(letters, start=1)]
+    return [f"{kind.capitalize()} {letter}" for letter in letters]
+
+
 def opened(path: Path) -> list[FileRecord]:
     """One file's records; the release nests them: {video: {dimension: [{question, answer}]}}."""
     entries, found = parse(path), list[FileRecord]()

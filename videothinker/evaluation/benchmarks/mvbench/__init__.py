@@ -127,8 +127,10 @@ def _named_task(record: FileRecord) -> str:
 
 
 def rule(completion: str, question: Question) -> bool:
-    """The first word is the letter, in either case, with or without brackets: "(A) text", "a."."""
-    words = final(completion).lower().split()
-    first = words[0].replace(".", "") if words else ""
-    letter = question.answer.lower()
-    return f"({letter})" in first or (letter in first and first in f"({letter})")
+    """What stands before the first space is the letter, in either case, with or without brackets:
+    "(A) text", "a."."""
+    line = final(completion).partition("\n")[0].strip()
+    first = line.lower().partition(" ")[0]
+    letter = f"({question.answer.lower()})"
+    bare = first.replace(".", "")
+    return letter in first or (bare in letter and bare.strip("()") != "")

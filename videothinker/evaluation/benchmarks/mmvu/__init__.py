@@ -8,8 +8,18 @@ from pathlib import PurePosixPath
 
 from videothinker.evaluation.benchmarks.choices import as_question, letter_of, read_options
 from videothinker.evaluation.benchmarks.records import FileRecord
-from videothinker.evaluation.rules import final, settled
+from videothinker.evaluation.rules import CONCLUDING, END, final, settled
 from videothinker.types import Question
+
+MARKUP = re.compile(r"</?answer>|\*\*|[$`{}]|\\(?:boxed|text|mathrm|mathbf)\b")
+"""What may stand around a letter or a word of the answer: its prompt asks for "$LETTER"."""
+BARE = re.compile(r"\W*([a-e])\W*")
+CONCLUSIONS = re.compile(
+    rf"{CONCLUDING.pattern}"
+    rf"|(?i:choose|pick|select|go\s+with|it\s+is|it's)\s+[(\[\"']*([A-Z]){END}"
+    r"|\b([A-Z])\s+(?:is|seems|must\s+be)\s+(?:the\s+)?(?:most\s+)?(?:correct|right|best|answer)\b"
+)
+"""Also "I would go with C." and "C is correct"."""
 
 
 def reference(records: Sequence[FileRecord]) -> Iterator[Question | str]:
@@ -39,4 +49,7 @@ def release(records: Sequence[FileRecord]) -> Iterator[Question | str]:
 
 def rule(completion: str, question: Question) -> bool:
     """The letter that the final answer settles on; officially a paid model extracts it."""
-    return settled(final(completion), question.options) == question.answer
+    text = MARKUP.sub("", final(completion)).strip()
+    bare = BARE.fullmatch(text)
+    said = bare[1].upper() if bare else settled(text, question.options, CONCLUSIONS)
+    return said == question.answer

@@ -10,11 +10,12 @@ from videothinker.evaluation.benchmarks.records import FileRecord
 from videothinker.evaluation.rules import final
 from videothinker.types import Question
 
-PREFIXES = re.compile(
-    r"The (best|correct) (answer|option) is|The answer is|The answer|"
-    r"(Best |Correct )?(answer|option):",
-    re.IGNORECASE,
+PREFIXES = (
+    *("The best answer is", "The correct answer is", "The answer is", "The answer"),
+    *("Answer:", "Option:", "The correct answer", "The correct option"),
 )
+"""Taken away in this order, as they are written. A missing comma in the official list keeps four
+more: of "Best option: C" the B counts there, and so here."""
 
 
 def category(record: FileRecord) -> str:
@@ -44,5 +45,8 @@ def release(records: Sequence[FileRecord]) -> Iterator[Question | str]:
 
 def rule(completion: str, question: Question) -> bool:
     """The first of A, B, C, D once phrases such as "The best answer is" are taken away."""
-    found = re.search("[ABCD]", PREFIXES.sub("", final(completion)))
+    text = final(completion)
+    for prefix in PREFIXES:
+        text = text.replace(prefix, "")
+    found = re.search("[ABCD]", text)
     return found is not None and found[0] == question.answer
