@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 UNIT_BUDGET ?= 240
-# processes that share the tests; the engines' are one's (tests/conftest.py)
+# processes that share the tests (tests/company.py)
 SIDE_BY_SIDE ?= -n 2
 export PYTHON
 # the environment is installed uncompiled: modules are compiled when first imported, and kept

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from company import company
 from hub_server import Hub, serving
 from mini_worlds import MINI_VIDEO, prepared_world
 
@@ -29,12 +30,6 @@ os.environ.setdefault("VLLM_CACHE_ROOT", str(CACHES / "vllm"))
 os.environ["OMP_NUM_THREADS"] = "1"
 cpu_torch.install()
 
-WITHOUT_RAY = (
-    *("test_families.py", "test_other_families.py", "test_words.py"),
-    *("test_adapters.py", "test_learner_adapters.py", "test_learner_updates.py"),
-)
-"""Integration tests whose engines and ranks are in their own process, or started by it."""
-
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
@@ -43,14 +38,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """
     from xdist.scheduler import LoadScopeScheduling
 
-    class EnginesInOneProcess(LoadScopeScheduling):
+    class InCompany(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.split("::", 1)[0]
-            place = Path(file)
-            together = "integration" in place.parts and place.name not in WITHOUT_RAY
-            return "engines" if together else file
+            return company(nodeid)
 
-    return EnginesInOneProcess(config, log)
+    return InCompany(config, log)
 
 
 @pytest.fixture(scope="session")

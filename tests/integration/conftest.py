@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from learner_ranks import Ranks
+from two_engines import trained, two_engines
 
 from cluster.start.launch import launch
 from cluster.workers.fleet import Fleet
 from learner.losses import Assignment
 from videothinker.config.kl import KLConfig
 from videothinker.config.learner import LearnerConfig
+from videothinker.config.loading import to_yaml
 from videothinker.config.settings import (
     ClusterConfig,
     DataConfig,
@@ -23,6 +25,7 @@ from videothinker.config.settings import (
     SamplingConfig,
     StageConfig,
     VideoConfig,
+    WeightsConfig,
 )
 from videothinker.method.prompts import training_text
 from videothinker.mini.base.build import BUDGET, make_model, make_processor, save_base
@@ -56,6 +59,38 @@ def prompts(
     return [builder.build(question, training_text(question)) for question in mini_questions[:2]]
 
 
+def smallest(base: Path, world: Path, video: VideoConfig, folder: Path) -> RunConfig:
+    """Two stages of the smallest size; the learning rate is high so that weights visibly move."""
+    repel = KLConfig(direction="repel", anchor="bias", coefficient=0.1)
+    return RunConfig(
+        name="test",
+        out=folder / "run",
+        seed=1,
+        model=ModelConfig(path=base, dtype="float32"),
+        data=DataConfig(
+            videos=world / "raw" / "videos",
+            validation=world / "questions.parquet",
+            validation_questions=8,
+            cache=folder / "clips",
+        ),
+        video=video,
+        sampling=SamplingConfig(max_tokens=24),
+        learner=LearnerConfig(learning_rate=1e-3, max_grad_norm=1.0, save_every=2),
+        rollout=RolloutConfig(max_model_len=512, cache_gb=0.25),
+        cluster=ClusterConfig(device="cpu", logprob_tolerance=1e-4),
+        stages=(
+            StageConfig(name="bias", questions=world / "bias.parquet", steps=3, prompts_per_step=4),
+            StageConfig(
+                name="cdpo",
+                questions=world / "questions.parquet",
+                steps=3,
+                prompts_per_step=4,
+                kl=repel,
+            ),
+        ),
+    )
+
+
 @pytest.fixture(scope="module")
 def run_config(
     tmp_path_factory: pytest.TempPathFactory,
@@ -63,37 +98,22 @@ def run_config(
     mini_world: Path,
     mini_video: VideoConfig,
 ) -> RunConfig:
-    """Two stages of the smallest size; the learning rate is high so that weights visibly move."""
-    repel = KLConfig(direction="repel", anchor="bias", coefficient=0.1)
-    return RunConfig(
-        name="test",
-        out=tmp_path_factory.mktemp("run") / "run",
-        seed=1,
-        model=ModelConfig(path=mini_base, dtype="float32"),
-        data=DataConfig(
-            videos=mini_world / "raw" / "videos",
-            validation=mini_world / "questions.parquet",
-            validation_questions=8,
-            cache=tmp_path_factory.mktemp("clips"),
-        ),
-        video=mini_video,
-        sampling=SamplingConfig(max_tokens=24),
-        learner=LearnerConfig(learning_rate=1e-3, max_grad_norm=1.0, save_every=2),
-        rollout=RolloutConfig(max_model_len=512, cache_gb=0.25),
-        cluster=ClusterConfig(device="cpu", logprob_tolerance=1e-4),
-        stages=(
-            StageConfig(
-                name="bias", questions=mini_world / "bias.parquet", steps=3, prompts_per_step=4
-            ),
-            StageConfig(
-                name="cdpo",
-                questions=mini_world / "questions.parquet",
-                steps=3,
-                prompts_per_step=4,
-                kl=repel,
-            ),
-        ),
-    )
+    """The smallest run."""
+    return smallest(mini_base, mini_world, mini_video, tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="session")
+def by_host(
+    tmp_path_factory: pytest.TempPathFactory,
+    mini_base: Path,
+    mini_world: Path,
+    mini_video: VideoConfig,
+) -> dict[str, Any]:
+    """What a run of two engines learns that get their weights from the host, and stay awake."""
+    folder = tmp_path_factory.mktemp("by_host")
+    config = two_engines(smallest(mini_base, mini_world, mini_video, folder), folder / "run")
+    config = config.model_copy(update={"weights": WeightsConfig(path="host")})
+    return trained(config, RunDirectory.create(config.out, to_yaml(config)))
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,20 @@
-"""evaluate, ask and probe as a user runs them, on a model with hardly any training."""
+"""ask and probe as a user runs them, and an evaluation that goes on, on a model with hardly any
+training."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cli_process import Command
 
+from cluster.verbs import evaluate
+from cluster.verbs.answering import answering, budget_for
+from cluster.verbs.evaluate import Evaluation
 from videothinker.config.settings import VideoConfig
 from videothinker.data.questions import read_questions, write_questions
 from videothinker.files import read_lines
@@ -115,8 +120,13 @@ def test_a_probe_labels_every_question_and_says_how_that_agrees_with_the_log(
 
 
 def test_a_benchmark_goes_on_where_it_stopped_and_counts_a_broken_and_a_missing_video_as_wrong(
-    model: Path, mini_world: Path, questions: list[Question], tmp_path: Path, caches: Path
+    model: Path,
+    mini_world: Path,
+    questions: list[Question],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """By the same engines; test_lora.py types the command."""
     for number, question in enumerate(questions, start=1):
         place = tmp_path / "videos" / subject(number) / question.video
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -127,22 +137,28 @@ def test_a_benchmark_goes_on_where_it_stopped_and_counts_a_broken_and_a_missing_
     rows = [record(number, q) for number, q in enumerate(questions, start=1)]
     (tmp_path / "eval_mmvu.json").write_text(json.dumps(rows))
     out = tmp_path / "out"
-    arguments = (
-        *("evaluate", "--model", model, "--benchmark", "mmvu"),
-        *("--data", tmp_path / "eval_mmvu.json", "--videos", tmp_path / "videos"),
-        *("--out", out, "--wording", "training", "--json"),
+    asking = Evaluation(
+        model=model,
+        benchmark="mmvu",
+        data=tmp_path / "eval_mmvu.json",
+        videos=tmp_path / "videos",
+        out=out,
+        wording="training",
     )
-    first = result_of(Command(*arguments, cache=caches))
+    with answering(model, asking.videos, budget_for(model, None)) as engines:
+        monkeypatch.setattr(evaluate, "answering", lambda *_: nullcontext(engines))
+        first = evaluate.run(asking)
+        answers = (out / "answers.jsonl").read_text().splitlines()
+        report = (out / "report.html").read_text()
+        (out / "answers.jsonl").write_text("\n".join(answers[:7]) + "\n")
+        assert evaluate.run(asking) == first
     skipped = read_lines(out / "skipped.jsonl")
     assert {line["question_id"] for line in skipped} == {"4", "6"}
     assert all(line["reason"] for line in skipped)
     assert (first["n"], first["unanswered"]) == (len(questions), 2)
     assert first["chance"] == pytest.approx(1 / 3)
-    assert "<svg" in (out / "report.html").read_text()
+    assert "<svg" in report
 
-    answers = (out / "answers.jsonl").read_text().splitlines()
-    (out / "answers.jsonl").write_text("\n".join(answers[:7]) + "\n")
-    assert result_of(Command(*arguments, cache=caches)) == first
     again = (out / "answers.jsonl").read_text().splitlines()
     assert again[:7] == answers[:7]
     assert sorted(again) == sorted(answers)

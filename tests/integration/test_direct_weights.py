@@ -21,11 +21,10 @@ import ray
 import torch
 from half_a_version import half_a_version
 from learner_ranks import Ranks
-from same_training import untimed
+from two_engines import trained, two_engines
 
 from actors.rollout import RolloutWorker
 from cluster.start import launch
-from cluster.train import run
 from learner.losses import Assignment
 from learner.rank import LearnerRank
 from videothinker.config.kl import KLConfig
@@ -53,34 +52,9 @@ ATTACKS = ("engine dies", "part damaged", "learner dies", "engine dies without a
 
 
 def config_of(base: RunConfig, out: Path, path: Any) -> RunConfig:
-    """Two engines, units of one prompt: what is trained does not depend on who samples."""
-    rollout = {"workers": 2, "prompts_together": 1}
-    # an untrained model earns nothing; this moves it all the same
-    push = KLConfig(direction="repel", anchor="base", coefficient=0.1, estimator="k1")
-    stages = [stage.model_copy(update={"steps": 2, "kl": push}) for stage in base.stages]
-    return base.model_copy(
-        update={
-            "out": out,
-            "rollout": base.rollout.model_copy(update=rollout),
-            "weights": WeightsConfig(path=path),
-            "stages": tuple(stages),
-        }
-    )
-
-
-def trained(config: RunConfig) -> dict[str, Any]:
-    """Digests of all models, and each step's figures but the seconds."""
-    summary = run(config, RunDirectory.create(config.out, to_yaml(config)))
-    return {
-        "digests": [model["digest"] for model in summary["models"]],
-        "results": [model["evaluation"] for model in summary["models"]],
-        "figures": untimed(config.out),
-    }
-
-
-@pytest.fixture(scope="module")
-def by_host(run_config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return trained(config_of(run_config, tmp_path_factory.mktemp("host") / "run", "host"))
+    """A run whose weights go this way."""
+    weights = WeightsConfig(path=path)
+    return two_engines(base, out).model_copy(update={"weights": weights})
 
 
 def once(crumbs: Path, what: str) -> bool:
@@ -151,11 +125,13 @@ def attacked_rank(crumbs: Path) -> type:
     return Attacked
 
 
-@pytest.mark.parametrize("path", ["ipc", pytest.param("nccl", marks=pytest.mark.slow)])
+@pytest.mark.slow  # in every run: by ipc to engines that sleep, test_sleep.py; by nccl, attacked
+@pytest.mark.parametrize("path", ["ipc", "nccl"])
 def test_a_run_learns_the_same_whichever_way_its_weights_go(
     path: str, by_host: dict[str, Any], run_config: RunConfig, tmp_path: Path
 ) -> None:
-    found = trained(config_of(run_config, tmp_path / "run", path))
+    config = config_of(run_config, tmp_path / "run", path)
+    found = trained(config, RunDirectory.create(config.out, to_yaml(config)))
     assert len(set(by_host["digests"])) == 3
     assert found == by_host
 
@@ -174,7 +150,8 @@ def test_whoever_dies_with_half_of_a_version_is_replaced_and_the_run_learns_the_
         (crumbs / what).touch()
     monkeypatch.setattr(launch, "RolloutWorker", attacked_engine(crumbs))
     monkeypatch.setattr(launch, "LearnerRank", attacked_rank(crumbs))
-    found = trained(config_of(run_config, tmp_path / "run", path))
+    config = config_of(run_config, tmp_path / "run", path)
+    found = trained(config, RunDirectory.create(config.out, to_yaml(config)))
     assert not list(crumbs.iterdir()), "everything happened"
     events = read_lines(tmp_path / "run" / "events.jsonl")
     lost = [event["role"] for event in events if event["event"] == "lost"]

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -37,15 +36,20 @@ def spread(completion, question):
 '''
 
 
-LAYOUTS: dict[Any, tuple[dict[str, int], ...]] = {
-    write_qwen3_vl: (
-        {"ranks": 1, "zero_stage": 2},
-        {"ranks": 2, "zero_stage": 2},
-        {"ranks": 2, "zero_stage": 3},
+RankLayout = dict[str, int]
+ALONE, SPLIT, SHARDED = (
+    {"ranks": ranks, "zero_stage": stage} for ranks, stage in ((1, 2), (2, 2), (2, 3))
+)
+"""Of the learner."""
+TRAINED = [
+    pytest.param((write_qwen3_vl, (ALONE, SHARDED)), id="qwen3_vl"),
+    pytest.param((write_llava_onevision, (SPLIT,)), id="llava_onevision"),
+    pytest.param((write_qwen3_vl, (ALONE, SPLIT)), id="qwen3_vl-split", marks=pytest.mark.slow),
+    pytest.param(
+        (write_llava_onevision, (SHARDED,)), id="llava_onevision-sharded", marks=pytest.mark.slow
     ),
-    write_llava_onevision: ({"ranks": 2, "zero_stage": 3},),
-}
-"""Of the learner, by who makes the model that is trained."""
+]
+"""Who makes the model, and the layouts it is trained in; in every run each layout once."""
 
 
 def kind(shows: list[str]) -> str:
@@ -54,14 +58,15 @@ def kind(shows: list[str]) -> str:
     return "words" if not shows else "picture" if is_picture(Path(shows[0])) else "video"
 
 
-@pytest.fixture(scope="module", params=LAYOUTS)
+@pytest.fixture(scope="module", params=TRAINED)
 def mixed(
     request: pytest.FixtureRequest,
     run_config: RunConfig,
     mini_world: Path,
     tmp_path_factory: pytest.TempPathFactory,
-) -> RunConfig:
+) -> tuple[RunConfig, tuple[RankLayout, ...]]:
     """A stage on a quarter each, with a model of random numbers; of several, pictures are first."""
+    write, layouts = request.param
     folder = tmp_path_factory.mktemp("mixed")
     videos = mini_world / "raw" / "videos"
     random = np.random.default_rng(0)
@@ -91,32 +96,32 @@ def mixed(
         }
     )
     budget = run_config.video.model_copy(update={"picture_min_pixels": 64 * 64})
-    return run_config.model_copy(
+    config = run_config.model_copy(
         update={
-            "model": ModelConfig(path=request.param(folder / "model"), dtype="float32"),
+            "model": ModelConfig(path=write(folder / "model"), dtype="float32"),
             "data": run_config.data.model_copy(update={"validation": None}),
             "video": budget.model_copy(update={"picture_max_pixels": 128 * 128}),
             "rewards": (RewardConfig(call=f"{folder / 'rewards.py'}:spread"),),
             "stages": (stage,),
         }
     )
+    return config, layouts
 
 
-def trained(mixed: RunConfig, out: Path, **learner: int) -> Path:
-    config = mixed.model_copy(
-        update={"out": out, "learner": mixed.learner.model_copy(update=learner)}
-    )
+def trained(config: RunConfig, out: Path, layout: RankLayout) -> Path:
+    learner = config.learner.model_copy(update=layout)
+    config = config.model_copy(update={"out": out, "learner": learner})
     run(config, RunDirectory.create(out, to_yaml(config)))
     return out
 
 
 def test_a_step_may_show_anything_on_one_rank_and_on_two(
-    mixed: RunConfig, request: pytest.FixtureRequest, tmp_path: Path
+    mixed: tuple[RunConfig, tuple[RankLayout, ...]], tmp_path: Path
 ) -> None:
     """Two ranks take the same first step as one: a rank whose question shows nothing goes through
     the vision tower beside one whose question does."""
-    layouts = LAYOUTS[request.node.callspec.params["mixed"]]
-    outs = [trained(mixed, tmp_path / str(n), **one) for n, one in enumerate(layouts)]
+    config, layouts = mixed
+    outs = [trained(config, tmp_path / str(n), one) for n, one in enumerate(layouts)]
     for out in outs:
         lines = read_lines(out / "metrics.jsonl")
         assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
@@ -125,7 +130,7 @@ def test_a_step_may_show_anything_on_one_rank_and_on_two(
         groups = [row for n in range(STEPS) for row in read_groups(out, "grpo", n + 1)]
         shown = Counter(kind([p for p in (r["video"], *r["also"]) if p]) for r in groups)
         assert shown == dict.fromkeys(("video", "picture", "several", "words"), 3)
-        assert largest_difference(mixed.model.path, out / "stages" / "grpo" / "model") > 1e-3
+        assert largest_difference(config.model.path, out / "stages" / "grpo" / "model") > 1e-3
     alone, *ranked = [read_lines(out / "metrics.jsonl")[0] for out in outs]
     for first in ranked:
         for name in ("grad_norm", "entropy", "reward"):

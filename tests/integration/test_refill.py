@@ -30,7 +30,7 @@ from videothinker.method.paying import Rewards
 from videothinker.mini import SHIPPED_BASE
 from videothinker.run.directory import RunDirectory
 
-STEPS, SIZE, REFILL = 40, 2, 2
+STEPS, SIZE, REFILL = 24, 2, 2
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def drawn(run: Path) -> list[dict[str, Any]]:
 
 def moments() -> list[int]:
     """Steps at which to kill: none of the last, and each of them later than a state."""
-    return [random.randint(6, 18), random.randint(24, 34)]
+    return [random.randint(5, 9), random.randint(14, 18)]
 
 
 class Killer(Thread):

@@ -14,14 +14,13 @@ import numpy as np
 import pytest
 import ray
 import torch
-from same_training import untimed
+from two_engines import trained, two_engines
 
 from actors.rollout import RolloutWorker
 from cluster.start import launch
 from cluster.train import run
 from cluster.workers.learner import Learner
 from learner.rank import LearnerRank
-from videothinker.config.kl import KLConfig
 from videothinker.config.loading import to_yaml
 from videothinker.config.settings import (
     RolloutConfig,
@@ -133,32 +132,6 @@ def test_an_engine_that_slept_says_what_one_that_did_not_says_and_nothing_asleep
         assert np.abs(row[: len(one.logprobs)].numpy() - one.logprobs).max() < 1e-4
 
 
-def config_of(base: RunConfig, out: Path, **rollout: Any) -> RunConfig:
-    """Two engines, units of one prompt: what is trained does not depend on who samples."""
-    # an untrained model earns nothing; this moves it all the same
-    push = KLConfig(direction="repel", anchor="base", coefficient=0.1, estimator="k1")
-    stages = [stage.model_copy(update={"steps": 2, "kl": push}) for stage in base.stages]
-    more = {"workers": 2, "prompts_together": 1} | rollout
-    return base.model_copy(
-        update={
-            "out": out,
-            "rollout": base.rollout.model_copy(update=more),
-            "learner": base.learner.model_copy(update={"save_every": 1}),
-            "stages": tuple(stages),
-        }
-    )
-
-
-def trained(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
-    """Digests of all models, and each step's figures but the seconds."""
-    summary = run(config, directory)
-    return {
-        "digests": [model["digest"] for model in summary["models"]],
-        "results": [model["evaluation"] for model in summary["models"]],
-        "figures": untimed(config.out),
-    }
-
-
 def note(notes: Path, what: str) -> None:
     with notes.open("a") as file:
         file.write(f"{what}\n")
@@ -205,19 +178,20 @@ def watched_rank(notes: Path) -> type:
 
 
 def test_a_run_whose_engines_sleep_learns_the_same_whoever_dies_meanwhile(
-    run_config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    by_host: dict[str, Any], run_config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An engine dies asleep, then the learner, then the driver; the run is resumed."""
-    plain = config_of(run_config, tmp_path / "plain")
-    expected = trained(plain, RunDirectory.create(plain.out, to_yaml(plain)))
-    assert len(set(expected["digests"])) == 3
+    """An engine dies asleep, then the learner, then the driver; the run is resumed. Its weights go
+    straight from the learner, those of the other one by way of the host."""
+    assert len(set(by_host["digests"])) == 3
 
     notes = tmp_path / "notes"
     notes.touch()
     monkeypatch.setattr(launch, "RolloutWorker", watched_engine(notes))
     monkeypatch.setattr(launch, "LearnerRank", watched_rank(notes))
-    config = config_of(run_config, tmp_path / "sleeping", sleep=True)
-    config = config.model_copy(update={"weights": WeightsConfig(path="ipc")})
+    learner = run_config.learner.model_copy(update={"save_every": 1})
+    config = two_engines(run_config, tmp_path / "sleeping", sleep=True).model_copy(
+        update={"weights": WeightsConfig(path="ipc"), "learner": learner}
+    )
     directory = RunDirectory.create(config.out, to_yaml(config))
     usual = Learner.step
     with monkeypatch.context() as patch:
@@ -231,7 +205,7 @@ def test_a_run_whose_engines_sleep_learns_the_same_whoever_dies_meanwhile(
         with pytest.raises(KeyboardInterrupt):
             run(config, directory)
     assert directory.status()["state"] == "interrupted"
-    assert trained(config, RunDirectory.open(config.out)) == expected
+    assert trained(config, RunDirectory.open(config.out)) == by_host
     events = read_lines(config.out / "events.jsonl")
     lost = [event["role"] for event in events if event["event"] == "lost"]
     assert sorted(lost) == ["learner", "rollout"]
