@@ -28,12 +28,17 @@ def test_they_are_of_the_configuration_that_stands_there(leads: dict[str, Any]) 
 
 
 def test_a_row_is_its_arms_cells_and_pull(leads: dict[str, Any]) -> None:
-    cells = {cell["warm_start"]: cell["arms"] for cell in leads["cells"].values()}
     arms = [name for name in leads["arms"] if name not in ("base", "bias")]
     assert len(arms) == 13
     for arm in arms:
         columns = [
-            " / ".join(f"{cells[start][arm][kind]:.2f}" for kind in KINDS)
+            "; ".join(
+                " / ".join(
+                    f"{leads['cells'][f'{start}-seed{seed}']['arms'][arm][kind]:.2f}"
+                    for kind in KINDS
+                )
+                for seed in leads["seeds"]
+            )
             for start in ("shipped", "base2")
         ]
         pull = f"{1000 * leads['pull'][arm]['all']:+.1f}"
