@@ -116,6 +116,44 @@ class Room:
         return sum(self._made) + (self._making + 1) * self._largest <= self.most_bytes
 
 
+class Told:
+    """What tasks tell; the error of one ends all."""
+
+    def __init__(self) -> None:
+        self._news: asyncio.Queue[Reply | BaseException | None] = asyncio.Queue()
+        self._tasks = set[asyncio.Task[None]]()
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """One more task."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
+
+    def reply(self, reply: Reply) -> None:
+        """To whoever waits for it."""
+        self._news.put_nowait(reply)
+
+    async def until(self, ended: int) -> AsyncGenerator[Reply, None]:
+        """Every reply, until so many tasks have ended."""
+        try:
+            while ended:
+                news = await self._news.get()
+                if isinstance(news, BaseException):
+                    raise news
+                if news is None:
+                    ended -= 1
+                else:
+                    yield news
+        finally:
+            for task in self._tasks:
+                task.cancel()
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            self._news.put_nowait(task.exception())
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asking:
     """Questions beyond a step's, each asked once at each temperature."""
@@ -143,53 +181,32 @@ class Asking:
         while these are sampled.
         """
         size = 1 if self.one_by_one else self.together
+        asked, told = chunks(list(zip(questions, seeds, strict=True)), size), Told()
         room = Room(
             units=(self.rollouts.pool.target + 1) * self.together // size,
             made_at_once=2 * len(self.loader.pools),  # the next waits while one is made
             most_bytes=self.most_bytes,
         )
-        asked = chunks(list(zip(questions, seeds, strict=True)), size)
-        news: asyncio.Queue[Reply | BaseException | None] = asyncio.Queue()
-        tasks = set[asyncio.Task[None]]()
 
-        async def ask(some: Sequence[tuple[Question, int]]) -> None:
-            prepared = await self.loader.prepare_all([one for one, _ in some], self.order)
-            took = sum(item.size for item in prepared)
-            room.made(took)
-            async with aclosing(self._ask(prepared, [seed for _, seed in some])) as coming:
-                async for reply in coming:
-                    news.put_nowait(reply)
-            room.leave(took)
-
-        def begin(work: Coroutine[Any, Any, None]) -> None:
-            task = asyncio.create_task(work)
-            tasks.add(task)
-            task.add_done_callback(over)
-
-        def over(task: asyncio.Task[None]) -> None:
-            tasks.discard(task)
-            if not task.cancelled():
-                news.put_nowait(task.exception())
-
-        async def begin_all() -> None:
+        async def begin() -> None:
             for some in asked:
                 await room.enter()
-                begin(ask(some))
+                told.begin(self._ask_in(room, some, told))
 
-        begin(begin_all())
-        left = 1 + len(asked)
-        try:
-            while left:
-                item = await news.get()
-                if isinstance(item, BaseException):
-                    raise item
-                if item is None:
-                    left -= 1
-                else:
-                    yield item
-        finally:
-            for task in tasks:
-                task.cancel()
+        told.begin(begin())
+        async with aclosing(told.until(1 + len(asked))) as coming:
+            async for reply in coming:
+                yield reply
+
+    async def _ask_in(self, room: Room, some: Sequence[tuple[Question, int]], told: Told) -> None:
+        """A unit that has entered, from its prompts to its replies."""
+        prepared = await self.loader.prepare_all([one for one, _ in some], self.order)
+        took = sum(item.size for item in prepared)
+        room.made(took)
+        async with aclosing(self._ask(prepared, [seed for _, seed in some])) as coming:
+            async for reply in coming:
+                told.reply(reply)
+        room.leave(took)
 
     async def _ask(
         self, prepared: Sequence[Prepared], seeds: Sequence[int]

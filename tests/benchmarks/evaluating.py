@@ -81,7 +81,9 @@ class Turn:
         return set(self._answers.read_text().splitlines())
 
     def _when(self, count: int) -> float:
-        while self._answered() < count and self._process.poll() is None:
+        while self._answered() < count:
+            if self._process.poll() is not None:
+                raise SystemExit(f"{self._process.args} ended early: see {self._log}")
             time.sleep(LOOK_SECONDS)
         return time.monotonic()
 
