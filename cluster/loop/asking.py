@@ -116,7 +116,7 @@ class Room:
         return sum(self._made) + (self._making + 1) * self._largest <= self.most_bytes
 
 
-class Told:
+class Replies:
     """What tasks tell; the error of one ends all."""
 
     def __init__(self) -> None:
@@ -181,7 +181,7 @@ class Asking:
         while these are sampled.
         """
         size = 1 if self.one_by_one else self.together
-        asked, told = chunks(list(zip(questions, seeds, strict=True)), size), Told()
+        asked, found = chunks(list(zip(questions, seeds, strict=True)), size), Replies()
         room = Room(
             units=(self.rollouts.pool.target + 1) * self.together // size,
             made_at_once=2 * len(self.loader.pools),  # the next waits while one is made
@@ -191,21 +191,23 @@ class Asking:
         async def begin() -> None:
             for some in asked:
                 await room.enter()
-                told.begin(self._ask_in(room, some, told))
+                found.begin(self._ask_in(room, some, found))
 
-        told.begin(begin())
-        async with aclosing(told.until(1 + len(asked))) as coming:
+        found.begin(begin())
+        async with aclosing(found.until(1 + len(asked))) as coming:
             async for reply in coming:
                 yield reply
 
-    async def _ask_in(self, room: Room, some: Sequence[tuple[Question, int]], told: Told) -> None:
+    async def _ask_in(
+        self, room: Room, some: Sequence[tuple[Question, int]], found: Replies
+    ) -> None:
         """A unit that has entered, from its prompts to its replies."""
         prepared = await self.loader.prepare_all([one for one, _ in some], self.order)
         took = sum(item.size for item in prepared)
         room.made(took)
         async with aclosing(self._ask(prepared, [seed for _, seed in some])) as coming:
             async for reply in coming:
-                told.reply(reply)
+                found.reply(reply)
         room.leave(took)
 
     async def _ask(
