@@ -35,9 +35,9 @@ class PromptLoader(Pulse):
 
     def prepare(
         self, question: Question, text: str | Turns, view: View = "video"
-    ) -> tuple[tuple[Failure | None, dict[str, int]], Prompt | None]:
+    ) -> tuple[tuple[Failure | None, dict[str, int], int], Prompt | None]:
         """Two results, so that the driver can fetch the small one and pass the large one on: the
-        reason why there is no prompt, with the counts so far, and the prompt.
+        reason why there is no prompt, the counts so far and the prompt's bytes; and the prompt.
         """
         before = self.counts()
         with self.doing(f"preparing {question.id}"):
@@ -45,7 +45,7 @@ class PromptLoader(Pulse):
         counts = self.counts()
         for outcome, count in counts.items():
             VIDEOS.labels(outcome).inc(count - before[outcome])
-        return (failure, counts), prompt
+        return (failure, counts, 0 if prompt is None else prompt.size), prompt
 
     def _build(
         self, question: Question, text: str | Turns, view: View

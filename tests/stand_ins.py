@@ -133,8 +133,8 @@ class Engine:
 class PromptMaker(Engine):
     """Every prompt at once."""
 
-    async def prepare(self, *_: Any) -> tuple[None, dict[str, int]]:
-        return None, {"decoded": 1}
+    async def prepare(self, *_: Any) -> tuple[None, dict[str, int], int]:
+        return None, {"decoded": 1}, 1
 
 
 class Sampler(Engine):

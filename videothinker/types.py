@@ -115,6 +115,11 @@ class Prompt:
     def patches(self) -> int:
         return sum(one.patches for one in self.shown)
 
+    @property
+    def size(self) -> int:
+        """Bytes of its arrays."""
+        return self.token_ids.nbytes + self.positions.nbytes + self.pixel_values.nbytes
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Completion:

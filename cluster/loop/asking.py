@@ -6,9 +6,10 @@ Only so many prompts exist at a time as the engines and the loaders need to stay
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any
 
 from cluster.workers.fleet import Loader, Rollouts
@@ -70,6 +71,89 @@ def _replaced(unit: Unit, again: Sequence[Prepared]) -> Unit:
     )
 
 
+@dataclass(eq=False, kw_only=True)
+class Room:
+    """Units whose prompts may exist at a time: so many, and not more bytes, or else only one.
+
+    What is being made counts as the largest so far, the first of all is made alone, and so little
+    is made at a time that one which is larger still does not matter.
+    """
+
+    units: int
+    made_at_once: int
+    most_bytes: float
+    _making: int = field(init=False, default=0)
+    _made: list[int] = field(init=False, default_factory=list)
+    """Bytes of each unit that exists."""
+    _largest: int = field(init=False, default=0)
+    _change: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+
+    async def enter(self) -> None:
+        """Wait until one more may be made. For one who waits at a time."""
+        while not self._free():
+            self._change.clear()
+            await self._change.wait()
+        self._making += 1
+
+    def made(self, size: int) -> None:
+        """Whoever entered has its prompts."""
+        self._making -= 1
+        self._made.append(size)
+        self._largest = max(self._largest, size)
+        self._change.set()
+
+    def leave(self, size: int) -> None:
+        """Its prompts are gone."""
+        self._made.remove(size)
+        self._change.set()
+
+    def _free(self) -> bool:
+        there = self._making + len(self._made)
+        if not there:
+            return True
+        if there >= self.units or self._making >= (self.made_at_once if self._largest else 1):
+            return False
+        return sum(self._made) + (self._making + 1) * self._largest <= self.most_bytes
+
+
+class Replies:
+    """What tasks tell; the error of one ends all."""
+
+    def __init__(self) -> None:
+        self._news: asyncio.Queue[Reply | BaseException | None] = asyncio.Queue()
+        self._tasks = set[asyncio.Task[None]]()
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """One more task."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
+
+    def reply(self, reply: Reply) -> None:
+        """To whoever waits for it."""
+        self._news.put_nowait(reply)
+
+    async def until(self, ended: int) -> AsyncGenerator[Reply, None]:
+        """Every reply, until so many tasks have ended."""
+        try:
+            while ended:
+                news = await self._news.get()
+                if isinstance(news, BaseException):
+                    raise news
+                if news is None:
+                    ended -= 1
+                else:
+                    yield news
+        finally:
+            for task in self._tasks:
+                task.cancel()
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            self._news.put_nowait(task.exception())
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asking:
     """Questions beyond a step's, each asked once at each temperature."""
@@ -82,42 +166,53 @@ class Asking:
     temperatures: Sequence[float]
     order: Order = (0,)
     """Before what else."""
+    one_by_one: bool = False
+    """Whether the next question enters an engine as soon as one is answered, instead of so many
+    when so many are. Its pool has to give it as many units at once."""
+    most_bytes: float = inf
+    """Of prompts; without a limit where so many of the largest have room."""
 
     async def replies(
         self, questions: Sequence[Question], seeds: Sequence[int]
     ) -> AsyncGenerator[Reply, None]:
         """What became of each, as they are answered.
 
-        One unit more than there are engines is under way: it is prepared while they sample.
+        As many as one engine answers are under way beside those of all engines: they are prepared
+        while these are sampled.
         """
-        replies: asyncio.Queue[Reply | None] = asyncio.Queue()
-        room = asyncio.Semaphore(self.rollouts.pool.target + 1)
-        asked = chunks(list(zip(questions, seeds, strict=True)), self.together)
+        size = 1 if self.one_by_one else self.together
+        asked, found = chunks(list(zip(questions, seeds, strict=True)), size), Replies()
+        room = Room(
+            units=(self.rollouts.pool.target + 1) * self.together // size,
+            made_at_once=2 * len(self.loader.pools),  # the next waits while one is made
+            most_bytes=self.most_bytes,
+        )
 
-        async def ask(some: Sequence[tuple[Question, int]]) -> None:
-            async with room, aclosing(self._ask(some)) as coming:
-                async for reply in coming:
-                    replies.put_nowait(reply)
+        async def begin() -> None:
+            for some in asked:
+                await room.enter()
+                found.begin(self._ask_in(room, some, found))
 
-        def over(done: asyncio.Future[Any]) -> None:
-            if not done.cancelled():
-                done.exception()  # seen, even where nobody waits for the rest any more
-            replies.put_nowait(None)
-
-        tasks = [asyncio.create_task(ask(some)) for some in asked]
-        asking = asyncio.gather(*tasks)
-        asking.add_done_callback(over)
-        try:
-            while (reply := await replies.get()) is not None:
+        found.begin(begin())
+        async with aclosing(found.until(1 + len(asked))) as coming:
+            async for reply in coming:
                 yield reply
-            await asking
-        finally:
-            for task in tasks:  # gather leaves the others at work where one fails
-                task.cancel()
 
-    async def _ask(self, some: Sequence[tuple[Question, int]]) -> AsyncGenerator[Reply, None]:
-        asked = [question for question, _ in some]
-        prepared = await self.loader.prepare_all(asked, self.order)
+    async def _ask_in(
+        self, room: Room, some: Sequence[tuple[Question, int]], found: Replies
+    ) -> None:
+        """A unit that has entered, from its prompts to its replies."""
+        prepared = await self.loader.prepare_all([one for one, _ in some], self.order)
+        took = sum(item.size for item in prepared)
+        room.made(took)
+        async with aclosing(self._ask(prepared, [seed for _, seed in some])) as coming:
+            async for reply in coming:
+                found.reply(reply)
+        room.leave(took)
+
+    async def _ask(
+        self, prepared: Sequence[Prepared], seeds: Sequence[int]
+    ) -> AsyncGenerator[Reply, None]:
         for temperature in self.temperatures:
             for item in prepared:
                 if item.failure is not None:
@@ -126,7 +221,7 @@ class Asking:
                     )
             asking = units(
                 prepared,
-                [seed for _, seed in some],
+                seeds,
                 samples=self.samples,
                 temperature=temperature,
                 together=self.together,

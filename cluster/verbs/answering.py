@@ -33,7 +33,8 @@ from videothinker.video.views import View
 
 PREPARED_BYTES = 4 * 2**30
 """What the prompts that are being answered and prepared may take in the object store."""
-LARGEST_BATCH = 64
+AT_ONCE = 64
+"""Questions that one engine answers at a time: whenever one is answered, the next one enters."""
 TEXT_TOKENS = 2048
 """Room for words where another budget than the model's own asks for more room."""
 LEAST_CACHE_GB = 0.05
@@ -49,8 +50,8 @@ class Answerer:
     background: Background
     loader: Loader
     rollouts: Rollouts
-    together: int
-    """Questions that one engine answers side by side."""
+    at_once: int
+    """Questions that one engine answers at a time."""
 
     def answer(
         self,
@@ -59,39 +60,53 @@ class Answerer:
         view: View = "video",
         temperature: float = 0.0,
     ) -> Iterator[Reply]:
-        """Every question once; the next ones are prepared while these are answered."""
+        """Every question once; the next ones are prepared while these are answered.
+
+        Those of one video follow each other: a loader has its frames and an engine its features.
+        """
         asking = Asking(
             loader=self.loader.asking(wording, view),
             rollouts=self.rollouts,
             samples=1,
-            together=self.together,
+            together=self.at_once,
             temperatures=[temperature],
+            one_by_one=True,
+            most_bytes=PREPARED_BYTES,
         )
-        seeds = [zlib.crc32(question.id.encode()) for question in questions]
-        return self.background.iterate(asking.replies(questions, seeds))
+        asked = by_video(questions)
+        seeds = [zlib.crc32(question.id.encode()) for question in asked]
+        return self.background.iterate(asking.replies(asked, seeds))
 
 
 @contextmanager
 def answering(
-    model: Path, videos: Path, budget: Budget, workers: int = 1, at_most: int = LARGEST_BATCH
+    model: Path, videos: Path, budget: Budget, workers: int = 1, at_once: int = AT_ONCE
 ) -> Iterator[Answerer]:
-    """A private Ray with a model on it, for as long as the block runs, that is asked no more than
-    so many questions at a time."""
+    """A private Ray with a model on it, for as long as the block runs, each engine of which is
+    asked so many questions at a time."""
     device = device_here()
     data, faults = DataConfig(videos=videos), FaultsConfig()
-    together = min(at_most, max(1, batch_size(budget.video) // workers))
     rollout = RolloutConfig(
         workers=workers,
         max_model_len=budget.max_model_len,
-        cache_gb=cache_gb(shape_of(model), budget, together),
+        units_at_once=at_once,
+        cache_gb=cache_gb(shape_of(model), budget, at_once),
     )
     with ray_running(ClusterConfig(device=device)), closing(Crew(faults, device)) as crew:
         yield Answerer(
             background=crew.background,
             loader=crew.loader(model, data, budget),
             rollouts=crew.rollouts(model, budget.dtype, rollout, budget.max_tokens, workers),
-            together=together,
+            at_once=at_once,
         )
+
+
+def by_video(questions: Sequence[Question]) -> list[Question]:
+    """Those of one video one after the other, in the order of the first of each."""
+    places: dict[str, int] = {}
+    for question in questions:
+        places.setdefault(question.video, len(places))
+    return sorted(questions, key=lambda question: places[question.video])
 
 
 def device_here() -> Device:
@@ -131,12 +146,3 @@ def with_room(model: Path, own: Budget, video: VideoConfig, max_tokens: int) -> 
         room = max(room, shape_of(model).tokens(video) + TEXT_TOKENS + max_tokens)
     changes = {"video": video, "max_tokens": max_tokens, "max_model_len": room}
     return own.model_copy(update=changes)
-
-
-def batch_size(video: VideoConfig) -> int:
-    """Questions answered together by all engines; one unit more is prepared (`loop/asking.py`).
-
-    A run's own evaluation has `answered_together` (`planning/memory.py`) instead.
-    """
-    largest = min(video.total_pixels, video.max_frames * video.max_pixels) * 3 * 4  # float32 RGB
-    return int(min(LARGEST_BATCH, max(1, PREPARED_BYTES // (2 * largest))))

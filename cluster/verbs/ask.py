@@ -44,7 +44,7 @@ def run(
     started = time.monotonic()
     with (
         ProgressLine("ask") as progress,
-        answering(model, file.parent, seen, at_most=1) as answerer,
+        answering(model, file.parent, seen, at_once=1) as answerer,
     ):
         progress(0, 1, "loading the model, then thinking")
         [reply] = answerer.answer([question], lambda question: asked(question, worded))

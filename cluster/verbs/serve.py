@@ -1,15 +1,23 @@
-"""A model behind vLLM's own server, for programs that speak to OpenAI's."""
+"""A model behind vLLM's own server, which answers as OpenAI's does."""
 
 from __future__ import annotations
 
+import json
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from actors.vllm_server import server_command, server_environment
-from cluster.verbs.answering import budget_for, device_here
+from actors.vllm_engine import CPU_ENVIRONMENT
+from cluster.verbs.answering import AT_ONCE, budget_for, device_here
+from videothinker import cpu_torch
+from videothinker.config.settings import Device
 from videothinker.errors import InputError
-from videothinker.model.checkpoint import is_adapter, require_model
+from videothinker.model.checkpoint import Budget, is_adapter, require_model
+from videothinker.types import SHOWN_AT_MOST
+
+LOOPBACK = "127.0.0.1"
 
 
 def run(model: Path, port: int, *, name: str, budget: str | None, videos: Path | None) -> NoReturn:
@@ -27,3 +35,44 @@ def run(model: Path, port: int, *, name: str, budget: str | None, videos: Path |
         model, name, seen, port, device, None if videos is None else videos.resolve()
     )
     os.execvpe(command[0], command, server_environment(device))
+
+
+def server_command(
+    model: Path, name: str, budget: Budget, port: int, device: Device, videos: Path | None
+) -> list[str]:
+    """What starts it, on this machine alone. Of a video as many frames are taken, and as large, as
+    the model was trained to see; `videos` is the folder that file: addresses may lead into."""
+    video = budget.video
+    seen = {"min_pixels": video.min_pixels, "max_pixels": video.max_pixels}
+    shown = {"video": 1, "image": max(SHOWN_AT_MOST, video.max_frames)}
+    taken = {"video": {"num_frames": video.max_frames, "fps": video.fps}}
+    command = [
+        *(sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
+        *("--model", str(model), "--served-model-name", name),
+        *("--host", LOOPBACK, "--port", str(port)),
+        *("--dtype", budget.dtype, "--max-model-len", str(budget.max_model_len)),
+        *("--max-num-seqs", str(AT_ONCE), "--load-format", "safetensors"),
+        # a checkpoint's own file must not change the sampling
+        *("--generation-config", "vllm"),
+        *("--mm-processor-kwargs", json.dumps(seen)),
+        *("--media-io-kwargs", json.dumps(taken)),
+        *("--limit-mm-per-prompt", json.dumps(shown)),
+    ]
+    if videos is not None:
+        command += ["--allowed-local-media-path", str(videos)]
+    return [*command, *_for_device(device)]
+
+
+def server_environment(device: Device) -> dict[str, str]:
+    """What it reads of its surroundings beside what is there."""
+    own = {"VLLM_NO_USAGE_STATS": "1", "VLLM_WORKER_MULTIPROC_METHOD": "spawn"}
+    own["VLLM_LOGGING_LEVEL"] = os.environ.get("VLLM_LOGGING_LEVEL", "WARNING")
+    if device == "cpu":
+        paths = [str(Path(cpu_torch.__file__).parent), os.environ.get("PYTHONPATH", "")]
+        own |= CPU_ENVIRONMENT | {"VLLM_CPU_KVCACHE_SPACE": "1"}
+        own["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    return dict(os.environ) | own
+
+
+def _for_device(device: Device) -> Sequence[str]:
+    return ["--enforce-eager", "--no-enable-chunked-prefill"] if device == "cpu" else []

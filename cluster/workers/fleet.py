@@ -57,13 +57,13 @@ class Loader:
         """One prompt, or the reason why there is none."""
 
         async def ask(process: Process) -> Prepared:
-            (failure, self._counts[process]), prompt = await process.divided(
+            (failure, self._counts[process], size), prompt = await process.divided(
                 f"preparing {question.id}",
                 self.faults.prepare_seconds,
                 "prepare",
                 *(question, self.wording(question), self.view),
             )
-            return Prepared(question=question, prompt=prompt, failure=failure)
+            return Prepared(question=question, prompt=prompt, failure=failure, size=size)
 
         pool = self.pools[zlib.crc32(question.video.encode()) % len(self.pools)]
         try:

@@ -21,6 +21,8 @@ class Prepared:
     prompt: Any
     """Reference to the Prompt; it goes from process to process and is never fetched here."""
     failure: Failure | None
+    size: int = 0
+    """Bytes of the prompt."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,22 +5,27 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cli_process import Command
+from damaged_videos import write_damaged_videos
 
 from cluster.verbs import evaluate
-from cluster.verbs.answering import answering, budget_for
+from cluster.verbs.answering import Answerer, answering, budget_for
 from cluster.verbs.evaluate import Evaluation
-from videothinker.config.settings import VideoConfig
+from videothinker.config.settings import DataConfig, VideoConfig
 from videothinker.data.questions import read_questions, write_questions
 from videothinker.files import read_lines
+from videothinker.method.prompts import asked
 from videothinker.mini import SHIPPED_BASE
-from videothinker.model.checkpoint import Budget, write_budget
-from videothinker.types import Question
+from videothinker.model.checkpoint import Budget, read_budget, write_budget
+from videothinker.types import Failure, Question
 
 LIMIT = 300.0
 """Two engines start side by side."""
@@ -163,3 +168,45 @@ def test_a_benchmark_goes_on_where_it_stopped_and_counts_a_broken_and_a_missing_
     assert again[:7] == answers[:7]
     assert sorted(again) == sorted(answers)
     assert len(read_lines(out / "skipped.jsonl")) == 2
+
+
+def told(answerer: Answerer, questions: Sequence[Question]) -> dict[str, str | None]:
+    """What is said to each question; None where its video cannot be read."""
+    replies = list(answerer.answer(questions, lambda question: asked(question, "training")))
+    assert len(replies) == len(questions)
+    return {
+        reply.question.id: None
+        if isinstance(reply.outcome, Failure)
+        else reply.outcome.completions[0].text
+        for reply in replies
+    }
+
+
+def test_thirty_damaged_videos_and_the_company_of_others_change_no_other_answer(
+    model: Path,
+    mini_world: Path,
+    mini_questions: list[Question],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caches: Path,
+) -> None:
+    monkeypatch.setattr("cluster.verbs.answering.DataConfig", partial(DataConfig, cache=caches))
+    videos = tmp_path / "videos"
+    good = mini_questions[:20]
+    files = [mini_world / "raw" / "videos" / question.video for question in good]
+    damaged = write_damaged_videos(videos, files[0])
+    for question, file in zip(good, files, strict=True):
+        (videos / question.video).symlink_to(file)
+    bad = [replace(good[0], id=f"damaged {name}", video=name) for name in damaged]
+    again = [replace(question, id=f"{question.id} again") for question in good]
+    mixed = [one for some in zip(good, bad[:20], again, strict=True) for one in some] + bad[20:]
+    with answering(model, videos, read_budget(model)) as answerer:
+        alone, beside = told(answerer, good), told(answerer, mixed)
+        for question in good[:2]:
+            assert told(answerer, [question]) == {question.id: alone[question.id]}
+    assert len(bad) >= 30
+    assert all(alone.values())
+    assert {name: said for name, said in beside.items() if said is not None} == alone | {
+        f"{name} again": said for name, said in alone.items()
+    }
+    assert {name for name, said in beside.items() if said is None} == {one.id for one in bad}

@@ -91,7 +91,7 @@ class Trouble(Pulse):
     def prepare(self, *_: Any) -> Any:
         with self.doing("preparing"):
             self._at("prepare")
-        return (None, {}), np.zeros(3)
+        return (None, {}, 24), np.zeros(3)
 
 
 class Scene:

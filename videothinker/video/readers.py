@@ -196,5 +196,6 @@ def shows(packet: Any, stream: Any) -> bool:
 
 def upright(frame: Any) -> np.ndarray:
     """[H, W, 3] uint8, turned as the file says."""
-    picture: np.ndarray = frame.to_ndarray(format="rgb24")
+    # threads would be started and ended for each picture
+    picture: np.ndarray = frame.to_ndarray(format="rgb24", threads=1)
     return np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))

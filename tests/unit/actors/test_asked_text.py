@@ -27,7 +27,7 @@ def test_a_question_is_asked_in_its_wording_about_the_same_video(
     prompts = {}
     for wording, expected in (("training", training_text), ("direct", direct_text)):
         question = replace(mini_questions[0], wording=wording)  # type: ignore[arg-type]
-        (failure, _), prompt = loader.prepare(question, run_text(question))
+        (failure, *_), prompt = loader.prepare(question, run_text(question))
         assert failure is None
         assert prompt is not None
         said = tokenizer.decode(prompt.token_ids.tolist())

@@ -24,7 +24,7 @@ class Builder:
     def build(self, question: Question, text: str, view: str) -> Prompt:
         if not question.video:
             raise InputError("no such video")
-        return SimpleNamespace(token_ids=np.zeros(len(text)))  # type: ignore[return-value]
+        return SimpleNamespace(token_ids=np.zeros(len(text)), size=8)  # type: ignore[return-value]
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def prompts(monkeypatch: pytest.MonkeyPatch, mini_base: Path, tmp_path: Path) ->
 
 def failure(prompts: PromptLoader, video: str, text: str) -> Failure | None:
     question = Question(id="q", video=video, text=text, options=(), answer="A")
-    (why, _), _ = prompts.prepare(question, text)
+    (why, *_), _ = prompts.prepare(question, text)
     return why
 
 

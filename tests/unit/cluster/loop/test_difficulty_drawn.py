@@ -78,9 +78,9 @@ class Able(Sampler):
 class Sightless(PromptMaker):
     """Cannot read one question's video."""
 
-    async def prepare(self, *asked: Any) -> tuple[Any, dict[str, int]]:
+    async def prepare(self, *asked: Any) -> tuple[Any, dict[str, int], int]:
         broken = asked[0].id == "q5"
-        return Failure(kind="video", reason="no pixels") if broken else None, {}
+        return Failure(kind="video", reason="no pixels") if broken else None, {}, 0
 
 
 def train(settings: RunConfig, run: RunDirectory) -> None:

@@ -263,9 +263,9 @@ class Blind(PromptMaker):
     def __init__(self, name: str) -> None:
         self._name = name
 
-    async def prepare(self, *asked: Any) -> tuple[Any, dict[str, int]]:
+    async def prepare(self, *asked: Any) -> tuple[Any, dict[str, int], int]:
         broken = asked[0].id == self._name
-        return Failure(kind="video", reason="no pixels") if broken else None, {}
+        return Failure(kind="video", reason="no pixels") if broken else None, {}, 0
 
 
 def test_a_question_that_fails_is_not_replaced_and_says_why(tmp_path: Path) -> None:

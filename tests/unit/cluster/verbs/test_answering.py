@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from builders import question
 
 from cluster.verbs import answering
 from videothinker.config.settings import VideoConfig
@@ -34,3 +37,11 @@ def test_one_question_takes_the_cache_of_one_answer_and_many_an_engines_usual() 
     one = answering.cache_gb(SHAPE, budget, 1)
     assert one == pytest.approx((8192 + 32 + 64) * 2 * 36 * 2 * 128 * 2 / 2**30)
     assert answering.cache_gb(SHAPE, budget, 64) == 4.0
+
+
+def test_questions_of_one_video_follow_each_other_in_the_order_of_the_first() -> None:
+    asked = [
+        replace(question(f"q{number}"), video=video)
+        for number, video in enumerate(["b", "a", "b", "c", "a"])
+    ]
+    assert [one.id for one in answering.by_video(asked)] == ["q0", "q2", "q1", "q4", "q3"]
