@@ -47,4 +47,4 @@ def test_a_row_is_its_arms_cells_and_pull(leads: dict[str, Any]) -> None:
 
 def test_a_discount_grows_with_its_coefficient(leads: dict[str, Any]) -> None:
     pulls = [leads["pull"][arm]["all"] for arm in ("discount_2", "discount_4", "discount_8")]
-    assert leads["pull"]["grpo"]["all"] < pulls[0] < 0 < pulls[1] < pulls[2]
+    assert leads["pull"]["grpo"]["all"] < 0 < pulls[0] < pulls[1] < pulls[2]
