@@ -24,7 +24,7 @@ from videothinker.config.settings import (
 from videothinker.errors import InputError
 from videothinker.evaluation.protocol import Protocol
 from videothinker.method.prompts import Turns
-from videothinker.model.checkpoint import Budget, read_budget
+from videothinker.model.checkpoint import Budget, positions_of, read_budget
 from videothinker.model.families.known import shape_of
 from videothinker.model.shape import ModelShape
 from videothinker.process.gpus import cuda_of_torch, fault
@@ -140,9 +140,16 @@ def budget_under(model: Path, protocol: Protocol) -> Budget:
 
 
 def with_room(model: Path, own: Budget, video: VideoConfig, max_tokens: int) -> Budget:
-    """A model's budget with another video and length, and room for the longest of both."""
+    """A model's budget with another video and length, and room for the longest of both, as far as
+    the model has any: what is longer is left out, with its reason."""
     room = own.max_model_len
     if video != own.video or max_tokens > own.max_tokens:
         room = max(room, shape_of(model).tokens(video) + TEXT_TOKENS + max_tokens)
+        room = min(room, positions_of(model))
+        if max_tokens >= room:
+            raise InputError(
+                f"{model}: has room for {room} tokens, and is to answer with up to {max_tokens}."
+                " Give fewer: --max-tokens"
+            )
     changes = {"video": video, "max_tokens": max_tokens, "max_model_len": room}
     return own.model_copy(update=changes)

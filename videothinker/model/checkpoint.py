@@ -180,6 +180,12 @@ def read_budget(model: Path) -> Budget:
         ) from error
 
 
+def positions_of(model: Path) -> int:
+    """The most tokens that a model can read and write; without end where it does not say."""
+    config = read_json(base_of(model) / "config.json")
+    return int(config.get("text_config", config).get("max_position_embeddings", sys.maxsize))
+
+
 def is_adapter(model: Path) -> bool:
     """Whether a folder has an adapter in place of a whole model."""
     return (model / ADAPTER).is_file()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from builders import question
+from mini_worlds import MINI_VIDEO
 
 from cluster.verbs import answering
 from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
-from videothinker.model.checkpoint import Budget
-from videothinker.model.families.known import KNOWN
+from videothinker.model.checkpoint import Budget, positions_of
+from videothinker.model.families.known import KNOWN, shape_of
 
 SHAPE = KNOWN["Qwen2.5-VL-3B-Instruct"]
 
@@ -45,3 +47,15 @@ def test_questions_of_one_video_follow_each_other_in_the_order_of_the_first() ->
         for number, video in enumerate(["b", "a", "b", "c", "a"])
     ]
     assert [one.id for one in answering.by_video(asked)] == ["q0", "q2", "q1", "q4", "q3"]
+
+
+def test_more_frames_or_longer_answers_have_room_as_far_as_the_model_has(mini_base: Path) -> None:
+    own = Budget(dtype="float32", video=MINI_VIDEO, max_tokens=24, max_model_len=640)
+    assert answering.with_room(mini_base, own, own.video, 24) == own
+    longer = answering.with_room(mini_base, own, own.video, 100)
+    tokens = shape_of(mini_base).tokens(own.video)
+    assert longer.max_model_len == tokens + answering.TEXT_TOKENS + 100
+    most = VideoConfig.model_validate("paper-evaluation")
+    assert answering.with_room(mini_base, own, most, 100).max_model_len == positions_of(mini_base)
+    with pytest.raises(InputError, match=r"has room for 4096 tokens.* Give fewer: --max-tokens"):
+        answering.with_room(mini_base, own, most, 4096)

@@ -7,6 +7,7 @@ from safetensors import safe_open
 
 from videothinker.config.learner import LearnerConfig
 from videothinker.config.lora import LoraConfig
+from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
 from videothinker.model.families.known import KNOWN, shape_of
 from videothinker.model.shape import ModelShape
@@ -128,3 +129,19 @@ def test_every_released_size_has_the_parameters_of_its_checkpoint(
     name: str, parameters: int
 ) -> None:
     assert KNOWN[name].parameters == parameters
+
+
+@pytest.mark.parametrize(
+    ("changes", "tokens"),
+    [
+        ({}, 16 * 128 // 2),
+        ({"max_frames": 768, "total_pixels": 24576 * 28 * 28, "min_pixels": 48 * 28 * 28}, 24576),
+        # so little for each that qwen-vl-utils gives it 1.05 times the least
+        ({"max_frames": 100, "total_pixels": 28 * 28}, 100 * int(16 * 1.05 * 784) // (2 * 784)),
+        ({"max_frames": 4, "total_pixels": 28 * 28 * 100000}, 4 * 128 // 2),
+    ],
+)
+def test_the_most_tokens_of_a_video_are_as_its_pixels_are_shared_out(
+    changes: dict[str, int], tokens: int
+) -> None:
+    assert KNOWN["Qwen2.5-VL-3B-Instruct"].tokens(VideoConfig(**changes)) == tokens
