@@ -1,79 +1,24 @@
 """Several models in one table: measured and published never mixed, nothing silently compared."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from results_of import Results, estimate, protocol, result
 
 from videothinker.errors import InputError
 from videothinker.evaluation.compare import PAPER, PUBLISHED, TITLES, compare, label
-from videothinker.evaluation.protocol import usual
 from videothinker.evaluation.scores import BENCHMARKS
 from videothinker.model.checkpoint import PAPER_EVALUATION
 
-CDPO = "runs/cdpo/stages/cdpo/model"
-
-
-def score(accuracy: float | None) -> dict[str, Any]:
-    """With an interval whose upper side is the longer one."""
-    middle = accuracy or 0.0
-    return {
-        "accuracy": accuracy,
-        "low": middle - 0.01,
-        "high": middle + 0.02,
-        "n": 100,
-        "chance": 0.25,
-        "majority": 0.3,
-    }
-
-
-def estimate(mean: float) -> dict[str, Any]:
-    return {"mean": mean, "low": mean - 0.03, "high": mean + 0.04, "n": 100}
-
-
-def protocol(wording: Any = "evaluation", **changes: Any) -> dict[str, Any]:
-    seen = PAPER_EVALUATION.model_copy(update=changes)
-    return usual(wording).settled(seen).model_dump()
-
-
-def result(model: str = CDPO, benchmark: str = "mmvu", **changes: Any) -> dict[str, Any]:
-    return {
-        "model": model,
-        "digest": f"digest of {model}",
-        "benchmark": benchmark,
-        "data": f"{benchmark}.json",
-        "protocol": protocol(),
-        "unanswered": 0,
-        **score(0.5),
-        "by_category": {},
-        "official": {**score(0.6), "by_category": {}},
-        **changes,
-    }
-
-
-class Folder:
-    """Writes results, each into a folder of its own as `evaluate` does."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.paths: list[Path] = []
-
-    def add(self, record: object) -> Path:
-        folder = self._path / f"result{len(self.paths)}"
-        folder.mkdir()
-        (folder / "result.json").write_text(json.dumps(record))
-        self.paths.append(folder)
-        return folder
-
 
 @pytest.fixture
-def results(tmp_path: Path) -> Folder:
-    return Folder(tmp_path)
+def results(tmp_path: Path) -> Results:
+    return Results(tmp_path)
 
 
-def measured(folder: Folder, scoring: Any = None, unlike: bool = False) -> list[dict[str, Any]]:
+def measured(folder: Results, scoring: Any = None, unlike: bool = False) -> list[dict[str, Any]]:
     rows = compare(folder.paths, scoring, unlike).as_dict()["rows"]
     return [row for row in rows if row["source"] == "measured"]
 
@@ -83,7 +28,7 @@ def line_of(text: str, name: str) -> str:
 
 
 def test_one_model_s_benchmarks_share_a_row_whatever_each_is_usually_asked_with(
-    results: Folder,
+    results: Results,
 ) -> None:
     results.add(result(benchmark="mmvu"))
     results.add(result(benchmark="clevrer", protocol=protocol("training")))
@@ -97,13 +42,13 @@ def test_one_model_s_benchmarks_share_a_row_whatever_each_is_usually_asked_with(
     assert not any("alike" in note for note in compare(results.paths).notes)
 
 
-def test_a_cell_is_the_accuracy_with_the_longer_side_of_its_interval(results: Folder) -> None:
+def test_a_cell_is_the_accuracy_with_the_longer_side_of_its_interval(results: Results) -> None:
     results.add(result(benchmark="mmvu"))
     line = line_of(compare(results.paths).text(), "cdpo")
     assert line.removeprefix("cdpo (runs/cdpo)").split() == ["-", "50.0", "±2.0", *"----"]
 
 
-def test_every_benchmark_has_a_column_and_may_be_in_a_result(results: Folder) -> None:
+def test_every_benchmark_has_a_column_and_may_be_in_a_result(results: Results) -> None:
     for name in BENCHMARKS:
         results.add(result(benchmark=name))
     (row,) = measured(results)
@@ -114,7 +59,7 @@ def test_every_benchmark_has_a_column_and_may_be_in_a_result(results: Folder) ->
 
 
 def test_others_than_the_paper_s_benchmarks_have_a_table_of_their_own_columns(
-    results: Folder,
+    results: Results,
 ) -> None:
     results.add(result(benchmark="lvbench"))
     comparison = compare(results.paths)
@@ -125,20 +70,20 @@ def test_others_than_the_paper_s_benchmarks_have_a_table_of_their_own_columns(
     assert [row["source"] for row in comparison.as_dict()["rows"]] == ["measured"]
 
 
-def test_columns_are_the_paper_s_and_in_its_order(results: Folder) -> None:
+def test_columns_are_the_paper_s_and_in_its_order(results: Results) -> None:
     results.add(result())
     head = "  ".join(compare(results.paths).text().splitlines()[0].split())
     assert head.endswith("CLEVRER  MMVU  V-Holmes  MVBench  TempCompass  VideoMME")
 
 
-def test_the_official_scoring_shows_the_official_scores(results: Folder) -> None:
+def test_the_official_scoring_shows_the_official_scores(results: Results) -> None:
     results.add(result())
     assert measured(results, "official")[0]["scores"]["mmvu"]["accuracy"] == 0.6
     assert "60.0 ±2.0" in compare(results.paths, "official").text()
     assert any("not scored officially" in note for note in compare(results.paths, "official").notes)
 
 
-def test_published_rows_are_marked_and_stand_in_a_block_of_their_own(results: Folder) -> None:
+def test_published_rows_are_marked_and_stand_in_a_block_of_their_own(results: Results) -> None:
     results.add(result())
     comparison = compare(results.paths)
     table = comparison.text().split("\n\n")[0]
@@ -151,7 +96,7 @@ def test_published_rows_are_marked_and_stand_in_a_block_of_their_own(results: Fo
     )
 
 
-def test_published_figures_are_those_of_the_paper_and_have_no_interval(results: Folder) -> None:
+def test_published_figures_are_those_of_the_paper_and_have_no_interval(results: Results) -> None:
     results.add(result())
     rows = {row["model"]: row for row in compare(results.paths).as_dict()["rows"]}
     assert rows["VideoThinker-R1"]["source"] == "published"
@@ -165,7 +110,7 @@ def test_published_figures_are_those_of_the_paper_and_have_no_interval(results: 
     }
 
 
-def test_direct_answers_have_a_labelled_row_and_are_marked(results: Folder) -> None:
+def test_direct_answers_have_a_labelled_row_and_are_marked(results: Results) -> None:
     results.add(result())
     results.add(result(protocol=protocol("direct")))
     rows = measured(results, unlike=True)
@@ -179,7 +124,7 @@ def test_direct_answers_have_a_labelled_row_and_are_marked(results: Folder) -> N
     ]
 
 
-def test_one_model_asked_a_benchmark_in_two_ways_has_two_rows(results: Folder) -> None:
+def test_one_model_asked_a_benchmark_in_two_ways_has_two_rows(results: Results) -> None:
     results.add(result())
     results.add(result(protocol=protocol("training"), accuracy=0.51))
     rows = measured(results, unlike=True)
@@ -189,7 +134,7 @@ def test_one_model_asked_a_benchmark_in_two_ways_has_two_rows(results: Folder) -
     ]
 
 
-def test_two_lengths_of_one_protocol_are_told_apart(results: Folder) -> None:
+def test_two_lengths_of_one_protocol_are_told_apart(results: Results) -> None:
     results.add(result())
     results.add(result(protocol=protocol(max_tokens=768)))
     assert [row["model"] for row in measured(results, unlike=True)] == [
@@ -229,7 +174,7 @@ FEWER = PAPER_EVALUATION.video.model_copy(update={"max_frames": 16})
     ],
 )
 def test_cells_that_cannot_be_compared_are_refused_or_else_marked(
-    results: Folder, change: dict[str, Any], said: str
+    results: Results, change: dict[str, Any], said: str
 ) -> None:
     results.add(result())
     results.add(result("models/base", **change))
@@ -243,7 +188,7 @@ def test_cells_that_cannot_be_compared_are_refused_or_else_marked(
     assert comparison.notes[0].startswith("≠ MMVU was not asked alike: ")
 
 
-def test_figures_under_protocols_of_two_scorings_need_to_be_told_which(results: Folder) -> None:
+def test_figures_under_protocols_of_two_scorings_need_to_be_told_which(results: Results) -> None:
     results.add(result())
     results.add(result(benchmark="mvbench", protocol=protocol() | {"scoring": "official"}))
     with pytest.raises(InputError, match=r"reference \(mmvu evaluation\); official .* --scoring"):
@@ -251,18 +196,18 @@ def test_figures_under_protocols_of_two_scorings_need_to_be_told_which(results: 
     assert compare(results.paths, "official").scoring == "official"
 
 
-def test_the_scoring_is_the_protocol_s(results: Folder) -> None:
+def test_the_scoring_is_the_protocol_s(results: Results) -> None:
     results.add(result(protocol=protocol() | {"scoring": "official"}))
     assert measured(results)[0]["scores"]["mmvu"]["accuracy"] == 0.6
 
 
-def test_the_same_questions_in_another_folder_are_comparable(results: Folder) -> None:
+def test_the_same_questions_in_another_folder_are_comparable(results: Results) -> None:
     results.add(result(questions="0123456789"))
     results.add(result("models/base", questions="0123456789", data="/elsewhere/mmvu.json"))
     assert not any("alike" in note for note in compare(results.paths).notes)
 
 
-def test_baselines_are_shown_where_all_models_were_asked_the_same(results: Folder) -> None:
+def test_baselines_are_shown_where_all_models_were_asked_the_same(results: Results) -> None:
     results.add(result())
     results.add(result("models/base", chance=0.2))
     text = compare(results.paths).text()
@@ -270,7 +215,7 @@ def test_baselines_are_shown_where_all_models_were_asked_the_same(results: Folde
     assert line_of(text, "most common answer").split()[3:] == ["-", "30.0", *"----"]
 
 
-def test_questions_without_an_answer_are_mentioned(results: Folder) -> None:
+def test_questions_without_an_answer_are_mentioned(results: Results) -> None:
     results.add(result(unanswered=3))
     assert (
         "Left without an answer and counted as wrong: MMVU 3 of 100 (cdpo (runs/cdpo))."
@@ -278,13 +223,13 @@ def test_questions_without_an_answer_are_mentioned(results: Folder) -> None:
     )
 
 
-def test_a_model_that_was_asked_nothing_has_no_figure(results: Folder) -> None:
+def test_a_model_that_was_asked_nothing_has_no_figure(results: Results) -> None:
     results.add(result(accuracy=None))
     line = line_of(compare(results.paths).text(), "cdpo")
     assert line.removeprefix("cdpo (runs/cdpo)").split() == list("------")
 
 
-def test_clevrer_is_also_shown_by_kind_with_the_gap(results: Folder) -> None:
+def test_clevrer_is_also_shown_by_kind_with_the_gap(results: Results) -> None:
     kinds = {"observational": estimate(0.8), "inferential": estimate(0.5)}
     results.add(result(benchmark="clevrer", diagnosis={**kinds, "shortcut_gap": 0.3}))
     kinds_table = compare(results.paths).text().split("\n\n")[1]
@@ -293,12 +238,12 @@ def test_clevrer_is_also_shown_by_kind_with_the_gap(results: Folder) -> None:
     assert cells == ["80.0", "±4.0", "50.0", "±4.0", "+30.0", "[+25.0,", "+35.0]"]
 
 
-def test_without_clevrer_there_is_no_table_by_kind(results: Folder) -> None:
+def test_without_clevrer_there_is_no_table_by_kind(results: Results) -> None:
     results.add(result())
     assert "CLEVRER by kind" not in compare(results.paths).text()
 
 
-def test_the_text_fits_a_wide_terminal(results: Folder) -> None:
+def test_the_text_fits_a_wide_terminal(results: Results) -> None:
     results.add(result())
     base = "models/Qwen2.5-VL-3B-Instruct"
     results.add(result(base, protocol=protocol("direct"), unanswered=1))
@@ -319,7 +264,7 @@ def test_a_label_is_short(path: str, expected: str) -> None:
     assert label(path) == expected
 
 
-def test_labels_are_as_long_as_tells_models_apart(results: Folder) -> None:
+def test_labels_are_as_long_as_tells_models_apart(results: Results) -> None:
     results.add(result("/a/base/model"))
     results.add(result("/b/base/model"))
     results.add(result("/a/runs/x/stages/cdpo/model"))
@@ -332,7 +277,7 @@ def test_labels_are_as_long_as_tells_models_apart(results: Folder) -> None:
     ]
 
 
-def test_a_folder_that_was_trained_again_is_told_apart_by_its_digest(results: Folder) -> None:
+def test_a_folder_that_was_trained_again_is_told_apart_by_its_digest(results: Results) -> None:
     results.add(result(digest="aaaaaaaaaaaa"))
     results.add(result(digest="bbbbbbbbbbbb"))
     assert [row["model"] for row in measured(results)] == [
@@ -341,13 +286,13 @@ def test_a_folder_that_was_trained_again_is_told_apart_by_its_digest(results: Fo
     ]
 
 
-def test_a_copied_model_is_the_same_model(results: Folder) -> None:
+def test_a_copied_model_is_the_same_model(results: Results) -> None:
     results.add(result(digest="same"))
     results.add(result("copy", "clevrer", digest="same"))
     assert len(measured(results)) == 1
 
 
-def test_two_results_of_the_same_are_refused(results: Folder) -> None:
+def test_two_results_of_the_same_are_refused(results: Results) -> None:
     first, second = results.add(result()), results.add(result())
     with pytest.raises(InputError, match="Give one of the two") as refusal:
         compare(results.paths)
@@ -370,7 +315,7 @@ def without(key: str) -> dict[str, Any]:
     ],
 )
 def test_a_result_of_another_version_is_refused_by_file_and_field(
-    results: Folder, record: object, message: str
+    results: Results, record: object, message: str
 ) -> None:
     results.add(record)
     with pytest.raises(InputError, match=message) as refusal:
@@ -388,31 +333,7 @@ def test_a_missing_or_broken_file_is_refused_with_a_remedy(tmp_path: Path) -> No
         compare([tmp_path])
 
 
-def marked(folder: Path, earned: list[float | None], questions: str = "0123456789") -> None:
-    marks = {"questions": questions, "categories": ["x", "y"] * (len(earned) // 2)}
-    (folder / "marks.json").write_text(
-        json.dumps(marks | {"reference": earned, "official": earned})
-    )
-
-
-def test_models_are_compared_on_the_questions_that_both_were_asked(results: Folder) -> None:
-    marked(results.add(result("models/base", questions="0123456789")), [1, 0, 0, 0, 1, None])
-    marked(results.add(result(questions="0123456789")), [1, 1, 1, 0, 0, 1])
-    results.add(result("models/other", questions="0123456789"))  # of an earlier version: no marks
-    [pair] = compare(results.paths).as_dict()["pairs"]
-    assert (pair["first"], pair["second"]) == ("base", "cdpo (runs/cdpo)")
-    assert (pair["whole"]["n"], pair["whole"]["gained"], pair["whole"]["lost"]) == (5, 2, 1)
-    assert pair["by_category"]["y"]["difference"] == pytest.approx(1 / 2)
-    assert "cdpo (runs/cdpo) minus base" in compare(results.paths).text()
-
-
-def test_marks_of_other_questions_are_not_compared(results: Folder) -> None:
-    marked(results.add(result("models/base", questions="0123456789")), [1.0] * 4)
-    marked(results.add(result(questions="0123456789")), [1.0] * 4, questions="9")
-    assert compare(results.paths).as_dict()["pairs"] == []
-
-
-def test_published_rows_say_where_they_are_from(results: Folder) -> None:
+def test_published_rows_say_where_they_are_from(results: Results) -> None:
     results.add(result())
     rows = [row for row in compare(results.paths).as_dict()["rows"] if row["source"] == "published"]
     assert all("CVPR 2026" in row["from"] and row["protocol"] == "reference" for row in rows)
