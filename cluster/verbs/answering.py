@@ -37,6 +37,8 @@ AT_ONCE = 64
 """Questions that one engine answers at a time: whenever one is answered, the next one enters."""
 TEXT_TOKENS = 2048
 """Room for words where another budget than the model's own asks for more room."""
+SECONDS_A_FRAME = 2.0
+"""That decoding may take, of many."""
 LEAST_CACHE_GB = 0.05
 BLOCK, SPARE = 32, 64
 """Tokens that an engine's cache is cut into, and those that it keeps to itself."""
@@ -85,7 +87,7 @@ def answering(
     """A private Ray with a model on it, for as long as the block runs, each engine of which is
     asked so many questions at a time."""
     device = device_here()
-    data, faults = DataConfig(videos=videos), FaultsConfig()
+    data, faults = patient(videos, budget.video)
     rollout = RolloutConfig(
         workers=workers,
         max_model_len=budget.max_model_len,
@@ -99,6 +101,18 @@ def answering(
             rollouts=crew.rollouts(model, budget.dtype, rollout, budget.max_tokens, workers),
             at_once=at_once,
         )
+
+
+def patient(videos: Path, video: VideoConfig) -> tuple[DataConfig, FaultsConfig]:
+    """The usual limits, longer where many frames are taken: of an hour they lie seconds apart, and
+    what is between them is decoded too."""
+    data, faults = DataConfig(videos=videos), FaultsConfig()
+    decoding = max(data.decode_seconds, SECONDS_A_FRAME * video.max_frames)
+    preparing = max(faults.prepare_seconds, 2 * decoding)
+    return (
+        data.model_copy(update={"decode_seconds": decoding}),
+        faults.model_copy(update={"prepare_seconds": preparing}),
+    )
 
 
 def by_video(questions: Sequence[Question]) -> list[Question]:

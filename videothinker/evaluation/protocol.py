@@ -34,8 +34,6 @@ UNLETTERED = "without options"
 FIELDS = {"question", "options", "subtitles", "video"}
 NOT_ASKED = {"source", "note", "name", "scoring"}
 """Keys that change nothing of what is asked."""
-
-
 Texts = str | dict[str, str]
 """One, or one for each category."""
 

@@ -133,11 +133,14 @@ class Turns:
 
     def of_frames(self, times: Sequence[float]) -> Turns:
         """With what is said while frames of these times are shown, each line once."""
-        if SAID not in self.user:
+        if SAID not in self.before + self.user:
             return self
         said = [one for one in self.spoken if any(one.start <= t <= one.end for t in times)]
         lines = "\n".join(dict.fromkeys(one.text for one in said))
-        return replace(self, user=self.user.replace(SAID, lines or self.unspoken), spoken=())
+        user, before = (
+            text.replace(SAID, lines or self.unspoken) for text in (self.user, self.before)
+        )
+        return replace(self, user=user, before=before, spoken=())
 
 
 def messages(text: str | Turns, shown: Sequence[Medium] = ("video",)) -> list[dict[str, Any]]:

@@ -45,6 +45,7 @@ def write_evaluation_report(folder: Path) -> Path:
         scorings=[("reference", result), ("official", result.official)],
         headline=(headline := result.scores(result.protocol.scoring)),
         verdict=verdict(headline),
+        manner_asked=_asked(result),
         gap=_gap(diagnosis) if diagnosis else "",
         by_kind=_charts(_by_kind(diagnosis, result.official)) if diagnosis else None,
         by_category=_category_charts(result),
@@ -65,6 +66,13 @@ def write_evaluation_report(folder: Path) -> Path:
     )
     atomic_write(folder / "report.html", page)
     return folder / "report.html"
+
+
+def _asked(result: Result) -> str:
+    """In what manner, in a few words."""
+    if result.protocol.wording is None:
+        return f"by the protocol {result.protocol.name}"
+    return "directly, without thinking" if result.protocol.wording == "direct" else "after thinking"
 
 
 def verdict(score: Score) -> str:

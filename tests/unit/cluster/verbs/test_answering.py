@@ -59,3 +59,10 @@ def test_more_frames_or_longer_answers_have_room_as_far_as_the_model_has(mini_ba
     assert answering.with_room(mini_base, own, most, 100).max_model_len == positions_of(mini_base)
     with pytest.raises(InputError, match=r"has room for 4096 tokens.* Give fewer: --max-tokens"):
         answering.with_room(mini_base, own, most, 4096)
+
+
+def test_the_frames_of_an_hour_may_take_longer_to_decode_than_a_clips(tmp_path: Path) -> None:
+    data, faults = answering.patient(tmp_path, VideoConfig())
+    assert (data.decode_seconds, faults.prepare_seconds) == (60.0, 600.0)
+    data, faults = answering.patient(tmp_path, VideoConfig(max_frames=768))
+    assert (data.decode_seconds, faults.prepare_seconds) == (1536.0, 3072.0)

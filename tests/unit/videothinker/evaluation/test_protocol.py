@@ -165,3 +165,13 @@ def test_subtitles_are_those_of_the_frames_each_once() -> None:
     turns = protocol.turns(question, "videomme", spoken)
     assert "below:\none\nthree\nSelect" in turns.of_frames([0.5, 4.5, 6.0]).user
     assert "below:\n\nSelect" in turns.of_frames([3.5]).user
+
+
+def test_subtitles_may_come_before_the_video() -> None:
+    turns = Protocol(prompt="{subtitles}{video}{question}").turns(
+        Question(id="q", video="v", text="?", options=(), answer=""),
+        "videomme",
+        (Spoken(start=0.0, end=1.0, text="hello"),),
+    )
+    said = turns.of_frames([0.5])
+    assert (said.before, said.user) == ("hello", "?")

@@ -269,3 +269,9 @@ def test_how_it_answers_and_what_it_takes_for_what(tmp_path: Path) -> None:
     assert "100.0% think before they answer" in text
     assert "7 times" in text
     assert "Which way?" in text
+
+
+def test_a_protocol_with_words_of_its_own_is_named(tmp_path: Path) -> None:
+    asked = usual("evaluation").settled(PAPER_EVALUATION).model_dump()
+    own = asked | {"wording": None, "prompt": "{question}", "name": "official"}
+    assert "Answered by the protocol official:" in " ".join(page(tmp_path, protocol=own).split())
