@@ -10,7 +10,7 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu quickstart test check lint unit contract trackers gpu-check fullsize soak bench study
+.PHONY: help setup setup-gpu quickstart test check lint unit contract trackers toolkits gpu-check fullsize soak bench study
 
 help:
 	@echo "make quickstart   install, then both stages on a small video world on this machine"
@@ -20,6 +20,7 @@ help:
 	@echo "make check        format, lint, types, import rules, unit tests"
 	@echo "make contract     what we rely on in the packages for GPUs, without a GPU; in GPU_VENV=DIR, or 9 GB"
 	@echo "make trackers     the libraries of report_to, in .venv-trackers, and what each keeps of a run"
+	@echo "make toolkits     lmms-eval in .toolkits, and what it is told by a model that is served"
 	@echo "make bench        what is measured of speed and memory, in tests/benchmarks/results.json"
 	@echo "make gpu-check    on a machine with a GPU: does it do what was tested on CPUs? (GPU_CHECK='--device cpu')"
 	@echo "make fullsize    the 3B model's full size on CPUs: what each role holds; 24 GB of memory, an hour"
@@ -60,6 +61,9 @@ contract:
 
 trackers:
 	@bash .ci/trackers.sh $(PYTEST)
+
+toolkits: setup
+	@bash .ci/toolkits.sh $(PYTEST)
 
 gpu-check: setup
 	@PYTHONPATH=.:tests $(BIN)/python -m gpu_check $(GPU_CHECK)

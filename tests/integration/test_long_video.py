@@ -1,4 +1,5 @@
-"""An hour of 1080p at the 768 frames of Qwen's report, answered within a stated memory."""
+"""Many frames: an hour of 1080p at the 768 of Qwen's report, answered within a stated memory; and
+training at 64 and 128."""
 
 from __future__ import annotations
 
@@ -13,8 +14,13 @@ import pytest
 from cli_process import Command
 from long_videos import repeat, write_minute
 from real_models import write_real
+from small_videos import pictures, write
 
+from videothinker.config.loading import to_yaml
+from videothinker.config.settings import RunConfig
+from videothinker.data.questions import read_questions
 from videothinker.files import read_json, read_lines, write_json
+from videothinker.run.rollouts import read_groups
 
 LIMIT = 1800.0
 MOST_GB = {"decoder": 1.5, "PromptLoader": 4.0, "RolloutWorker": 9.0}
@@ -73,3 +79,30 @@ def test_an_hour_is_answered_within_memory(tmp_path: Path) -> None:
     assert json.loads(out)["unanswered"] == 0, read_lines(tmp_path / "out" / "skipped.jsonl")
     assert {kind: held for kind, held in most.items() if held > MOST_GB[kind]} == {}
     assert set(most) == set(MOST_GB)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frames", [64, 128])
+def test_a_run_trains_on_so_many_frames(frames: int, run_config: RunConfig, tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    made = write(tmp_path / "made.mp4", pictures(130, 84, 140))
+    for question in read_questions(run_config.stages[1].questions):
+        (videos / question.video).parent.mkdir(parents=True, exist_ok=True)
+        if not (videos / question.video).exists():
+            (videos / question.video).symlink_to(made)
+    seen = run_config.video
+    video = seen.model_copy(
+        update={"fps": 25.0, "max_frames": frames, "total_pixels": frames * seen.max_pixels}
+    )
+    stages = tuple(one.model_copy(update={"steps": 2}) for one in run_config.stages)
+    data = run_config.data.model_copy(update={"videos": videos, "validation": None})
+    rollout = run_config.rollout.model_copy(update={"max_model_len": 2048})
+    changes = {"video": video, "stages": stages, "data": data, "rollout": rollout}
+    file, out = tmp_path / "train.yaml", tmp_path / "run"
+    file.write_text(to_yaml(run_config.model_copy(update=changes)))
+    code, _, err = Command("train", file, f"out={out}").finish(LIMIT)
+    assert code == 0, err
+    for stage in stages:
+        lengths = [row["prompt_tokens"] for row in read_groups(out, stage.name, 2)]
+        assert min(lengths) > frames // 2 * 15  # of 3 x 5 cells of two frames

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -17,6 +20,7 @@ import pytest
 from cli_process import Command
 
 from videothinker.config.settings import VideoConfig
+from videothinker.evaluation.given import completions_of
 from videothinker.method.prompts import training_text
 from videothinker.model.checkpoint import Budget, write_budget
 from videothinker.model.processing import PromptBuilder
@@ -105,6 +109,74 @@ def test_it_listens_on_the_loopback_alone_and_reads_no_other_folder(
     with pytest.raises(urllib.error.HTTPError) as refused:
         ask(address, mini_questions[0], f"file://{tmp_path / 'clip.mp4'}")
     assert refused.value.code == 400
+
+
+TASK = """\
+task: mini_mmvu
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {questions}}}}}
+test_split: test
+output_type: generate_until
+doc_to_visual: !function asked.visual
+doc_to_text: !function asked.text
+doc_to_target: answer
+generation_kwargs: {{max_new_tokens: 24, temperature: 0, do_sample: false}}
+process_results: !function asked.results
+metric_list: [{{metric: said, aggregation: mean, higher_is_better: true}}]
+"""
+ASKED = """\
+def visual(doc):
+    return [doc["file"]]
+
+def text(doc, lmms_eval_specific_kwargs=None):
+    return doc["asked"]
+
+def results(doc, results):
+    return {"said": float(bool(results[0]))}
+"""
+
+
+def test_lmms_eval_asks_it_and_its_samples_are_scored(
+    served: tuple[Command, str], mini_world: Path, mini_questions: list[Question], tmp_path: Path
+) -> None:
+    """The toolkit itself, on a task of mini questions; `make toolkits` has it."""
+    toolkits = os.environ.get("TOOLKITS")
+    if toolkits is None:
+        pytest.skip("TOOLKITS names no folder with lmms-eval; `make toolkits` makes one")
+    _, address = served
+    asked = mini_questions[:6]
+    lines = [
+        {
+            "file": str(mini_world / "raw" / "videos" / question.video),
+            "asked": training_text(question),
+            "answer": question.answer,
+        }
+        for question in asked
+    ]
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "task").mkdir()
+    (tmp_path / "task" / "mini_mmvu.yaml").write_text(TASK.format(questions=questions))
+    (tmp_path / "task" / "asked.py").write_text(ASKED)
+    server = f"model_version=mini,base_url={address}/v1,api_key=none,timeout=120"
+    run = subprocess.run(
+        [
+            *(sys.executable, "-m", "lmms_eval", "--model", "openai", "--log_samples"),
+            *("--model_args", f"{server},pass_video_url=True,max_frames_num=6"),
+            *("--tasks", "mini_mmvu", "--include_path", tmp_path / "task", "--batch_size", "1"),
+            *("--output_path", tmp_path / "out"),
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": toolkits, "HF_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    [samples] = (tmp_path / "out").rglob("*_samples_mini_mmvu.jsonl")
+    assert len(completions_of(samples, asked)) == 6
+    assert all(completions_of(samples, asked))
 
 
 def test_it_ends_when_it_is_told_to(served: tuple[Command, str]) -> None:
