@@ -14,7 +14,7 @@ from cluster.verbs.answering import AT_ONCE, budget_for, device_here
 from videothinker import cpu_torch
 from videothinker.config.settings import Device
 from videothinker.errors import InputError
-from videothinker.model.checkpoint import Budget, is_adapter, require_model
+from videothinker.model.checkpoint import Budget, is_adapter, require_model, require_safe
 from videothinker.types import SHOWN_AT_MOST
 
 LOOPBACK = "127.0.0.1"
@@ -27,6 +27,7 @@ def run(model: Path, port: int, *, name: str, budget: str | None, videos: Path |
         raise InputError(
             f"{model}: an adapter; merge it first: videothinker merge {model} --out DIR"
         )
+    require_safe(model)
     if videos is not None and not videos.is_dir():
         raise InputError(f"{videos}: no such folder; --videos names the folder of the videos")
     device = device_here()
@@ -69,7 +70,8 @@ def server_environment(device: Device) -> dict[str, str]:
     own["VLLM_LOGGING_LEVEL"] = os.environ.get("VLLM_LOGGING_LEVEL", "WARNING")
     if device == "cpu":
         paths = [str(Path(cpu_torch.__file__).parent), os.environ.get("PYTHONPATH", "")]
-        own |= CPU_ENVIRONMENT | {"VLLM_CPU_KVCACHE_SPACE": "1"}
+        own |= CPU_ENVIRONMENT
+        own["VLLM_CPU_KVCACHE_SPACE"] = os.environ.get("VLLM_CPU_KVCACHE_SPACE", "1")
         own["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     return dict(os.environ) | own
 

@@ -85,7 +85,10 @@ def _records(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         csv.field_size_limit(1 << 24)
         entries = enumerate(csv.DictReader(text.splitlines(keepends=True), delimiter="\t"), start=1)
     elif path.suffix == ".json":
-        entries = enumerate(_json(str(path), text), start=1)
+        listed = _json(str(path), text)
+        if not isinstance(listed, list):
+            raise _unknown(str(path), listed)
+        entries = enumerate(listed, start=1)
     else:
         lines = enumerate(text.split("\n"), start=1)
         entries = ((n, _json(f"{path} line {n}", line)) for n, line in lines if line.strip())
@@ -158,7 +161,7 @@ def _at(where: str, key: str, place: Any, at: Mapping[int, Question]) -> Questio
         number = int(place)
     except (TypeError, ValueError) as error:
         raise InputError(f"{where}: {key}: {place!r} is not a place in a file") from error
-    if number > max(at, default=-1):
+    if not 0 <= number <= max(at, default=-1):
         raise InputError(
             f"{where}: {key}: there is no record {number} in --data. Give the file of questions"
             " that the toolkit had"

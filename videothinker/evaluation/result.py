@@ -131,8 +131,13 @@ def read_marks(path: Path, result: Result) -> dict[str, Any] | None:
     file = (path if path.is_dir() else path.parent) / MARKS
     try:
         found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{file}: cannot be read ({error}). Run `videothinker evaluate` again, or delete it to"
+            " compare without it."
+        ) from error
     return found if found.get("questions") == result.questions else None
 
 

@@ -43,6 +43,14 @@ def last_block(completion: str, otherwise: str) -> str:
     return str(blocks[-1]).strip() if blocks else otherwise
 
 
+def first_letter(completion: str, letters: str, phrases: Sequence[str]) -> str | None:
+    """The first of some letters in the final answer, once phrases are taken away in their order."""
+    text = final(completion)
+    for phrase in phrases:
+        text = text.replace(phrase, "")
+    return next((letter for letter in text if letter in letters), None)
+
+
 def settled(
     text: str, options: Sequence[tuple[str, str]], concluding: re.Pattern[str] = CONCLUDING
 ) -> str | None:

@@ -93,6 +93,7 @@ def test_vlmevalkit_s_predictions_are_told_by_their_places(
         (sample(0, "A", "C"), "line 1: its target 'C' is not the answer at that place"),
         (sample(3, "A", "A"), "line 1: doc_id: there is no record 3 in --data"),
         (sample(0, "A", "A", filtered_resps=[3]), "line 1: resps: "),
+        (sample(0, "A", "A", doc_id=-1), "line 1: doc_id: there is no record -1 in --data"),
         (sample(0, "A", "A", doc_id="x"), "line 1: doc_id: 'x' is not a place"),
         ({"index": 0, "question": "Why?", "prediction": "A"}, "line 1: its question 'Why"),
         ({"answer": "A"}, "line 1: expected one .* lmms-eval's samples"),
@@ -113,3 +114,9 @@ def test_the_verb_scores_them(
     words = ["score", "--benchmark", "mmvu", "--data", str(release), "--answers", str(path)]
     assert main([*words, "--scoring", "official"]) == 0
     assert json.loads(capsys.readouterr().out)["accuracy"] == 0.5
+
+
+def test_a_file_that_holds_no_list_is_refused(release: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("3")
+    with pytest.raises(InputError, match=r"a\.json: expected one "):
+        told(release, tmp_path / "a.json")

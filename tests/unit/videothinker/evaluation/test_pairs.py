@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from results_of import Results, result
 
+from videothinker.errors import InputError
 from videothinker.evaluation.compare import compare
 
 
@@ -36,3 +37,9 @@ def test_marks_of_other_questions_are_not_compared(results: Results) -> None:
     marked(results.add(result("models/base", questions="0123456789")), [1.0] * 4)
     marked(results.add(result(questions="0123456789")), [1.0] * 4, questions="9")
     assert compare(results.paths).as_dict()["pairs"] == []
+
+
+def test_damaged_marks_are_refused_and_not_passed_over(results: Results) -> None:
+    (results.add(result(questions="0123456789")) / "marks.json").write_text("{")
+    with pytest.raises(InputError, match=r"marks\.json: cannot be read"):
+        compare(results.paths)

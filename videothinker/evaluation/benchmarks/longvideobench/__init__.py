@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from string import ascii_uppercase
 
 from videothinker.evaluation.benchmarks.choices import Options, read_options
 from videothinker.evaluation.benchmarks.records import FileRecord
-from videothinker.evaluation.rules import final
+from videothinker.evaluation.rules import first_letter
 from videothinker.types import Question
 
 COLUMNS = tuple(f"option{number}" for number in range(5))
@@ -66,8 +65,4 @@ def _options(record: FileRecord) -> Options:
 
 def rule(completion: str, question: Question) -> bool:
     """The first of A to E once phrases such as "The best answer is" are taken away."""
-    text = final(completion)
-    for phrase in PHRASES:
-        text = text.replace(phrase, "")
-    found = re.search("[A-E]", text)
-    return found is not None and found[0] == question.answer
+    return first_letter(completion, "ABCDE", PHRASES) == question.answer

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from videothinker.evaluation.benchmarks.choices import as_question, letter_of, read_options
 from videothinker.evaluation.benchmarks.records import FileRecord
-from videothinker.evaluation.rules import final
+from videothinker.evaluation.rules import first_letter
 from videothinker.types import Question
 
 PREFIXES = (
@@ -45,8 +44,4 @@ def release(records: Sequence[FileRecord]) -> Iterator[Question | str]:
 
 def rule(completion: str, question: Question) -> bool:
     """The first of A, B, C, D once phrases such as "The best answer is" are taken away."""
-    text = final(completion)
-    for prefix in PREFIXES:
-        text = text.replace(prefix, "")
-    found = re.search("[ABCD]", text)
-    return found is not None and found[0] == question.answer
+    return first_letter(completion, "ABCD", PREFIXES) == question.answer
