@@ -242,7 +242,7 @@ def shrink(config: Mapping[str, Any]) -> dict[str, Any]:
             "max_pixels": 11760,
             "total_pixels": 70560,
         },
-        "sampling": {"group_size": 4, "max_tokens": 12},
+        "sampling": {"group_size": 4, "max_tokens": 24},
         "learner": {"ranks": 1, "zero_stage": 2, "offload": False, "save_every": 10},
         "rollout": {"workers": 1, "max_model_len": 512, "cache_gb": 0.25},
         "cluster": {"device": "cpu", "logprob_tolerance": 1e-4, "address": None},

@@ -39,6 +39,8 @@ TEXT_TOKENS = 2048
 """Room for words where another budget than the model's own asks for more room."""
 SECONDS_A_FRAME = 2.0
 """That decoding may take, of many."""
+MOST_LOADERS = 4
+"""Beside each engine, of those that nobody asked for."""
 LEAST_CACHE_GB = 0.05
 BLOCK, SPARE = 32, 64
 """Tokens that an engine's cache is cut into, and those that it keeps to itself."""
@@ -82,12 +84,18 @@ class Answerer:
 
 @contextmanager
 def answering(
-    model: Path, videos: Path, budget: Budget, workers: int = 1, at_once: int = AT_ONCE
+    model: Path,
+    videos: Path,
+    budget: Budget,
+    workers: int = 1,
+    loaders: int = 1,
+    at_once: int = AT_ONCE,
 ) -> Iterator[Answerer]:
     """A private Ray with a model on it, for as long as the block runs, each engine of which is
     asked so many questions at a time."""
     device = device_here()
     data, faults = patient(videos, budget.video)
+    data = data.model_copy(update={"loaders": loaders})
     rollout = RolloutConfig(
         workers=workers,
         max_model_len=budget.max_model_len,
@@ -101,6 +109,11 @@ def answering(
             rollouts=crew.rollouts(model, budget.dtype, rollout, budget.max_tokens, workers),
             at_once=at_once,
         )
+
+
+def loaders_for(workers: int) -> int:
+    """As many as keep so many engines busy, if there are cores for them."""
+    return min(len(os.sched_getaffinity(0)), MOST_LOADERS * workers)
 
 
 def patient(videos: Path, video: VideoConfig) -> tuple[DataConfig, FaultsConfig]:

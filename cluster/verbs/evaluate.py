@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from cluster.loop.kept import Answers, Pass, answer_all, digest_of
-from cluster.verbs.answering import answering, budget_under
+from cluster.verbs.answering import answering, budget_under, loaders_for
 from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
 from videothinker.evaluation import scores
@@ -51,6 +51,8 @@ class Evaluation:
     subtitles: Path | None = None
     """Folder of the videos' .srt files, where the protocol asks with them."""
     workers: int = 1
+    loaders: int | None = None
+    """Processes that decode and preprocess; without, as many as have a core, up to a few."""
 
     def resolved(self) -> Protocol:
         """How it is really asked; what the protocol leaves open is the model's own."""
@@ -108,7 +110,8 @@ class Evaluation:
             return protocol.turns(question, self.benchmark, said)
 
         budget = budget_under(self.model, protocol)
-        with answering(self.model, self.videos, budget, self.workers) as model:
+        loaders = self.loaders or loaders_for(self.workers)
+        with answering(self.model, self.videos, budget, self.workers, loaders) as model:
             answer_all(
                 verb,
                 passes,

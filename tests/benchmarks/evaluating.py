@@ -5,7 +5,8 @@
 Both answer the same questions of a mini world with the same model, each through the command line
 and with a folder of decoded clips of its own, empty in the first round. From the first answers to
 the last: questions a second, and the processor time that one takes, by kind of process, which other
-people's load on the machine moves less. Starting is told apart. Answers have to be the same. Linux
+people's load on the machine moves less. Starting is told apart. So is how many answers are not the
+same: what shares a batch moves the last bits, by which a tie is decided; `--keep` has them. Linux
 only. Progress goes to stderr, one line of JSON to stdout.
 """
 
@@ -77,8 +78,9 @@ class Turn:
             "total_processor_ms": 1000 * (used.total() - before.total()) / count,
         }
 
-    def answers(self) -> set[str]:
-        return set(self._answers.read_text().splitlines())
+    def answers(self) -> dict[str, str]:
+        lines = [json.loads(line) for line in self._answers.read_text().splitlines()]
+        return {line["id"]: line["completion"] for line in lines}
 
     def _when(self, count: int) -> float:
         while self._answered() < count:
@@ -114,9 +116,12 @@ def environment(checkout: Path, work: Path) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"} | own
 
 
-def measure(checkouts: Mapping[str, Path], questions: int, rounds: int, model: Path) -> Figures:
+def measure(
+    checkouts: Mapping[str, Path], questions: int, rounds: int, model: Path, keep: Path | None
+) -> Figures:
     """By checkout the figures of each round, the first with cold clips; ratios of those after."""
     turns: dict[str, list[Figures]] = {name: [] for name in checkouts}
+    differ = []
     with tempfile.TemporaryDirectory(prefix="videothinker-evaluating-") as folder:
         world = Path(folder) / "world"
         run(command("mini", world, "--videos", str(questions), "--seed", "6"), ROOT, Path(folder))
@@ -126,16 +131,18 @@ def measure(checkouts: Mapping[str, Path], questions: int, rounds: int, model: P
             out = Path(folder) / name / "questions"
             run(command("prepare", "clevrer", *paths, "--out", out), checkout, Path(folder) / name)
         for number in range(rounds + 1):
-            answers = []
+            answers: dict[str, dict[str, str]] = {}
             for name, checkout in checkouts.items():
                 turn = Turn(checkout, Path(folder) / name, model, world)
                 found = turn.watch(questions)
-                answers.append(turn.answers())
+                answers[name] = turn.answers()
                 turns[name].append(found)
                 say(f"round {number}, {name}: {json.dumps(found)}")
-            if any(one != answers[0] for one in answers):
-                raise SystemExit("they answer differently")
-    return {"turns": turns, **ratios(turns["here"], turns["other"])}
+            one, other = answers.values()
+            differ.append(sum(one[question] != other[question] for question in one))
+            if keep is not None:
+                keep.write_text(json.dumps(answers))
+    return {"turns": turns, "answers_differ": differ, **ratios(turns["here"], turns["other"])}
 
 
 def ratios(here: Sequence[Figures], other: Sequence[Figures]) -> dict[str, Any]:
@@ -162,10 +169,11 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", type=Path, default=BASE)
+    parser.add_argument("--keep", type=Path, help="a file for the last round's answers")
     arguments = parser.parse_args()
     checkouts = {"other": arguments.checkout.resolve(), "here": ROOT}
-    model = arguments.model.resolve()
-    print(json.dumps(measure(checkouts, arguments.questions, arguments.rounds, model)))
+    model, keep = arguments.model.resolve(), arguments.keep
+    print(json.dumps(measure(checkouts, arguments.questions, arguments.rounds, model, keep)))
 
 
 if __name__ == "__main__":

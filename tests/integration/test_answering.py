@@ -200,7 +200,7 @@ def test_thirty_damaged_videos_and_the_company_of_others_change_no_other_answer(
     bad = [replace(good[0], id=f"damaged {name}", video=name) for name in damaged]
     again = [replace(question, id=f"{question.id} again") for question in good]
     mixed = [one for some in zip(good, bad[:20], again, strict=True) for one in some] + bad[20:]
-    with answering(model, videos, read_budget(model)) as answerer:
+    with answering(model, videos, read_budget(model), loaders=2) as answerer:
         alone, beside = told(answerer, good), told(answerer, mixed)
         for question in good[:2]:
             assert told(answerer, [question]) == {question.id: alone[question.id]}

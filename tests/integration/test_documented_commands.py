@@ -21,6 +21,7 @@ from videothinker.cli.main import parse
 from videothinker.config.loading import load_config
 from videothinker.data.questions import read_questions
 from videothinker.files import read_lines
+from videothinker.mini import SHIPPED_BASE
 
 NOT_HERE = {
     "make": "the targets are what continuous integration runs, or take longer than a test may",
@@ -218,7 +219,6 @@ def test_the_first_hour(place: Place, mini_world: Path) -> None:
 @pytest.mark.parametrize(
     "page",
     [
-        "two-a6000.md",
         "benchmarks.md",
         "data.md",
         "migrating.md",
@@ -231,6 +231,13 @@ def test_the_first_hour(place: Place, mini_world: Path) -> None:
 )
 def test_what_the_other_pages_say_works(place: Place, page: str) -> None:
     type_out(place, page)
+
+
+@pytest.mark.slow
+def test_two_a6000_train_what_is_then_compared(tmp_path: Path, mini_world: Path) -> None:
+    """With a base that earns rewards, so that it learns something."""
+    place = Place(tmp_path / "place", SHIPPED_BASE, mini_world)
+    type_out(place, "two-a6000.md")
 
 
 @pytest.mark.slow

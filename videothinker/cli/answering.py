@@ -54,6 +54,12 @@ ASKING = (
         help=".srt files, if the protocol asks with them",
     ),
     argument("--workers", type=int, default=1, metavar="N", help="engines (default 1)"),
+    argument(
+        "--loaders",
+        type=int,
+        metavar="N",
+        help="processes that decode (default: one for each core, at most 4 for each engine)",
+    ),
     budget,
 )
 """What every verb takes that puts a benchmark's questions to a model."""
@@ -113,10 +119,12 @@ def probe(arguments: Namespace) -> Outcome:
 def _asked(arguments: Namespace) -> dict[str, Any]:
     if arguments.workers < 1:
         raise InputError(f"--workers {arguments.workers}: at least one engine is needed")
+    if arguments.loaders is not None and arguments.loaders < 1:
+        raise InputError(f"--loaders {arguments.loaders}: at least one is needed")
     if arguments.max_tokens is not None and arguments.max_tokens < 1:
         raise InputError(f"--max-tokens {arguments.max_tokens}: an answer has at least one token")
     names = (
-        *("model", "benchmark", "data", "videos", "out", "workers"),
+        *("model", "benchmark", "data", "videos", "out", "workers", "loaders"),
         *("protocol", "wording", "budget", "max_tokens", "subtitles"),
     )
     return {name: getattr(arguments, name) for name in names}

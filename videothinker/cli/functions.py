@@ -95,6 +95,7 @@ def evaluate(
     max_tokens: int | None = None,
     subtitles: str | Path | None = None,
     workers: int = 1,
+    loaders: int | None = None,
 ) -> dict[str, Any]:
     """Answer a benchmark and score it, or go on with it; returns result.json."""
     from cluster.verbs import evaluate as evaluation
@@ -114,6 +115,7 @@ def evaluate(
         max_tokens=max_tokens,
         subtitles=None if subtitles is None else Path(subtitles),
         workers=workers,
+        loaders=loaders,
     )
     return evaluation.run(this)
 

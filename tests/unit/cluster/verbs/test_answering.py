@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +40,16 @@ def test_one_question_takes_the_cache_of_one_answer_and_many_an_engines_usual() 
     one = answering.cache_gb(SHAPE, budget, 1)
     assert one == pytest.approx((8192 + 32 + 64) * 2 * 36 * 2 * 128 * 2 / 2**30)
     assert answering.cache_gb(SHAPE, budget, 64) == 4.0
+
+
+@pytest.mark.parametrize(
+    ("cores", "workers", "loaders"), [(1, 1, 1), (2, 1, 2), (64, 1, 4), (64, 2, 8)]
+)
+def test_there_are_as_many_loaders_as_cores_up_to_some_for_each_engine(
+    monkeypatch: pytest.MonkeyPatch, cores: int, workers: int, loaders: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    assert answering.loaders_for(workers) == loaders
 
 
 def test_questions_of_one_video_follow_each_other_in_the_order_of_the_first() -> None:

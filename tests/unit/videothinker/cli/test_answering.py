@@ -82,3 +82,20 @@ def test_answers_that_do_not_fit_the_questions_are_refused(
     words = ["diagnose", "--questions", str(two_questions), "--answers", str(answers)]
     assert main(words) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--workers", "--workers 0: at least one engine is needed"),
+        ("--loaders", "--loaders 0: at least one is needed"),
+        ("--max-tokens", "--max-tokens 0: an answer has at least one token"),
+    ],
+)
+def test_nobody_answers_with_none(
+    option: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("evaluate", "--model", "m", "--benchmark", "mmvu", "--data", "d", "--videos", "v")
+    assert main([*asked, "--out", str(tmp_path / "out"), option, "0"]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
