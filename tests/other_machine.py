@@ -1,4 +1,4 @@
-"""A machine beside this one, as far as its network goes: Linux, and root's rights, are needed."""
+"""Machines beside this one, as far as their network goes: Linux, and root's rights, are needed."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-NETWORK = "198.18.0.0/16"
-"""Set aside for tests of networks; each machine has four addresses of it."""
+NETWORK = "198.18.0.0/15"
+"""Set aside for tests of networks; each bridge has 256 addresses of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What runs `inside` it has its own loopback, and an interface that this machine reaches."""
+    """What runs `inside` it has its own loopback, and an interface that others reach."""
 
     inside: Sequence[str]
     address: str
     interface: str
+    cable: str
+    """This machine's end of what connects it."""
 
     def open_ports(self) -> set[int]:
         """Every TCP port that answers somebody who comes from here."""
@@ -45,6 +47,22 @@ class Machine:
             yield int(process.stdout.readline())
             process.kill()
 
+    def unplug(self) -> None:
+        """From now on nothing reaches it, and it reaches nobody; what runs there goes on."""
+        carry_out(f"ip link set {self.cable} down")
+
+    def plug_in(self) -> None:
+        """It is there again."""
+        carry_out(f"ip link set {self.cable} up")
+
+    def slow_down(self, megabits: int) -> None:
+        """What is sent to it, and what it sends, is no faster than that."""
+        rate = f"root tbf rate {megabits}mbit burst 64kbit latency 400ms"
+        carry_out(f"tc qdisc replace dev {self.cable} {rate}")
+        subprocess.run(
+            [*self.inside, *f"tc qdisc replace dev {self.interface} {rate}".split()], check=True
+        )
+
 
 def answers(address: str, port: int) -> bool:
     """Whether a connection is taken."""
@@ -54,30 +72,45 @@ def answers(address: str, port: int) -> bool:
 
 
 @contextmanager
-def beside_this_one() -> Iterator[Machine | None]:
-    """The machine for as long as the block lasts; None where it may not be made."""
-    name = f"vt{uuid.uuid4().hex[:8]}"
-    first = ipaddress.ip_network(NETWORK)[4 * secrets.randbelow(2**14)]
-    here, there = str(first + 1), str(first + 2)
-    ours, theirs = f"{name}a", f"{name}b"
-    inside = ("ip", "netns", "exec", name)
+def machines(count: int) -> Iterator[list[Machine]]:
+    """So many on one network for as long as the block lasts; none where they may not be made."""
+    name = f"vt{uuid.uuid4().hex[:6]}"
+    first = ipaddress.ip_network(NETWORK)[256 * secrets.randbelow(2**9)]
+    made = [
+        Machine(
+            inside=("ip", "netns", "exec", f"{name}{number}"),
+            address=str(first + 1 + number),
+            interface=f"{name}{number}b",
+            cable=f"{name}{number}a",
+        )
+        for number in range(1, count + 1)
+    ]
+    here = first + 1
     try:
-        for command in (
-            f"ip netns add {name}",
-            f"ip link add {ours} type veth peer name {theirs} netns {name}",
-            f"ip address add {here}/30 dev {ours}",
-            f"ip link set {ours} up",
-            f"ip -n {name} address add {there}/30 dev {theirs}",
-            f"ip -n {name} link set lo up",
-            f"ip -n {name} link set {theirs} up",
-            f"ip -n {name} route add default via {here}",
-        ):
-            subprocess.run(command.split(), check=True, capture_output=True)
-        subprocess.run([*inside, "true"], check=True, capture_output=True)
+        carry_out(f"ip link add {name} type bridge")
+        carry_out(f"ip address add {here}/24 dev {name}")
+        carry_out(f"ip link set {name} up")
+        for one in made:
+            space = one.inside[-1]
+            carry_out(f"ip netns add {space}")
+            carry_out(f"ip link add {one.cable} type veth peer name {one.interface} netns {space}")
+            carry_out(f"ip link set {one.cable} master {name} up")
+            carry_out(f"ip -n {space} address add {one.address}/24 dev {one.interface}")
+            carry_out(f"ip -n {space} link set lo up")
+            carry_out(f"ip -n {space} link set {one.interface} up")
+            carry_out(f"ip -n {space} route add default via {here}")
+            subprocess.run([*one.inside, "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
-        yield None
+        yield []
     else:
-        yield Machine(inside=inside, address=there, interface=theirs)
+        yield made
     finally:
-        for command in (f"ip link delete {ours}", f"ip netns delete {name}"):
+        links = [*[one.cable for one in made], name]
+        ends = [f"ip link delete {link}" for link in links]
+        for command in (*ends, *[f"ip netns delete {one.inside[-1]}" for one in made]):
             subprocess.run(command.split(), check=False, capture_output=True)
+
+
+def carry_out(command: str) -> None:
+    """A command that has to go well."""
+    subprocess.run(command.split(), check=True, capture_output=True)

@@ -50,7 +50,6 @@ from videothinker.planning.disk import state_gb
 from videothinker.planning.memory import store_gb
 from videothinker.planning.passes import GB
 from videothinker.process import metrics
-from videothinker.process.address import LOOPBACK
 from videothinker.process.device import THREADS
 from videothinker.run.directory import RunDirectory
 from videothinker.run.lock import ray_job
@@ -67,7 +66,7 @@ def launch(config: RunConfig, run: RunDirectory) -> Iterator[Fleet]:
     start_counting(config, run.path)
     with (
         ray_running(config.cluster, store_gb(config, shape_of(config.model.path))),
-        closing(Roster(run, config.cluster.metrics_host)) as roster,
+        closing(Roster(run, config.cluster.metrics_host, config.cluster.metrics_tls)) as roster,
         closing(Crew(config.faults, config.cluster.device, roster)) as crew,
     ):
         scaling = Scaling(config, run)
@@ -264,8 +263,9 @@ class Crew:
             own = (name, *arguments) if named else arguments
             process = Process(name, actor(cls, threads, **self._seats.options(name)).remote(*own))
             limit = self._faults.start_seconds
-            host = LOOPBACK if self._roster is None else self._roster.metrics_host
-            place = await process.call("starting", limit, "serve_metrics", host)
+            roster = self._roster
+            shown = () if roster is None else (roster.metrics_host, roster.metrics_tls)
+            place = await process.call("starting", limit, "serve_metrics", *shown)
             if self._roster is not None:
                 self._roster.joined(name, place)
             return process

@@ -11,6 +11,7 @@ from collections import Counter
 from typing import Any
 
 from cluster.workers.pool import Notice
+from videothinker.config.settings import TlsConfig
 from videothinker.files import write_json
 from videothinker.process import metrics
 from videothinker.process.address import LOOPBACK
@@ -20,13 +21,15 @@ from videothinker.run.directory import RunDirectory
 class Roster:
     """Told of every process that starts or ends; may be told from any thread."""
 
-    def __init__(self, run: RunDirectory, metrics_host: str = LOOPBACK) -> None:
+    def __init__(
+        self, run: RunDirectory, metrics_host: str = LOOPBACK, metrics_tls: TlsConfig | None = None
+    ) -> None:
         self._run = run
         self._name = run.path.resolve().name
         self._lock = threading.Lock()
-        self.metrics_host = metrics_host
+        self.metrics_host, self.metrics_tls = metrics_host, metrics_tls
         self._targets: dict[str, dict[str, Any]] = {}
-        self._add("driver-0", metrics.serve("driver", metrics_host))
+        self._add("driver-0", metrics.serve("driver", metrics_host, tls=metrics_tls))
         # a resumed run goes on counting
         self._restarts = Counter(run.status().get("restarts") or {})
         self._write()
@@ -71,9 +74,12 @@ class Roster:
     def _add(self, name: str, place: tuple[str, int]) -> None:
         """In the format of file_sd; the folder tells a run from others of its configuration."""
         role, _, index = name.rpartition("-")
+        labels = {"run": self._name, "role": role, "index": index}
+        if self.metrics_tls is not None:
+            labels["__scheme__"] = "https"
         self._targets[name] = {
             "targets": [":".join(map(str, place))],
-            "labels": {"run": self._name, "role": role, "index": index},
+            "labels": labels,
         }
 
     def _write(self) -> None:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from hostile_data import ESCAPES
 from hostile_run import HostileRun, hostile_run, lines_of
-from other_machine import Machine, answers, beside_this_one
+from other_machine import Machine, answers, machines
 
 from videothinker.config.settings import VideoConfig
 
@@ -25,7 +25,8 @@ def hostile(
     tmp_path_factory: pytest.TempPathFactory, mini_base: Path, mini_video: VideoConfig
 ) -> Iterator[HostileRun]:
     """Watched from another machine."""
-    with beside_this_one() as machine:
+    with machines(1) as made:
+        machine = made[0] if made else None
         yield hostile_run(tmp_path_factory.mktemp("hostile"), mini_base, mini_video, machine)
 
 

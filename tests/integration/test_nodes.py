@@ -1,71 +1,45 @@
-"""Two machines, one of which is lost in the middle, and a third that joins: nodes of one Ray."""
+"""Two machines, one of which is cut off in the middle, and a third that joins: nodes of one Ray.
+
+Where namespaces may be made each has a network address of its own, and its cable is pulled.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
-import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pyarrow.parquet as pq
 import pytest
 import ray
-from cli_process import MARK, Command, living
+from cli_process import Command
+from other_machine import Machine, machines
+from ray_nodes import Node
 
 from videothinker.config.loading import to_yaml
 from videothinker.config.settings import ClusterConfig, FaultsConfig, GuardConfig, RunConfig
 from videothinker.files import read_lines
-from videothinker.process.metrics import EVERYWHERE, EXPORTED, public_address
+from videothinker.process.metrics import EVERYWHERE, EXPORTED
 
 EPOCHS, PROMPTS = 4, 24
+SOON = {"RAY_health_check_period_ms": "1000", "RAY_health_check_timeout_ms": "2000"}
+"""Ray's own patience with a machine that says nothing, a minute without them."""
 LIMIT = 240.0
-
-
-class Machine:
-    """A node of a Ray cluster, with processes of its own on this one; ends with its power."""
-
-    def __init__(self, *options: str) -> None:
-        self.mark = uuid.uuid4().hex
-        ray_start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
-        self._process = subprocess.Popen(
-            [*ray_start, "--num-cpus=1", *options],
-            env=os.environ | {MARK: self.mark},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        said = ""
-        while "Ray runtime started" not in said:
-            assert self._process.stdout
-            line = self._process.stdout.readline()
-            said += line
-            assert line, said
-
-    def lose(self) -> None:
-        """As if its power failed."""
-        while pids := living(self.mark):  # some are started while others die
-            for pid in pids:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            self._process.poll()
-
-    def engines(self) -> list[int]:
-        """Rollout workers that run here, by the titles of their processes."""
-        titles = {pid: Path(f"/proc/{pid}/cmdline") for pid in living(self.mark)}
-        return [pid for pid, title in titles.items() if b"ray::RolloutWorker" in title.read_bytes()]
+ENGINE = "ray::RolloutWorker"
+TITLE = 15
+"""Letters that Linux keeps of a process's name."""
 
 
 def first_place(pid: int) -> str:
@@ -75,30 +49,85 @@ def first_place(pid: int) -> str:
     return path.removeprefix("PYTHONPATH=").split(os.pathsep)[0]
 
 
-class Cluster:
-    """Machines that know each other."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listener:
+    """A port that is open to other machines."""
 
-    def __init__(self) -> None:
+    who: str
+    url: str
+    everywhere: bool
+    """On every address that there is."""
+
+
+class Cluster:
+    """Nodes that know each other, each on a machine of its own where such can be made."""
+
+    def __init__(self, hosts: Sequence[Machine]) -> None:
+        self.hosts = list(hosts)
         with socket.socket() as probe:
             probe.bind(("", 0))
             port = probe.getsockname()[1]
-        self.address = f"{ray.util.get_node_ip_address()}:{port}"
-        self.machines = [Machine("--head", f"--port={port}", "--include-dashboard=false")]
+        host = hosts[0].address if hosts else ray.util.get_node_ip_address()
+        self.address = f"{host}:{port}"
+        self.inside = hosts[0].inside if hosts else ()
+        self.nodes: list[Node] = []
+        self._begin("--head", f"--port={port}", "--include-dashboard=false")
 
-    def join(self) -> Machine:
-        self.machines.append(Machine(f"--address={self.address}"))
-        return self.machines[-1]
+    def join(self) -> Node:
+        return self._begin(f"--address={self.address}")
+
+    def _begin(self, *options: str) -> Node:
+        inside = self.hosts[len(self.nodes)].inside if self.hosts else ()
+        self.nodes.append(Node(*options, inside=inside))
+        return self.nodes[-1]
+
+    def lose(self, node: Node) -> None:
+        """Nothing comes from there any more, not even that a connection has ended."""
+        if self.hosts:
+            self.hosts[self.nodes.index(node)].unplug()
+        else:
+            node.lose()
+
+    def find_again(self, node: Node) -> None:
+        """What was cut off is reached again."""
+        if self.hosts:
+            self.hosts[self.nodes.index(node)].plug_in()
+
+    def listeners(self, node: Node) -> list[Listener]:
+        """Who waits for connections there; nobody where it is no machine of its own."""
+        if not self.hosts:
+            return []
+        host = self.hosts[self.nodes.index(node)]
+        shown = subprocess.run(
+            [*host.inside, "ss", "--listening", "--tcp", "--numeric", "--processes", "--no-header"],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        found = re.findall(r"^LISTEN +\S+ +\S+ +(\S+):(\d+) .*?\(\(\"(.+?)\"", shown.stdout, re.M)
+        everywhere = ("0.0.0.0", "*")
+        return [
+            Listener(
+                who=who,
+                url=f"http://{host.address}:{port}/",
+                everywhere=address in everywhere,
+            )
+            for address, port, who in found
+            if address in everywhere or host.address in address
+        ]
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, machines(3) as hosts:
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        cluster = Cluster()
+        for name, value in SOON.items():
+            patch.setenv(name, value)
+        cluster = Cluster(hosts)
         yield cluster
-        for machine in cluster.machines:
-            machine.lose()
+        for node in cluster.nodes:
+            node.lose()
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +148,7 @@ def config(run_config: RunConfig, mini_world: Path) -> RunConfig:
             "rollout": run_config.rollout.model_copy(update=changes),
             "data": run_config.data.model_copy(update={"validation": None}),
             "faults": FaultsConfig(heartbeat_seconds=1),
+            "learner": run_config.learner.model_copy(update={"ranks": 2}),  # one on each
         }
     )
 
@@ -136,15 +166,38 @@ def assert_seen_by_other_machines(run: Path) -> None:
     assert {target["labels"]["role"] for target in targets} == set(EXPORTED) - {"anchor"}
     for target in targets:
         [address] = target["targets"]
-        assert address.startswith(f"{public_address()}:")
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
             assert b"process_resident_memory_bytes" in page.read()
+
+
+def assert_as_documented(listeners: Sequence[Listener]) -> None:
+    """docs/jobs.md: on every address Ray, whose calls take a token, and our metrics; what our
+    libraries open is on the machine's own. Metrics are all that a stranger is told."""
+    ours = {f"ray::{role}"[:TITLE] for role in ("LearnerRank", "RolloutWorker", "PromptLoader")}
+    agents = {f"ray::{name}Agent"[:TITLE] for name in ("Dashboard", "RuntimeEnv")}
+    rays = {"raylet", "gcs_server", "python", "ray::IDLE", *agents}
+    assert {one.who for one in listeners} <= ours | rays
+    for one in listeners:
+        if one.everywhere or one.who in agents:  # the others' libraries take anything for their own
+            told = told_to_a_stranger(one.url)
+            assert told in (None, "401") or told.startswith("# HELP"), one
+
+
+def told_to_a_stranger(url: str) -> str | None:
+    """A page, or the code of a refusal; None where something else is spoken."""
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.read().decode()
+    except HTTPError as error:
+        return str(error.code)
+    except (HTTPException, OSError):
+        return None
 
 
 def test_a_run_goes_on_when_a_machine_is_lost_and_uses_one_that_joins(
     cluster: Cluster, config: RunConfig, tmp_path: Path
 ) -> None:
-    [head] = cluster.machines
+    [head] = cluster.nodes
     second = cluster.join()
     there = ClusterConfig(
         address=cluster.address,
@@ -154,18 +207,23 @@ def test_a_run_goes_on_when_a_machine_is_lost_and_uses_one_that_joins(
     )
     file, run = tmp_path / "config.yaml", tmp_path / "run"
     file.write_text(to_yaml(config.model_copy(update={"cluster": there})))
-    command = Command("train", file, f"out={run}")
+    command = Command("train", file, f"out={run}", inside=cluster.inside)
     wait(command, lambda: len(read_lines(run / "metrics.jsonl")) >= 2)
     assert_seen_by_other_machines(run)
-    engines = [*head.engines(), *second.engines()]
-    assert (len(head.engines()), len(second.engines())) == (1, 1)
+    engines = [*head.titled(ENGINE), *second.titled(ENGINE)]
+    assert (len(head.titled(ENGINE)), len(second.titled(ENGINE))) == (1, 1)
     assert all("_ray_pkg_" in first_place(pid) for pid in engines), "not the driver's code"
 
-    second.lose()
+    assert_as_documented([*cluster.listeners(head), *cluster.listeners(second)])
+
+    cluster.lose(second)
     third = cluster.join()
     code, out, err = Command("scale", run, "--rollouts", "3").finish(60)
     assert code == 0, out + err
-    wait(command, third.engines)
+    wait(command, lambda: third.titled(ENGINE))
+
+    cluster.find_again(second)
+    second.process.wait(60)  # Ray has gone on without it, so it ends
 
     code, _, err = command.finish(LIMIT)
     assert code == 0, err
@@ -175,4 +233,4 @@ def test_a_run_goes_on_when_a_machine_is_lost_and_uses_one_that_joins(
     assert set(Counter(trained).values()) == {EPOCHS}
     assert not read_lines(run / "skipped.jsonl")
     events = read_lines(run / "events.jsonl")
-    assert "lost" in {event["event"] for event in events if event["role"] == "rollout"}
+    assert {event["role"] for event in events if event["event"] == "lost"} == {"rollout", "learner"}

@@ -15,8 +15,8 @@ import psutil
 REMEDIES = {
     "Ray": "right for a cluster of several machines behind a firewall; for this machine alone:"
     " RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 ray start --head, with its token authentication left on",
-    "VideoThinker": "its metrics, which need no token: set cluster.metrics_host to 127.0.0.1 unless"
-    " Prometheus runs on another machine, and let a firewall keep everybody else out",
+    "VideoThinker": "its metrics: set cluster.metrics_host to 127.0.0.1 unless Prometheus runs on"
+    " another machine; there let a firewall keep everybody else out, or cluster.metrics_tls",
     "Prometheus": "start it with --web.listen-address=127.0.0.1:9090, or put a firewall before it",
     "Grafana": "set http_addr = 127.0.0.1 in its [server] section, or put a firewall before it",
 }

@@ -28,6 +28,7 @@ from videothinker.planning.disk import shortage
 from videothinker.planning.memory import cramped
 from videothinker.planning.plan import least
 from videothinker.planning.spans import uneven
+from videothinker.process.certificates import unusable
 from videothinker.process.gpus import fault
 from videothinker.tracking.trackers import VENV, not_installed
 from videothinker.types import Question
@@ -171,6 +172,8 @@ def check_paths(config: RunConfig) -> list[str]:
     missing += _missing_videos(config, asked)
     missing += _unpayable(config, asked)
     missing += _no_device(config)
+    if (tls := config.cluster.metrics_tls) is not None and (wrong := unusable(tls)) is not None:
+        missing.append(f"cluster.metrics_tls: {wrong}")
     sized = hub.at_hand(config)
     missing += _unfit(sized)
     if (short := shortage(sized)) is not None:

@@ -195,6 +195,16 @@ class WeightsConfig(Section):
     between two. On a CPU ipc is shared memory and nccl is gloo: the same steps, for tests."""
 
 
+class TlsConfig(Section):
+    """Three PEM files that are on every machine of the run."""
+
+    certificate: Place
+    """What a process shows to whoever asks."""
+    key: Place
+    clients: Place
+    """Authorities: whoever has no certificate of theirs is refused."""
+
+
 class ClusterConfig(Section):
     """Where Ray runs."""
 
@@ -207,7 +217,10 @@ class ClusterConfig(Section):
     policy are adapters of the model that it has."""
     metrics_host: Annotated[str, AfterValidator(_ipv4)] = "127.0.0.1"
     """Address on which each process opens a port with its metrics; 0.0.0.0 where Prometheus, or a
-    part of the run, is on another machine. Nobody who can reach them is asked for a password."""
+    part of the run, is on another machine. Without `metrics_tls` nobody who can reach them is asked
+    who he is."""
+    metrics_tls: TlsConfig | None = None
+    """Metrics over HTTPS, and only for those who show a certificate."""
     logprob_tolerance: float = Field(default=0.05, gt=0)
     """Mean gap between sampler and learner log-probs above which a step is warned of; above four
     times as much the run ends before the update."""

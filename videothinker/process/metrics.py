@@ -21,9 +21,10 @@ from prometheus_client import (
     start_http_server,
 )
 
-from videothinker.config.settings import Device
+from videothinker.config.settings import Device, TlsConfig
 from videothinker.errors import InputError
 from videothinker.process.address import LOOPBACK
+from videothinker.process.certificates import unusable
 from videothinker.process.device import free_memory, usage
 from videothinker.types import Usage
 
@@ -202,6 +203,7 @@ def serve(
     host: str = LOOPBACK,
     device: Device = "cpu",
     held: Callable[[], Usage] | None = None,
+    tls: TlsConfig | None = None,
 ) -> tuple[str, int]:
     """Serve a role's metrics; returns the address and the port at which others find them. `held`:
     what it has of its device, where that is not this process's.
@@ -213,8 +215,18 @@ def serve(
     for metric in EXPORTED[role]:
         registry.register(metric)
     _watch(device, held or partial(usage, device))
+    if tls is not None and (wrong := unusable(tls)) is not None:
+        raise InputError(f"cluster.metrics_tls: {wrong}")
     try:
-        server, _ = start_http_server(0, addr=host, registry=registry)
+        server, _ = start_http_server(
+            0,
+            addr=host,
+            registry=registry,
+            certfile=None if tls is None else str(tls.certificate),
+            keyfile=None if tls is None else str(tls.key),
+            client_cafile=None if tls is None else str(tls.clients),
+            client_auth_required=tls is not None,
+        )
     except OSError as error:
         raise InputError(
             f"cluster.metrics_host {host}: no port of it can be opened here ({error.strerror})."

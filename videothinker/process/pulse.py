@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-from videothinker.config.settings import Device
+from videothinker.config.settings import Device, TlsConfig
 from videothinker.process.address import LOOPBACK
 from videothinker.process.device import usage
 from videothinker.process.metrics import Role, serve
@@ -21,9 +21,9 @@ class Pulse:
     _doing: tuple[str, ...] = ()
     _changing = Lock()
 
-    def serve_metrics(self, host: str = LOOPBACK) -> tuple[str, int]:
+    def serve_metrics(self, host: str = LOOPBACK, tls: TlsConfig | None = None) -> tuple[str, int]:
         """Start this process's Prometheus endpoint; returns where it is found."""
-        return serve(self.role, host, self._device, self.usage)
+        return serve(self.role, host, self._device, self.usage, tls)
 
     def usage(self) -> Usage:
         """What it has of its device; may be asked on any thread."""
