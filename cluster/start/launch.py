@@ -17,7 +17,8 @@ from actors.anchor import AnchorScorer
 from actors.loader import PromptLoader
 from actors.rollout import RolloutWorker
 from cluster.start.connecting import connect
-from cluster.start.own_ray import start_own
+from cluster.start.own_ray import end_parts, start_own
+from cluster.start.quiet import quiet_errors, tame_ray
 from cluster.start.roster import Roster
 from cluster.start.scaling import Scaling
 from cluster.start.seats import PlannedSeats, Seats
@@ -82,17 +83,21 @@ def ray_running(cluster: ClusterConfig, room_gb: float | None = None) -> Iterato
     """Connected to the named cluster, or to a private one on the loopback that ends with us; that
     one's object store has the size given, if the machine has room for it.
     """
-    handler = signal.getsignal(signal.SIGTERM)
+    handler, mark = signal.getsignal(signal.SIGTERM), secrets.token_hex(16)
     try:
-        start_ray(cluster, room_gb)
+        with quiet_errors():
+            start_ray(cluster, mark, room_gb)
         signal.signal(signal.SIGTERM, handler)  # Ray's own exits with 15 and says nothing
         yield
     finally:
-        ray.shutdown()
+        try:
+            ray.shutdown()
+        finally:
+            end_parts(mark)
 
 
-def start_ray(cluster: ClusterConfig, room_gb: float | None = None) -> None:
-    """Connect, or start what can be connected to."""
+def start_ray(cluster: ClusterConfig, mark: str, room_gb: float | None = None) -> None:
+    """Connect, or start what can be connected to, which then carries the mark."""
     options: dict[str, Any] = {
         "runtime_env": {
             "env_vars": worker_environment(),
@@ -101,8 +106,7 @@ def start_ray(cluster: ClusterConfig, room_gb: float | None = None) -> None:
         "log_to_driver": False,
         "logging_level": "ERROR",
     }
-    # Ray prints what it says of lost processes to stdout, which is for results; we say it ourselves
-    ray._private.worker.print_to_stdstream = lambda *_, **__: None
+    tame_ray()
     address = cluster.address or os.environ.get("RAY_ADDRESS")  # set inside a Ray job
     # what a job's own environment says of the same variables must not end it
     os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
@@ -113,12 +117,13 @@ def start_ray(cluster: ClusterConfig, room_gb: float | None = None) -> None:
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     for attempt in range(1, START_ATTEMPTS + 1):
         try:
-            start_own(store_bytes(room_gb), **options)
+            start_own(store_bytes(room_gb), mark, **options)
             return
         except Exception as error:  # Ray has no narrower one for a node that is slow to start
             if attempt == START_ATTEMPTS or SLOW_START not in str(error):
                 raise
             ray.shutdown()
+            end_parts(mark)
 
 
 def code_for_others() -> dict[str, Any]:

@@ -5,11 +5,13 @@ Ray has no settings for most of this, so that names of its own are replaced whil
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
+import psutil
 import ray
 from ray._private import node, parameter, ray_constants, utils
 
@@ -17,11 +19,14 @@ from videothinker.process.address import LOOPBACK
 
 NO_WORKERS_IN_STOCK = {"prestart_worker_first_driver": False}
 """Ray's settings: a process for each core that no actor of ours ever uses."""
+MARK = "VIDEOTHINKER_RAY"
+"""A variable in the environment of all that belongs to a Ray of ours; its value says which one."""
+END_SECONDS = 10.0
 
 
-def start_own(store_bytes: int | None, **options: Any) -> None:
-    """Start it and connect; it ends with this process."""
-    with replaced(
+def start_own(store_bytes: int | None, mark: str, **options: Any) -> None:
+    """Start it and connect; it ends with this process. What it consists of carries the mark."""
+    with marked(mark), replaced(
         # Ray takes 127.0.0.1 for a mistake, puts the machine's address in its place and then
         # listens on every interface. Not so where a cluster of several machines cannot be.
         (ray_constants, "ENABLE_RAY_CLUSTER", False),
@@ -44,6 +49,38 @@ def start_own(store_bytes: int | None, **options: Any) -> None:
             object_store_memory=store_bytes,
             **options,
         )
+
+
+@contextmanager
+def marked(mark: str) -> Iterator[None]:
+    """Whatever is started inside the block carries the mark, and so does what that starts."""
+    os.environ[MARK] = mark
+    try:
+        yield
+    finally:
+        del os.environ[MARK]
+
+
+def parts_of(mark: str) -> list[psutil.Process]:
+    """Every process that carries the mark and still runs."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):  # somebody else's, or it ended while we looked
+            carries = process.environ().get(MARK) == mark
+            if carries and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def end_parts(mark: str) -> None:
+    """Kill whatever carries the mark. Ray itself leaves its agents behind for a minute where they
+    had not met it yet, and knows nothing of a start that was cut short.
+    """
+    while parts := parts_of(mark):  # some are started while others end
+        for part in parts:
+            with suppress(psutil.Error):
+                part.kill()
+        psutil.wait_procs(parts, END_SECONDS)
 
 
 @contextmanager

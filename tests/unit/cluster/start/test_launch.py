@@ -49,7 +49,7 @@ def test_what_a_job_has_uploaded_does_not_travel_again(monkeypatch: pytest.Monke
 
 
 def test_sigterm_stays_what_it_was_when_ray_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    def start(cluster: ClusterConfig, room_gb: float | None) -> None:
+    def start(cluster: ClusterConfig, mark: str, room_gb: float | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     monkeypatch.setattr("cluster.start.launch.start_ray", start)
