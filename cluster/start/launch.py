@@ -7,7 +7,8 @@ import secrets
 import shutil
 import signal
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,12 +18,13 @@ from actors.anchor import AnchorScorer
 from actors.loader import PromptLoader
 from actors.rollout import RolloutWorker
 from cluster.start.connecting import connect
-from cluster.start.own_ray import end_parts, start_own
+from cluster.start.own_ray import end_parts, parts_of, start_own
 from cluster.start.quiet import quiet_errors, tame_ray
 from cluster.start.roster import Roster
 from cluster.start.scaling import Scaling
 from cluster.start.seats import PlannedSeats, Seats
 from cluster.start.store import spilled_bytes, store_bytes, watch_spill
+from cluster.start.vigil import Vigil, over_cluster, over_own
 from cluster.start.worker import begin
 from cluster.workers.background import Background
 from cluster.workers.fleet import Anchor, Fleet, Loader, Rollouts
@@ -43,7 +45,7 @@ from videothinker.config.settings import (
     WeightsPath,
     weights_path,
 )
-from videothinker.errors import InputError
+from videothinker.errors import InputError, VideoThinkerError
 from videothinker.model.checkpoint import Budget, budget_of
 from videothinker.model.families.known import shape_of
 from videothinker.packages import OWN_NAMES, ROOT
@@ -67,10 +69,12 @@ def launch(config: RunConfig, run: RunDirectory) -> Iterator[Fleet]:
     """Start Ray if no cluster is named, then every role; stop what was started at the end."""
     start_counting(config, run.path)
     with (
-        ray_running(config.cluster, store_gb(config, shape_of(config.model.path))),
         closing(Roster(run, config.cluster.metrics_host)) as roster,
+        ray_running(config.cluster, store_gb(config, shape_of(config.model.path))) as vigil,
         closing(Crew(config.faults, config.cluster.device, roster)) as crew,
     ):
+        vigil.tell(crew.background.fail)
+        vigil.tell(partial(note_loss, roster, run))
         scaling = Scaling(config, run)
         fleet = crew.fleet(config, **scaling.counts())
         for watching in (scaling.follow(fleet), observe(fleet), watch_spill()):
@@ -78,25 +82,31 @@ def launch(config: RunConfig, run: RunDirectory) -> Iterator[Fleet]:
         yield fleet
 
 
+def note_loss(roster: Roster, run: RunDirectory, lost: VideoThinkerError) -> None:
+    """Ray itself is lost. Everything about it at once: Ray's code may end this process, too."""
+    run.status(state="failed", error=f"{lost}. The same command goes on")
+    roster.notice(Notice(role="ray", worker="ray", event="lost", reason=str(lost)))
+
+
 @contextmanager
-def ray_running(cluster: ClusterConfig, room_gb: float | None = None) -> Iterator[None]:
+def ray_running(cluster: ClusterConfig, room_gb: float | None = None) -> Iterator[Vigil]:
     """Connected to the named cluster, or to a private one on the loopback that ends with us; that
-    one's object store has the size given, if the machine has room for it.
+    one's object store has the size given, if the machine has room for it. Somebody looks whether
+    it is there.
     """
     handler, mark = signal.getsignal(signal.SIGTERM), secrets.token_hex(16)
-    try:
+    with ExitStack() as ending:
+        ending.callback(end_parts, mark)
+        ending.callback(ray.shutdown)
         with quiet_errors():
-            start_ray(cluster, mark, room_gb)
+            vigil = start_ray(cluster, mark, room_gb)
+        ending.callback(vigil.close)
         signal.signal(signal.SIGTERM, handler)  # Ray's own exits with 15 and says nothing
-        yield
-    finally:
-        try:
-            ray.shutdown()
-        finally:
-            end_parts(mark)
+        with vigil.named():
+            yield vigil
 
 
-def start_ray(cluster: ClusterConfig, mark: str, room_gb: float | None = None) -> None:
+def start_ray(cluster: ClusterConfig, mark: str, room_gb: float | None = None) -> Vigil:
     """Connect, or start what can be connected to, which then carries the mark."""
     options: dict[str, Any] = {
         "runtime_env": {
@@ -113,17 +123,18 @@ def start_ray(cluster: ClusterConfig, mark: str, room_gb: float | None = None) -
     if address:
         options["runtime_env"] |= code_for_others()
         connect(address, **options)
-        return
+        return over_cluster(address)
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     for attempt in range(1, START_ATTEMPTS + 1):
         try:
-            start_own(store_bytes(room_gb), mark, **options)
-            return
+            logs = start_own(store_bytes(room_gb), mark, **options)
+            return over_own(parts_of(mark), logs)
         except Exception as error:  # Ray has no narrower one for a node that is slow to start
             if attempt == START_ATTEMPTS or SLOW_START not in str(error):
                 raise
             ray.shutdown()
             end_parts(mark)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def code_for_others() -> dict[str, Any]:
@@ -248,11 +259,13 @@ class Crew:
 
     def close(self) -> None:
         """End every process that was started here."""
-        for pool in self._pools:
-            self.background.run(pool.close())
-        if self._learner is not None:
-            self._learner.close()
-        self.background.close()
+        try:
+            for pool in self._pools:
+                self.background.run(pool.close())
+            if self._learner is not None:
+                self._learner.close()
+        finally:
+            self.background.close()
 
     def _pool(
         self, role: str, start: Callable[[str], Awaitable[Process]], count: int, **options: Any
@@ -304,7 +317,7 @@ def start_counting(config: RunConfig, disk: Path) -> None:
     """What the driver exports from the beginning: a counter that appears with its first event
     would hide that event from every rate.
     """
-    for role in metrics.EXPORTED:
+    for role in (*metrics.EXPORTED, "ray"):
         metrics.RESTARTS.labels(role)
     for kind in get_args(SkipKind):
         metrics.SAMPLES_SKIPPED.labels(kind)

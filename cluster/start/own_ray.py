@@ -24,24 +24,28 @@ MARK = "VIDEOTHINKER_RAY"
 END_SECONDS = 10.0
 
 
-def start_own(store_bytes: int | None, mark: str, **options: Any) -> None:
-    """Start it and connect; it ends with this process. What it consists of carries the mark."""
-    with marked(mark), replaced(
-        # Ray takes 127.0.0.1 for a mistake, puts the machine's address in its place and then
-        # listens on every interface. Not so where a cluster of several machines cannot be.
-        (ray_constants, "ENABLE_RAY_CLUSTER", False),
-        # What scales a cluster, and what would bring logs to the driver.
-        (
-            parameter,
-            "RayParams",
-            partial(parameter.RayParams, no_monitor=True, include_log_monitor=False),
+def start_own(store_bytes: int | None, mark: str, **options: Any) -> str:
+    """Start it and connect; it ends with this process. What it consists of carries the mark.
+    Returns the folder of its logs."""
+    with (
+        marked(mark),
+        replaced(
+            # Ray takes 127.0.0.1 for a mistake, puts the machine's address in its place and then
+            # listens on every interface. Not so where a cluster of several machines cannot be.
+            (ray_constants, "ENABLE_RAY_CLUSTER", False),
+            # What scales a cluster, and what would bring logs to the driver.
+            (
+                parameter,
+                "RayParams",
+                partial(parameter.RayParams, no_monitor=True, include_log_monitor=False),
+            ),
+            # The server of the dashboard, which Ray starts without a dashboard, too.
+            (node.Node, "start_api_server", lambda self, **_: setattr(self, "_webui_url", "")),
+            # Its libraries, which Ray would load into this process to see whether they are there.
+            (utils, "get_dashboard_dependency_error", lambda: "not wanted"),
         ),
-        # The server of the dashboard, which Ray starts without a dashboard, too.
-        (node.Node, "start_api_server", lambda self, **_: setattr(self, "_webui_url", "")),
-        # Its libraries, which Ray would load into this process to see whether they are there.
-        (utils, "get_dashboard_dependency_error", lambda: "not wanted"),
     ):
-        ray.init(
+        context = ray.init(
             address="local",
             _node_ip_address=LOOPBACK,
             _system_config=NO_WORKERS_IN_STOCK,
@@ -49,6 +53,7 @@ def start_own(store_bytes: int | None, mark: str, **options: Any) -> None:
             object_store_memory=store_bytes,
             **options,
         )
+    return os.path.join(context.address_info["session_dir"], "logs")
 
 
 @contextmanager

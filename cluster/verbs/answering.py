@@ -94,7 +94,11 @@ def answering(
         units_at_once=at_once,
         cache_gb=cache_gb(shape_of(model), budget, at_once),
     )
-    with ray_running(ClusterConfig(device=device)), closing(Crew(faults, device)) as crew:
+    with (
+        ray_running(ClusterConfig(device=device)) as vigil,
+        closing(Crew(faults, device)) as crew,
+    ):
+        vigil.tell(crew.background.fail)
         yield Answerer(
             background=crew.background,
             loader=crew.loader(model, data, budget),

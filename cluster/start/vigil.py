@@ -1,0 +1,149 @@
+"""Whether the Ray that we use is still there: seen in moments, where its own code would wait.
+
+Without its raylet or its agents Ray's code ends this process within a second, at the next object
+that it looks for; without its GCS within a minute, and nothing new can be started meanwhile.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import ray
+from ray.exceptions import RayError
+
+from cluster.start.connecting import listens
+from videothinker.errors import Lost, RayLost, VideoThinkerError
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.2
+CLUSTER_TURNS = 5
+"""It is asked at every fifth look."""
+SETTLE_SECONDS = 2.0
+"""An error of a call may come before the loss is seen that it comes from."""
+SILENT_SECONDS = 30.0
+"""A cluster's head may be away for so long: one that is started again goes on with its own
+records. Ray's code would end this process after 60."""
+
+Look = Callable[[float], str | None]
+"""Waits so many seconds at most; what is lost, or nothing."""
+
+
+class Vigil:
+    """A thread that looks, and tells once what is lost to all who want to know."""
+
+    def __init__(self, look: Look, error: type[VideoThinkerError]) -> None:
+        self._look = look
+        self._error = error
+        self._told: list[Callable[[VideoThinkerError], None]] = []
+        self._lock = threading.Lock()
+        self._seen, self._over = threading.Event(), threading.Event()
+        self.lost: VideoThinkerError | None = None
+        self._thread = threading.Thread(target=self._keep, name="vigil", daemon=True)
+        self._thread.start()
+
+    def tell(self, heed: Callable[[VideoThinkerError], None]) -> None:
+        """Who is told; at once where it is lost already."""
+        with self._lock:
+            self._told.append(heed)
+            if self.lost is not None:
+                heed(self.lost)
+
+    def close(self) -> None:
+        """What ends from now on is meant to."""
+        self._over.set()
+        self._thread.join()
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Errors inside the block that come of the loss become its own."""
+        try:
+            yield
+        except (RayError, Lost) as error:
+            self._seen.wait(SETTLE_SECONDS)
+            if self.lost is not None:
+                raise self.lost from error
+            raise
+
+    def _keep(self) -> None:
+        while not self._over.is_set():
+            if (what := self._look(LOOK_SECONDS)) is not None:
+                logger.warning("%s", what)  # now: Ray's code may end this process, too
+                with self._lock:
+                    self.lost = self._error(what)
+                    self._seen.set()
+                    for heed in self._told:
+                        heed(self.lost)
+                return
+
+
+def over_own(parts: list[psutil.Process], logs: str) -> Vigil:
+    """Over a Ray of ours. With a part of it all of it is ended, the GCS first: it would say to this
+    process that objects are lost, and looking for those is what ends it.
+    """
+    names = {part.pid: title(part) for part in parts}
+    first = sorted(names, key=lambda pid: names[pid] != "gcs_server")
+    if not hasattr(os, "pidfd_open"):
+        return Vigil(lambda seconds: time.sleep(seconds), RayLost)
+    handles = {os.pidfd_open(pid): names[pid] for pid in first}
+    waiting = select.poll()
+    for handle in handles:
+        waiting.register(handle, select.POLLIN)
+
+    def look(seconds: float) -> str | None:
+        ended = waiting.poll(1000 * seconds)
+        if not ended:
+            return None
+        for handle in handles:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        return (
+            f"{handles[ended[0][0]]}, a part of Ray, died, perhaps killed for want of memory (its"
+            f" last words are in {logs})"
+        )
+
+    return Vigil(look, RayLost)
+
+
+def title(process: psutil.Process) -> str:
+    """What a process calls itself."""
+    words: list[str] = process.cmdline()
+    return Path(words[0]).name.strip() if words else str(process.pid)
+
+
+def over_cluster(address: str) -> Vigil:
+    """Over somebody else's Ray: its head, and its raylet on this machine."""
+    here = next(
+        node for node in ray.nodes() if node["NodeID"] == ray.get_runtime_context().get_node_id()
+    )
+    raylet = (here["NodeManagerAddress"], int(here["NodeManagerPort"]))
+    host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+    places: Mapping[str, tuple[tuple[str, int], float]] = {
+        "its raylet on this machine": (raylet, 2.0),
+        "its head": ((host, int(port)), SILENT_SECONDS),
+    }
+    last_heard = dict.fromkeys(places, time.monotonic())
+    turns = itertools.count()
+
+    def look(seconds: float) -> str | None:
+        time.sleep(seconds)
+        if next(turns) % CLUSTER_TURNS:
+            return None
+        for name, (place, patience) in places.items():
+            if listens(*place):
+                last_heard[name] = time.monotonic()
+            elif time.monotonic() - last_heard[name] > patience:
+                return f"cluster {address}: {name} is gone"
+        return None
+
+    return Vigil(look, VideoThinkerError)
