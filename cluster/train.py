@@ -84,9 +84,7 @@ def outliving_ray(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
             if (error := strikes.too_many()) is not None:
                 raise error from lost
             directory.status(state="starting", error=str(lost))
-            logger.warning(
-                "a new Ray is started, and the run goes on from its last state: %s", lost
-            )
+            logger.warning("a new Ray is started, and the run goes on from its last state")
             time.sleep(pause)
             directory.status(error=None)
 
