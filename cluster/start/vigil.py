@@ -13,8 +13,9 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -31,9 +32,9 @@ CLUSTER_TURNS = 5
 """It is asked at every fifth look."""
 SETTLE_SECONDS = 2.0
 """An error of a call may come before the loss is seen that it comes from."""
-SILENT_SECONDS = 30.0
-"""A cluster's head may be away for so long: one that is started again goes on with its own
-records. Ray's code would end this process after 60."""
+RAYLET_SECONDS, HEAD_SECONDS = 2.0, 30.0
+"""How long a cluster's raylet and head may not listen. A head that is started again may go on with
+its records; Ray's code would end this process after 60."""
 
 Look = Callable[[float], str | None]
 """Waits so many seconds at most; what is lost, or nothing."""
@@ -122,28 +123,44 @@ def title(process: psutil.Process) -> str:
 
 
 def over_cluster(address: str) -> Vigil:
-    """Over somebody else's Ray: its head, and its raylet on this machine."""
-    here = next(
-        node for node in ray.nodes() if node["NodeID"] == ray.get_runtime_context().get_node_id()
-    )
-    raylet = (here["NodeManagerAddress"], int(here["NodeManagerPort"]))
+    """Over somebody else's Ray: its raylet on this machine, and its head."""
+    here = ray.get_runtime_context().get_node_id()
+    node = next(node for node in ray.nodes() if node["NodeID"] == here)
     host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
-    places: Mapping[str, tuple[tuple[str, int], float]] = {
-        "its raylet on this machine": (raylet, 2.0),
-        "its head": ((host, int(port)), SILENT_SECONDS),
-    }
-    last_heard = dict.fromkeys(places, time.monotonic())
+    raylet = Place(
+        f"cluster {address}: its raylet on this machine",
+        node["NodeManagerAddress"],
+        int(node["NodeManagerPort"]),
+        RAYLET_SECONDS,
+    )
+    head = Place(f"cluster {address}: its head", host, int(port), HEAD_SECONDS)
+    return Vigil(looking_at([raylet, head]), VideoThinkerError)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a part of Ray listens, and how long it may not."""
+
+    name: str
+    host: str
+    port: int
+    patience: float
+
+
+def looking_at(places: Sequence[Place]) -> Look:
+    """Whether somebody takes a connection there."""
+    heard = dict.fromkeys(places, time.monotonic())
     turns = itertools.count()
 
     def look(seconds: float) -> str | None:
         time.sleep(seconds)
         if next(turns) % CLUSTER_TURNS:
             return None
-        for name, (place, patience) in places.items():
-            if listens(*place):
-                last_heard[name] = time.monotonic()
-            elif time.monotonic() - last_heard[name] > patience:
-                return f"cluster {address}: {name} is gone"
+        for place in places:
+            if listens(place.host, place.port):
+                heard[place] = time.monotonic()
+            elif time.monotonic() - heard[place] > place.patience:
+                return f"{place.name} is gone"
         return None
 
-    return Vigil(look, VideoThinkerError)
+    return look
