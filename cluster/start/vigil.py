@@ -96,7 +96,10 @@ def over_own(parts: list[psutil.Process], logs: str) -> Vigil:
     first = sorted(names, key=lambda pid: names[pid] != "gcs_server")
     if not hasattr(os, "pidfd_open"):
         return Vigil(lambda seconds: time.sleep(seconds), RayLost)
-    handles = {os.pidfd_open(pid): names[pid] for pid in first}
+    try:
+        handles = {os.pidfd_open(pid): names[pid] for pid in first}
+    except ProcessLookupError as error:
+        raise RayLost(f"Ray lost a process at once (its last words are in {logs})") from error
     waiting = select.poll()
     for handle in handles:
         waiting.register(handle, select.POLLIN)
@@ -109,17 +112,19 @@ def over_own(parts: list[psutil.Process], logs: str) -> Vigil:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
         return (
-            f"{handles[ended[0][0]]}, a part of Ray, died, perhaps killed for want of memory (its"
-            f" last words are in {logs})"
+            f"Ray lost {' and '.join(handles[handle] for handle, _ in ended)}, perhaps killed for"
+            f" want of memory (Ray's last words are in {logs})"
         )
 
     return Vigil(look, RayLost)
 
 
-def title(process: psutil.Process) -> str:
-    """What a process calls itself."""
-    words: list[str] = process.cmdline()
-    return Path(words[0]).name.strip() if words else str(process.pid)
+def title(part: psutil.Process) -> str:
+    """What a part of Ray is called."""
+    with suppress(psutil.Error):  # it has ended
+        name = str(part.name())
+        return name if name in ("gcs_server", "raylet") else "an agent of the raylet"
+    return "a process"
 
 
 def over_cluster(address: str) -> Vigil:

@@ -62,7 +62,8 @@ def test_a_run_goes_on_when_its_rays_processes_die(run_config: RunConfig, tmp_pa
     status = read_json(run / "status.json")
     assert (status["state"], status["error"], status["restarts"]["ray"]) == ("finished", None, 2)
     lost = [event for event in read_lines(run / "events.jsonl") if event["role"] == "ray"]
-    assert [event["reason"].partition(",")[0] for event in lost] == ["gcs_server", "raylet"]
+    told = [event["reason"].partition(",")[0] for event in lost]
+    assert told == ["Ray lost gcs_server", "Ray lost raylet"]
     assert "Traceback" not in err, err
     assert "core_worker" not in err, err
     assert err.count("a new Ray is started") == 2

@@ -56,7 +56,7 @@ def test_a_part_that_ends_is_told_with_where_to_look(parts: list[subprocess.Pope
     vigil, heard, late = over(parts), Heard(), Heard()
     vigil.tell(heard)
     parts[0].kill()
-    assert "a part of Ray, died" in heard.wait()
+    assert heard.wait().startswith("Ray lost an agent of the raylet")
     assert "/logs" in heard.wait()
     assert isinstance(heard.lost, RayLost)
     vigil.tell(late)
