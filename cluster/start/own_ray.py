@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -67,11 +68,13 @@ def marked(mark: str) -> Iterator[None]:
 
 
 def parts_of(mark: str) -> list[psutil.Process]:
-    """Every process that carries the mark and still runs."""
-    found = []
+    """Every process that carries the mark and still runs; Linux only."""
+    words, found = f"{MARK}={mark}".encode(), []
     for process in psutil.process_iter():
-        with suppress(psutil.Error):  # somebody else's, or it ended while we looked
-            carries = process.environ().get(MARK) == mark
+        # somebody else's, or it ended while we looked
+        with suppress(psutil.Error, OSError):
+            # psutil's own reading ends where Ray's titles begin, which lie over a part of it
+            carries = words in Path(f"/proc/{process.pid}/environ").read_bytes()
             if carries and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found

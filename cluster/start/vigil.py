@@ -131,18 +131,18 @@ def over_cluster(address: str) -> Vigil:
     here = ray.get_runtime_context().get_node_id()
     node = next(node for node in ray.nodes() if node["NodeID"] == here)
     host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
-    raylet = Place(
+    raylet = Listening(
         f"cluster {address}: its raylet on this machine",
         node["NodeManagerAddress"],
         int(node["NodeManagerPort"]),
         RAYLET_SECONDS,
     )
-    head = Place(f"cluster {address}: its head", host, int(port), HEAD_SECONDS)
+    head = Listening(f"cluster {address}: its head", host, int(port), HEAD_SECONDS)
     return Vigil(looking_at([raylet, head]), VideoThinkerError)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Listening:
     """Where a part of Ray listens, and how long it may not."""
 
     name: str
@@ -151,7 +151,7 @@ class Place:
     patience: float
 
 
-def looking_at(places: Sequence[Place]) -> Look:
+def looking_at(places: Sequence[Listening]) -> Look:
     """Whether somebody takes a connection there."""
     heard = dict.fromkeys(places, time.monotonic())
     turns = itertools.count()

@@ -15,7 +15,7 @@ import pytest
 from ray.exceptions import RaySystemError
 
 from cluster.start.own_ray import MARK, end_parts, marked, parts_of
-from cluster.start.vigil import Place, Vigil, looking_at, over_own
+from cluster.start.vigil import Listening, Vigil, looking_at, over_own
 from videothinker.errors import Lost, RayLost, VideoThinkerError
 
 SOON = 30.0
@@ -107,7 +107,7 @@ def seen(look: Callable[[float], str | None]) -> str:
 
 def test_a_place_of_a_cluster_that_takes_no_connection_is_gone() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        look = looking_at([Place("its head", "127.0.0.1", server.getsockname()[1], 0.1)])
+        look = looking_at([Listening("its head", "127.0.0.1", server.getsockname()[1], 0.1)])
         assert [look(0.01) for _ in range(12)] == [None] * 12
     assert seen(look) == "its head is gone"
 
