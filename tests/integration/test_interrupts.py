@@ -22,8 +22,8 @@ VERBS = ("train", "ask", "evaluate", "probe", "study", "quickstart", "serve")
 LIMIT = 60.0
 """Of a machine that does much else; seconds on a quiet one."""
 ENDED = (130, -signal.SIGINT, -signal.SIGTERM)
-"""Python itself ends by the signal that it is sent where a verb has not begun, or where an interrupt
-came while it defined a class; shells make 130 of the second as well."""
+"""Python itself ends by the signal where a verb has not begun, or where the interrupt came while it
+defined a class; shells make 130 of the second as well."""
 OF_VLLM = ("serve",)
 """From some moment on another's program, whose last words and exit code are its own."""
 
