@@ -26,9 +26,11 @@ from cluster.loop.step import StepClock
 from cluster.loop.supply import Supply
 from cluster.loop.validation import Validation
 from cluster.start.launch import launch
+from cluster.workers.strikes import Strikes
 from cluster.workers.work import Prepared
 from videothinker.config.settings import RunConfig, StageConfig
-from videothinker.errors import Lost, Stopped, VideoThinkerError
+from videothinker.errors import Lost, RayLost, Stopped, VideoThinkerError
+from videothinker.files import read_lines
 from videothinker.method.guard import StageGuard
 from videothinker.method.paying import Rewards
 from videothinker.method.scoring import score_groups
@@ -45,33 +47,15 @@ EMPTY_STEPS_ALLOWED = 10
 
 def run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
     """Train every stage that is not finished yet; returns the run's summary."""
-    lineage = Lineage(directory, config)
     directory.status(state="starting", name=config.name, error=None)
-    if lineage.note_rewards():
+    if Lineage(directory, config).note_rewards():
         logger.warning(
             "a reward's file has changed since this run went last, so that its steps are not all"
             " paid alike; %s names each version by its content",
             directory.path / "summary.json",
         )
     try:
-        with (
-            launch(config, directory) as fleet,
-            tracked(config.report_to, directory.path),
-            closing(Rewards(config.rewards)) as rewards,
-        ):
-            session = Session(
-                config=config,
-                fleet=fleet,
-                run=directory,
-                lineage=lineage,
-                ledger=Ledger(directory, config.data.max_skipped_share),
-                rewards=rewards,
-            )
-            label_run(config, fleet, directory, session.ledger)
-            for stage in config.stages:
-                if not lineage.finished(stage.name):
-                    train_stage(session, stage)
-            summary = lineage.finish(fleet.spilled_bytes())
+        summary = outliving_ray(config, directory)
     except Stopped:
         directory.status(state="stopped")
         raise
@@ -82,6 +66,50 @@ def run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
     directory.status(state="finished")
     write_report(directory.path)
     return summary
+
+
+def outliving_ray(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
+    """Train as often as a Ray of our own is lost, each time from the last state, as the same
+    command would; unless it is lost again and again before a new step."""
+    strikes, furthest = Strikes("this run's own Ray", config.faults, "let it make a step"), 0
+    while True:
+        try:
+            return train_stages(config, directory)
+        except RayLost as lost:
+            made = len(read_lines(directory.path / "metrics.jsonl"))
+            if made > furthest:
+                strikes.served()
+            furthest = max(made, furthest)
+            pause = strikes.add(str(lost))
+            if (error := strikes.too_many()) is not None:
+                raise error from lost
+            directory.status(state="starting", error=str(lost))
+            logger.warning("a new Ray is started, and the run goes on from its last state")
+            time.sleep(pause)
+            directory.status(error=None)
+
+
+def train_stages(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
+    """Every stage that is not finished, by processes that are started here."""
+    lineage = Lineage(directory, config)
+    with (
+        launch(config, directory) as fleet,
+        tracked(config.report_to, directory.path),
+        closing(Rewards(config.rewards)) as rewards,
+    ):
+        session = Session(
+            config=config,
+            fleet=fleet,
+            run=directory,
+            lineage=lineage,
+            ledger=Ledger(directory, config.data.max_skipped_share),
+            rewards=rewards,
+        )
+        label_run(config, fleet, directory, session.ledger)
+        for stage in config.stages:
+            if not lineage.finished(stage.name):
+                train_stage(session, stage)
+        return lineage.finish(fleet.spilled_bytes())
 
 
 def train_stage(session: Session, stage: StageConfig) -> None:

@@ -7,6 +7,7 @@ VideoThinkerError          exit 1: the run failed, and the message says what to 
 ├── PlacementError         exit 1: the machine is too small for the configuration
 ├── WeightsError           exit 1: an engine does not hold the weights that were published
 ├── Lost                   exit 1: a process died, hangs or cannot be trusted
+├── RayLost                exit 1: a part of this run's own Ray died
 ├── InputLost              exit 1: what a call was given went down with the machine it lay on
 ├── GivenUp                exit 1: what was tried by several processes that were all lost
 └── DivergenceError        exit 1: collapse, a number not finite, or sampler and learner disagree
@@ -48,6 +49,10 @@ class WeightsError(VideoThinkerError):
 
 class Lost(VideoThinkerError):
     """A process died, hangs or cannot be trusted; another must do what it was doing."""
+
+
+class RayLost(VideoThinkerError):
+    """A part of this run's own Ray died, and with it everything that ran on it."""
 
 
 class InputLost(VideoThinkerError):

@@ -7,7 +7,8 @@ import secrets
 import shutil
 import signal
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,11 +18,13 @@ from actors.anchor import AnchorScorer
 from actors.loader import PromptLoader
 from actors.rollout import RolloutWorker
 from cluster.start.connecting import connect
-from cluster.start.own_ray import start_own
+from cluster.start.own_ray import end_parts, parts_of, start_own
+from cluster.start.quiet import quiet_errors, tame_ray
 from cluster.start.roster import Roster
 from cluster.start.scaling import Scaling
 from cluster.start.seats import PlannedSeats, Seats
 from cluster.start.store import spilled_bytes, store_bytes, watch_spill
+from cluster.start.vigil import Vigil, over_cluster, over_own
 from cluster.start.worker import begin
 from cluster.workers.background import Background
 from cluster.workers.fleet import Anchor, Fleet, Loader, Rollouts
@@ -42,7 +45,7 @@ from videothinker.config.settings import (
     WeightsPath,
     weights_path,
 )
-from videothinker.errors import InputError
+from videothinker.errors import InputError, VideoThinkerError
 from videothinker.model.checkpoint import Budget, budget_of
 from videothinker.model.families.known import shape_of
 from videothinker.packages import OWN_NAMES, ROOT
@@ -65,10 +68,12 @@ def launch(config: RunConfig, run: RunDirectory) -> Iterator[Fleet]:
     """Start Ray if no cluster is named, then every role; stop what was started at the end."""
     start_counting(config, run.path)
     with (
-        ray_running(config.cluster, store_gb(config, shape_of(config.model.path))),
         closing(Roster(run, config.cluster.metrics_host, config.cluster.metrics_tls)) as roster,
+        ray_running(config.cluster, store_gb(config, shape_of(config.model.path))) as vigil,
         closing(Crew(config.faults, config.cluster.device, roster)) as crew,
     ):
+        vigil.tell(crew.background.fail)
+        vigil.tell(partial(note_loss, roster, run))
         scaling = Scaling(config, run)
         fleet = crew.fleet(config, **scaling.counts())
         for watching in (scaling.follow(fleet), observe(fleet), watch_spill()):
@@ -76,22 +81,32 @@ def launch(config: RunConfig, run: RunDirectory) -> Iterator[Fleet]:
         yield fleet
 
 
+def note_loss(roster: Roster, run: RunDirectory, lost: VideoThinkerError) -> None:
+    """Ray itself is lost. Everything about it at once: Ray's code may end this process, too."""
+    run.status(state="failed", error=f"{lost}. The same command goes on")
+    roster.notice(Notice(role="ray", worker="ray", event="lost", reason=str(lost)))
+
+
 @contextmanager
-def ray_running(cluster: ClusterConfig, room_gb: float | None = None) -> Iterator[None]:
+def ray_running(cluster: ClusterConfig, room_gb: float | None = None) -> Iterator[Vigil]:
     """Connected to the named cluster, or to a private one on the loopback that ends with us; that
-    one's object store has the size given, if the machine has room for it.
+    one's object store has the size given, if the machine has room for it. Somebody looks whether
+    it is there.
     """
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        start_ray(cluster, room_gb)
+    handler, mark = signal.getsignal(signal.SIGTERM), secrets.token_hex(16)
+    with ExitStack() as ending:
+        ending.callback(end_parts, mark)
+        ending.callback(ray.shutdown)
+        with quiet_errors():
+            vigil = start_ray(cluster, mark, room_gb)
+        ending.callback(vigil.close)
         signal.signal(signal.SIGTERM, handler)  # Ray's own exits with 15 and says nothing
-        yield
-    finally:
-        ray.shutdown()
+        with vigil.named():
+            yield vigil
 
 
-def start_ray(cluster: ClusterConfig, room_gb: float | None = None) -> None:
-    """Connect, or start what can be connected to."""
+def start_ray(cluster: ClusterConfig, mark: str, room_gb: float | None = None) -> Vigil:
+    """Connect, or start what can be connected to, which then carries the mark."""
     options: dict[str, Any] = {
         "runtime_env": {
             "env_vars": worker_environment(),
@@ -100,24 +115,25 @@ def start_ray(cluster: ClusterConfig, room_gb: float | None = None) -> None:
         "log_to_driver": False,
         "logging_level": "ERROR",
     }
-    # Ray prints what it says of lost processes to stdout, which is for results; we say it ourselves
-    ray._private.worker.print_to_stdstream = lambda *_, **__: None
+    tame_ray()
     address = cluster.address or os.environ.get("RAY_ADDRESS")  # set inside a Ray job
     # what a job's own environment says of the same variables must not end it
     os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
     if address:
         options["runtime_env"] |= code_for_others()
         connect(address, **options)
-        return
+        return over_cluster(address)
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     for attempt in range(1, START_ATTEMPTS + 1):
         try:
-            start_own(store_bytes(room_gb), **options)
-            return
+            logs = start_own(store_bytes(room_gb), mark, **options)
+            return over_own(parts_of(mark), logs)
         except Exception as error:  # Ray has no narrower one for a node that is slow to start
             if attempt == START_ATTEMPTS or SLOW_START not in str(error):
                 raise
             ray.shutdown()
+            end_parts(mark)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def code_for_others() -> dict[str, Any]:
@@ -242,11 +258,13 @@ class Crew:
 
     def close(self) -> None:
         """End every process that was started here."""
-        for pool in self._pools:
-            self.background.run(pool.close())
-        if self._learner is not None:
-            self._learner.close()
-        self.background.close()
+        try:
+            for pool in self._pools:
+                self.background.run(pool.close())
+            if self._learner is not None:
+                self._learner.close()
+        finally:
+            self.background.close()
 
     def _pool(
         self, role: str, start: Callable[[str], Awaitable[Process]], count: int, **options: Any
@@ -299,7 +317,7 @@ def start_counting(config: RunConfig, disk: Path) -> None:
     """What the driver exports from the beginning: a counter that appears with its first event
     would hide that event from every rate.
     """
-    for role in metrics.EXPORTED:
+    for role in (*metrics.EXPORTED, "ray"):
         metrics.RESTARTS.labels(role)
     for kind in get_args(SkipKind):
         metrics.SAMPLES_SKIPPED.labels(kind)

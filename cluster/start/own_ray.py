@@ -5,11 +5,14 @@ Ray has no settings for most of this, so that names of its own are replaced whil
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
 from ray._private import node, parameter, ray_constants, utils
 
@@ -17,26 +20,33 @@ from videothinker.process.address import LOOPBACK
 
 NO_WORKERS_IN_STOCK = {"prestart_worker_first_driver": False}
 """Ray's settings: a process for each core that no actor of ours ever uses."""
+MARK = "VIDEOTHINKER_RAY"
+"""A variable in the environment of all that belongs to a Ray of ours; its value says which one."""
+END_SECONDS = 10.0
 
 
-def start_own(store_bytes: int | None, **options: Any) -> None:
-    """Start it and connect; it ends with this process."""
-    with replaced(
-        # Ray takes 127.0.0.1 for a mistake, puts the machine's address in its place and then
-        # listens on every interface. Not so where a cluster of several machines cannot be.
-        (ray_constants, "ENABLE_RAY_CLUSTER", False),
-        # What scales a cluster, and what would bring logs to the driver.
-        (
-            parameter,
-            "RayParams",
-            partial(parameter.RayParams, no_monitor=True, include_log_monitor=False),
+def start_own(store_bytes: int | None, mark: str, **options: Any) -> str:
+    """Start it and connect; it ends with this process. What it consists of carries the mark.
+    Returns the folder of its logs."""
+    with (
+        marked(mark),
+        replaced(
+            # Ray takes 127.0.0.1 for a mistake, puts the machine's address in its place and then
+            # listens on every interface. Not so where a cluster of several machines cannot be.
+            (ray_constants, "ENABLE_RAY_CLUSTER", False),
+            # What scales a cluster, and what would bring logs to the driver.
+            (
+                parameter,
+                "RayParams",
+                partial(parameter.RayParams, no_monitor=True, include_log_monitor=False),
+            ),
+            # The server of the dashboard, which Ray starts without a dashboard, too.
+            (node.Node, "start_api_server", lambda self, **_: setattr(self, "_webui_url", "")),
+            # Its libraries, which Ray would load into this process to see whether they are there.
+            (utils, "get_dashboard_dependency_error", lambda: "not wanted"),
         ),
-        # The server of the dashboard, which Ray starts without a dashboard, too.
-        (node.Node, "start_api_server", lambda self, **_: setattr(self, "_webui_url", "")),
-        # Its libraries, which Ray would load into this process to see whether they are there.
-        (utils, "get_dashboard_dependency_error", lambda: "not wanted"),
     ):
-        ray.init(
+        context = ray.init(
             address="local",
             _node_ip_address=LOOPBACK,
             _system_config=NO_WORKERS_IN_STOCK,
@@ -44,6 +54,41 @@ def start_own(store_bytes: int | None, **options: Any) -> None:
             object_store_memory=store_bytes,
             **options,
         )
+    return os.path.join(context.address_info["session_dir"], "logs")
+
+
+@contextmanager
+def marked(mark: str) -> Iterator[None]:
+    """Whatever is started inside the block carries the mark, and so does what that starts."""
+    os.environ[MARK] = mark
+    try:
+        yield
+    finally:
+        del os.environ[MARK]
+
+
+def parts_of(mark: str) -> list[psutil.Process]:
+    """Every process that carries the mark and still runs; Linux only."""
+    words, found = f"{MARK}={mark}".encode(), []
+    for process in psutil.process_iter():
+        # somebody else's, or it ended while we looked
+        with suppress(psutil.Error, OSError):
+            # psutil's own reading ends where Ray's titles begin, which lie over a part of it
+            carries = words in Path(f"/proc/{process.pid}/environ").read_bytes()
+            if carries and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def end_parts(mark: str) -> None:
+    """Kill whatever carries the mark. Ray itself leaves its agents behind for a minute where they
+    had not met it yet, and knows nothing of a start that was cut short.
+    """
+    while parts := parts_of(mark):  # some are started while others end
+        for part in parts:
+            with suppress(psutil.Error):
+                part.kill()
+        psutil.wait_procs(parts, END_SECONDS)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from videothinker.config.settings import (
     RolloutConfig,
     VideoConfig,
 )
-from videothinker.errors import InputError
+from videothinker.errors import InputError, RayLost
 from videothinker.evaluation.protocol import Protocol
 from videothinker.method.prompts import Turns
 from videothinker.model.checkpoint import Budget, positions_of, read_budget
@@ -102,13 +102,20 @@ def answering(
         units_at_once=at_once,
         cache_gb=cache_gb(shape_of(model), budget, at_once),
     )
-    with ray_running(ClusterConfig(device=device)), closing(Crew(faults, device)) as crew:
-        yield Answerer(
-            background=crew.background,
-            loader=crew.loader(model, data, budget),
-            rollouts=crew.rollouts(model, budget.dtype, rollout, budget.max_tokens, workers),
-            at_once=at_once,
-        )
+    try:
+        with (
+            ray_running(ClusterConfig(device=device)) as vigil,
+            closing(Crew(faults, device)) as crew,
+        ):
+            vigil.tell(crew.background.fail)
+            yield Answerer(
+                background=crew.background,
+                loader=crew.loader(model, data, budget),
+                rollouts=crew.rollouts(model, budget.dtype, rollout, budget.max_tokens, workers),
+                at_once=at_once,
+            )
+    except RayLost as lost:
+        raise RayLost(f"{lost}. The same command asks what is not answered yet") from lost
 
 
 def loaders_for(workers: int) -> int:

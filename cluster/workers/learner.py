@@ -214,7 +214,7 @@ class Learner:
         if self._coming is None:
             return
         try:
-            self._coming.result()
+            self._background.wait(self._coming)
         finally:
             self._coming.cancel()  # an interrupt ends their start, too
             self._coming = None

@@ -194,6 +194,44 @@ def told_to_a_stranger(url: str) -> str | None:
         return None
 
 
+DRIVER = """
+import asyncio, sys
+from contextlib import closing
+from cluster.start.launch import Crew, ray_running
+from videothinker.config.settings import ClusterConfig, FaultsConfig
+from videothinker.errors import VideoThinkerError
+
+cpu = ClusterConfig(device="cpu", address=sys.argv[1])
+try:
+    with ray_running(cpu) as vigil, closing(Crew(FaultsConfig(), "cpu")) as crew:
+        vigil.tell(crew.background.fail)
+        print("connected", flush=True)
+        crew.background.run(asyncio.sleep(600))
+except VideoThinkerError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_a_cluster_that_is_gone_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    cluster = Cluster([])
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, cluster.address],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert driver.stdout
+    assert driver.stdout.readline() == "connected\n"
+    cluster.nodes[0].lose()
+    out, err = driver.communicate(timeout=LIMIT)
+    assert driver.returncode == 0, err
+    gone = f"cluster {cluster.address}: its raylet on this machine is gone"
+    assert out.strip() == f"VideoThinkerError {gone}"
+    assert err.strip() == gone
+
+
 def test_a_run_goes_on_when_a_machine_is_lost_and_uses_one_that_joins(
     cluster: Cluster, config: RunConfig, tmp_path: Path
 ) -> None:

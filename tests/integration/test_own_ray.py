@@ -54,3 +54,63 @@ def runs(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+LOSING = """
+import asyncio, json, sys, time
+from contextlib import closing
+import psutil
+from cluster.start.launch import Crew, actor, ray_running
+from cluster.workers.process import Process
+from videothinker.config.settings import ClusterConfig, FaultsConfig
+from videothinker.errors import RayLost
+
+class Worker:
+    def pulse(self):
+        return "here"
+
+    def work(self):
+        import time
+        time.sleep(600)
+
+def asked(loop, method):
+    process = loop.call(lambda: Process("worker-0", actor(Worker, 2).remote()))
+    return loop.start(process.call("asked", 600, method))
+
+cpu, faults = ClusterConfig(device="cpu"), FaultsConfig()
+for victim in sys.argv[1:]:
+    try:
+        with ray_running(cpu) as vigil, closing(Crew(faults, "cpu")) as crew:
+            vigil.tell(crew.background.fail)
+            assert crew.background.wait(asked(crew.background, "pulse")) == "here"
+            working = asked(crew.background, "work")
+            parts = psutil.Process().children(recursive=True)
+            [part] = [part for part in parts if victim in part.cmdline()[0]]
+            part.kill()
+            killed = time.monotonic()
+            crew.background.wait(working)
+    except RayLost as lost:
+        left = [one for one in psutil.Process().children(recursive=True)]
+        print(json.dumps([str(lost), time.monotonic() - killed, len(left)]), flush=True)
+with ray_running(cpu), closing(Crew(faults, "cpu")) as crew:
+    assert crew.background.wait(asked(crew.background, "pulse")) == "here"
+"""
+
+
+def test_the_loss_of_a_part_is_told_in_seconds_and_another_ray_can_follow() -> None:
+    victims = {"raylet": "raylet", "gcs_server": "gcs_server", "ray::DashboardAgent": "agent"}
+    done = subprocess.run(
+        [sys.executable, "-c", LOSING, *victims],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stderr
+    for called, line in zip(victims.values(), done.stdout.splitlines(), strict=True):
+        said, seconds, left = json.loads(line)
+        assert called in said.partition(", perhaps killed")[0]
+        assert seconds < 15  # until everything of it was ended, too
+        assert left == 0
+    assert "core_worker" not in done.stderr
+    assert "Traceback" not in done.stderr

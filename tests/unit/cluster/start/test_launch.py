@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from cluster.start.launch import (
     ray_running,
     worker_environment,
 )
+from cluster.start.vigil import Vigil
 from videothinker.config.loading import load_config
 from videothinker.config.settings import ClusterConfig, FaultsConfig, RolloutConfig
+from videothinker.errors import RayLost
 
 CONFIGS = Path(__file__).parents[4] / "configs"
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
@@ -49,8 +52,9 @@ def test_what_a_job_has_uploaded_does_not_travel_again(monkeypatch: pytest.Monke
 
 
 def test_sigterm_stays_what_it_was_when_ray_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    def start(cluster: ClusterConfig, room_gb: float | None) -> None:
+    def start(cluster: ClusterConfig, mark: str, room_gb: float | None) -> Vigil:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        return Vigil(lambda seconds: time.sleep(seconds), RayLost)
 
     monkeypatch.setattr("cluster.start.launch.start_ray", start)
     before = signal.getsignal(signal.SIGTERM)

@@ -7,7 +7,15 @@ import re
 from pathlib import Path
 
 import ray
-from ray._private import internal_api, node, parameter, ray_constants, services, utils
+from ray._private import (
+    auto_init_hook,
+    internal_api,
+    node,
+    parameter,
+    ray_constants,
+    services,
+    utils,
+)
 
 ROOT = Path(__file__).parents[4]
 PAGE = (ROOT / "ARCHITECTURE.md").read_text().partition("## Private names of Ray's")[2]
@@ -43,6 +51,11 @@ def test_what_ray_says_of_lost_processes_still_goes_through_one_function() -> No
     assert "print_to_stdstream(" in source
 
 
+def test_whether_calls_start_a_ray_is_still_a_matter_of_one_variable() -> None:
+    assert isinstance(auto_init_hook.enable_auto_connect, bool)
+    assert "enable_auto_connect" in inspect.getsource(auto_init_hook.auto_init_ray)
+
+
 def test_an_address_can_still_be_asked_for() -> None:
     assert next(iter(inspect.signature(services.get_ray_address_from_environment).parameters)) == (
         "addr"
@@ -70,6 +83,6 @@ def test_the_table_names_every_private_name_that_the_code_uses() -> None:
         used |= set(re.findall(r'(?<!getattr)\(\w+(?:\.\w+)?, "(\w+)"', text))
         used |= {"RayParams"} if "parameter.RayParams" in text else set()
         used |= set(re.findall(r"ray\._private\.\w+\.(\w+)", text))
-        used |= set(re.findall(r"constants\.([A-Z_]+)", text))
+        used |= set(re.findall(r"(?:constants|hook)\.(\w+)", text))
     used -= {"worker"}
     assert used == named
