@@ -80,7 +80,8 @@ def run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
         directory.status(state="interrupted" if interrupted else "failed", error=str(error))
         raise
     directory.status(state="finished")
-    write_report(directory.path)
+    with directory.spared("report.html"):
+        write_report(directory.path)
     return summary
 
 

@@ -335,7 +335,8 @@ class Session:
         self._judge(stage.name, following)
         self.lineage.add_model(stage.name, model, evaluated)
         drop_states(self.run.stage(stage.name))
-        write_report(self.run.path)
+        with self.run.spared("report.html"):
+            write_report(self.run.path)
 
     def evaluate(self, name: str) -> dict[str, Any] | None:
         """One answer to each validation question, sampled as training samples; they are kept.

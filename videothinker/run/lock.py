@@ -104,9 +104,9 @@ def locked(path: Path) -> Iterator[None]:
             time.sleep(0.05)
         if taken is None:
             logger.warning("%s: no locks on this file system; see that nobody drives it too", path)
-        file.truncate(0)
-        file.write(json.dumps(_myself()) + "\n")
-        file.flush()
+        with disk_errors(path / DRIVER_LOCK):
+            file.truncate(0)
+            os.write(file.fileno(), f"{json.dumps(_myself())}\n".encode())  # or close tries again
         yield
 
 

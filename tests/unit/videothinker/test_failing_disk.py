@@ -1,0 +1,83 @@
+"""Every kind of writing on a disk that is full, broken, gone or read-only, in one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from disk_places import ENDING, FAULTS, SPARED
+from failing_disk import preloaded
+
+from videothinker.packages import ROOT
+
+REMEDIES = {
+    "full": "no space left on the disk. Free some",
+    "quota": "no space left on the disk. Free some",
+    "no rename": "no space left on the disk. Free some",
+    "read-only": "Choose a folder you may write to",
+}
+APPENDED = {"metrics", "skipped", "draws", "lock", "events"}
+"""What grows, or is written over, rather than replaced."""
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Of each place and fault, what was raised and what lay there afterwards."""
+    folder = tmp_path_factory.mktemp("disk")
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    done = subprocess.run(
+        [sys.executable, ROOT / "tests" / "disk_places.py", folder / "places"],
+        env={**os.environ, "PYTHONPATH": path, **preloaded(folder)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    results: dict[str, dict[str, Any]] = json.loads(done.stdout)
+    return results | {"said": {"": done.stderr}}
+
+
+def test_every_fault_was_met_somewhere(tried: dict[str, dict[str, Any]]) -> None:
+    met = {fault for place in ENDING for fault in FAULTS if tried[place][fault]["met"]}
+    assert met == FAULTS.keys()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("place", ENDING)
+def test_a_fault_is_one_line_with_file_and_remedy(
+    tried: dict[str, dict[str, Any]], place: str, fault: str
+) -> None:
+    found = tried[place][fault]
+    if not found["met"]:
+        assert found["error"] is None
+        return
+    assert found["code"] == (2 if fault == "read-only" else 1), found
+    assert found["said"].startswith(found["folder"])
+    assert ".partial" not in found["said"]
+    assert "\n" not in found["said"]
+    likely = "it may be full" if place == "torch" and fault in ("full", "quota") else None
+    assert (likely or REMEDIES.get(fault, "the disk fails")) in found["said"]
+
+
+@pytest.mark.parametrize("place", [*ENDING, *SPARED])
+def test_nothing_half_written_has_a_name(tried: dict[str, dict[str, Any]], place: str) -> None:
+    for fault, found in tried[place].items():
+        left = found["left"]
+        if found["met"] and place not in APPENDED:
+            assert left == {}, (place, fault)
+        elif found["met"] and fault in ("full", "quota", "broken"):
+            assert not any(left.values()), (place, fault)
+
+
+@pytest.mark.parametrize("place", SPARED)
+def test_what_a_run_can_do_without_ends_nothing_and_is_said(
+    tried: dict[str, dict[str, Any]], place: str
+) -> None:
+    assert {found["error"] for found in tried[place].values()} == {None}
+    assert tried["said"][""].count(f"the run goes on without its {place}") >= len(FAULTS) - 2
