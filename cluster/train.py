@@ -22,6 +22,7 @@ from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
 from cluster.loop.probing import label_run
 from cluster.loop.session import Session
+from cluster.loop.states import States
 from cluster.loop.step import StepClock
 from cluster.loop.supply import Supply
 from cluster.loop.validation import Validation
@@ -66,6 +67,7 @@ def run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
                 lineage=lineage,
                 ledger=Ledger(directory, config.data.max_skipped_share),
                 rewards=rewards,
+                states=States(directory),
             )
             label_run(config, fleet, directory, session.ledger)
             for stage in config.stages:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +19,9 @@ from builders import completion, group
 from failing_disk import BROKEN, FULL, READ_ONLY, fault, with_fault
 
 from cluster.loop.kept import Answers
+from cluster.loop.states import States
 from videothinker.errors import VideoThinkerError
-from videothinker.files import atomic_write, whole_folder, write_table
+from videothinker.files import atomic_write, file_digest, whole_folder, write_table
 from videothinker.model.adapters import write_adapter
 from videothinker.run.directory import RunDirectory
 from videothinker.run.draws import note_draws
@@ -101,22 +103,45 @@ def tried(write: Write, folder: Path, calls: tuple[str, ...], error: int) -> dic
     with with_fault(fault(f"{folder}/*", *calls, error=error, log=log)):
         try:
             write(folder)
-        except Exception as problem:
+        except (VideoThinkerError, OSError, RuntimeError) as problem:
             code = problem.exit_code if isinstance(problem, VideoThinkerError) else None
             found = {"error": type(problem).__name__, "said": str(problem), "code": code}
     left = {path.name: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
     return {**found, "left": left, "met": log.is_file(), "folder": str(folder)}
 
 
+class Writes:
+    """A learner whose state is a file."""
+
+    def save_state(self, folder: Path) -> None:
+        (folder / "shard.pt").write_bytes(b"shard")
+        digests = {"shard.pt": file_digest(folder / "shard.pt")}
+        (folder / "rank_0.json").write_text(json.dumps({"digests": digests}))
+
+
+def of_two_states(out: Path) -> list[str]:
+    """What the disk was asked for when a second state took the place of the first."""
+    run, log = RunDirectory.create(out / "run", ""), out / "order.log"
+    states = States(run)
+    states.save(Writes(), "a", 1, 1)  # type: ignore[arg-type]
+    states.wait()
+    with with_fault(fault(f"{run.path}/stages/*", "fsync", "rename", "unlink", log=log)):
+        states.save(Writes(), "a", 2, 1)  # type: ignore[arg-type]
+        states.wait()
+    named = log.read_text().replace(f"{run.path}/stages/a/", "")
+    return re.sub(r"\.\w+\.partial", ".partial", named).splitlines()
+
+
 def main() -> None:
-    """Every place under every fault."""
+    """Every place under every fault, and the order of what is asked of a disk."""
     out, results = Path(sys.argv[1]), dict[str, dict[str, Any]]()
     for place, write in {**ENDING, **SPARED}.items():
         results[place] = {
             name: tried(write, out / place / name.replace(" ", "-"), *about)
             for name, about in FAULTS.items()
         }
-    print(json.dumps(results))
+    results["order"] = {"": of_two_states(out)}
+    sys.stdout.write(json.dumps(results))
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ UNSYNCED = (errno.EINVAL, errno.ENOTSUP)
 """What file systems say that have nothing to flush for a folder."""
 TOLD = re.compile(r"\(os error (\d+)\)")
 """How Rust, and so safetensors, names an error of the system."""
+PARTIAL = re.compile(r"\.(.+)\.\w+\.partial")
 TORCH_WRITER = "inline_container.cc"
 """Where torch notices that what it wrote is not there; it has forgotten why."""
 
@@ -79,11 +80,12 @@ def _of_disk(error: Exception) -> tuple[int | None, str]:
 
 def _place(error: Exception, path: Path) -> Path:
     """What was meant, rather than the name under which it is written first."""
+    if hidden := PARTIAL.fullmatch(path.name):
+        path = path.with_name(hidden[1])
     named = error.filename if isinstance(error, OSError) else None
-    inside = not isinstance(named, str) or Path(named).absolute().is_relative_to(
-        path.parent.absolute()
-    )
-    return path if inside else Path(named)
+    if isinstance(named, str) and not Path(named).absolute().is_relative_to(path.parent.absolute()):
+        return Path(named)
+    return path
 
 
 def atomic_write(path: Path, content: bytes | str) -> None:
@@ -185,9 +187,12 @@ def cut_torn_line(path: Path) -> None:
             file.truncate(data.rfind(b"\n") + 1)
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, read a piece at a time."""
+def file_digest(path: Path, *, from_disk: bool = False) -> str:
+    """SHA-256 of a file, read a piece at a time. `from_disk`: not from the system's memory, which
+    lets go of what is on the disk."""
     with path.open("rb") as file:
+        if from_disk:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

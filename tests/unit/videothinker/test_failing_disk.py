@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,3 +80,15 @@ def test_what_a_run_can_do_without_ends_nothing_and_is_said(
 ) -> None:
     assert {found["error"] for found in tried[place].values()} == {None}
     assert tried["said"][""].count(f"the run goes on without its {place}") >= len(FAULTS) - 2
+
+
+def test_a_state_is_on_the_disk_before_its_name_and_its_name_before_the_older_one_goes(
+    tried: dict[str, dict[str, Any]],
+) -> None:
+    asked = tried["order"][""]
+    partial = "state/.step_000002.partial"
+    written = [f"fsync {partial}/{name}" for name in ("shard.pt", "progress.json")]
+    named = asked.index("rename state/step_000002")
+    assert all(one in asked[:named] for one in [*written, f"fsync {partial}"]), asked
+    gone = asked.index("unlink state/step_000001/shard.pt")
+    assert "fsync state" in asked[named:gone], asked
