@@ -1,6 +1,6 @@
 /* A disk that fails, is slow, or is watched: preloaded into every process of a command.
 
-   DISK_PATHS   pattern of the paths it is about (fnmatch, where * takes / too)
+   DISK_PATHS   pattern of the paths it is about (fnmatch: * takes / too, and @(a|b) one of several)
    DISK_CALLS   names of calls, between commas: open write fsync rename unlink mkdir
    DISK_ERRNO   the number of the error that they end with; 0: they do what they should
    DISK_FROM    the first call of a process that does so, counted from 1
@@ -57,7 +57,7 @@ static void noted(const char *call, const char *path) {
 static int fails(const char *call, const char *path) {
     const char *pattern = getenv("DISK_PATHS");
     int before = errno;
-    if (!pattern || !named(call) || fnmatch(pattern, path, 0)) {
+    if (!pattern || !named(call) || fnmatch(pattern, path, FNM_EXTMATCH)) {
         errno = before;
         return 0;
     }

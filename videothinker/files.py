@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import uuid4
 
 import numpy as np
@@ -187,12 +187,16 @@ def cut_torn_line(path: Path) -> None:
             file.truncate(data.rfind(b"\n") + 1)
 
 
+def forget_cached(file: BinaryIO) -> None:
+    """What is read from here on comes from the disk, as far as it is there already."""
+    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def file_digest(path: Path, *, from_disk: bool = False) -> str:
-    """SHA-256 of a file, read a piece at a time. `from_disk`: not from the system's memory, which
-    lets go of what is on the disk."""
+    """SHA-256 of a file, read a piece at a time; `from_disk`: not from the system's memory."""
     with path.open("rb") as file:
         if from_disk:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            forget_cached(file)
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

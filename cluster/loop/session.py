@@ -183,10 +183,10 @@ class Session:
             export=lambda folder, step: self._export(stage, step, folder),
         )
 
-    def _export(self, stage: StageConfig, step: int, folder: Path) -> None:
-        """The learner's policy after a step as a model, with its lineage."""
+    def _export(self, stage: StageConfig, step: int, folder: Path) -> str:
+        """The learner's policy after a step as a model, with its lineage; its digest."""
         lineage = self.lineage.of_model(stage, step)
-        self.fleet.learner.save_model(folder, self.config.model.path, lineage)
+        return self.fleet.learner.save_model(folder, self.config.model.path, lineage)
 
     def stream(self, stage: StageConfig) -> Stream:
         """The stage's questions in the order of the run's seed."""
@@ -310,7 +310,7 @@ class Session:
         """
         self.pace.rest()
         model = self.run.stage(stage.name) / "model"
-        self._export(stage, done, model)
+        written = self._export(stage, done, model)
         if stage.kl.moves:
             forget_anchors(self.fleet, self.run.stage(stage.name), stage.kl)
         self.fleet.keep(self.version(stage, done))
@@ -320,7 +320,7 @@ class Session:
         self.lineage.count_videos(self.fleet.loader.counts())
         evaluated = self.evaluate(stage.name)
         self._judge(stage.name, following)
-        self.lineage.add_model(stage.name, model, evaluated)
+        self.lineage.add_model(stage.name, model, evaluated, written)
         self.states.drop(stage.name)
         with self.run.spared("report.html"):
             write_report(self.run.path)

@@ -43,6 +43,7 @@ class RunDirectory:
         self.path = path
         self._status: dict[str, Any] = {}
         self._complained: set[str] = set()
+        self._epoch = -time.monotonic() + time.time()
         self._lock = threading.Lock()
 
     @classmethod
@@ -83,6 +84,7 @@ class RunDirectory:
             cut_torn_line(path / name)
         if read_json(path / WISH).get("stop"):
             (path / WISH).unlink()  # it was meant for the driver before
+        run._go_on_after(read_lines(path / "metrics.jsonl"))
         run._status = read_json(path / "status.json")
         write_json(path / "status.json", run._status)  # or whoever cannot write would start first
         return run
@@ -100,11 +102,11 @@ class RunDirectory:
 
     def record(self, step_report: dict[str, Any]) -> None:
         """Appends one step to metrics.jsonl, and when it ended."""
-        self._append("metrics.jsonl", {**step_report, "time": time.time()})
+        self._append("metrics.jsonl", {**step_report, "time": self._moment()})
 
     def validated(self, line: dict[str, Any]) -> None:
         """Appends how well a stage answered after a step to validation.jsonl."""
-        self._append("validation.jsonl", {**line, "time": time.time()})
+        self._append("validation.jsonl", {**line, "time": self._moment()})
 
     def skip(self, stage: str, step: int, question_id: str, reason: str) -> None:
         """Appends one sample that was left out to skipped.jsonl."""
@@ -114,7 +116,7 @@ class RunDirectory:
     def event(self, event: dict[str, Any]) -> None:
         """Appends to events.jsonl what happened to a process, and when."""
         with self.spared("events.jsonl"):
-            self._append("events.jsonl", {"time": time.time(), **event})
+            self._append("events.jsonl", {"time": self._moment(), **event})
 
     def rollouts(self, stage: str, step: int, groups: Sequence[ScoredGroup]) -> Path:
         """Keeps every group of a step, one row each; returns the file, if it can be written.
@@ -161,6 +163,16 @@ class RunDirectory:
     def summary(self, summary: dict[str, Any]) -> None:
         """Replaces summary.json: results and lineage."""
         write_json(self.path / "summary.json", plain(summary))
+
+    def _moment(self) -> float:
+        """Unix seconds, by the clock as it was when the driver began: lines follow each other as
+        things did, also where somebody sets the clock back."""
+        return self._epoch + time.monotonic()
+
+    def _go_on_after(self, steps: Sequence[dict[str, Any]]) -> None:
+        """Where the clock is behind what an earlier driver wrote, time goes on from there."""
+        last = [one["time"] for one in steps[-1:] if isinstance(one.get("time"), float)]
+        self._epoch = max([self._epoch, *[moment - time.monotonic() for moment in last]])
 
     def _append(self, name: str, entry: dict[str, Any]) -> None:
         path = self.path / name
