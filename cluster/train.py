@@ -35,6 +35,7 @@ from videothinker.method.paying import Rewards
 from videothinker.method.scoring import score_groups
 from videothinker.progress import ProgressLine
 from videothinker.report.page import write_report
+from videothinker.run.copies import Copying
 from videothinker.run.directory import RunDirectory
 from videothinker.tracking.beside import tracked
 from videothinker.types import LearnerReport, ScoredGroup
@@ -46,7 +47,7 @@ EMPTY_STEPS_ALLOWED = 10
 
 def run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
     """Train every stage that is not finished yet; returns the run's summary."""
-    lineage = Lineage(directory, config)
+    lineage, copying = Lineage(directory, config), Copying(directory.path, config.copy_to)
     directory.status(state="starting", name=config.name, error=None)
     if lineage.note_rewards():
         logger.warning(
@@ -67,7 +68,7 @@ def run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
                 lineage=lineage,
                 ledger=Ledger(directory, config.data.max_skipped_share),
                 rewards=rewards,
-                states=States(directory),
+                states=States(directory, copying),
             )
             label_run(config, fleet, directory, session.ledger)
             for stage in config.stages:
@@ -84,6 +85,7 @@ def run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
     directory.status(state="finished")
     with directory.spared("report.html"):
         write_report(directory.path)
+    copying.finish()
     return summary
 
 

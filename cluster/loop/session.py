@@ -17,7 +17,7 @@ from cluster.loop.replay import JUDGED, sample_judged, sample_replay
 from cluster.loop.states import (
     States,
     forget_anchors,
-    has_state,
+    state_folder,
     write_anchor,
 )
 from cluster.loop.step import (
@@ -215,9 +215,10 @@ class Session:
         if not wish.get("stop"):
             return
         keep = self.config.learner.keep_states + (not steering.good)
-        if done and not has_state(self.run.stage(stage.name), done):
+        state = state_folder(self.run.stage(stage.name), done)
+        if done and not state.is_dir():
             self.states.save(self.fleet.learner, stage.name, done, keep)
-            self.states.wait()
+        self.states.rest(state)
         self.run.status(control={**(self.run.status().get("control") or {}), "id": wish["id"]})
         where = f"after step {done}" if done else "before the first step"
         raise Stopped(

@@ -25,6 +25,7 @@ from cluster.workers.learner import Learner
 from videothinker.config.kl import KLConfig
 from videothinker.errors import InputError
 from videothinker.files import file_digest, read_json, whole_folder, write_json
+from videothinker.run.copies import Copying
 from videothinker.run.directory import RunDirectory
 
 logger = logging.getLogger(__name__)
@@ -39,8 +40,9 @@ class States:
     counts among those that are kept; one that is not is said at once.
     """
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, copying: Copying | None = None) -> None:
         self._run = run
+        self._copying = copying or Copying(run.path, None)
         self._damaged: list[Path] = []
         self._reading: Thread | None = None
 
@@ -70,16 +72,27 @@ class States:
         if self._reading is not None:
             self._reading.join()
 
-    def drop(self, stage: str) -> None:
-        """Of a stage that is finished: its model is all that anybody needs of it."""
+    def rest(self, state: Path | None) -> None:
+        """Before the run stops: until the state that it goes on from is also where it is copied."""
         self.wait()
+        self._copying.wait()
+        self._copying.begin(state)
+        self._copying.wait()
+
+    def drop(self, stage: str) -> None:
+        """Of a stage that is finished: its model, which is copied now, is all that anybody needs of
+        it."""
+        self.wait()
+        self._copying.wait()
         for state in _states(self._run.stage(stage)):
             shutil.rmtree(state)
+        self._copying.begin(None)
 
     def _read_back(self, stage: Path, state: Path, keep: int) -> None:
         flaw = damage(state, from_disk=True)
         if flaw is None:
-            forget_older(stage, state, keep)
+            self._copying.begin(state)
+            forget_older(stage, state, keep, self._copying.state)
             return
         self._damaged.append(state)
         logger.warning("%s: %s. The states before it are kept; look at the disk", state, flaw)
@@ -94,24 +107,25 @@ def save_state(learner: Learner, stage: Path, step: int) -> Path:
     states = stage / "state"
     for abandoned in states.glob(".step_*.partial"):
         shutil.rmtree(abandoned)
-    folder = states / f"step_{step:06d}"
+    folder = state_folder(stage, step)
     with whole_folder(folder, replace=True) as partial:
         learner.save_state(partial)
         _conclude(partial, step)
     return folder
 
 
-def forget_older(stage: Path, newest: Path, keep: int) -> None:
-    """All but the newest few."""
+def forget_older(stage: Path, newest: Path, keep: int, held: Path | None = None) -> None:
+    """All but the newest few, and one that is being copied."""
     # what lies beyond was passed over when the run resumed
     beyond = [state for state in _states(stage) if state > newest]
     for old in [*beyond, *[state for state in _states(stage) if state <= newest][:-keep]]:
-        shutil.rmtree(old)
+        if old != held:
+            shutil.rmtree(old)
 
 
-def has_state(stage: Path, step: int) -> bool:
-    """Whether a stage has a state of this very step."""
-    return (stage / "state" / f"step_{step:06d}").is_dir()
+def state_folder(stage: Path, step: int) -> Path:
+    """Of a stage's folder, where the state of a step is, if there is one."""
+    return stage / "state" / f"step_{step:06d}"
 
 
 def newest_state(

@@ -46,7 +46,7 @@ def test_a_run_goes_on_after_a_full_disk_and_beside_a_broken_one(
     assert code == 1, said
     assert said.count(f"{bad}/stages/cdpo/state/step_000002: ") == 1, said
     assert "Traceback" not in said
-    assert said.count("decoded clips cannot be kept") == 1, said
+    assert said.count("data.cache: decoded clips cannot be kept") == 1, said
     assert read_json(bad / "status.json")["state"] == "failed"
     assert [path.name for path in (bad / "stages/cdpo/state").iterdir()] == ["step_000001"]
 
