@@ -15,9 +15,10 @@ from soak import soak_config
 
 from videothinker.config.loading import to_yaml
 from videothinker.config.settings import RunConfig
-from videothinker.files import read_json, read_lines
+from videothinker.files import atomic_write, read_json, read_lines
 from videothinker.mini import SHIPPED_BASE
 from videothinker.run.copies import RunCopy
+from videothinker.run.directory import WISH
 
 MODEL = Path("stages") / "cdpo" / "model"
 SPARED = {
@@ -87,9 +88,10 @@ def test_another_machine_goes_on_from_a_copy(
     file, here, there = (tmp_path / name for name in ("c.yaml", "here", "there"))
     copied = config.model_copy(update={"copy_to": f"file://{tmp_path}/share/run"})
     file.write_text(to_yaml(copied))
-    first = Command("train", file, f"out={here}")
+    slow = fault(f"{here}/*", "open", "write", "fsync", "rename", delay=20)  # as a share is
+    first = Command("train", file, f"out={here}", environment=preloaded(tmp_path) | slow)
     wait_for(lambda: len(read_lines(here / "metrics.jsonl")) > 0, first)
-    assert Command("stop", here).finish()[0] == 0
+    atomic_write(here / WISH, '{"id": "w", "stop": true}')  # the verb would take longer than steps
     code, _, said = first.finish()
     assert code == 0, said
     shutil.rmtree(here)

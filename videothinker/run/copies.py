@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from videothinker.config.loading import first_difference, load_config
 from videothinker.config.settings import RunConfig
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 COPIED = "copied.json"
-"""In a run's folder, the number of the copy that it made last, or was fetched from."""
+"""In a run's folder, number and id of the copy that it made last, or was fetched from."""
 NOT_COPIED = re.compile(
     rf"({DRIVER_LOCK}|{WISH}|{COPIED}|prometheus_targets\.json|.*/candidate/.*|(.*/)?\..*)"
 )
@@ -61,8 +62,8 @@ class RunCopy:
             for number in reversed(numbers):
                 try:
                     content = json.loads(self._files.cat_file(self._place(number, MANIFEST)))
-                    return {"number": number, **content}
-                except (FileNotFoundError, ValueError):  # a copy that was broken off
+                    return {"number": number, "id": content["id"], "files": content["files"]}
+                except (FileNotFoundError, ValueError, KeyError, TypeError):  # it was broken off
                     continue
         return None
 
@@ -77,7 +78,7 @@ class RunCopy:
     def put(self, run: Path, state: Path | None) -> None:
         """Copy a run as it is now, of its states this one alone."""
         with self._reached():
-            before = self.newest() or {"number": 0, "files": {}}
+            before = self.require_ours(run) or {"number": 0, "files": {}}
             number, known = before["number"] + 1, before["files"]
             files: dict[str, dict[str, Any]] = {}
             for path in _copied(run, state):
@@ -87,12 +88,13 @@ class RunCopy:
                 except FileNotFoundError:
                     if STATE.fullmatch(name):
                         raise
-            written = json.dumps({"files": files}).encode()
+            ours = {"number": number, "id": uuid4().hex}
+            write_json(run / COPIED, ours)  # first: whoever is killed in between knows it again
+            written = json.dumps({"id": ours["id"], "files": files}).encode()
             self._make_folder(self._place(number))
             self._files.pipe_file(self._place(number, MANIFEST), written)
             if self._files.cat_file(self._place(number, MANIFEST)) != written:
                 raise OSError(f"{MANIFEST} is not as it was written")
-            write_json(run / COPIED, {"number": number})
             self._sweep(known, files, number)
 
     def fetch(self, manifest: dict[str, Any], run: Path, config: RunConfig) -> None:
@@ -109,20 +111,22 @@ class RunCopy:
                 )
             for name, entry in files.items():
                 self._get(name, entry, partial)
-            write_json(partial / COPIED, {"number": manifest["number"]})
+            write_json(partial / COPIED, {name: manifest[name] for name in ("number", "id")})
             all_on_disk(partial)
             for path in sorted(partial.iterdir(), key=lambda path: path.name == "config.yaml"):
                 path.replace(run / path.name)
 
-    def require_ours(self, run: Path) -> None:
-        """InputError where somebody has gone on with the copy since this folder was."""
-        newest, ours = self.newest(), int(read_json(run / COPIED).get("number", 0))
-        if newest is not None and newest["number"] > ours:
+    def require_ours(self, run: Path) -> dict[str, Any] | None:
+        """The newest copy; InputError where somebody else made it, who went on with an older."""
+        newest, ours = self.newest(), read_json(run / COPIED)
+        theirs = newest is not None and newest["id"] != ours.get("id")
+        if newest is not None and theirs and newest["number"] >= ours.get("number", 0):
             raise InputError(
                 f"{run}: the copy at {self.address} is newer (number {newest['number']}, this"
-                f" folder's last is {ours}). Move the folder away to go on from the copy, or name"
-                " another address: copy_to=ADDRESS"
+                f" folder's last is {ours.get('number', 'none')}). Move the folder away to go on"
+                " from the copy, or name another address: copy_to=ADDRESS"
             )
+        return newest
 
     def _kept(
         self, path: Path, name: str, known: dict[str, Any] | None, number: int

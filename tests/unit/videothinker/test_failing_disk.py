@@ -6,13 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 from disk_places import ENDING, FAULTS, SPARED
 from failing_disk import preloaded
 
+from videothinker.errors import InputError, VideoThinkerError
 from videothinker.packages import ROOT
+from videothinker.run.directory import RunDirectory
 
 REMEDIES = {
     "full": "no space left on the disk. Free some",
@@ -80,6 +85,51 @@ def test_what_a_run_can_do_without_ends_nothing_and_is_said(
 ) -> None:
     assert {found["error"] for found in tried[place].values()} == {None}
     assert tried["said"][""].count(f"the run goes on without its {place}") >= len(FAULTS) - 2
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """One of 256 KiB, with a folder in which there is room for nothing more."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk]
+    if os.getuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here: that takes root's rights")
+    try:
+        (disk / "run").mkdir()
+        with suppress(OSError), (disk / "rest").open("wb", buffering=0) as rest:
+            while True:
+                rest.write(b"x" * 4096)
+        yield disk / "run"
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)  # torch lets go later
+
+
+@pytest.mark.parametrize("place", ENDING)
+def test_a_disk_that_is_really_full_is_one_line_and_keeps_nothing_half(
+    small_disk: Path, place: str
+) -> None:
+    with pytest.raises(VideoThinkerError, match=r"no space left|it may be full") as caught:
+        ENDING[place](small_disk)
+    assert caught.value.exit_code == 1
+    assert str(caught.value).startswith(str(small_disk))
+    assert not [path for path in small_disk.rglob("*") if path.is_file() and path.stat().st_size]
+
+
+@pytest.mark.parametrize("place", ENDING)
+def test_a_disk_that_is_really_read_only_is_bad_input(small_disk: Path, place: str) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", small_disk.parent], check=True)
+    with pytest.raises(InputError, match="Choose a folder you may write to") as caught:
+        ENDING[place](small_disk)
+    assert str(caught.value).startswith(str(small_disk))
+
+
+def test_a_run_on_a_read_only_disk_is_not_gone_on_with(tmp_path: Path, small_disk: Path) -> None:
+    (small_disk.parent / "rest").unlink()
+    RunDirectory.create(small_disk, "name: test\n")
+    subprocess.run(["mount", "-o", "remount,ro", small_disk.parent], check=True)
+    with pytest.raises(InputError, match=r"status\.json: cannot be written"):
+        RunDirectory.open(small_disk)
 
 
 def test_a_state_is_on_the_disk_before_its_name_and_its_name_before_the_older_one_goes(

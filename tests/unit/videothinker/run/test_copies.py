@@ -155,6 +155,36 @@ def test_a_folder_that_was_overtaken_elsewhere_is_not_gone_on_with(
         pytest.fail("it goes on")
 
 
+def test_a_driver_that_was_killed_when_its_copy_was_whole_knows_it_again(
+    config: RunConfig, run: RunDirectory, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    RunCopy(address).put(run.path, None)
+    with monkeypatch.context() as patch:
+        patch.setattr(RunCopy, "_sweep", killed)
+        with pytest.raises(KeyboardInterrupt):
+            RunCopy(address).put(run.path, None)
+    with driving(config):
+        RunCopy(address).put(run.path, None)
+    newest = RunCopy(address).newest()
+    assert newest is not None
+    assert newest["number"] == 3
+
+
+def test_of_two_that_go_on_from_a_copy_the_second_to_copy_is_told(
+    config: RunConfig, run: RunDirectory, address: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    RunCopy(address).put(run.path, None)
+    with driving(elsewhere(config)) as there:
+        RunCopy(address).put(there.path, None)
+        copying = Copying(run.path, address)
+        copying.begin(None)
+        copying.wait()
+    assert "is newer (number 2, this folder's last is 1)" in caplog.text
+
+
 def test_a_manifest_leads_nowhere_else(config: RunConfig, run: RunDirectory, address: str) -> None:
     RunCopy(address).put(run.path, None)
     files, root = fsspec.core.url_to_fs(address)
