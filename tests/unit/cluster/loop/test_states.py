@@ -19,6 +19,7 @@ from cluster.loop.states import States, damage, newest_state, save_state
 from learner.rank import file_digest
 from videothinker.config.settings import StageConfig
 from videothinker.method.paying import Rewards
+from videothinker.run.copies import Copying, RunCopy
 from videothinker.run.directory import RunDirectory
 
 
@@ -205,6 +206,29 @@ def test_a_file_that_cannot_be_read_is_damage(stage: Path, monkeypatch: pytest.M
     monkeypatch.setattr("cluster.loop.states.file_digest", broken)
     flaw = damage(stage / "state/step_000010")
     assert flaw == "shards/rank_0.pt cannot be read (Input/output error)"
+
+
+def test_the_newest_good_state_is_copied_and_a_damaged_one_is_not(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    address, stage = f"file://{tmp_path}/copy", run.stage("grpo")
+    states = States(run, Copying(run.path, address))
+
+    def copied(step: int) -> list[str]:
+        states.save(TwoRanks(), "grpo", step, 2)  # type: ignore[arg-type]
+        states.rest(newest_state(stage)[1])
+        newest = RunCopy(address).newest() or {"files": {}}
+        return [name for name in newest["files"] if name.endswith("rank_0.pt")]
+
+    assert copied(30) == ["stages/grpo/state/step_000030/shards/rank_0.pt"]
+    damage_at_once(monkeypatch, "step_000040")
+    assert copied(40) == ["stages/grpo/state/step_000030/shards/rank_0.pt"]
+    states.drop("grpo")
+    states.rest(None)
+    newest = RunCopy(address).newest()
+    assert newest is not None
+    assert not [name for name in newest["files"] if "/state/" in name]
+    assert not list((stage / "state").iterdir())
 
 
 class Everybody:
