@@ -76,8 +76,9 @@ class States:
         """Before the run stops: until the state that it goes on from is also where it is copied."""
         self.wait()
         self._copying.wait()
-        self._copying.begin(state)
-        self._copying.wait()
+        if state not in self._damaged:
+            self._copying.begin(state)
+            self._copying.wait()
 
     def drop(self, stage: str) -> None:
         """Of a stage that is finished: its model, which is copied now, is all that anybody needs of
@@ -92,7 +93,10 @@ class States:
         flaw = damage(state, from_disk=True)
         if flaw is None:
             self._copying.begin(state)
-            forget_older(stage, state, keep, self._copying.state)
+            try:
+                forget_older(stage, state, keep, self._copying.state)
+            except OSError as error:
+                logger.warning("%s: older states cannot be removed: %s", stage / "state", error)
             return
         self._damaged.append(state)
         logger.warning("%s: %s. The states before it are kept; look at the disk", state, flaw)

@@ -15,7 +15,7 @@ from builders import run_config
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
 from cluster.loop.session import Session
-from cluster.loop.states import States, damage, newest_state, save_state
+from cluster.loop.states import States, damage, newest_state, save_state, state_folder
 from learner.rank import file_digest
 from videothinker.config.settings import StageConfig
 from videothinker.method.paying import Rewards
@@ -216,7 +216,7 @@ def test_the_newest_good_state_is_copied_and_a_damaged_one_is_not(
 
     def copied(step: int) -> list[str]:
         states.save(TwoRanks(), "grpo", step, 2)  # type: ignore[arg-type]
-        states.rest(newest_state(stage)[1])
+        states.rest(state_folder(stage, step))
         newest = RunCopy(address).newest() or {"files": {}}
         return [name for name in newest["files"] if name.endswith("rank_0.pt")]
 
