@@ -3,7 +3,6 @@
    DISK_PATHS   pattern of the paths it is about (fnmatch: * takes / too, and @(a|b) one of several)
    DISK_CALLS   names of calls, between commas: open write fsync rename unlink mkdir
    DISK_ERRNO   the number of the error that they end with; 0: they do what they should
-   DISK_FROM    the first call of a process that does so, counted from 1
    DISK_DELAY   milliseconds that each takes longer
    DISK_LOG     a file that gets a line a call: its name and its path
 */
@@ -14,7 +13,6 @@
 #include <fnmatch.h>
 #include <limits.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,8 +21,6 @@
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
-
-static atomic_int seen;
 
 static int number(const char *name) {
     const char *value = getenv(name);
@@ -66,7 +62,7 @@ static int fails(const char *call, const char *path) {
     struct timespec pause = {delay / 1000, delay % 1000 * 1000000L};
     if (delay) nanosleep(&pause, NULL);
     errno = before;
-    if (!number("DISK_ERRNO") || atomic_fetch_add(&seen, 1) + 1 < number("DISK_FROM")) return 0;
+    if (!number("DISK_ERRNO")) return 0;
     errno = number("DISK_ERRNO");
     return 1;
 }

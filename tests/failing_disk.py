@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).with_suffix(".c")
-NAMES = ("DISK_PATHS", "DISK_CALLS", "DISK_ERRNO", "DISK_FROM", "DISK_DELAY", "DISK_LOG")
+NAMES = ("DISK_PATHS", "DISK_CALLS", "DISK_ERRNO", "DISK_DELAY", "DISK_LOG")
 
 
 def preloaded(folder: Path) -> dict[str, str]:
@@ -36,14 +36,12 @@ def fault(
     paths: Path | str,
     *calls: str,
     error: int = 0,
-    first: int = 1,
     delay: int = 0,
     log: Path | None = None,
 ) -> dict[str, str]:
-    """What happens to calls (open, write, fsync, rename, unlink, mkdir) on paths of a pattern:
-    from the `first` of a process on they end with an error, take so many milliseconds longer, or
-    are only noted down."""
-    values = (str(paths), ",".join(calls), str(error), str(first), str(delay), str(log or ""))
+    """What happens to calls (open, write, fsync, rename, unlink, mkdir) on paths of a pattern: they
+    end with an error, take so many milliseconds longer, or are only noted down."""
+    values = (str(paths), ",".join(calls), str(error), str(delay), str(log or ""))
     return {name: value for name, value in zip(NAMES, values, strict=True) if value}
 
 

@@ -15,7 +15,7 @@ import logging
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -188,23 +188,17 @@ class RunCopy:
     def _there(self) -> bool:
         return bool(self._files.exists(self._root))
 
-    def _reached(self) -> Any:
-        return _Reaching(self.address)
-
-
-class _Reaching:
-    """What libraries of storage raise becomes a line that names the address."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, VideoThinkerError):
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """What libraries of storage raise becomes a line that names the address."""
+        try:
+            yield
+        except VideoThinkerError:
+            raise
+        except Exception as error:
             said = " ".join(str(error).split())[:300] or type(error).__name__
             raise InputError(
-                f"copy_to: {self._address} cannot be used ({said}). Look at the address, and at the"
+                f"copy_to: {self.address} cannot be used ({said}). Look at the address, and at the"
                 " environment's credentials for it"
             ) from error
 
