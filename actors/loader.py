@@ -15,6 +15,8 @@ from videothinker.types import Failure, Prompt, Question
 from videothinker.video.clips import ClipStore
 from videothinker.video.views import View
 
+OUTCOMES = ("decoded", "reused", "failed")
+
 
 class PromptLoader(Pulse):
     """Question -> Prompt, or the reason it is left out."""
@@ -26,11 +28,11 @@ class PromptLoader(Pulse):
         self._clips = ClipStore(data.cache, data.cache_gb, budget, data.decode_seconds)
         self._builder = PromptBuilder(model, data.videos, self._clips)
         self._longest = longest
-        for outcome in self.counts():
+        for outcome in OUTCOMES:
             VIDEOS.labels(outcome)
 
     def counts(self) -> dict[str, int]:
-        """How many videos were decoded, found in the cache, or could not be read."""
+        """How many videos were decoded, found in the cache, could not be read, or not be kept."""
         return self._clips.counts
 
     def prepare(
@@ -43,8 +45,8 @@ class PromptLoader(Pulse):
         with self.doing(f"preparing {question.id}"):
             prompt, failure = self._build(question, text, view)
         counts = self.counts()
-        for outcome, count in counts.items():
-            VIDEOS.labels(outcome).inc(count - before[outcome])
+        for outcome in OUTCOMES:
+            VIDEOS.labels(outcome).inc(counts[outcome] - before[outcome])
         return (failure, counts, 0 if prompt is None else prompt.size), prompt
 
     def _build(

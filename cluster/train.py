@@ -22,6 +22,7 @@ from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
 from cluster.loop.probing import label_run
 from cluster.loop.session import Session
+from cluster.loop.states import States
 from cluster.loop.step import StepClock
 from cluster.loop.supply import Supply
 from cluster.loop.validation import Validation
@@ -36,6 +37,7 @@ from videothinker.method.paying import Rewards
 from videothinker.method.scoring import score_groups
 from videothinker.progress import ProgressLine
 from videothinker.report.page import write_report
+from videothinker.run.copies import Copying
 from videothinker.run.directory import RunDirectory
 from videothinker.tracking.beside import tracked
 from videothinker.types import LearnerReport, ScoredGroup
@@ -47,6 +49,7 @@ EMPTY_STEPS_ALLOWED = 10
 
 def run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
     """Train every stage that is not finished yet; returns the run's summary."""
+    copying = Copying(directory.path, config.copy_to)
     directory.status(state="starting", name=config.name, error=None)
     if Lineage(directory, config).note_rewards():
         logger.warning(
@@ -55,7 +58,7 @@ def run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
             directory.path / "summary.json",
         )
     try:
-        summary = outliving_ray(config, directory)
+        summary = outliving_ray(config, directory, copying)
     except Stopped:
         directory.status(state="stopped")
         raise
@@ -64,17 +67,19 @@ def run(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
         directory.status(state="interrupted" if interrupted else "failed", error=str(error))
         raise
     directory.status(state="finished")
-    write_report(directory.path)
+    with directory.spared("report.html"):
+        write_report(directory.path)
+    copying.finish()
     return summary
 
 
-def outliving_ray(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
+def outliving_ray(config: RunConfig, directory: RunDirectory, copying: Copying) -> dict[str, Any]:
     """Train as often as a Ray of our own is lost, each time from the last state, as the same
     command would; unless it is lost again and again before a new step."""
     strikes, furthest = Strikes("this run's own Ray", config.faults, "let it make a step"), 0
     while True:
         try:
-            return train_stages(config, directory)
+            return train_stages(config, directory, copying)
         except RayLost as lost:
             made = len(read_lines(directory.path / "metrics.jsonl"))
             if made > furthest:
@@ -89,7 +94,7 @@ def outliving_ray(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
             directory.status(error=None)
 
 
-def train_stages(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
+def train_stages(config: RunConfig, directory: RunDirectory, copying: Copying) -> dict[str, Any]:
     """Every stage that is not finished, by processes that are started here."""
     lineage = Lineage(directory, config)
     with (
@@ -104,6 +109,7 @@ def train_stages(config: RunConfig, directory: RunDirectory) -> dict[str, Any]:
             lineage=lineage,
             ledger=Ledger(directory, config.data.max_skipped_share),
             rewards=rewards,
+            states=States(directory, copying),
         )
         label_run(config, fleet, directory, session.ledger)
         for stage in config.stages:

@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from videothinker.files import disk_errors
+
 GUARD = "lock"
 """PyTorch's name for it, in the folder of an extension."""
 
@@ -40,8 +42,10 @@ def load_operator(builder: str) -> None:
 
 def load_guarded(builder: Builder, folder: Path) -> None:
     """One process at a time, however the one before it ended."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{builder.name}.owner").open("w") as owner:
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / f"{builder.name}.owner").open("w")
+    with file as owner:
         fcntl.flock(owner, fcntl.LOCK_EX)
         (folder / builder.name / GUARD).unlink(missing_ok=True)
         builder.load(verbose=False)

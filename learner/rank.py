@@ -36,7 +36,7 @@ from learner.rows import (
 from videothinker.config.kl import AnchorView
 from videothinker.config.settings import Device
 from videothinker.errors import DivergenceError, InputError
-from videothinker.files import disk_errors, file_digest
+from videothinker.files import disk_errors, file_digest, on_disk
 from videothinker.method.objective import repulsion_ratio
 from videothinker.model.adapters import POLICY, save_adapter
 from videothinker.model.card import ModelLineage
@@ -285,6 +285,8 @@ class LearnerRank(Pulse):
             torch.distributed.barrier()  # whatever the others write is on the disk
             written = sorted(path for path in folder.rglob("*") if path.suffix != ".json")
             mine = [path for path in written if path.is_file()][self._rank :: self._world]
+            for path in mine:
+                on_disk(path)  # from here: what this machine wrote, another cannot flush
             content = self._layout() | {
                 "weights_version": self._version,
                 "digests": {str(path.relative_to(folder)): file_digest(path) for path in mine},

@@ -21,6 +21,7 @@ from builders import completion
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
 from cluster.loop.session import Session
+from cluster.loop.states import States
 from cluster.train import train_steps
 from cluster.workers.background import Background
 from cluster.workers.fleet import Anchor, Fleet, Loader, Rollouts
@@ -302,6 +303,7 @@ class Stage:
             lineage=Lineage(run, self.config),
             ledger=Ledger(run, 0.5),
             rewards=self.rewards,
+            states=States(run),
         )
 
     def loop_thread(self) -> int:

@@ -7,12 +7,13 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import uuid4
 
 import numpy as np
@@ -23,29 +24,75 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+FAILING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EREMOTEIO, errno.ENODEV, errno.ENXIO)
+"""What a disk says that is broken, and a share of a network that is gone."""
+UNSYNCED = (errno.EINVAL, errno.ENOTSUP)
+"""What file systems say that have nothing to flush for a folder."""
+TOLD = re.compile(r"\(os error (\d+)\)")
+"""How Rust, and so safetensors, names an error of the system."""
+PARTIAL = re.compile(r"\.(.+)\.\w+\.partial")
+TORCH_WRITER = "inline_container.cc"
+"""Where torch notices that what it wrote is not there; it has forgotten why."""
+
+
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turns a full disk or a refused write into a message that says what to free or change."""
+    """Turns a full disk, a failing one or a refused write into a message that says what to do."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except VideoThinkerError:
+        raise  # it says so already
+    except Exception as error:
+        number, said = _of_disk(error)
+        place = _place(error, path)
+        if number in FULL:
             raise VideoThinkerError(
-                f"{path}: no space left on the disk. Free some (older runs, rollouts/*.parquet), "
-                "then go on with `videothinker train --resume RUN`."
+                f"{place}: no space left on the disk. Free some (older runs, rollouts/*.parquet),"
+                " then give the same command again: it goes on."
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if number in REFUSED:
             raise InputError(
-                f"{path}: cannot be written ({error.strerror}). Choose a folder you may write to."
+                f"{place}: cannot be written ({said}). Choose a folder you may write to."
+            ) from error
+        if number in FAILING:
+            raise VideoThinkerError(
+                f"{place}: the disk fails ({said}). What was whole before still is. Look at the"
+                " disk or the share (`dmesg`, `df`), then give the same command again, or go on"
+                " with a copy of the folder elsewhere."
             ) from error
         raise
+
+
+def _of_disk(error: Exception) -> tuple[int | None, str]:
+    """The system's number and words for what happened; None where no disk is to blame."""
+    number = error.errno if isinstance(error, OSError) else None
+    if found := TOLD.search(str(error)):
+        number = int(found[1])
+    elif isinstance(error, RuntimeError) and TORCH_WRITER in str(error):
+        full = os.strerror(errno.ENOSPC)
+        if full in str(error):
+            return errno.ENOSPC, full
+        return errno.EIO, "not all of it could be written; it may be full"
+    return number, "" if number is None else os.strerror(number)
+
+
+def _place(error: Exception, path: Path) -> Path:
+    """What was meant, rather than the name under which it is written first."""
+    if hidden := PARTIAL.fullmatch(path.name):
+        path = path.with_name(hidden[1])
+    named = error.filename if isinstance(error, OSError) else None
+    if isinstance(named, str) and not Path(named).absolute().is_relative_to(path.parent.absolute()):
+        return Path(named)
+    return path
 
 
 def atomic_write(path: Path, content: bytes | str) -> None:
     """Writes a file so that a reader, or a crash, sees the old content or the new one.
 
-    The content is flushed to the disk before the rename; otherwise a power cut could leave the new
-    name with no content behind it.
+    The content is flushed to the disk before the rename, and the rename after it; otherwise a power
+    cut could leave the new name with no content behind it, or the old content.
     """
     data = content.encode() if isinstance(content, str) else content
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -57,8 +104,36 @@ def atomic_write(path: Path, content: bytes | str) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)
+            on_disk(path.parent)
         finally:
-            partial.unlink(missing_ok=True)
+            _swept(partial)
+
+
+def _swept(partial: Path) -> None:
+    """Not there any more; that it cannot be removed hides no error of why it was written."""
+    with suppress(OSError):
+        partial.unlink(missing_ok=True)
+
+
+def on_disk(path: Path) -> None:
+    """Waits until a file, or the names in a folder, would be there after a power cut."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in UNSYNCED or not path.is_dir():
+            raise
+    finally:
+        os.close(opened)
+
+
+def all_on_disk(folder: Path) -> None:
+    """The same of all that is in a folder."""
+    for place, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            if not (file := Path(place, name)).is_symlink():
+                on_disk(file)
+        on_disk(Path(place))
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -112,9 +187,16 @@ def cut_torn_line(path: Path) -> None:
             file.truncate(data.rfind(b"\n") + 1)
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, read a piece at a time."""
+def forget_cached(file: BinaryIO) -> None:
+    """What is read from here on comes from the disk, as far as it is there already."""
+    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def file_digest(path: Path, *, from_disk: bool = False) -> str:
+    """SHA-256 of a file, read a piece at a time; `from_disk`: not from the system's memory."""
     with path.open("rb") as file:
+        if from_disk:
+            forget_cached(file)
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -141,6 +223,8 @@ def partial_folder(out: Path) -> Iterator[Path]:
 def whole_folder(out: Path, *, replace: bool = False) -> Iterator[Path]:
     """A folder to write into that becomes OUT when all went well, and vanishes otherwise.
 
+    All of it is on the disk before it has its name, and the name before what was there is removed.
+
     `replace`: whatever OUT held goes, and first what a writer left that was killed. For folders
     that have one writer at a time: of two, the second would sweep up the first one's work.
     """
@@ -149,12 +233,14 @@ def whole_folder(out: Path, *, replace: bool = False) -> Iterator[Path]:
             shutil.rmtree(abandoned)
     else:
         require_new(out)
-    with partial_folder(out) as partial:
+    with disk_errors(out), partial_folder(out) as partial:
         yield partial
+        all_on_disk(partial)
         with partial_folder(out) as old:
             if replace and out.exists():
                 out.rename(old)  # removing it takes longer, and would leave half of it in a crash
             partial.rename(out)
+            on_disk(out.parent)  # before the old one goes
 
 
 def replace_files(partial: Path, out: Path, last: str, stale: Sequence[str] = ()) -> None:

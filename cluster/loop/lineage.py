@@ -10,6 +10,7 @@ from cluster.loop.states import require_anchor
 from videothinker.config.hub_names import hub_source
 from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.data.asked import labels_of
+from videothinker.errors import VideoThinkerError
 from videothinker.files import file_digest, read_json
 from videothinker.method.paying import described
 from videothinker.model.card import ModelLineage, Source
@@ -108,8 +109,16 @@ class Lineage:
         }
         self._keep("stages", entry)
 
-    def add_model(self, name: str, path: Path, evaluation: dict[str, Any] | None) -> None:
-        """A model with its address by content and its results."""
+    def add_model(
+        self, name: str, path: Path, evaluation: dict[str, Any] | None, written: str | None = None
+    ) -> None:
+        """A model with its address by content and its results. `written`: the digest that it had
+        when it was exported, which is compared with what the disk has."""
+        if written is not None and model_digest(path, from_disk=True) != written:
+            raise VideoThinkerError(
+                f"{path}: not as it was written, and its stage's states still stand. Look at the"
+                " disk; the same command goes on from the newest state and exports it again"
+            )
         self._keep("models", {"name": name, **_source(path), "evaluation": evaluation})
 
     def count_videos(self, counts: dict[str, int]) -> None:

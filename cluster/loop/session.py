@@ -15,11 +15,9 @@ from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
 from cluster.loop.replay import JUDGED, sample_judged, sample_replay
 from cluster.loop.states import (
-    drop_states,
+    States,
     forget_anchors,
-    has_state,
-    newest_state,
-    save_state,
+    state_folder,
     write_anchor,
 )
 from cluster.loop.step import (
@@ -75,6 +73,7 @@ class Session:
     lineage: Lineage
     ledger: Ledger
     rewards: Rewards
+    states: States
     pace: UsualStep = field(default_factory=UsualStep)
 
     def begin(self, stage: StageConfig) -> int:
@@ -95,7 +94,7 @@ class Session:
             seed=config.seed,
             asked=[] if config.cluster.scorers else self.lineage.asked(stage, 0),
         )
-        done, state = self._newest_state(stage)
+        done, state = self.states.newest(stage.name)
         self.run.status(state="loading", stage=stage.name, step=done, steps=stage.steps)
         self.run.forget_after(stage.name, done)
         self.fleet.learner.start_stage(assignment)
@@ -138,19 +137,6 @@ class Session:
                 worded = [replace(one, wording=wording) for one in questions]
                 judged = sample_judged(self.config, stage, worded, self.fleet, self.ledger)
                 write_replay(self.judged_file(stage), judged)
-
-    def _newest_state(self, stage: StageConfig) -> tuple[int, Path | None]:
-        """Where a stage goes on from; status.json names the damaged states it could not."""
-        damaged: list[dict[str, str]] = []
-
-        def passed_over(state: Path, reason: str) -> None:
-            place = state.relative_to(self.run.path)
-            damaged.append({"state": str(place), "reason": reason})
-
-        newest = newest_state(self.run.stage(stage.name), passed_over)
-        if damaged:
-            self.run.status(passed_over=damaged)
-        return newest
 
     def version(self, stage: StageConfig, step: int) -> int:
         """Weights version after a step, from the place in the run alone, so resuming keeps it."""
@@ -197,10 +183,10 @@ class Session:
             export=lambda folder, step: self._export(stage, step, folder),
         )
 
-    def _export(self, stage: StageConfig, step: int, folder: Path) -> None:
-        """The learner's policy after a step as a model, with its lineage."""
+    def _export(self, stage: StageConfig, step: int, folder: Path) -> str:
+        """The learner's policy after a step as a model, with its lineage; its digest."""
         lineage = self.lineage.of_model(stage, step)
-        self.fleet.learner.save_model(folder, self.config.model.path, lineage)
+        return self.fleet.learner.save_model(folder, self.config.model.path, lineage)
 
     def stream(self, stage: StageConfig) -> Stream:
         """The stage's questions in the order of the run's seed."""
@@ -217,8 +203,8 @@ class Session:
         """
         due = step % self.config.learner.save_every == 0 and step < stage.steps
         if due and steering.good:
-            folder, keep = self.run.stage(stage.name), self.config.learner.keep_states
-            save_state(self.fleet.learner, folder, step, keep)
+            keep = self.config.learner.keep_states
+            self.states.save(self.fleet.learner, stage.name, step, keep)
 
     def heed_stop(self, stage: StageConfig, done: int, steering: StageGuard) -> None:
         """End after this step if somebody asked for it, with a state to go on from.
@@ -228,9 +214,11 @@ class Session:
         wish = read_wish(self.run.path)
         if not wish.get("stop"):
             return
-        folder, keep = self.run.stage(stage.name), self.config.learner.keep_states
-        if done and not has_state(folder, done):
-            save_state(self.fleet.learner, folder, done, keep if steering.good else keep + 1)
+        keep = self.config.learner.keep_states + (not steering.good)
+        state = state_folder(self.run.stage(stage.name), done)
+        if done and not state.is_dir():
+            self.states.save(self.fleet.learner, stage.name, done, keep)
+        self.states.rest(state)
         self.run.status(control={**(self.run.status().get("control") or {}), "id": wish["id"]})
         where = f"after step {done}" if done else "before the first step"
         raise Stopped(
@@ -323,7 +311,7 @@ class Session:
         """
         self.pace.rest()
         model = self.run.stage(stage.name) / "model"
-        self._export(stage, done, model)
+        written = self._export(stage, done, model)
         if stage.kl.moves:
             forget_anchors(self.fleet, self.run.stage(stage.name), stage.kl)
         self.fleet.keep(self.version(stage, done))
@@ -333,9 +321,10 @@ class Session:
         self.lineage.count_videos(self.fleet.loader.counts())
         evaluated = self.evaluate(stage.name)
         self._judge(stage.name, following)
-        self.lineage.add_model(stage.name, model, evaluated)
-        drop_states(self.run.stage(stage.name))
-        write_report(self.run.path)
+        self.lineage.add_model(stage.name, model, evaluated, written)
+        self.states.drop(stage.name)
+        with self.run.spared("report.html"):
+            write_report(self.run.path)
 
     def evaluate(self, name: str) -> dict[str, Any] | None:
         """One answer to each validation question, sampled as training samples; they are kept.

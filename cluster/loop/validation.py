@@ -40,7 +40,7 @@ class Validation:
     fleet: Fleet
     run: RunDirectory
     ledger: Ledger
-    export: Callable[[Path, int], None]
+    export: Callable[[Path, int], object]
     """The learner's policy as the model of a step, into a folder."""
     _questions: list[Question] = field(init=False)
     _lines: list[dict[str, Any]] = field(init=False)

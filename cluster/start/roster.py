@@ -83,4 +83,6 @@ class Roster:
         }
 
     def _write(self) -> None:
-        write_json(self._run.path / "prometheus_targets.json", list(self._targets.values()))
+        file = self._run.path / "prometheus_targets.json"
+        with self._run.spared(file.name):
+            write_json(file, list(self._targets.values()))

@@ -7,6 +7,7 @@ learner, whose ranks hold parts of one policy, is something else (`learner.py`).
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import zlib
 from collections import Counter
@@ -37,6 +38,8 @@ from videothinker.types import (
 )
 from videothinker.video.views import View
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(eq=False)
 class Loader:
@@ -48,6 +51,7 @@ class Loader:
     view: View = "video"
     _counts: dict[Process, dict[str, int]] = field(init=False, default_factory=dict)
     _awaited: int = field(init=False, default=0)
+    _warned: bool = field(init=False, default=False)
 
     def asking(self, wording: Callable[[Question], str | Turns], view: View) -> Loader:
         """The same processes, asked for other texts or less of the video."""
@@ -63,6 +67,7 @@ class Loader:
                 "prepare",
                 *(question, self.wording(question), self.view),
             )
+            self._heed(self._counts[process])
             return Prepared(question=question, prompt=prompt, failure=failure, size=size)
 
         pool = self.pools[zlib.crc32(question.video.encode()) % len(self.pools)]
@@ -71,6 +76,15 @@ class Loader:
         except GivenUp as error:
             failure = Failure(kind="processes_lost", reason=str(error))
             return Prepared(question=question, prompt=None, failure=failure)
+
+    def _heed(self, counts: dict[str, int]) -> None:
+        """Nobody reads what a worker says."""
+        if "unkept" in counts and not self._warned:
+            self._warned = True
+            logger.warning(
+                "data.cache: decoded clips cannot be kept, as on a disk that is full or broken;"
+                " videos are decoded again when they are asked for"
+            )
 
     async def prepare_all(self, questions: Sequence[Question], order: Order) -> list[Prepared]:
         """A prompt for each, in their order."""

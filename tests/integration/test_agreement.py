@@ -24,6 +24,7 @@ from cluster.loop.asking import Asking
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
 from cluster.loop.session import Session
+from cluster.loop.states import States
 from cluster.loop.step import heard_of
 from cluster.start.launch import actor
 from cluster.train import train_step
@@ -206,6 +207,7 @@ def test_the_exact_divergence_of_a_step_is_none_from_itself_and_some_from_anothe
         lineage=Lineage(run, config),
         ledger=Ledger(run, 0.0),
         rewards=Rewards(config.rewards),
+        states=States(run),
     )
     found = {}
     for stage in stages:

@@ -18,6 +18,7 @@ from same_training import largest_difference, untimed
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
 from cluster.loop.session import Session
+from cluster.loop.states import States
 from cluster.start.launch import launch
 from cluster.train import train_stage
 from videothinker.config.draw import DrawConfig
@@ -98,6 +99,7 @@ def runs(run_config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> tup
                     lineage=Lineage(run, config),
                     ledger=Ledger(run, 0.0),
                     rewards=rewards,
+                    states=States(run),
                 )
                 for stage in config.stages if out == whole else config.stages[1:]:
                     train_stage(session, stage)

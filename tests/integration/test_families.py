@@ -217,7 +217,7 @@ def trained(
     for step in STEPS:
         batch = paid(prompts, answers, step)
         if step == STEPS[-1]:
-            save_state(ranks, folder, step - 1, 1)  # type: ignore[arg-type]
+            save_state(ranks, folder, step - 1)  # type: ignore[arg-type]
         gaps.append(ranks.step(step, batch).stats["logprob_gap_max"])
         parts = published(ranks, step, learner.parts)
         engine.load(step, parts)

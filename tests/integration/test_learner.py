@@ -65,7 +65,7 @@ def test_going_on_from_a_state_is_going_on_bit_for_bit(
 ) -> None:
     begin(alone, dtype, **settings)
     train(alone, prompts, range(1, 4))
-    save_state(alone, tmp_path, 3, 2)  # type: ignore[arg-type]
+    save_state(alone, tmp_path, 3)  # type: ignore[arg-type]
     expected = train(alone, prompts, range(4, 7)), alone.weights()
 
     begin(alone, dtype, **settings)
@@ -86,7 +86,7 @@ def test_a_state_is_as_large_as_planned(
 ) -> None:
     begin(alone, dtype, zero_stage=stage)
     train(alone, prompts, range(1, 2))
-    save_state(alone, tmp_path, 1, 2)  # type: ignore[arg-type]
+    save_state(alone, tmp_path, 1)  # type: ignore[arg-type]
     model = run_config.model.model_copy(update={"dtype": dtype})
     changes = {"model": model, "learner": LearnerConfig(zero_stage=stage)}  # type: ignore[arg-type]
     planned = state_gb(run_config.model_copy(update=changes), shape_of(model.path))
@@ -98,7 +98,7 @@ def test_two_ranks_go_on_from_a_state_within_a_millionth(
 ) -> None:
     begin(pair, zero_stage=3)
     train(pair, prompts, range(1, 3))
-    save_state(pair, tmp_path, 2, 2)  # type: ignore[arg-type]
+    save_state(pair, tmp_path, 2)  # type: ignore[arg-type]
     losses, weights = train(pair, prompts, range(3, 5)), pair.weights()
 
     begin(pair, zero_stage=3)
@@ -260,7 +260,7 @@ def test_an_offloaded_optimizer_trains_alike_and_goes_on_within_rounding(
     assert offloaded != on_the_device  # another implementation rounds differently
     assert largest_difference(offloaded, on_the_device) < 1e-4
 
-    save_state(alone, tmp_path, 2, 2)  # type: ignore[arg-type]
+    save_state(alone, tmp_path, 2)  # type: ignore[arg-type]
     train(alone, prompts, range(3, 5))
     expected = alone.weights()
     begin(alone, offload=True)

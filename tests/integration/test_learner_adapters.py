@@ -140,7 +140,7 @@ def test_a_state_is_as_large_as_planned(
     wide = LoraConfig(rank=64)
     begin(alone, lora=wide)
     train(alone, prompts)
-    save_state(alone, tmp_path, 1, 2)  # type: ignore[arg-type]
+    save_state(alone, tmp_path, 1)  # type: ignore[arg-type]
     config = run_config.model_copy(update={"learner": LearnerConfig(lora=wide)})
     planned = state_gb(config, shape_of(config.model.path))
     assert written_gb(tmp_path) == pytest.approx(planned, rel=0.1)

@@ -11,6 +11,7 @@ import re
 import secrets
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections import Counter

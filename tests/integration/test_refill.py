@@ -21,6 +21,7 @@ from same_training import asked_order, largest_difference, untimed
 from cluster.loop.ledger import Ledger
 from cluster.loop.lineage import Lineage
 from cluster.loop.session import Session
+from cluster.loop.states import States
 from cluster.start.launch import launch
 from cluster.train import train_stage
 from videothinker.config.loading import to_yaml
@@ -100,6 +101,7 @@ def runs(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
                     lineage=Lineage(run, config),
                     ledger=Ledger(run, 0.0),
                     rewards=rewards,
+                    states=States(run),
                 )
                 train_stage(session, stage)
     assert len(killer.killed) == 2

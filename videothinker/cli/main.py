@@ -51,6 +51,8 @@ ERRNO_REMEDIES = {
     errno.EDQUOT: "the disk quota is used up; make room and run it again",
     errno.EACCES: "no permission; choose a place you may write to",
     errno.EROFS: "the file system is read-only; choose a place you may write to",
+    errno.EIO: "the disk fails; look at `dmesg`, then run it again",
+    errno.ESTALE: "the share of the network is gone; mount it again, then run it again",
     errno.EADDRINUSE: "a network port is taken; stop the other program, or run it again",
 }
 

@@ -30,6 +30,7 @@ from videothinker.planning.plan import least
 from videothinker.planning.spans import uneven
 from videothinker.process.certificates import unusable
 from videothinker.process.gpus import fault
+from videothinker.run.copies import uncopied
 from videothinker.tracking.trackers import VENV, not_installed
 from videothinker.types import Question
 from videothinker.video.files import find
@@ -77,7 +78,8 @@ def one_file(words: Sequence[str], example: str) -> tuple[Path, list[str]]:
 
 def missing_files(config: RunConfig) -> list[str]:
     """What the configuration names and this machine lacks, and what would be lost, as lines."""
-    return (check_upload(config) or check_paths(config)) + missing_trackers(config)
+    here = check_upload(config) or check_paths(config)
+    return here + missing_trackers(config) + uncopied(config.copy_to)
 
 
 def missing_trackers(config: RunConfig) -> list[str]:

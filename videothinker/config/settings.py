@@ -304,6 +304,9 @@ class RunConfig(Section):
     report_to: tuple[TrackerName, ...] = ()
     """Trackers that are told of every step, each by a process of its own and over its own
     library."""
+    copy_to: str | None = None
+    """An address, such as s3://bucket/run, to which the run is copied with each state and each
+    stage's model, and from which the same command goes on where there is no folder of the run."""
 
     @property
     def hub_names(self) -> list[str]:

@@ -23,7 +23,7 @@ from videothinker.config.prompts import Wordings
 from videothinker.config.section import Positive, Section
 from videothinker.config.settings import DType, RunConfig, VideoConfig
 from videothinker.errors import InputError
-from videothinker.files import atomic_write, read_json, whole_folder, write_json
+from videothinker.files import atomic_write, forget_cached, read_json, whole_folder, write_json
 from videothinker.model.card import CARD, LINEAGE, ModelLineage, describe, license_in
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -133,14 +133,17 @@ def with_cache(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, "use_cache": True, "text_config": text}
 
 
-def model_digest(folder: Path) -> str:
-    """One hash over a checkpoint's tensors, whatever its folder is called."""
+def model_digest(folder: Path, *, from_disk: bool = False) -> str:
+    """One hash over a checkpoint's tensors, whatever its folder is called; `from_disk` as for
+    `file_digest`."""
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise InputError(f"{folder}: no *.safetensors in it; give a Hugging Face model folder")
     content = hashlib.sha256()
     for file in files:
         with file.open("rb") as opened:
+            if from_disk:
+                forget_cached(opened)
             while chunk := opened.read(1 << 24):
                 content.update(chunk)
     return content.hexdigest()

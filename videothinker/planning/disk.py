@@ -17,13 +17,14 @@ from videothinker.planning.passes import GB
 def disk_need(config: RunConfig, shape: ModelShape) -> dict[str, float]:
     """Each stage's model, its best one where that is kept, with another that may be better; of an
     anchor that is the policy of some steps ago the old and the new one, and one for each state; and
-    the states of one stage: those that are kept and the one that is being written before the oldest
-    goes. A stage that saves none has none. Of an adapter the base is in none of them.
+    the states of one stage: those that are kept, the one that is being written before the oldest
+    goes, and one that is being copied. A stage that saves none has none. Of an adapter the base is
+    in none of them.
     """
     learner, best = config.learner, sum(stage.keep_best is not None for stage in config.stages)
     models = len(config.stages) + best + bool(best)
     saved = max((stage.steps - 1) // learner.save_every for stage in config.stages)
-    states = min(saved, learner.keep_states + 1)
+    states = min(saved, learner.keep_states + 1 + (config.copy_to is not None))
     if any(stage.kl.moves for stage in config.stages):
         models += 2 + states
     return {

@@ -6,13 +6,15 @@ Files that are replaced appear whole or not at all; files that grow do so by who
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from videothinker.errors import InputError
+from videothinker.errors import InputError, VideoThinkerError
 from videothinker.files import (
     atomic_write,
     cut_torn_line,
@@ -26,6 +28,8 @@ from videothinker.run.draws import forget_draws
 from videothinker.run.rollouts import ROLLOUTS, rollout_steps, rollouts_file, write_groups
 from videothinker.types import ScoredGroup
 
+logger = logging.getLogger(__name__)
+
 DRIVER_LOCK = "driver.lock"
 """Name of the file whose lock the driver of a run holds (`videothinker/run/lock.py`)."""
 WISH = "control.json"
@@ -38,6 +42,8 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._status: dict[str, Any] = {}
+        self._complained: set[str] = set()
+        self._epoch = -time.monotonic() + time.time()
         self._lock = threading.Lock()
 
     @classmethod
@@ -78,7 +84,9 @@ class RunDirectory:
             cut_torn_line(path / name)
         if read_json(path / WISH).get("stop"):
             (path / WISH).unlink()  # it was meant for the driver before
+        run._go_on_after(read_lines(path / "metrics.jsonl"))
         run._status = read_json(path / "status.json")
+        write_json(path / "status.json", run._status)  # or whoever cannot write would start first
         return run
 
     def status(self, **fields: object) -> dict[str, Any]:
@@ -88,16 +96,17 @@ class RunDirectory:
         """
         with self._lock:
             self._status = {**self._status, **plain(fields), "updated": time.time()}
-            write_json(self.path / "status.json", self._status)
+            with self.spared("status.json"):
+                write_json(self.path / "status.json", self._status)
             return dict(self._status)
 
     def record(self, step_report: dict[str, Any]) -> None:
         """Appends one step to metrics.jsonl, and when it ended."""
-        self._append("metrics.jsonl", {**step_report, "time": time.time()})
+        self._append("metrics.jsonl", {**step_report, "time": self._moment()})
 
     def validated(self, line: dict[str, Any]) -> None:
         """Appends how well a stage answered after a step to validation.jsonl."""
-        self._append("validation.jsonl", {**line, "time": time.time()})
+        self._append("validation.jsonl", {**line, "time": self._moment()})
 
     def skip(self, stage: str, step: int, question_id: str, reason: str) -> None:
         """Appends one sample that was left out to skipped.jsonl."""
@@ -106,15 +115,30 @@ class RunDirectory:
 
     def event(self, event: dict[str, Any]) -> None:
         """Appends to events.jsonl what happened to a process, and when."""
-        self._append("events.jsonl", {"time": time.time(), **event})
+        with self.spared("events.jsonl"):
+            self._append("events.jsonl", {"time": self._moment(), **event})
 
     def rollouts(self, stage: str, step: int, groups: Sequence[ScoredGroup]) -> Path:
-        """Keeps every group of a step, one row each, and returns the file.
+        """Keeps every group of a step, one row each; returns the file, if it can be written.
 
         The file is named by stage and step, so a step that is replayed after a crash replaces what
         it wrote before instead of adding to it.
         """
-        return write_groups(self.path, stage, step, groups)
+        with self.spared(ROLLOUTS):
+            write_groups(self.path, stage, step, groups)
+        return rollouts_file(self.path, stage, step)
+
+    @contextmanager
+    def spared(self, name: str) -> Iterator[None]:
+        """Around the writing of what training goes on without: that it cannot be written is said
+        once for each name, and ends nothing."""
+        try:
+            with disk_errors(self.path / name):
+                yield
+        except VideoThinkerError as error:
+            if name not in self._complained:
+                self._complained.add(name)
+                logger.warning("the run goes on without its %s: %s", name, error)
 
     def forget_after(self, stage: str, step: int) -> None:
         """Drop what a stage recorded after a step that it now goes back to."""
@@ -139,6 +163,16 @@ class RunDirectory:
     def summary(self, summary: dict[str, Any]) -> None:
         """Replaces summary.json: results and lineage."""
         write_json(self.path / "summary.json", plain(summary))
+
+    def _moment(self) -> float:
+        """Unix seconds, by the clock as it was when the driver began: lines follow each other as
+        things did, also where somebody sets the clock back."""
+        return self._epoch + time.monotonic()
+
+    def _go_on_after(self, steps: Sequence[dict[str, Any]]) -> None:
+        """Where the clock is behind what an earlier driver wrote, time goes on from there."""
+        last = [one["time"] for one in steps[-1:] if isinstance(one.get("time"), float)]
+        self._epoch = max([self._epoch, *[moment - time.monotonic() for moment in last]])
 
     def _append(self, name: str, entry: dict[str, Any]) -> None:
         path = self.path / name

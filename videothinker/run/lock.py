@@ -23,6 +23,7 @@ from videothinker.config.loading import first_difference, load_config, to_yaml
 from videothinker.config.settings import RunConfig
 from videothinker.errors import InputError
 from videothinker.files import disk_errors, read_json
+from videothinker.run.copies import RunCopy
 from videothinker.run.directory import DRIVER_LOCK, RunDirectory
 
 ENDED = ("finished", "failed", "interrupted", "stopped")
@@ -48,9 +49,15 @@ def driving(config: RunConfig, resume: Path | None = None) -> Iterator[RunDirect
     if not (path / "config.yaml").is_file():
         RunDirectory.require_empty(path)
     with locked(path):
+        copy = None if config.copy_to is None else RunCopy(config.copy_to)
         if not (path / "config.yaml").is_file():
-            yield RunDirectory.create(path, to_yaml(config))
-            return
+            if copy is None or (newest := copy.newest()) is None:
+                yield RunDirectory.create(path, to_yaml(config))
+                return
+            sys.stderr.write(f"fetching {path} from {copy.address}, copy {newest['number']}\n")
+            copy.fetch(newest, path, config)
+        elif copy is not None:
+            copy.require_ours(path)
         require_same(config, path)
         if finished_summary(path) is not None:
             raise InputError(
@@ -104,9 +111,9 @@ def locked(path: Path) -> Iterator[None]:
             time.sleep(0.05)
         if taken is None:
             logger.warning("%s: no locks on this file system; see that nobody drives it too", path)
-        file.truncate(0)
-        file.write(json.dumps(_myself()) + "\n")
-        file.flush()
+        with disk_errors(path / DRIVER_LOCK):
+            file.truncate(0)
+            os.write(file.fileno(), f"{json.dumps(_myself())}\n".encode())  # or close tries again
         yield
 
 

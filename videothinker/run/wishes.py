@@ -98,7 +98,7 @@ def _nobody(run: Path) -> str:
     status = _status(run)
     return (
         f"{run}: nobody answers; its state is {status.get('state', 'unknown')!r} since"
-        f" {time.time() - status.get('updated', 0):.0f} s. Only a live run can be steered"
+        f" {max(0.0, time.time() - status.get('updated', 0)):.0f} s. Only a live run can be steered"
     )
 
 

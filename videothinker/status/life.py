@@ -45,8 +45,9 @@ def life(run: Snapshot) -> Life:
         return Life(state=state, alive=True, words=f"{_ended(run)}, with a driver at work")
     if state in ENDED:
         return Life(state=state, alive=False, words=_ended(run), remark=_remedy(run))
-    quiet = max(0.0, run.now - run.last_word)
-    held = True if quiet < QUIET_SECONDS else driven(run.path)
+    since = run.now - run.last_word  # less than nothing where a clock was set back
+    quiet = max(0.0, since)
+    held = True if abs(since) < QUIET_SECONDS else driven(run.path)
     heard = f"nothing heard for {duration(quiet)}"
     resume = f"videothinker train --resume {run.path}"
     if held is False:

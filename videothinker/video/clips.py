@@ -63,9 +63,11 @@ class ClipStore:
 
     @property
     def counts(self) -> dict[str, int]:
-        """What became of the clips that were asked for; reused are those from memory or disk."""
+        """What became of the clips that were asked for; reused are those from memory or disk;
+        unkept, where there are any, those decoded that the disk did not take."""
         reused = self._asked - self._decoded - self._failed
-        return {"decoded": self._decoded, "reused": reused, "failed": self._failed}
+        counts = {"decoded": self._decoded, "reused": reused, "failed": self._failed}
+        return counts | ({"unkept": self._files.unkept} if self._files.unkept else {})
 
     def get(self, path: Path, start: float | None = None, end: float | None = None) -> Clip:
         """The clip of a video, or of a part of it in seconds; InputError where there is none."""
@@ -137,6 +139,7 @@ class ClipFolder:
         self._limit = limit
         self._room = 0.0
         self._complained = False
+        self.unkept = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = (folder / "lock").open("ab")
@@ -188,6 +191,7 @@ class ClipFolder:
                 self._clear()
         except OSError as error:
             self._complain(error)
+            self.unkept += 1
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import get_args
+from urllib.parse import urlsplit
 
 from videothinker.config.checks.learner import check_learner
 from videothinker.config.checks.stages import check_stages
@@ -21,6 +23,7 @@ def cross_checks(config: RunConfig) -> Iterator[str]:
     yield from _check_data(config)
     yield from _check_pinned(config)
     yield from _check_out(config)
+    yield from _check_copy(config)
     if len(set(config.report_to)) < len(config.report_to):
         yield "report_to: the same tracker is named twice. Name each once"
 
@@ -137,3 +140,21 @@ def _check_out(config: RunConfig) -> Iterator[str]:
         yield (f"out = '{config.out}': {existing} is a file. Name a folder: out=runs/NAME")
     elif not os.access(existing, os.W_OK):
         yield (f"out = '{config.out}': no right to write in {existing}. Name another: out=DIR")
+
+
+def _check_copy(config: RunConfig) -> Iterator[str]:
+    if (address := config.copy_to) is None:
+        return
+    parts = urlsplit(address)
+    if not parts.scheme or "://" not in address:
+        yield (
+            f"copy_to = {address!r}: not an address. Name one such as s3://bucket/run, or"
+            " file:///mnt/share/run for a folder"
+        )
+    if parts.password:
+        yield (
+            "copy_to: has a password in it, which config.yaml would show. Leave it to the"
+            " environment, as the storage's library reads it"
+        )
+    if parts.scheme == "file" and Path(parts.path).is_relative_to(config.out):
+        yield f"copy_to = {address!r}: lies in out, which it copies. Name another place"

@@ -50,7 +50,7 @@ class Maker(Engine):
         if asked.id == "q7":
             return Failure(kind="video", reason="broken"), {"failed": 1}, 0
         self._counted.make()
-        return None, {"decoded": 1}, SIZE
+        return None, {"decoded": 1, "unkept": 1}, SIZE
 
 
 class Answering(Sampler):
@@ -112,6 +112,13 @@ def test_every_question_is_answered_once_at_each_temperature(background: Backgro
     found = replies(background, Counted(2), [1.0, 0.0])
     told = sorted((reply.question.id, reply.temperature) for reply in found)
     assert told == sorted((f"q{n}", heat) for n in range(40) for heat in (0.0, 1.0))
+
+
+def test_clips_that_cannot_be_kept_are_said_once(
+    background: Background, caplog: pytest.LogCaptureFixture
+) -> None:
+    replies(background, Counted(1), [1.0])
+    assert caplog.text.count("data.cache: decoded clips cannot be kept") == 1
 
 
 def test_a_question_without_a_prompt_comes_back_with_its_reason(background: Background) -> None:

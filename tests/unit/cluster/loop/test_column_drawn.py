@@ -10,7 +10,7 @@ import pytest
 from builders import run_config
 from stand_ins import Stage, questions
 
-from cluster.loop.session import Session
+from cluster.loop.states import States
 from cluster.train import train_steps
 from videothinker.config.draw import DrawConfig
 from videothinker.config.settings import GuardConfig, RunConfig, StageConfig
@@ -69,6 +69,6 @@ def test_a_stage_asks_what_the_weights_of_its_file_say_also_after_going_back(
     mean = sum(line["asked_weight"] for line in lines) / STEPS
     said = "each as often as its column weight says, 3 of 10 never; their mean is 1.3"
     assert f"{said}, {mean:.3g} of what was asked" in write_report(config.out).read_text()
-    monkeypatch.setattr(Session, "_newest_state", lambda *_: (2, None))
+    monkeypatch.setattr(States, "newest", lambda *_: (2, None))
     train(config, RunDirectory.open(config.out))
     assert drawn(run) == wanted

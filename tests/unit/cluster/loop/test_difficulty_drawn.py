@@ -20,7 +20,7 @@ from builders import run_config
 from stand_ins import TEXTS, Pacing, PromptMaker, Sampler, Stage, questions
 
 from cluster.loop.drawing import Batch, Fate, Sampled
-from cluster.loop.session import Session
+from cluster.loop.states import States
 from cluster.train import train_steps
 from videothinker.config.checks.run import cross_checks
 from videothinker.config.draw import DrawConfig
@@ -166,7 +166,7 @@ def test_a_run_that_goes_back_to_a_state_draws_the_same_again(
     train(settings, run)
     torn = run.path / "stages" / "grpo" / "draws.jsonl"
     torn.write_text(torn.read_text() + '{"step": 21, "fir')
-    monkeypatch.setattr(Session, "_newest_state", lambda *_: (done, None))
+    monkeypatch.setattr(States, "newest", lambda *_: (done, None))
     train(settings, RunDirectory.open(run.path))
     assert kept(run) == unordered(expected(refill, staleness))
 
@@ -191,7 +191,7 @@ def test_a_gap_in_what_is_known_is_not_guessed(
     file = run.path / "stages" / "grpo" / "draws.jsonl"
     lines = file.read_text().splitlines(keepends=True)
     file.write_text("".join(lines[:2] + lines[3:]))
-    monkeypatch.setattr(Session, "_newest_state", lambda *_: (15, None))
+    monkeypatch.setattr(States, "newest", lambda *_: (15, None))
     with pytest.raises(InputError, match=r"draws\.jsonl: \d+ questions .* first 8 are known"):
         train(settings, RunDirectory.open(run.path))
     file.write_text("".join(lines[:14]))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from builders import run_config
 
 from cluster.loop.lineage import Lineage
 from videothinker.config.draw import DrawConfig
 from videothinker.config.rewards import RewardConfig
 from videothinker.config.settings import StageConfig
+from videothinker.errors import VideoThinkerError
 from videothinker.files import read_json
+from videothinker.model.checkpoint import model_digest
 from videothinker.run.directory import RunDirectory
 
 
@@ -55,3 +58,21 @@ def test_which_questions_a_stage_draws_is_news_once(tmp_path: Path) -> None:
     assert not resumed.note_draw("grpo", {"by": "column", "never": 3})
     assert resumed.note_draw("other", {"by": "column", "never": 3})
     assert {*read_json(run.path / "summary.json")["draws"]} == {"grpo", "other"}
+
+
+def test_a_model_that_the_disk_has_otherwise_than_it_was_written_counts_as_none(
+    tmp_path: Path,
+) -> None:
+    run = RunDirectory.create(tmp_path / "run", "")
+    config = run_config(tmp_path, StageConfig(name="grpo", questions=tmp_path / "q.parquet"))
+    model = tmp_path / "made"
+    model.mkdir()
+    (model / "model.safetensors").write_bytes(b"as it was")
+    written = model_digest(model)
+    lineage = Lineage(run, config)
+    lineage.add_model("earlier", model, None, written)
+    (model / "model.safetensors").write_bytes(b"As it was")
+    with pytest.raises(VideoThinkerError, match="made: not as it was written"):
+        lineage.add_model("grpo", model, None, written)
+    assert lineage.finished("earlier")
+    assert not lineage.finished("grpo")

@@ -16,7 +16,7 @@ from builders import run_config
 from stand_ins import TEXTS, Engine, Pacing, PromptMaker, Rank, Sampler, Scorer, Stage, questions
 
 from cluster.loop.replay import questions_of
-from cluster.loop.session import Session
+from cluster.loop.states import States
 from cluster.train import train_steps
 from videothinker.config.kl import KLConfig
 from videothinker.config.settings import (
@@ -289,7 +289,7 @@ def test_a_run_that_goes_back_to_a_state_draws_the_same_again(
     run = trained(settings, Diary())
     torn = run.path / "stages" / "cdpo" / "draws.jsonl"
     torn.write_text(torn.read_text() + '{"step": 7, "fir')
-    monkeypatch.setattr(Session, "_newest_state", lambda *_: (done, None))
+    monkeypatch.setattr(States, "newest", lambda *_: (done, None))
     engines: dict[str, Any] = {"rollout": lambda name: Settling(name, diary, settled)}
     with closing(Stage(settings, **engines)) as again:
         session = again.session(RunDirectory.open(run.path))

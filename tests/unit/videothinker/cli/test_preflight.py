@@ -108,6 +108,17 @@ def test_a_tracker_without_its_library_is_refused_before_anything_starts(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_address_for_copies_that_cannot_be_used_is_refused_before_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", str(CDPO), "copy_to=nosuch://place/run"]) == 2
+    assert (
+        "copy_to: nosuch://place/run cannot be used (Protocol not known" in capsys.readouterr().err
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_tracker_s_library_is_looked_for_where_it_is_told_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,6 +79,7 @@ KEYS = [
     "rewards.N.seconds",
     "rewards.N.memory_gb",
     "report_to",
+    "copy_to",
     "model.path",
     "model.dtype",
     "pinned",

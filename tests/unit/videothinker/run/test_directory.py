@@ -158,3 +158,16 @@ def test_a_stage_forgets_its_own_rollouts_and_no_namesakes(tmp_path: Path) -> No
     run.forget_after("cdpo", 1)
     kept = sorted(file.stem for file in (run.path / "rollouts").iterdir())
     assert kept == ["cdpo-000001", "cdpo-01-000002"]
+
+
+def test_steps_follow_each_other_although_the_clock_is_set_back(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = time.time
+    run.record({"stage": "a", "step": 1})
+    monkeypatch.setattr(time, "time", lambda: right() - 3600)
+    run.record({"stage": "a", "step": 2})
+    RunDirectory.open(run.path).record({"stage": "a", "step": 3})
+    moments = [line["time"] for line in read_lines(run.path / "metrics.jsonl")]
+    assert moments == sorted(moments)
+    assert moments[-1] < right() + 60

@@ -243,6 +243,11 @@ def test_a_driver_that_died_without_a_word_is_found_out(run: RunDirectory) -> No
     assert (data(path)["state"], data(path)["alive"]) == ("training", False)
 
 
+def test_nor_is_it_taken_for_alive_because_the_clock_was_set_back(run: RunDirectory) -> None:
+    (run.path / "driver.lock").touch()
+    assert data(silent(run, -3600, state="training"))["alive"] is False
+
+
 def test_a_driver_in_a_long_step_is_not_called_dead(run: RunDirectory) -> None:
     with (run.path / "driver.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,19 @@ def test_a_step_made_again_between_two_looks_is_not_missed(run: RunDirectory) ->
     run.forget_after("bias", 1)
     steps(run, "bias", [2])
     assert places(listener.hear()) == [("bias", 2, True)]
+
+
+def test_nor_where_the_clock_was_set_back(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener, right = Listener(run), time.time
+    steps(run, "bias", [1, 2, 3])
+    listener.hear()
+    monkeypatch.setattr(time, "time", lambda: right() - 3600)
+    resumed = RunDirectory.open(run.path)
+    resumed.forget_after("bias", 1)
+    steps(resumed, "bias", [2, 3])
+    assert places(listener.hear()) == [("bias", 2, True), ("bias", 3, False)]
 
 
 def test_another_process_goes_on_after_what_was_told(run: RunDirectory, tmp_path: Path) -> None:

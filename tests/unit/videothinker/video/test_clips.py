@@ -275,6 +275,7 @@ def test_a_disk_that_takes_no_more_costs_a_warning_and_no_clip(
             assert (store.get(write(tmp_path, f"{letter}.mp4", letter)).frames == ord(letter)).all()
     [record] = caplog.records
     assert str(cache) in record.getMessage()
+    assert store.counts == {"decoded": 3, "reused": 0, "failed": 0, "unkept": 3}
 
 
 OTHER = """
