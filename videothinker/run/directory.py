@@ -17,9 +17,9 @@ from videothinker.files import (
     atomic_write,
     cut_torn_line,
     disk_errors,
+    keep_lines,
     plain,
     read_json,
-    read_lines,
     write_json,
 )
 from videothinker.run.draws import forget_draws
@@ -120,10 +120,7 @@ class RunDirectory:
         """Drop what a stage recorded after a step that it now goes back to."""
         with self._lock:
             for name in ("metrics.jsonl", "validation.jsonl", "skipped.jsonl"):
-                entries = read_lines(self.path / name)
-                kept = [e for e in entries if e["stage"] != stage or e["step"] <= step]
-                if len(kept) < len(entries):
-                    atomic_write(self.path / name, "".join(json.dumps(e) + "\n" for e in kept))
+                keep_lines(self.path / name, lambda e: e["stage"] != stage or e["step"] <= step)
         forget_draws(self.path / "stages" / stage, step)
         for later in rollout_steps(self.path, stage):
             if later > step:
