@@ -14,7 +14,8 @@ from stand_ins import group, questions
 
 from videothinker.method.scoring import score_groups
 from videothinker.run.directory import RunDirectory
-from videothinker.run.rollouts import rollouts_file, write_groups
+from videothinker.run.rollout_files import TOGETHER, rollouts_file
+from videothinker.run.rollouts import write_groups
 from videothinker.types import AnchorScores, ScoredGroup
 
 STAGE = "cdpo"
@@ -34,7 +35,8 @@ ROLE = ("memory_gb", "memory_peak_gb", "tokens_per_second", "flops_per_second", 
 
 
 def long_run(folder: Path, steps: int) -> RunDirectory:
-    """Under way, after so many steps. The rollouts of all steps are one file by many names."""
+    """Under way, after so many steps. The rollouts are one file by many names, of the newest steps:
+    older ones somebody has removed."""
     stages = f"[{{name: {STAGE}, steps: {2 * steps}, prompts_per_step: 2}}]"
     run = RunDirectory.create(folder, f"name: long\nstages: {stages}\n")
     every = range(1, steps + 1)
@@ -45,9 +47,9 @@ def long_run(folder: Path, steps: int) -> RunDirectory:
     _write(folder / "skipped.jsonl", map(_skipped, every[SKIPPED_EVERY - 1 :: SKIPPED_EVERY]))
     lost = (one for step in every[LOST_EVERY - 1 :: LOST_EVERY] for one in _lost(step))
     _write(folder / "events.jsonl", [*_begun(), *lost])
-    first = write_groups(folder, STAGE, 1, paper_groups(2))
-    for step in every[1:]:
-        os.link(first, rollouts_file(folder, STAGE, step))
+    newest = write_groups(folder, STAGE, steps, paper_groups(2))
+    for step in every[-2 * TOGETHER : -1]:
+        os.link(newest, rollouts_file(folder, STAGE, step))
     run.status(state="training", stage=STAGE, step=steps, steps=2 * steps)
     return run
 

@@ -54,13 +54,19 @@ def atomic_write(path: Path, content: bytes | str | Iterable[bytes]) -> None:
     """
     data = content.encode() if isinstance(content, str) else content
     parts = [data] if isinstance(data, bytes) else data
+    with whole_file(path) as partial, partial.open("wb") as file:
+        file.writelines(parts)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """The name of a file to write, which then takes the other's place."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with partial.open("wb") as file:
-                file.writelines(parts)
-                file.flush()
+            yield partial
+            with partial.open("rb") as file:
                 os.fsync(file.fileno())
             partial.replace(path)
         finally:

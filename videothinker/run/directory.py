@@ -23,7 +23,8 @@ from videothinker.files import (
     write_json,
 )
 from videothinker.run.draws import forget_draws
-from videothinker.run.rollouts import ROLLOUTS, rollout_steps, rollouts_file, write_groups
+from videothinker.run.rollout_files import ROLLOUTS, forget_rollouts, pack_rollouts
+from videothinker.run.rollouts import write_groups
 from videothinker.types import ScoredGroup
 
 DRIVER_LOCK = "driver.lock"
@@ -114,7 +115,9 @@ class RunDirectory:
         The file is named by stage and step, so a step that is replayed after a crash replaces what
         it wrote before instead of adding to it.
         """
-        return write_groups(self.path, stage, step, groups)
+        file = write_groups(self.path, stage, step, groups)
+        pack_rollouts(self.path, stage, step)
+        return file
 
     def forget_after(self, stage: str, step: int) -> None:
         """Drop what a stage recorded after a step that it now goes back to."""
@@ -122,9 +125,7 @@ class RunDirectory:
             for name in ("metrics.jsonl", "validation.jsonl", "skipped.jsonl"):
                 keep_lines(self.path / name, lambda e: e["stage"] != stage or e["step"] <= step)
         forget_draws(self.path / "stages" / stage, step)
-        for later in rollout_steps(self.path, stage):
-            if later > step:
-                rollouts_file(self.path, stage, later).unlink(missing_ok=True)
+        forget_rollouts(self.path, stage, step)
 
     def stage(self, name: str) -> Path:
         """The folder of one stage's model and state; made if missing."""
