@@ -39,14 +39,16 @@ from videothinker.terminal_text import text_table
 MIB = 2**20
 PAUSES = Path(__file__).parent / "gc_pauses"
 BOUNDS = {
-    "pss_mib": (0.02, 8.0),
+    "rss_mib": (0.01, 4.0),
     "open_files": (0.0, 2.0),
     "threads": (0.0, 2.0),
     "longest_pause_ms": (1.0, 50.0),
     "seconds_a_step": (0.15, 0.0),
 }
 """What the line through the second half's samples may rise by from its begin to its end: a share of
-the figure there, or so much, whichever is more."""
+the figure there, or so much, whichever is more. Of memory that is what a process has mapped (RSS);
+its part of what others have mapped too (PSS) rises whenever one of those ends, this run's or not.
+"""
 Sample = dict[str, dict[str, float]]
 """By subject, which is a role, `run` or `ray`: its figures at one moment."""
 
@@ -110,7 +112,7 @@ class Looking:
             return "driver"
         if session := re.search(r"/\S*session_[\d_-]+", " ".join(command)):
             self._ray = Path(session.group())
-        return "of Ray" if self._ray and "/ray/" in " ".join(command) else "others"
+        return process.name() if "/ray/" in first else "others"
 
     def _of(self, process: psutil.Process) -> dict[str, float]:
         memory = process.memory_full_info()
