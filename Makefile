@@ -25,6 +25,7 @@ help:
 	@echo "make gpu-check    on a machine with a GPU: does it do what was tested on CPUs? (GPU_CHECK='--device cpu')"
 	@echo "make fullsize    the 3B model's full size on CPUs: what each role holds; 24 GB of memory, an hour"
 	@echo "make soak         200 steps while workers and driver are killed, in runs/soak/result.json"
+	@echo "make soak LONG=1  5000 steps that nobody disturbs: does anything grow? hours, runs/long/result.json"
 	@echo "make study        every arm of the study, in docs/study; hours (STUDY='jobs=1' for overrides)"
 
 setup:
@@ -77,7 +78,7 @@ bench: setup
 	@$(BIN)/python tests/benchmarks/run.py
 
 soak: setup
-	@$(BIN)/python tests/soak.py $(SOAK)
+	@$(BIN)/python tests/$(if $(LONG),long_,)soak.py $(SOAK)
 
 # ends with results.json as one line
 study: setup

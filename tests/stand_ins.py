@@ -111,13 +111,13 @@ class Pacing:
     """
 
     def __init__(self, seconds: float, credit: float = 0.0) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self._credit = credit
         self._due = 0.0
 
     async def work(self) -> None:
         now = time.monotonic()
-        self._due = max(self._due, now - self._credit) + self._seconds
+        self._due = max(self._due, now - self._credit) + self.seconds
         await asyncio.sleep(self._due - now)
 
 

@@ -9,9 +9,10 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import uuid4
@@ -22,6 +23,9 @@ from videothinker.errors import InputError, VideoThinkerError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+LINE_BYTES = 4096
+"""Of a JSON line that is long."""
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -88,20 +92,28 @@ def _place(error: Exception, path: Path) -> Path:
     return path
 
 
-def atomic_write(path: Path, content: bytes | str) -> None:
-    """Writes a file so that a reader, or a crash, sees the old content or the new one.
+def atomic_write(path: Path, content: bytes | str | Iterable[bytes]) -> None:
+    """Writes a file, from its parts if it is long, so that a reader, or a crash, sees the old
+    content or the new one.
 
     The content is flushed to the disk before the rename, and the rename after it; otherwise a power
     cut could leave the new name with no content behind it, or the old content.
     """
     data = content.encode() if isinstance(content, str) else content
+    parts = [data] if isinstance(data, bytes) else data
+    with whole_file(path) as partial, partial.open("wb") as file:
+        file.writelines(parts)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """The name of a file to write, which then takes the other's place."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with partial.open("wb") as file:
-                file.write(data)
-                file.flush()
+            yield partial
+            with partial.open("rb") as file:
                 os.fsync(file.fileno())
             partial.replace(path)
             on_disk(path.parent)
@@ -171,20 +183,50 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The objects of a JSON-lines file; none if it does not exist, and a torn last line ignored."""
+    return list(each_line(path))
+
+
+def each_line(path: Path) -> Iterator[dict[str, Any]]:
+    """The same one after the other, of a file that may be too long to hold."""
+    return (json.loads(line) for line in _whole_lines(path))
+
+
+def last_lines(path: Path, count: int) -> list[dict[str, Any]]:
+    """The last of them, whatever the file's length."""
     if not path.is_file():
         return []
-    whole, _, _torn = path.read_text().rpartition("\n")
-    return [json.loads(line) for line in whole.splitlines() if line.strip()]
+    with path.open("rb") as file:
+        size, tail = file.seek(0, os.SEEK_END), LINE_BYTES * count
+        while True:
+            file.seek(max(0, size - tail))
+            *whole, _torn = file.read().split(b"\n")
+            lines = [line for line in whole[tail < size :] if line.strip()]  # the first is cut
+            if len(lines) >= count or tail >= size:
+                return [json.loads(line) for line in lines[-count:]]
+            tail *= 2
+
+
+def keep_lines(path: Path, wanted: Callable[[dict[str, Any]], bool]) -> None:
+    """Drop the lines of a JSON-lines file that are not wanted, if there are any."""
+    if all(map(wanted, each_line(path))):
+        return
+    atomic_write(path, (line for line in _whole_lines(path) if wanted(json.loads(line))))
+
+
+def _whole_lines(path: Path) -> Iterator[bytes]:
+    if path.is_file():
+        with path.open("rb") as file:
+            yield from (line for line in file if line.endswith(b"\n") and line.strip())
 
 
 def cut_torn_line(path: Path) -> None:
     """Takes away the half line that a process left which was killed while it wrote."""
-    if not path.is_file():
+    if not path.is_file() or not path.stat().st_size:
         return
-    data = path.read_bytes()
-    if data and not data.endswith(b"\n"):
-        with path.open("r+b") as file:
-            file.truncate(data.rfind(b"\n") + 1)
+    with path.open("r+b") as file:
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+            whole = data.rfind(b"\n") + 1
+        file.truncate(whole)
 
 
 def forget_cached(file: BinaryIO) -> None:

@@ -37,7 +37,7 @@ from videothinker.data.asked import stage_questions, validation_questions
 from videothinker.data.stream import Stream
 from videothinker.errors import DivergenceError, Stopped
 from videothinker.evaluation.scores import diagnose_each
-from videothinker.files import plain, read_lines
+from videothinker.files import each_line, plain
 from videothinker.method.guard import StageGuard, stop_message
 from videothinker.method.paying import Rewards
 from videothinker.model.checkpoint import budget_of
@@ -194,7 +194,7 @@ class Session:
 
     def steering(self, stage: StageConfig) -> StageGuard:
         """The guard and the coefficient of the step that comes next in a stage that has begun."""
-        return StageGuard.replay(stage, read_lines(self.run.path / "metrics.jsonl"))
+        return StageGuard.replay(stage, each_line(self.run.path / "metrics.jsonl"))
 
     def keep_state(self, stage: StageConfig, step: int, steering: StageGuard) -> None:
         """Save what resuming needs, as often as the configuration says.

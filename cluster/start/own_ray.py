@@ -18,8 +18,9 @@ from ray._private import node, parameter, ray_constants, utils
 
 from videothinker.process.address import LOOPBACK
 
-NO_WORKERS_IN_STOCK = {"prestart_worker_first_driver": False}
-"""Ray's settings: a process for each core that no actor of ours ever uses."""
+SETTINGS = {"prestart_worker_first_driver": False, "task_events_report_interval_ms": 0}
+"""Ray's own: no process for each core that no actor of ours ever uses; no list of every call ever
+made, which only its dashboard shows and which takes 70 KB a step."""
 MARK = "VIDEOTHINKER_RAY"
 """A variable in the environment of all that belongs to a Ray of ours; its value says which one."""
 END_SECONDS = 10.0
@@ -49,7 +50,7 @@ def start_own(store_bytes: int | None, mark: str, **options: Any) -> str:
         context = ray.init(
             address="local",
             _node_ip_address=LOOPBACK,
-            _system_config=NO_WORKERS_IN_STOCK,
+            _system_config=SETTINGS,
             include_dashboard=False,
             object_store_memory=store_bytes,
             **options,

@@ -76,6 +76,8 @@ class Post:
     """There is a requirement, or the post is not wanted any more."""
     quiet: asyncio.Event = field(default_factory=asyncio.Event)
     """Nothing is under way here."""
+    in_line: set[int] = field(default_factory=set)
+    """With how much work it stands in the pool's line."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,6 +123,8 @@ class Pool:
         self._requirement: tuple[int, Callable[[Any], Awaitable[None]]] | None = None
         self._numbers = itertools.count(1)
         self._waiting: list[tuple[tuple[int, ...], int, Waiting]] = []
+        self._line: list[tuple[int, int, int, Post]] = []
+        """By how much they do, those who may be given work, and some who no longer may."""
         self._posts: dict[int, Post] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._ever_started = False
@@ -216,26 +220,40 @@ class Pool:
 
     def _deal(self) -> None:
         """Whoever is free gets what waits."""
-        while self._waiting:
-            free = [
-                post
-                for post in self._posts.values()
-                if post.ready and post.busy < self._at_once and post.number < self.target
-            ]
-            if not free:
-                return
+        while self._waiting and (post := self._least_busy()) is not None:
             *_, waiting = heapq.heappop(self._waiting)
             if not waiting.done():  # nobody waits for a cancelled one
-                post = min(free, key=lambda post: (post.busy, post.number))
                 assert post.worker is not None, "only who is there is ready"
                 post.busy += 1
+                self._line_up(post)
                 post.quiet.clear()
                 waiting.set_result((post, post.worker))
+
+    def _least_busy(self) -> Post | None:
+        """Of those who may be given work, who has the least; the first of them, if several.
+
+        Without a look at all of them, of whom there may be a thousand: whoever lines up stays in
+        line until it is found there no longer to be what it was.
+        """
+        while self._line:
+            busy, number, _, post = self._line[0]
+            if post.ready and busy == post.busy and number < self.target:
+                return post
+            heapq.heappop(self._line)
+            post.in_line.discard(busy)
+        return None
+
+    def _line_up(self, post: Post) -> None:
+        """It may be given more than it has now, if it may be given anything."""
+        if post.busy < self._at_once and post.busy not in post.in_line:
+            post.in_line.add(post.busy)
+            heapq.heappush(self._line, (post.busy, post.number, next(self._numbers), post))
 
     def _release(self, post: Post) -> None:
         post.busy -= 1
         if not post.busy:
             post.quiet.set()
+        self._line_up(post)
         self._deal()
 
     def _done(self, post: Post, attempt: asyncio.Future[Any]) -> None:
@@ -324,6 +342,7 @@ class Pool:
                 met = number
                 continue
             post.ready = True
+            self._line_up(post)
             self._change.set()
             self._deal()
             await post.news.wait()

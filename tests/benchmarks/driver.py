@@ -51,13 +51,13 @@ WORKERS = (1, 4, 16, 64, 256)
 SAMPLES = 8
 
 
-def config(folder: Path, workers: int, steps: int) -> RunConfig:
+def config(folder: Path, workers: int, steps: int, questions: int = STEP) -> RunConfig:
     """One stage with an anchor; a scorer for every four rollout workers."""
     stage = StageConfig(
         name="cdpo",
         questions=folder / "questions.parquet",
         steps=steps,
-        prompts_per_step=STEP,
+        prompts_per_step=questions,
         kl=KLConfig(direction="repel", anchor="base"),
         guard=GuardConfig(action="off"),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from videothinker.config.settings import RunConfig
+from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.errors import InputError
 from videothinker.model.families.known import shape_of
 from videothinker.model.shape import ModelShape
@@ -13,13 +13,16 @@ from videothinker.planning.adapters import published_gb
 from videothinker.planning.memory import OPTIMIZER_BYTES, UNCOPIED_OPTIMIZER_BYTES
 from videothinker.planning.passes import GB
 
+TOKEN_BYTES = 10
+"""Of a completion: its id, both log-probs, its part of the text, compressed."""
+
 
 def disk_need(config: RunConfig, shape: ModelShape) -> dict[str, float]:
     """Each stage's model, its best one where that is kept, with another that may be better; of an
     anchor that is the policy of some steps ago the old and the new one, and one for each state; and
     the states of one stage: those that are kept, the one that is being written before the oldest
     goes, and one that is being copied. A stage that saves none has none. Of an adapter the base is
-    in none of them.
+    in none of them. And every group's rollouts, as if each completion were as long as it may be.
     """
     learner, best = config.learner, sum(stage.keep_best is not None for stage in config.stages)
     models = len(config.stages) + best + bool(best)
@@ -30,7 +33,14 @@ def disk_need(config: RunConfig, shape: ModelShape) -> dict[str, float]:
     return {
         "states": states * state_gb(config, shape),
         "models": models * published_gb(config, shape),
+        "rollouts": sum(stage.steps * rollouts_gb(config, stage) for stage in config.stages),
     }
+
+
+def rollouts_gb(config: RunConfig, stage: StageConfig) -> float:
+    """What a step's groups take at most, once they are packed (`run/rollout_files.py`)."""
+    groups = stage.prompts_per_step + config.sampling.refill
+    return groups * config.sampling.group_size * config.sampling.max_tokens * TOKEN_BYTES / GB
 
 
 def state_gb(config: RunConfig, shape: ModelShape) -> float:
@@ -58,8 +68,8 @@ def shortage(config: RunConfig) -> str | None:
     return (
         f"out: {config.out} has room for {room:.0f} GB and the run writes up to"
         f" {sum(need.values()):.0f}: states {need['states']:.0f}, {state_gb(config, shape):.0f}"
-        f" each, and models {need['models']:.0f}. Free some, name another folder (out=DIR), or"
-        " lower learner.keep_states"
+        f" each, models {need['models']:.0f}, rollouts {need['rollouts']:.0f}. Free some, name"
+        " another folder (out=DIR), or lower learner.keep_states"
     )
 
 

@@ -27,6 +27,8 @@ POINTS = 400
 """Of a line; a drawing has no room for more."""
 SMOOTH_FROM = 24
 """Points from which a curve also gets a moving mean; below, the raw line is readable itself."""
+SAID = 3
+"""Of what a sign stands for; of more it says how many."""
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -284,10 +286,14 @@ def stacked_steps(
         spot = (left + place * each, each, floor, floor - top)
         parts.append(_stack(stack, f"{title}: {sum(stack):,.1f} s", spot, scale))
     parts += _borders([few[0].group for few in drawn], left, each, floor)
+    signs: dict[tuple[int, str], list[str]] = {}
     for mark in marks:
-        x = left + (mark.place // together + 0.5) * each
-        shape, title = f"M{x:.1f} {top - 6}l-4 -8h8z", element("title", mark.label)
-        parts.append(element("path", title, class_=f"sign {mark.kind}", d=shape))
+        signs.setdefault((mark.place // together, mark.kind), []).append(mark.label)
+    for (place, kind), labels in signs.items():
+        x = left + (place + 0.5) * each
+        more = [f"and {len(labels) - SAID} more"] if len(labels) > SAID else []
+        shape, title = f"M{x:.1f} {top - 6}l-4 -8h8z", "; ".join(labels[:SAID] + more)
+        parts.append(element("path", element("title", title), class_=f"sign {kind}", d=shape))
     return drawing(width, height, parts, "seconds of each step by phase")
 
 

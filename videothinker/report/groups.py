@@ -8,7 +8,8 @@ from pathlib import Path
 
 from videothinker.errors import InputError
 from videothinker.report.stills import Pictures
-from videothinker.run.rollouts import read_groups, rollout_steps
+from videothinker.run.rollout_files import rollout_steps
+from videothinker.run.rollouts import read_groups
 from videothinker.status.snapshot import Fields
 
 GROUPS_PER_STAGE = 2

@@ -214,7 +214,7 @@ def example(run: Path) -> str:
     inferential where there are such; empty where no answers are kept, or no models differ.
     """
     try:
-        sheet = read_sheet(read_snapshot(run))
+        sheet = read_sheet(read_snapshot(run, tail=1))
     except InputError:  # an example is no result: what ends with it has not failed without it
         return ""
     ranked = next(iter(outcomes(sheet).values())) if sheet else []

@@ -47,6 +47,7 @@ def write_report(run: Path) -> Path:
         results=results_part(models, colours),
         answers=answers,
         groups=groups,
+        every=snapshot.every,
         training=training_part(snapshot.metrics, colours, snapshot.summary.get("draws")),
         timeline=timeline_part(snapshot),
         mishaps=mishaps_part(snapshot),

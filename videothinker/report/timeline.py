@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect, bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -94,6 +94,7 @@ def happenings(events: Sequence[Fields], ends: Sequence[float]) -> list[Happenin
     missing: set[str] = set()
     resumed = float("-inf")
     found: list[Happening] = []
+    again = _again(events)
     for place, event in enumerate(events):
         moment, process = number(event.get("time")), str(event.get("process"))
         kind = _kind(event, process in present, process in missing)
@@ -103,10 +104,11 @@ def happenings(events: Sequence[Fields], ends: Sequence[float]) -> list[Happenin
             present, missing, resumed = set(), set(), moment
         (missing.add if kind in ("lost", "released") else missing.discard)(process)
         (present.discard if kind in GONE else present.add)(process)
-        planned = kind == "joined" and not any(resumed < end <= moment for end in ends)
+        planned = kind == "joined" and bisect(ends, moment) == bisect(ends, resumed)
         if kind not in ("replaced", "released") and not planned:
             reason = str(event.get("reason") or "").removeprefix(f"{process}, ")
-            back = _wait(process, moment, events[place + 1 :]) if kind == "lost" else None
+            start = again[place] if kind == "lost" else None
+            back = None if start is None else start - moment
             one = Happening(kind=kind, time=moment, process=process, reason=reason, back_after=back)
             found.append(one)
     return found
@@ -120,12 +122,16 @@ def _kind(event: Fields, present: bool, missing: bool) -> str | None:
     return said if said in GONE else None
 
 
-def _wait(process: str, since: float, later: Sequence[Fields]) -> float | None:
-    """Seconds until a process had started again."""
-    starts = (one for one in later if one.get("event") == "started")
-    moments = (number(one.get("time")) for one in starts if one.get("process") == process)
-    back = next(moments, None)
-    return None if back is None else back - since
+def _again(events: Sequence[Fields]) -> list[float | None]:
+    """Of each event, when its process next started."""
+    starts: dict[str, float | None] = {}
+    found: list[float | None] = []
+    for event in reversed(events):
+        process = str(event.get("process"))
+        found.append(starts.get(process))
+        if event.get("event") == "started":
+            starts[process] = number(event.get("time"))
+    return found[::-1]
 
 
 def _marks(
@@ -180,7 +186,7 @@ def _stages(lines: Sequence[Fields]) -> list[dict[str, object]]:
             {
                 "name": stage,
                 "seconds": f"{fmean(step_seconds(line) for line in own):.3g}",
-                "steps": len(own),
+                "steps": own[-1]["step"],
                 "told": "; meanwhile elsewhere ".join(told),
             }
         )

@@ -19,13 +19,15 @@ from videothinker.files import (
     atomic_write,
     cut_torn_line,
     disk_errors,
+    keep_lines,
+    last_lines,
     plain,
     read_json,
-    read_lines,
     write_json,
 )
 from videothinker.run.draws import forget_draws
-from videothinker.run.rollouts import ROLLOUTS, rollout_steps, rollouts_file, write_groups
+from videothinker.run.rollout_files import ROLLOUTS, forget_rollouts, pack_rollouts
+from videothinker.run.rollouts import write_groups
 from videothinker.types import ScoredGroup
 
 logger = logging.getLogger(__name__)
@@ -84,7 +86,7 @@ class RunDirectory:
             cut_torn_line(path / name)
         if read_json(path / WISH).get("stop"):
             (path / WISH).unlink()  # it was meant for the driver before
-        run._go_on_after(read_lines(path / "metrics.jsonl"))
+        run._go_on_after(last_lines(path / "metrics.jsonl", 1))
         run._status = read_json(path / "status.json")
         write_json(path / "status.json", run._status)  # or whoever cannot write would start first
         return run
@@ -118,15 +120,15 @@ class RunDirectory:
         with self.spared("events.jsonl"):
             self._append("events.jsonl", {"time": self._moment(), **event})
 
-    def rollouts(self, stage: str, step: int, groups: Sequence[ScoredGroup]) -> Path:
-        """Keeps every group of a step, one row each; returns the file, if it can be written.
+    def rollouts(self, stage: str, step: int, groups: Sequence[ScoredGroup]) -> None:
+        """Keeps every group of a step, one row each, if it can be written.
 
         The file is named by stage and step, so a step that is replayed after a crash replaces what
         it wrote before instead of adding to it.
         """
         with self.spared(ROLLOUTS):
             write_groups(self.path, stage, step, groups)
-        return rollouts_file(self.path, stage, step)
+            pack_rollouts(self.path, stage, step)
 
     @contextmanager
     def spared(self, name: str) -> Iterator[None]:
@@ -144,14 +146,9 @@ class RunDirectory:
         """Drop what a stage recorded after a step that it now goes back to."""
         with self._lock:
             for name in ("metrics.jsonl", "validation.jsonl", "skipped.jsonl"):
-                entries = read_lines(self.path / name)
-                kept = [e for e in entries if e["stage"] != stage or e["step"] <= step]
-                if len(kept) < len(entries):
-                    atomic_write(self.path / name, "".join(json.dumps(e) + "\n" for e in kept))
+                keep_lines(self.path / name, lambda e: e["stage"] != stage or e["step"] <= step)
         forget_draws(self.path / "stages" / stage, step)
-        for later in rollout_steps(self.path, stage):
-            if later > step:
-                rollouts_file(self.path, stage, later).unlink(missing_ok=True)
+        forget_rollouts(self.path, stage, step)
 
     def stage(self, name: str) -> Path:
         """The folder of one stage's model and state; made if missing."""
@@ -171,7 +168,7 @@ class RunDirectory:
 
     def _go_on_after(self, steps: Sequence[dict[str, Any]]) -> None:
         """Where the clock is behind what an earlier driver wrote, time goes on from there."""
-        last = [one["time"] for one in steps[-1:] if isinstance(one.get("time"), float)]
+        last = [one["time"] for one in steps if isinstance(one.get("time"), float)]
         self._epoch = max([self._epoch, *[moment - time.monotonic() for moment in last]])
 
     def _append(self, name: str, entry: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from videothinker.errors import InputError
-from videothinker.files import atomic_write, disk_errors, read_lines
+from videothinker.files import cut_torn_line, disk_errors, each_line, keep_lines
 
 
 def draws_file(stage: Path) -> Path:
@@ -34,17 +34,15 @@ def note_draws(stage: Path, line: dict[str, Any]) -> None:
 
 def forget_draws(stage: Path, step: int) -> None:
     """Drop what was drawn after a step; and half a line, which a crash has left."""
-    file = draws_file(stage)
-    if file.is_file():
-        kept = [line for line in read_lines(file) if line["step"] <= step]
-        atomic_write(file, "".join(json.dumps(line) + "\n" for line in kept))
+    cut_torn_line(draws_file(stage))
+    keep_lines(draws_file(stage), lambda line: line["step"] <= step)
 
 
 def next_position(stage: Path, done: int) -> int:
     """Where the step after those done begins to draw."""
     if done == 0:
         return 0
-    for line in read_lines(draws_file(stage)):
+    for line in each_line(draws_file(stage)):
         if line["step"] == done:
             return int(line["first"]) + int(line["drawn"])
     raise InputError(
@@ -58,7 +56,7 @@ def answered(stage: Path, least: int) -> list[float | None]:
     at least so many positions.
     """
     shares: list[float | None] = []
-    for line in read_lines(draws_file(stage)):
+    for line in each_line(draws_file(stage)):
         if line["first"] == len(shares):
             shares += line.get("right", ())
     if len(shares) < least:

@@ -1,7 +1,4 @@
-"""Rollouts on disk: every group of a step as a row of a Parquet file, typed and versioned.
-
-RUN/rollouts/STAGE-STEP.parquet, the step with six digits
-"""
+"""Rollouts on disk: every group of a step as a row of a Parquet file, typed and versioned."""
 
 from __future__ import annotations
 
@@ -12,21 +9,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from videothinker.errors import InputError
 from videothinker.files import write_table
+from videothinker.run.rollout_files import TEXT_COLUMNS, rollout_table, rollouts_file
 from videothinker.types import ScoredGroup
 
-ROLLOUTS = "rollouts"
 SCHEMA_VERSION = "3"
-TEXT_COLUMNS = (
-    *("stage", "prompt_id", "video", "text", "answer", "category", "kind", "wording", "worker"),
-    *("options.list.element.letter", "options.list.element.text"),
-    *("completions.list.element", "finish_reasons.list.element"),
-)
-"""As Parquet names them. Only these repeat themselves enough for a dictionary: one of numbers that
-are nearly all different takes as long as all the rest of the writing, and makes the file larger."""
 
 OPTION = pa.struct([("letter", pa.string()), ("text", pa.string())])
 TEXTS, NUMBERS = pa.list_(pa.string()), pa.list_(pa.float32())
@@ -75,17 +64,6 @@ that nobody trained on it (`sampling.refill`); "weights_versions" is each token'
 the oldest of them."""
 
 
-def rollouts_file(run: Path, stage: str, step: int) -> Path:
-    """Where the groups of a step are; within the run, whatever a stage is called."""
-    return run / ROLLOUTS / f"{Path(stage).name}-{step:06d}.parquet"
-
-
-def rollout_steps(run: Path, stage: str) -> list[int]:
-    """The steps of a stage that have a file, in order."""
-    parts = [file.stem.rpartition("-") for file in (run / ROLLOUTS).glob("*.parquet")]
-    return sorted(int(step) for of, _, step in parts if of == stage and step.isdecimal())
-
-
 def read_groups(
     run: Path, stage: str, step: int, columns: Sequence[str] | None = None, *, every: bool = False
 ) -> list[dict[str, Any]]:
@@ -94,14 +72,12 @@ def read_groups(
 
     InputError where it cannot be read: copied in part, or damaged.
     """
-    file = rollouts_file(run, stage, step)
-    if not file.is_file():
-        return []
     wanted = None if columns is None else [*columns, "left_out"]
     try:
-        rows: list[dict[str, Any]] = pq.ParquetFile(file).read(wanted).to_pylist()
+        table = rollout_table(run, stage, step, wanted)
+        rows: list[dict[str, Any]] = [] if table is None else table.to_pylist()
     except (OSError, ValueError, pa.ArrowException) as error:
-        reason = str(error).partition("\n")[0]
+        reason, file = str(error).partition("\n")[0], rollouts_file(run, stage, step)
         raise InputError(f"{file}: these rollouts cannot be read ({reason})") from error
     return [row for row in rows if not row.pop("left_out", False) or every]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from videothinker.config.rewards import RewardConfig
 from videothinker.errors import InputError
-from videothinker.files import read_lines
+from videothinker.files import last_lines
 from videothinker.method.paying import Rewards
 from videothinker.progress import ProgressLine
 from videothinker.run.rollouts import read_groups
@@ -122,7 +122,7 @@ def try_reward(reward: RewardConfig, run: Path, steps: int) -> Trial:
 
 def newest(run: Path, steps: int) -> Iterator[dict[str, Any]]:
     """The groups of the newest steps that have any."""
-    for line in read_lines(run / "metrics.jsonl")[-steps:]:
+    for line in last_lines(run / "metrics.jsonl", steps):
         yield from read_groups(run, line["stage"], line["step"], COLUMNS, every=True)
 
 

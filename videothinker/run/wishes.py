@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from videothinker.errors import InputError, VideoThinkerError
-from videothinker.files import atomic_write, read_json, read_lines
+from videothinker.files import atomic_write, last_lines, read_json
 from videothinker.run.directory import WISH
 from videothinker.run.lock import ENDED, driven
 
@@ -110,7 +110,7 @@ def _over(run: Path) -> bool:
 
 def _pace(run: Path) -> str:
     """How long a run's steps take, for whoever waits for one."""
-    steps = read_lines(run / "metrics.jsonl")
+    steps = last_lines(run / "metrics.jsonl", 1)
     if not steps:
         return "it has done none so far, and loading models comes first"
     took = steps[-1]["seconds"]["total"]

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from videothinker.errors import InputError
 
 Fields = Mapping[str, Any]
 """What a file, or a line of one, says by name; everything in it may be of any type."""
+MOST_STEPS = 4_000
+"""Ten for each point of a chart; a run of 50,000 would take half a GB."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +49,8 @@ class Snapshot:
     summary: Fields
     metrics: Sequence[Fields]
     """One line a step, in order; each has a `stage` (text) and a `step` (number)."""
+    every: int
+    """Of a long run, each of how many steps `metrics` has; beside the first and last of a stage."""
     validations: Sequence[Fields]
     """How well a stage answered after some of its steps, in order."""
     events: Sequence[Fields]
@@ -94,7 +99,9 @@ class Snapshot:
 
 
 def read_snapshot(run: Path, tail: int | None = None) -> Snapshot:
-    """Everything a run's files say now; of those that grow by the step, the last `tail` bytes."""
+    """Everything a run's files say now; of those that grow by the step, the last `tail` bytes, or
+    what a page has room for.
+    """
     run = Path(run)
     if not (run / "config.yaml").is_file() and not (run / "status.json").is_file():
         found = "no config.yaml in it" if run.is_dir() else "no such folder"
@@ -104,7 +111,7 @@ def read_snapshot(run: Path, tail: int | None = None) -> Snapshot:
         )
     bad: list[str] = []
     status = _value(run / "status.json", dict, bad)
-    metrics = read_objects(run / "metrics.jsonl", tail)
+    metrics, every = _steps(run / "metrics.jsonl", tail)
     events = read_objects(run / "events.jsonl", tail)
     return Snapshot(
         path=run,
@@ -113,7 +120,8 @@ def read_snapshot(run: Path, tail: int | None = None) -> Snapshot:
         status=status,
         summary=_value(run / "summary.json", dict, bad),
         metrics=once(metrics),
-        validations=once(read_objects(run / "validation.jsonl")),
+        every=every,
+        validations=once(read_objects(run / "validation.jsonl", tail)),
         events=events,
         skipped=read_objects(run / "skipped.jsonl"),
         targets=records(_value(run / "prometheus_targets.json", list, bad)),
@@ -135,14 +143,51 @@ def read_objects(path: Path, tail: int | None = None) -> list[dict[str, Any]]:
     return [entry for entry in found if isinstance(entry, dict)]
 
 
+def _steps(path: Path, tail: int | None) -> tuple[list[dict[str, Any]], int]:
+    """The lines of metrics.jsonl, and each of how many that is."""
+    count = 0
+    if tail is None and path.is_file():
+        with path.open("rb") as file:
+            count = sum(1 for _ in file)
+    every = -(-count // MOST_STEPS)
+    if every <= 1:
+        return read_objects(path, tail), 1
+    with path.open("rb") as file:
+        found = [_parsed(line) for line in _each_of(every, file)]
+    return [entry for entry in found if isinstance(entry, dict)], every
+
+
+def _each_of(every: int, lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Of each stage the first and the last line, and one of so many between them."""
+    for _, own in groupby(lines, key=_stage_of):
+        for place, line in enumerate(own):
+            if place % every == 0:
+                yield line
+        if place % every:
+            yield line
+
+
+def _stage_of(line: bytes) -> bytes:
+    """As it stands there: a long file is not parsed for it."""
+    return line.partition(b'"stage": ')[2].partition(b",")[0]
+
+
+def each_step(path: Path) -> Iterator[dict[str, Any]]:
+    """All lines of metrics.jsonl that name a stage and a step, one after the other."""
+    if path.is_file():
+        with path.open("rb") as file:
+            lines = (_parsed(line) for line in file)
+            yield from (line for line in lines if isinstance(line, dict) and _is_step(line))
+
+
 def once(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """One line a step: a step replayed after a crash counts with its last line."""
-    latest = {
-        (line["stage"], line["step"]): line
-        for line in lines
-        if isinstance(line.get("stage"), str) and number(line.get("step")) is not None
-    }
+    latest = {(line["stage"], line["step"]): line for line in lines if _is_step(line)}
     return list(latest.values())
+
+
+def _is_step(line: Fields) -> bool:
+    return isinstance(line.get("stage"), str) and number(line.get("step")) is not None
 
 
 def number(value: object) -> float | None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from videothinker.method.rewards import soft_accuracy
-from videothinker.run.rollouts import read_groups, rollout_steps
+from videothinker.run.rollout_files import rollout_steps
+from videothinker.run.rollouts import read_groups
 
 SERIES = {
     "right": "right answers to inferential questions in training",

@@ -12,6 +12,7 @@ from cluster import train
 from videothinker.config.settings import FaultsConfig, RunConfig, StageConfig
 from videothinker.errors import RayLost, VideoThinkerError
 from videothinker.files import read_json
+from videothinker.run.copies import Copying
 from videothinker.run.directory import RunDirectory
 
 LOST = RayLost("raylet died")
@@ -43,7 +44,7 @@ def outcome(
     config: RunConfig, stages: Stages, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, Any]:
     monkeypatch.setattr(train, "train_stages", stages)
-    return train.outliving_ray(config, RunDirectory.create(run, ""))
+    return train.outliving_ray(config, RunDirectory.create(run, ""), Copying(run, None))
 
 
 def test_losses_with_steps_between_them_are_outlived(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
-from cluster.workers.pool import Notice, Occupancy, Pool
+from cluster.workers.pool import Notice, Occupancy, Pool, Post
 from videothinker.config.settings import FaultsConfig
 from videothinker.errors import GivenUp, InputError, Lost, VideoThinkerError
 
@@ -327,3 +328,47 @@ def test_workers_can_be_added_while_jobs_wait() -> None:
         assert set(await asyncio.gather(*jobs)) == {"hand-0", "hand-1", "hand-2"}
 
     playing(scene)
+
+
+class LookedAt(Post):
+    """A post that counts how often somebody looks whether it may be given work."""
+
+    looks = 0
+
+    @property
+    def ready(self) -> bool:
+        LookedAt.looks += 1
+        return self._ready
+
+    @ready.setter
+    def ready(self, value: bool) -> None:
+        self._ready = value
+
+
+def test_a_job_is_dealt_without_a_look_at_every_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.workers.pool.Post", LookedAt)
+
+    async def scene(crew: Crew) -> None:
+        crew.pool.resize(500)
+        while crew.pool.occupancy() != Occupancy(wanted=500, present=500, busy=0):
+            await asyncio.sleep(0)
+        LookedAt.looks = 0
+        await asyncio.gather(*[crew.pool.do(lambda hand: hand.take()) for _ in range(2_000)])
+        assert LookedAt.looks < 10 * 2_000  # a hundred times as often, if each is looked at
+
+    playing(scene)
+
+
+def test_workers_who_come_back_to_a_smaller_and_larger_pool_get_work() -> None:
+    async def scene(crew: Crew) -> None:
+        for count in (3, 1, 3, 2, 4):
+            crew.pool.resize(count)
+            names = await asyncio.gather(
+                *[crew.pool.do(lambda hand: hand.take(0.02)) for _ in range(4 * count)]
+            )
+            assert len(set(names)) <= count
+        await crew.pool.settled()
+        names = await asyncio.gather(*[crew.pool.do(lambda hand: hand.take(0.1)) for _ in range(8)])
+        assert set(names) == {f"hand-{number}" for number in range(4)}
+
+    playing(partial(scene), partial(Crew, at_once=2))

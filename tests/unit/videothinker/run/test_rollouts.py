@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from videothinker.errors import InputError
-from videothinker.run.rollouts import read_groups, rollout_steps, rollouts_file
+from videothinker.run.rollout_files import rollout_steps, rollouts_file
+from videothinker.run.rollouts import read_groups
 
 ROWS = [{"category": "observational", "completions": ["A", "B"]}, {"completions": ["C"]}]
 
