@@ -96,8 +96,8 @@ def test_a_skipped_sample_keeps_its_reason(run: RunDirectory) -> None:
 
 
 def test_every_group_is_a_row_with_all_its_completions(run: RunDirectory) -> None:
-    path = run.rollouts("cdpo", 12, [scored(), scored(anchor=False)])
-    assert path == run.path / "rollouts" / "cdpo-000012.parquet"
+    run.rollouts("cdpo", 12, [scored(), scored(anchor=False)])
+    path = run.path / "rollouts" / "cdpo-000012.parquet"
     first, second = pq.read_table(path).to_pylist()
     assert first["prompt_id"] == "video_00001/q0"
     assert first["completions"] == ["text 2", "text 3"]
@@ -113,7 +113,8 @@ def test_every_group_is_a_row_with_all_its_completions(run: RunDirectory) -> Non
 
 
 def test_pandas_and_duckdb_read_rollouts(run: RunDirectory) -> None:
-    path = run.rollouts("cdpo", 12, [scored(), scored(anchor=False)])
+    run.rollouts("cdpo", 12, [scored(), scored(anchor=False)])
+    path = run.path / "rollouts" / "cdpo-000012.parquet"
     frame = pd.read_parquet(path)
     assert frame["completions"][0].tolist() == ["text 2", "text 3"]
     assert frame["token_ids"][0][1].tolist() == [0, 1, 2]
@@ -132,7 +133,8 @@ def test_duckdb_reads_a_whole_run_even_with_a_step_without_groups(run: RunDirect
 
 def test_a_replayed_step_replaces_its_rollouts(run: RunDirectory) -> None:
     run.rollouts("cdpo", 1, [scored(), scored()])
-    path = run.rollouts("cdpo", 1, [scored()])
+    run.rollouts("cdpo", 1, [scored()])
+    path = run.path / "rollouts" / "cdpo-000001.parquet"
     assert pq.read_table(path).num_rows == 1
 
 
