@@ -31,9 +31,10 @@ def test_it_ends_although_a_call_never_does_and_what_comes_of_that_is_no_news(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("cluster.workers.background.PATIENCE_SECONDS", 0.1)
-    background, stuck = Background(), threading.Event()
+    background, begun, stuck = Background(), threading.Event(), threading.Event()
 
     async def call() -> None:
+        begun.set()
         stuck.wait(60)
 
     async def late() -> None:
@@ -44,6 +45,7 @@ def test_it_ends_although_a_call_never_does_and_what_comes_of_that_is_no_news(
         await call()
 
     background.start(begin())
+    assert begun.wait(30)
     background.fail(RayLost("raylet"))
     started = time.monotonic()
     background.close()
