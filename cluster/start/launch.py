@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
@@ -13,12 +12,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 import ray
+from ray._private import utils
 
 from actors.anchor import AnchorScorer
 from actors.loader import PromptLoader
 from actors.rollout import RolloutWorker
 from cluster.start.connecting import connect
-from cluster.start.own_ray import end_parts, parts_of, start_own
+from cluster.start.own_ray import end_parts, parts_of, replaced, start_own
 from cluster.start.quiet import quiet_errors, tame_ray
 from cluster.start.roster import Roster
 from cluster.start.scaling import Scaling
@@ -94,14 +94,14 @@ def ray_running(cluster: ClusterConfig, room_gb: float | None = None) -> Iterato
     one's object store has the size given, if the machine has room for it. Somebody looks whether
     it is there.
     """
-    handler, mark = signal.getsignal(signal.SIGTERM), secrets.token_hex(16)
+    mark = secrets.token_hex(16)
     with ExitStack() as ending:
         ending.callback(end_parts, mark)
         ending.callback(ray.shutdown)
-        with quiet_errors():
+        # the handlers of Ray's own would exit with 15, and say nothing
+        with quiet_errors(), replaced((utils, "set_sigterm_handler", lambda _: None)):
             vigil = start_ray(cluster, mark, room_gb)
         ending.callback(vigil.close)
-        signal.signal(signal.SIGTERM, handler)  # Ray's own exits with 15 and says nothing
         with vigil.named():
             yield vigil
 
