@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 import ray
-from ray._private import utils
 
 from actors.anchor import AnchorScorer
 from actors.loader import PromptLoader
 from actors.rollout import RolloutWorker
 from cluster.start.connecting import connect
-from cluster.start.own_ray import end_parts, parts_of, replaced, start_own
-from cluster.start.quiet import quiet_errors, tame_ray
+from cluster.start.own_ray import end_parts, parts_of, start_own
+from cluster.start.quiet import keeping_sigterm, quiet_errors, tame_ray
 from cluster.start.roster import Roster
 from cluster.start.scaling import Scaling
 from cluster.start.seats import PlannedSeats, Seats
@@ -98,8 +97,7 @@ def ray_running(cluster: ClusterConfig, room_gb: float | None = None) -> Iterato
     with ExitStack() as ending:
         ending.callback(end_parts, mark)
         ending.callback(ray.shutdown)
-        # the handlers of Ray's own would exit with 15, and say nothing
-        with quiet_errors(), replaced((utils, "set_sigterm_handler", lambda _: None)):
+        with quiet_errors(), keeping_sigterm():
             vigil = start_ray(cluster, mark, room_gb)
         ending.callback(vigil.close)
         with vigil.named():
