@@ -9,6 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 MARK = "VIDEOTHINKER_TEST_MARK"
@@ -60,8 +61,9 @@ class Command:
         return self.process.returncode, out, err
 
     def living(self) -> list[int]:
-        """Every process that this command started and that still runs."""
-        return living(self.mark)
+        """Every process that this command started and that still runs: of its session, too, since
+        Ray's agents write their titles over a part of their environment."""
+        return sorted({*living(self.mark), *of_session(self.process.pid)})
 
     def all_gone(self, limit: float = 20) -> bool:
         """Whether nothing of it is left within the limit."""
@@ -80,6 +82,17 @@ def living(mark: str) -> list[int]:
                 found.append(int(folder.name))
         except OSError:  # it ended while we looked
             continue
+    return found
+
+
+def of_session(session: int) -> list[int]:
+    """Every process of a session but its leader, which whoever started it waits for."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError, ValueError, IndexError):
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session != int(folder.name) and fields[0] != "Z":
+                found.append(int(folder.name))
     return found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
@@ -18,8 +17,8 @@ from actors.anchor import AnchorScorer
 from actors.loader import PromptLoader
 from actors.rollout import RolloutWorker
 from cluster.start.connecting import connect
-from cluster.start.own_ray import end_parts, parts_of, start_own
-from cluster.start.quiet import quiet_errors, tame_ray
+from cluster.start.own_ray import end_own, lasting_parts, start_own
+from cluster.start.quiet import keeping_sigterm, quiet_errors, tame_ray
 from cluster.start.roster import Roster
 from cluster.start.scaling import Scaling
 from cluster.start.seats import PlannedSeats, Seats
@@ -93,14 +92,12 @@ def ray_running(cluster: ClusterConfig, room_gb: float | None = None) -> Iterato
     one's object store has the size given, if the machine has room for it. Somebody looks whether
     it is there.
     """
-    handler, mark = signal.getsignal(signal.SIGTERM), secrets.token_hex(16)
+    mark = secrets.token_hex(16)
     with ExitStack() as ending:
-        ending.callback(end_parts, mark)
-        ending.callback(ray.shutdown)
-        with quiet_errors():
+        ending.callback(end_own, mark)
+        with quiet_errors(), keeping_sigterm():
             vigil = start_ray(cluster, mark, room_gb)
         ending.callback(vigil.close)
-        signal.signal(signal.SIGTERM, handler)  # Ray's own exits with 15 and says nothing
         with vigil.named():
             yield vigil
 
@@ -127,12 +124,11 @@ def start_ray(cluster: ClusterConfig, mark: str, room_gb: float | None = None) -
     for attempt in range(1, START_ATTEMPTS + 1):
         try:
             logs = start_own(store_bytes(room_gb), mark, **options)
-            return over_own(parts_of(mark), logs)
+            return over_own(lasting_parts(mark), logs)
         except Exception as error:  # Ray has no narrower one for a node that is slow to start
             if attempt == START_ATTEMPTS or SLOW_START not in str(error):
                 raise
-            ray.shutdown()
-            end_parts(mark)
+            end_own(mark)
     raise AssertionError("the last attempt returns or raises")
 
 

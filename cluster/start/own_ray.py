@@ -69,27 +69,48 @@ def marked(mark: str) -> Iterator[None]:
 
 
 def parts_of(mark: str) -> list[psutil.Process]:
-    """Every process that carries the mark and still runs; Linux only."""
-    words, found = f"{MARK}={mark}".encode(), []
+    """Every process that carries the mark and still runs, and what it has started; Linux only.
+
+    The titles that Ray's agents give themselves lie over a part of their environment, so that the
+    mark may be gone there.
+    """
+    words, found = f"{MARK}={mark}".encode(), set[psutil.Process]()
     for process in psutil.process_iter():
         # somebody else's, or it ended while we looked
         with suppress(psutil.Error, OSError):
             # psutil's own reading ends where Ray's titles begin, which lie over a part of it
             carries = words in Path(f"/proc/{process.pid}/environ").read_bytes()
-            if carries and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+            if carries and runs(process):
+                found |= {process, *process.children(recursive=True)}
+    return sorted(found, key=lambda process: process.pid)
 
 
-def end_parts(mark: str) -> None:
-    """Kill whatever carries the mark. Ray itself leaves its agents behind for a minute where they
-    had not met it yet, and knows nothing of a start that was cut short.
+def lasting_parts(mark: str) -> list[psutil.Process]:
+    """GCS, raylet and its agents, which are to be there for as long as the mark's Ray."""
+    parts = parts_of(mark)
+    raylets = {part.pid for part in parts if part.name() == "raylet"}
+    daemons = ("gcs_server", "raylet")
+    return [part for part in parts if part.name() in daemons or part.ppid() in raylets]
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether it has not ended."""
+    with suppress(psutil.NoSuchProcess):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
+def end_own(mark: str) -> None:
+    """Shut it down, and kill whatever is left of it. Ray itself leaves its agents behind for a
+    minute where they had not met it yet, and knows nothing of a start that was cut short.
     """
-    while parts := parts_of(mark):  # some are started while others end
+    parts = parts_of(mark)
+    ray.shutdown()
+    while parts := [part for part in parts if runs(part)] or parts_of(mark):
         for part in parts:
             with suppress(psutil.Error):
                 part.kill()
-        psutil.wait_procs(parts, END_SECONDS)
+        psutil.wait_procs(parts, END_SECONDS)  # some are started while others end
 
 
 @contextmanager

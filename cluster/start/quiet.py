@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
-import ray
-from ray._private import auto_init_hook
+from ray._private import auto_init_hook, utils, worker
+
+from cluster.start.own_ray import replaced
 
 ASKED_FOR = "RAY_BACKEND_LOG_LEVEL"
 """Ray's variable: whoever sets it wants to see that log."""
@@ -27,8 +30,32 @@ def tame_ray() -> None:
     all, which nobody would end.
     """
     # what it says of lost processes; we say it ourselves
-    ray._private.worker.print_to_stdstream = lambda *_, **__: None
+    worker.print_to_stdstream = lambda *_, **__: None
     auto_init_hook.enable_auto_connect = False
+
+
+@contextmanager
+def keeping_sigterm() -> Iterator[None]:
+    """A SIGTERM means inside the block, and afterwards, what it has meant before.
+
+    Ray in Python would exit with 15 and say nothing; Ray in C++ prints a stack, and may abort. That
+    is done while a driver connects, where nothing is started, so that the signal can wait.
+    """
+    handler, usual = signal.getsignal(signal.SIGTERM), worker.connect
+
+    def connect(*arguments: Any, **options: Any) -> None:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            usual(*arguments, **options)
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    with replaced(
+        (utils, "set_sigterm_handler", lambda _: None),
+        (worker, "connect", connect),
+    ):
+        yield
 
 
 @contextmanager

@@ -78,7 +78,8 @@ class Vigil:
     def _keep(self) -> None:
         while not self._over.is_set():
             if (what := self._look(LOOK_SECONDS)) is not None:
-                logger.warning("%s", what)  # now: Ray's code may end this process, too
+                # now: Ray's code may end this process, too
+                logger.warning("%s; where this command ends with it, the same one goes on", what)
                 with self._lock:
                     self.lost = self._error(what)
                     self._seen.set()

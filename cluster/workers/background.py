@@ -83,7 +83,7 @@ class Background:
     def close(self) -> None:
         """Cancel what still runs and end the thread; what fails by that is no news."""
         limit = PATIENCE_SECONDS if self._failed.done() else None
-        self._loop.call_soon_threadsafe(self._loop.set_exception_handler, _no_news)
+        self._loop.set_exception_handler(_no_news)
         wait([self.start(_cancel_others())], limit)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(limit)

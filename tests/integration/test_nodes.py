@@ -230,7 +230,7 @@ def test_a_cluster_that_is_gone_is_told_in_one_line(monkeypatch: pytest.MonkeyPa
     assert driver.returncode == 0, err
     gone = f"cluster {cluster.address}: its raylet on this machine is gone"
     assert out.strip() == f"VideoThinkerError {gone}"
-    assert err.strip() == gone
+    assert err.strip() == f"{gone}; where this command ends with it, the same one goes on"
 
 
 def test_a_run_goes_on_when_a_machine_is_lost_and_uses_one_that_joins(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,8 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         simulated = Cluster()
         for gpus in GPUS:
             simulated.add_node(num_cpus=1, num_gpus=gpus, include_dashboard=False)
-        start_ray(ClusterConfig(address=simulated.address, device="cuda"))
-        yield simulated
+        with closing(start_ray(ClusterConfig(address=simulated.address, device="cuda"), "three")):
+            yield simulated
         ray.shutdown()
         simulated.shutdown()
 

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import ray
 
 from cluster.start.launch import (
     Crew,
@@ -53,7 +54,7 @@ def test_what_a_job_has_uploaded_does_not_travel_again(monkeypatch: pytest.Monke
 
 def test_sigterm_stays_what_it_was_when_ray_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
     def start(cluster: ClusterConfig, mark: str, room_gb: float | None) -> Vigil:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        ray._private.utils.set_sigterm_handler(signal.SIG_IGN)
         return Vigil(lambda seconds: time.sleep(seconds), RayLost)
 
     monkeypatch.setattr("cluster.start.launch.start_ray", start)

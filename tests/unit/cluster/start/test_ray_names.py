@@ -56,6 +56,12 @@ def test_whether_calls_start_a_ray_is_still_a_matter_of_one_variable() -> None:
     assert "enable_auto_connect" in inspect.getsource(auto_init_hook.auto_init_ray)
 
 
+def test_handlers_of_a_signal_are_still_set_by_one_function() -> None:
+    for owner in (ray._private.worker.init, node.Node._register_shutdown_hooks):
+        assert "ray._private.utils.set_sigterm_handler(" in inspect.getsource(owner)
+    assert re.search(r"^    connect\(", inspect.getsource(ray._private.worker.init), re.MULTILINE)
+
+
 def test_an_address_can_still_be_asked_for() -> None:
     assert next(iter(inspect.signature(services.get_ray_address_from_environment).parameters)) == (
         "addr"
@@ -82,7 +88,7 @@ def test_the_table_names_every_private_name_that_the_code_uses() -> None:
             used |= {name.strip() for name in line.split(",")}
         used |= set(re.findall(r'(?<!getattr)\(\w+(?:\.\w+)?, "(\w+)"', text))
         used |= {"RayParams"} if "parameter.RayParams" in text else set()
-        used |= set(re.findall(r"ray\._private\.\w+\.(\w+)", text))
+        used |= set(re.findall(r"(?:ray\._private\.\w+|worker)\.(\w+)(?= =)", text))
         used |= set(re.findall(r"(?:constants|hook)\.(\w+)", text))
     used -= {"worker"}
     assert used == named

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from ray.exceptions import RaySystemError
 
-from cluster.start.own_ray import MARK, end_parts, marked, parts_of
+from cluster.start.own_ray import MARK, end_own, marked, parts_of
 from cluster.start.vigil import Listening, Vigil, looking_at, over_own
 from videothinker.errors import Lost, RayLost, VideoThinkerError
 
@@ -123,7 +123,7 @@ def test_whatever_a_start_has_begun_can_be_ended() -> None:
     while len(parts_of("one")) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     assert len(parts_of("one")) == 2
-    end_parts("one")
+    end_own("one")
     assert not parts_of("one")
     child.wait()
     assert other.poll() is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import AsyncGenerator
@@ -26,19 +27,33 @@ def test_who_waits_when_all_fails_gets_the_error_and_so_does_who_comes_later() -
                 background.run(asyncio.sleep(60))
 
 
-def test_it_ends_although_a_call_never_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_ends_although_a_call_never_does_and_what_comes_of_that_is_no_news(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("cluster.workers.background.PATIENCE_SECONDS", 0.1)
-    background, stuck = Background(), threading.Event()
+    background, begun, stuck = Background(), threading.Event(), threading.Event()
 
     async def call() -> None:
+        begun.set()
         stuck.wait(60)
 
-    background.start(call())
+    async def late() -> None:
+        raise ValueError("the actor is gone")
+
+    async def begin() -> None:
+        asyncio.create_task(late())  # noqa: RUF006
+        await call()
+
+    background.start(begin())
+    assert begun.wait(30)
     background.fail(RayLost("raylet"))
     started = time.monotonic()
     background.close()
     assert time.monotonic() - started < 30
     stuck.set()
+    background._thread.join(30)
+    gc.collect()
+    assert not caplog.records
 
 
 def test_turning_away_ends_what_makes_the_items_also_in_the_middle_of_one() -> None:
@@ -68,18 +83,3 @@ def test_turning_away_ends_what_makes_the_items_also_in_the_middle_of_one() -> N
         with pytest.raises(KeyboardInterrupt):
             next(coming)
     assert ended.is_set()
-
-
-def test_errors_of_what_is_dismissed_are_no_news(caplog: pytest.LogCaptureFixture) -> None:
-    background = Background()
-
-    async def watch() -> None:
-        try:
-            await asyncio.sleep(60)
-        finally:
-            raise ValueError("the actor is gone")
-
-    background.start(watch())
-    background.run(asyncio.sleep(0.01))
-    background.close()
-    assert not caplog.records
