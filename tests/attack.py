@@ -1,9 +1,10 @@
-"""What a run can suffer: who is killed, stopped, interrupted, added or sent away, when, and what
-followed.
+"""What a run can suffer: who is killed, stopped, interrupted, added or sent away, which disk is
+full, which state is torn, when, and what followed.
 """
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from cli_process import Command
+from failing_disk import fault as disk_fault
+from failing_disk import preloaded
 
 from videothinker.files import read_json, read_lines
 
@@ -30,8 +33,12 @@ CLASSES = {
     "loader": "PromptLoader",
 }
 """What Ray calls the processes of a role."""
-NAMES = {"rollout": "rollout", "scorer": "anchor", "learner": "learner", "loader": "loader"}
+RAYS = {"gcs_server": "gcs_server", "raylet": "raylet", "agent": "ray::DashboardAgent"}
+"""And its own: the beginning of what each calls itself."""
+NAMES = {role: role for role in CLASSES} | {"scorer": "anchor"} | dict.fromkeys(RAYS, "ray")
 """What events.jsonl calls the role."""
+ENDS = ("interrupt", "tear", "fill")
+"""Of a driver, by Ctrl-C."""
 GONE_SECONDS = 120.0
 """Nothing of a killed driver may be left after this."""
 
@@ -47,7 +54,8 @@ class Fault:
     step: int
     delay: float
     what: str
-    """kill, stop, interrupt or scale"""
+    """kill, stop, interrupt, tear (and its newest state is torn meanwhile), fill (and its disk is
+    full when it goes on) or scale"""
     role: str
     workers: int = 0
     """Wanted, of a scaling."""
@@ -63,13 +71,16 @@ def drawn_plan(
     kills: Mapping[str, int],
     stops: int,
     scales: Sequence[int],
-    interrupts: int = 0,
+    **ends: int,
 ) -> list[Fault]:
-    """Every attack at a random moment of its own part of the run; scalings keep their order."""
+    """Every attack at a random moment of its own part of the run; scalings keep their order.
+
+    `ends`: how often the driver is ended in each of the ways that are not a kill.
+    """
     dice = random.Random(seed)
     attacks = [("kill", role) for role, count in kills.items() for _ in range(count)]
     attacks += [("stop", "rollout")] * stops + [("scale", "rollout")] * len(scales)
-    attacks += [("interrupt", "driver")] * interrupts
+    attacks += [(what, "driver") for what, count in ends.items() for _ in range(count)]
     dice.shuffle(attacks)
     counts = iter(scales)
     part = 0.85 * steps / len(attacks)
@@ -189,6 +200,7 @@ class Attack:
         self._steps = steps
         self.plan = plan
         self._dice = random.Random(len(plan))
+        self._library = preloaded(run.parent) if any(one.what == "fill" for one in plan) else {}
         self._hands = ThreadPoolExecutor()
         self._command: Command
         self._end: Future[tuple[int, str, str]]
@@ -234,7 +246,7 @@ class Attack:
         if fault.what == "scale":
             arguments = ("scale", self._run, "--rollouts", str(fault.workers))
             require_success(Command(*arguments).finish())
-        elif fault.what == "interrupt":
+        elif fault.what in ENDS:
             os.killpg(self._command.process.pid, signal.SIGINT)
         elif fault.role == "driver":  # and nobody is left to see that a worker of it hangs
             os.kill(self._victim("rollout"), signal.SIGSTOP)
@@ -244,16 +256,30 @@ class Attack:
         self.blows.append(Blow(at=time.time(), what=fault.what, role=fault.role))
         if fault.role == "driver":
             code, _, err = self._end.result()
-            if fault.what == "interrupt":
+            if fault.what in ENDS:
                 require_interrupted(self._run, code, err)
             self._hands.submit(self._count_left, self._command)
+            if fault.what == "tear":
+                tear(self._run)
+            if fault.what == "fill":
+                self._run_into_a_full_disk()
             self._start("train", "--resume", self._run)
             self._wait_until(lambda: newest_step(self._run) > self.blows[-1].at)
 
+    def _run_into_a_full_disk(self) -> None:
+        """It goes on as far as its next state, and says what is wrong."""
+        states = self._run / "stages" / "*" / "state" / "*"
+        full = self._library | disk_fault(states, "open", "write", error=errno.ENOSPC)
+        command = Command("train", "--resume", self._run, environment=full)
+        code, _, err = command.finish(3600)
+        if code != 1 or "no space left on the disk" not in err.splitlines()[-1]:
+            raise SoakError(f"exit code {code} with a full disk: {err[-3000:]}")
+
     def _victim(self, role: str) -> int:
         deadline = time.monotonic() + 120
+        title = RAYS.get(role) or f"ray::{CLASSES[role]}"
         while time.monotonic() < deadline:
-            found = [pid for pid in self._command.living() if is_running(pid, CLASSES[role])]
+            found = [pid for pid in self._command.living() if is_running(pid, title)]
             if found:
                 return self._dice.choice(sorted(found))
             time.sleep(0.1)
@@ -269,14 +295,23 @@ def stop_or_kill(what: str) -> signal.Signals:
     return signal.SIGSTOP if what == "stop" else signal.SIGKILL
 
 
-def is_running(pid: int, actor: str) -> bool:
-    """Whether this is a process of that class, and not stopped already."""
+def tear(run: Path) -> None:
+    """Half of the newest state's largest file is gone, if there is a state."""
+    states = sorted(run.glob("stages/*/state/step_*"), key=lambda state: state.stat().st_mtime)
+    for state in states[-1:]:
+        files = [file for file in state.rglob("*") if file.is_file()]
+        largest = max(files, key=lambda file: file.stat().st_size)
+        os.truncate(largest, largest.stat().st_size // 2)
+
+
+def is_running(pid: int, title: str) -> bool:
+    """Whether this is a process of that title, and not stopped already."""
     try:
-        title = Path(f"/proc/{pid}/cmdline").read_text()
+        told = Path(f"/proc/{pid}/cmdline").read_text().partition("\0")[0]
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return False
-    return title.startswith(f"ray::{actor}") and state not in "TZ"
+    return Path(told).name.startswith(title) and state not in "TZ"
 
 
 def require_success(finished: tuple[int, str, str]) -> None:
@@ -297,15 +332,15 @@ def follow_up(blows: Sequence[Blow], events: Sequence[Mapping[str, Any]], watch:
     """Fill in when each loss was noticed and made good."""
     lost = {role: [e for e in events if is_event(e, "lost", role)] for role in NAMES}
     for blow in blows:
-        if blow.role == "driver":
+        if blow.role == "driver" or blow.role in RAYS:
             step = watch.first_step_after(blow.at)
             blow.recovered = step and step - blow.at
-        elif blow.what != "scale":
+        if blow.role != "driver" and blow.what != "scale":
             loss = next((e for e in lost[blow.role] if e["time"] > blow.at), None)
             if loss is not None:
                 lost[blow.role].remove(loss)
                 blow.noticed = loss["time"] - blow.at
-                blow.recovered = seconds_to_service(blow, loss, events)
+                blow.recovered = blow.recovered or seconds_to_service(blow, loss, events)
         if blow.recovered is not None:
             blow.groups_meanwhile = watch.groups_between(blow.at, blow.at + blow.recovered)
 

@@ -3,9 +3,10 @@
     make soak
     python tests/soak.py --steps 40 --seed 3 --out runs/soak
 
-At seeded moments workers of every role are killed or stopped, others are added and sent away, and
-the driver is killed and resumed. Then the same configuration runs undisturbed, and what both leave
-behind is compared. The last line on stdout, and OUT/result.json, say what was found.
+At seeded moments workers of every role and processes of Ray's own are killed or stopped, others are
+added and sent away, and the driver is killed or interrupted and resumed, sometimes with a torn
+state or on a full disk. Then the same configuration runs undisturbed, and what both leave behind is
+compared. The last line on stdout, and OUT/result.json, say what was found.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from attack import GONE_SECONDS, Attack, Blow, Fault, SoakError, drawn_plan, follow_up
+from attack import ENDS, GONE_SECONDS, RAYS, Attack, Blow, Fault, SoakError, drawn_plan, follow_up
 from mini_worlds import MINI_VIDEO, prepared_world
 from same_training import asked_order, largest_difference, missing, trained_order, untimed
 
@@ -99,7 +100,8 @@ class Verdict:
     plan: list[str]
     kills: dict[str, int]
     stops: dict[str, int]
-    interrupts: int
+    ends: dict[str, int]
+    """Of the driver, by Ctrl-C, with what happened meanwhile."""
     scaled: list[int]
     prompts: int
     questions: int
@@ -110,6 +112,8 @@ class Verdict:
     weights_moved: float
     """Largest change of a weight from the base, in the stage that changed least."""
     metrics_equal: bool
+    unexplained: list[str]
+    """Whose end no line of events.jsonl tells."""
     left_behind: int
     """Processes of a driver that was killed or interrupted, and that outlived it."""
     seconds: dict[str, float]
@@ -126,6 +130,8 @@ class Verdict:
             yield "nothing was learned: the final weights are the base's"
         if not self.metrics_equal:
             yield "the steps' figures are not those of the undisturbed run"
+        if self.unexplained:
+            yield f"nothing tells of the end of {', '.join(self.unexplained)}"
         if self.left_behind:
             yield f"{self.left_behind} processes outlived their driver by {GONE_SECONDS:g} s"
 
@@ -148,7 +154,7 @@ def judge(
         plan=[str(fault) for fault in attack.plan],
         kills=dict(Counter(blow.role for blow in blows if blow.what == "kill")),
         stops=dict(Counter(blow.role for blow in blows if blow.what == "stop")),
-        interrupts=sum(blow.what == "interrupt" for blow in blows),
+        ends=dict(Counter(blow.what for blow in blows if blow.what in ENDS)),
         scaled=[fault.workers for fault in attack.plan if fault.what == "scale"],
         prompts=sum(map(len, trained)),
         questions=len(set(itertools.chain(*asked))),
@@ -158,6 +164,11 @@ def judge(
         weights_equal=max(apart) == 0,
         weights_moved=min(moved),
         metrics_equal=untimed(attacked) == untimed(quiet),
+        unexplained=[
+            blow.role
+            for blow in blows
+            if blow.what == "kill" and blow.role != "driver" and blow.noticed is None
+        ],
         left_behind=attack.left_behind,
         seconds={name: round(took, 1) for name, took in seconds.items()},
         faults=[rounded(asdict(blow)) for blow in blows],
@@ -165,7 +176,10 @@ def judge(
     )
 
 
-ENDED_BY = {"kill": "", "stop": " (stopped)", "interrupt": " (interrupted)"}
+ENDED_BY = {"kill": "", "stop": " (stopped)", "interrupt": " (interrupted)"} | {
+    "tear": " (interrupted, a state torn)",
+    "fill": " (interrupted, the disk full)",
+}
 
 
 def by_role(blows: Sequence[Blow]) -> dict[str, dict[str, float]]:
@@ -212,8 +226,10 @@ def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     seconds[name] = time.monotonic() - started
 
 
-KILLS = {"rollout": 6, "scorer": 1, "learner": 1, "loader": 1, "driver": 1}
+KILLS = {"rollout": 4, "scorer": 1, "learner": 1, "loader": 1, "driver": 1} | dict.fromkeys(RAYS, 1)
 STOPS = 3
+BLOWS = 200
+"""Steps to which these belong, or so many times as many to more."""
 SCALES = (1, 3, 1, 4, 2)
 
 
@@ -236,7 +252,10 @@ def main() -> int:
     out = arguments.out.absolute()
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    plan = drawn_plan(arguments.steps, arguments.seed, KILLS, STOPS, SCALES)
+    times = max(1, round(arguments.steps / BLOWS))
+    kills = {role: times * count for role, count in KILLS.items()}
+    ends = dict.fromkeys(ENDS, times)
+    plan = drawn_plan(arguments.steps, arguments.seed, kills, STOPS * times, SCALES * times, **ends)
     say(f"soak: {arguments.steps} steps, seed {arguments.seed}", *map(str, plan))
     try:
         verdict = soak(prepared(out, arguments.steps), out, plan)

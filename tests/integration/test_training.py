@@ -75,7 +75,7 @@ def verdict(taught_base: Path, mini_world: Path, mini_video: VideoConfig, out: P
     """One worker, for a while two; killed, stopped, interrupted, resumed; then a quiet run."""
     config = two_stages(taught_base, mini_world, out, mini_video)
     steps = sum(STEPS.values())
-    plan = drawn_plan(steps, seed=3, kills=KILLS, stops=1, scales=(2, 1), interrupts=1)
+    plan = drawn_plan(steps, seed=3, kills=KILLS, stops=1, scales=(2, 1), tear=1)
     return soak(config, out, plan)
 
 
@@ -94,9 +94,10 @@ def models(run: Path) -> list[dict[str, Any]]:
 def test_it_was_attacked_in_every_way_and_recovered_each_time(verdict: Verdict) -> None:
     assert verdict.kills == KILLS
     assert verdict.stops == {"rollout": 1}
-    assert verdict.interrupts == 1
+    assert verdict.ends == {"tear": 1}
     assert verdict.scaled == [2, 1]
-    recovered = {"scorer", "learner", "driver (interrupted)", "rollout", "rollout (stopped)"}
+    driver = "driver (interrupted, a state torn)"
+    recovered = {"scorer", "learner", driver, "rollout", "rollout (stopped)"}
     assert verdict.recovery_seconds.keys() == recovered
 
 
