@@ -221,12 +221,13 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
 
 def cut_torn_line(path: Path) -> None:
     """Takes away the half line that a process left which was killed while it wrote."""
-    if not path.is_file() or not path.stat().st_size:
+    if not path.is_file() or not (size := path.stat().st_size):
         return
-    with path.open("r+b") as file:
-        with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-            whole = data.rfind(b"\n") + 1
-        file.truncate(whole)
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        whole = data.rfind(b"\n") + 1
+    if whole < size:  # or a disk that takes nothing would end a run that has nothing to write
+        with disk_errors(path):
+            os.truncate(path, whole)
 
 
 def forget_cached(file: BinaryIO) -> None:

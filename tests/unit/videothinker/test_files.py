@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from videothinker.errors import InputError, VideoThinkerError
-from videothinker.files import atomic_write, require_new, whole_folder
+from videothinker.files import atomic_write, cut_torn_line, require_new, whole_folder
 
 
 def names(folder: Path) -> list[str]:
@@ -116,3 +116,17 @@ def test_the_next_writer_sweeps_up_after_one_that_was_killed(tmp_path: Path) -> 
     write(out, replace=True)
     assert names(tmp_path) == [f".{out.name}.other.01234567.partial", out.name]
     assert names(out) == ["new"]
+
+
+def test_a_file_without_half_a_line_is_not_opened_to_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("videothinker.files.os.truncate", broken)
+    (tmp_path / "lines").write_text("{}\n")
+    cut_torn_line(tmp_path / "lines")
+    (tmp_path / "lines").write_text("{}\n{")
+    with pytest.raises(VideoThinkerError, match=r"lines: the disk fails"):
+        cut_torn_line(tmp_path / "lines")
