@@ -17,7 +17,7 @@ from videothinker.process.address import LOOPBACK
 
 SETTINGS = {"prestart_worker_first_driver": False, "task_events_report_interval_ms": 0}
 """Ray's own: no process for each core that no actor of ours ever uses; no list of every call ever
-made, which only its dashboard shows and which takes 70 KB a step."""
+made, which only its dashboard shows and which takes 80 KB a step."""
 
 
 def start_own(store_bytes: int | None, **options: Any) -> None:
