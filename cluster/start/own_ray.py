@@ -20,7 +20,7 @@ from videothinker.process.address import LOOPBACK
 
 SETTINGS = {"prestart_worker_first_driver": False, "task_events_report_interval_ms": 0}
 """Ray's own: no process for each core that no actor of ours ever uses; no list of every call ever
-made, which only its dashboard shows and which takes 70 KB a step."""
+made, which only its dashboard shows and which takes 80 KB a step."""
 MARK = "VIDEOTHINKER_RAY"
 """A variable in the environment of all that belongs to a Ray of ours; its value says which one."""
 END_SECONDS = 10.0

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -33,28 +33,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from counting import memory
 from driver import config
 from ray.exceptions import ActorDiedError
+from scale_picture import QUESTIONS, WORKERS, picture
 from stand_ins import Pacing, Sampler, Stage
 
 from videothinker.config.settings import FaultsConfig
-from videothinker.report.charts import Series, line_chart
-from videothinker.report.markup import element, standing_alone
 from videothinker.types import RolloutGroup, SignOfLife
 
 SUPPLY = 20_000
 """Groups a second that all workers together could deliver."""
-WORKERS, RANKS = (8, 64, 256, 1_024), 64
-QUESTIONS = (1_000, 10_000, 100_000)
+RANKS = 64
 STEP, STEPS = 2_048, 3
 LOST_AN_HOUR, COMPRESSED = 0.01, 360
 STRAGGLING = 50
 HEARTBEAT, SILENT = 1.0, 5.0
 """Seconds; a fifth and a twelfth of the usual, or a run of losses would take an hour."""
-WIDTH, HEIGHT, GAP = 300, 220, 20
-PANELS = {
-    "workers": ("rollout workers", "microseconds_per_group", "microseconds a group"),
-    "questions": ("questions a step", "microseconds_per_group", "microseconds a group"),
-    "memory": ("questions a step", "memory_mib", "MiB"),
-}
 
 
 class Lateness:
@@ -196,20 +188,6 @@ def point(workers: int, questions: int, steps: int, samples: int, **how: bool) -
     found: dict[str, Any] = json.loads(finished.stdout)
     print(f"{arguments}: {found}", file=sys.stderr, flush=True)
     return found
-
-
-def picture(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """Three panels; of processor time, which others on the machine hardly change."""
-    parts = []
-    for place, (name, (x_label, figure, y_label)) in enumerate(PANELS.items()):
-        of = found["questions" if name == "memory" else name]
-        points = tuple((float(size), one[figure]) for size, one in of.items())
-        series = [Series(label=name, points=points, colour=2)]
-        chart = line_chart(series, x_label=x_label, y_label=y_label, width=WIDTH, height=HEIGHT)
-        x = GAP + place * (WIDTH + GAP)
-        parts.append(element("svg", chart, x=x, y=GAP / 2, width=WIDTH, height=HEIGHT))
-    width, height = len(PANELS) * (WIDTH + GAP) + GAP, HEIGHT + GAP
-    return standing_alone(width, height, parts, "the driver by workers and questions")
 
 
 def main() -> None:

@@ -12,12 +12,14 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from videothinker.errors import InputError
 from videothinker.files import whole_file
 
 logger = logging.getLogger(__name__)
@@ -42,11 +44,18 @@ def rollouts_file(run: Path, stage: str, step: int) -> Path:
     return run / ROLLOUTS / f"{Path(stage).name}-{step:06d}.parquet"
 
 
+def holding_file(run: Path, stage: str, step: int) -> Path:
+    """The file that has a step's rows, if any has: its own counts where it is there."""
+    own = rollouts_file(run, stage, step)
+    return own if own.is_file() else _packed_file(run, stage, _first(step))
+
+
 def rollout_steps(run: Path, stage: str) -> list[int]:
-    """The steps of a stage whose groups are kept, in order."""
+    """The steps of a stage whose groups are kept, in order, but for those in a damaged file."""
     steps = set(_own(run, stage))
     for file in _packed(run, stage).values():
-        steps |= {*pq.ParquetFile(file).read(["step"])["step"].to_pylist()}
+        with suppress(OSError, ValueError, pa.ArrowException):
+            steps |= {*pq.ParquetFile(file).read(["step"])["step"].to_pylist()}
     return sorted(steps)
 
 
@@ -54,11 +63,12 @@ def rollout_table(
     run: Path, stage: str, step: int, columns: Sequence[str] | None = None
 ) -> pa.Table | None:
     """A step's rows, with those of the columns that there are; None where nothing is kept of it."""
-    if (own := rollouts_file(run, stage, step)).is_file():
-        return pq.ParquetFile(own).read(columns)
-    if not (packed := _packed_file(run, stage, _first(step))).is_file():
+    file, own = holding_file(run, stage, step), rollouts_file(run, stage, step)
+    if not file.is_file():
         return None
-    parquet = pq.ParquetFile(packed)
+    parquet = pq.ParquetFile(file)
+    if file == own:
+        return parquet.read(columns)
     bounds = [
         parquet.metadata.row_group(place).column(STEP).statistics
         for place in range(parquet.num_row_groups)
@@ -92,7 +102,14 @@ def forget_rollouts(run: Path, stage: str, step: int) -> None:
         if first > step:
             file.unlink()
         elif first + TOGETHER - 1 > step:
-            table = pq.ParquetFile(file).read()
+            try:
+                table = pq.ParquetFile(file).read()
+            except (ValueError, pa.ArrowException) as error:
+                reason = str(error).partition("\n")[0]
+                raise InputError(
+                    f"{file}: these rollouts cannot be read ({reason}), and the stage goes back to"
+                    f" step {step} of them. Move the file away, to go on without"
+                ) from error
             _write(file, table.schema, [table.filter(pc.field("step") <= step)])
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from videothinker.errors import InputError
 from videothinker.files import write_table
-from videothinker.run.rollout_files import TEXT_COLUMNS, rollout_table, rollouts_file
+from videothinker.run.rollout_files import TEXT_COLUMNS, holding_file, rollout_table, rollouts_file
 from videothinker.types import ScoredGroup
 
 SCHEMA_VERSION = "3"
@@ -77,7 +77,7 @@ def read_groups(
         table = rollout_table(run, stage, step, wanted)
         rows: list[dict[str, Any]] = [] if table is None else table.to_pylist()
     except (OSError, ValueError, pa.ArrowException) as error:
-        reason, file = str(error).partition("\n")[0], rollouts_file(run, stage, step)
+        reason, file = str(error).partition("\n")[0], holding_file(run, stage, step)
         raise InputError(f"{file}: these rollouts cannot be read ({reason})") from error
     return [row for row in rows if not row.pop("left_out", False) or every]
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from builders import completion, group, question
 
+from videothinker.errors import InputError
 from videothinker.run import rollout_files
 from videothinker.run.directory import RunDirectory
 from videothinker.run.rollout_files import pack_rollouts, rollout_steps, rollouts_file
@@ -124,6 +125,17 @@ def test_a_damaged_file_stays_and_stops_nobody(
     assert damaged.exists()
     assert len(read_groups(run.path, "cdpo", 25)) == 2
     assert [name for name in names(run) if name.startswith(".")] == []
+
+
+def test_a_damaged_thousand_costs_its_own_steps_alone(run: RunDirectory) -> None:
+    damaged = run.path / "rollouts" / "cdpo-000011_000020.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    assert rollout_steps(run.path, "cdpo") == [*range(1, 5), *range(6, 11), *range(21, STEPS + 1)]
+    with pytest.raises(InputError, match=r"000011_000020\.parquet: these rollouts cannot"):
+        read_groups(run.path, "cdpo", 12)
+    run.forget_after("cdpo", 30)
+    with pytest.raises(InputError, match=r"goes back to step 15 of them\. Move the file away"):
+        run.forget_after("cdpo", 15)
 
 
 def test_stages_do_not_mix(run: RunDirectory) -> None:
