@@ -22,6 +22,7 @@ from videothinker.config.settings import GuardConfig, RunConfig, StageConfig
 from videothinker.data.questions import write_questions
 from videothinker.data.stream import QuestionStream
 from videothinker.files import read_json, read_lines
+from videothinker.model.checkpoint import model_digest
 from videothinker.run.directory import RunDirectory
 from videothinker.run.replay import read_replay
 from videothinker.run.rollouts import read_groups
@@ -111,7 +112,7 @@ class Exporting(Rank):
     async def save_model(self, folder: Path, *_: Any) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "model.safetensors").write_bytes(b"weights")
-        return "digest"
+        return model_digest(folder)
 
 
 def opened(config: RunConfig) -> RunDirectory:

@@ -31,7 +31,7 @@ class Stages:
         self.made = list(made)
         self.attempts = 0
 
-    def __call__(self, config: RunConfig, run: RunDirectory) -> dict[str, Any]:
+    def __call__(self, config: RunConfig, run: RunDirectory, _: Copying) -> dict[str, Any]:
         self.attempts += 1
         if not self.made:
             return {"models": []}
