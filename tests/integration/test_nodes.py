@@ -171,6 +171,11 @@ def assert_seen_by_other_machines(run: Path) -> None:
             assert b"process_resident_memory_bytes" in page.read()
 
 
+def lost_roles(run: Path) -> set[str]:
+    events = read_lines(run / "events.jsonl")
+    return {event["role"] for event in events if event["event"] == "lost"}
+
+
 def assert_as_documented(listeners: Sequence[Listener]) -> None:
     """docs/jobs.md: on every address Ray, whose calls take a token, and our metrics; what our
     libraries open is on the machine's own. Metrics are all that a stranger is told."""
@@ -257,12 +262,11 @@ def test_a_run_goes_on_when_a_machine_is_lost_and_uses_one_that_joins(
 
     cluster.lose(second)
     third = cluster.join()
+    wait(command, lambda: {"rollout", "learner"} <= lost_roles(run))
+    cluster.find_again(second)
     code, out, err = Command("scale", run, "--rollouts", "3").finish(60)
     assert code == 0, out + err
     wait(command, lambda: third.titled(ENGINE))
-
-    cluster.find_again(second)
-    second.process.wait(60)  # Ray has gone on without it, so it ends
 
     code, _, err = command.finish(LIMIT)
     assert code == 0, err
@@ -271,5 +275,5 @@ def test_a_run_goes_on_when_a_machine_is_lost_and_uses_one_that_joins(
     assert len(set(trained)) == PROMPTS
     assert set(Counter(trained).values()) == {EPOCHS}
     assert not read_lines(run / "skipped.jsonl")
-    events = read_lines(run / "events.jsonl")
-    assert {event["role"] for event in events if event["event"] == "lost"} == {"rollout", "learner"}
+    assert lost_roles(run) == {"rollout", "learner"}
+    second.process.wait(LIMIT)  # Ray has gone on without it, so it ends
