@@ -5,15 +5,10 @@ full, which state is torn, when, and what followed.
 from __future__ import annotations
 
 import errno
-import itertools
-import json
 import os
 import random
-import re
 import signal
-import threading
 import time
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +18,8 @@ from typing import Any
 from cli_process import Command
 from failing_disk import fault as disk_fault
 from failing_disk import preloaded
+from two_hosts import TwoHosts
+from watching import Watch, newest_step
 
 from videothinker.files import read_json, read_lines
 
@@ -35,10 +32,13 @@ CLASSES = {
 """What Ray calls the processes of a role."""
 RAYS = {"gcs_server": "gcs_server", "raylet": "raylet", "agent": "ray::DashboardAgent"}
 """And its own: the beginning of what each calls itself."""
+HOSTS = ("other", "hosts")
+"""Of two: the one without the driver, and both."""
 NAMES = {role: role for role in CLASSES} | {"scorer": "anchor"} | dict.fromkeys(RAYS, "ray")
 """What events.jsonl calls the role."""
 ENDS = ("interrupt", "tear", "fill")
 """Of a driver, by Ctrl-C."""
+CUT_SECONDS = (1.0, 40.0)
 GONE_SECONDS = 120.0
 """Nothing of a killed driver may be left after this."""
 
@@ -55,10 +55,12 @@ class Fault:
     delay: float
     what: str
     """kill, stop, interrupt, tear (and its newest state is torn meanwhile), fill (and its disk is
-    full when it goes on) or scale"""
+    full when it goes on), cut (off, for some seconds) or scale"""
     role: str
     workers: int = 0
     """Wanted, of a scaling."""
+    seconds: float = 0.0
+    """For which a machine is cut off."""
 
     def __str__(self) -> str:
         target = f"to {self.workers} rollouts" if self.what == "scale" else self.role
@@ -71,6 +73,7 @@ def drawn_plan(
     kills: Mapping[str, int],
     stops: int,
     scales: Sequence[int],
+    cuts: int = 0,
     **ends: int,
 ) -> list[Fault]:
     """Every attack at a random moment of its own part of the run; scalings keep their order.
@@ -80,6 +83,7 @@ def drawn_plan(
     dice = random.Random(seed)
     attacks = [("kill", role) for role, count in kills.items() for _ in range(count)]
     attacks += [("stop", "rollout")] * stops + [("scale", "rollout")] * len(scales)
+    attacks += [("cut", "other")] * cuts
     attacks += [(what, "driver") for what, count in ends.items() for _ in range(count)]
     dice.shuffle(attacks)
     counts = iter(scales)
@@ -91,6 +95,7 @@ def drawn_plan(
             what=what,
             role=role,
             workers=next(counts) if what == "scale" else 0,
+            seconds=dice.uniform(*CUT_SECONDS) if what == "cut" else 0.0,
         )
         for place, (what, role) in enumerate(attacks)
     ]
@@ -110,89 +115,18 @@ class Blow:
     """Finished by other rollout workers until then, as far as they were seen."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sample:
-    """How far a run was at a moment."""
-
-    at: float
-    last_step: float
-    """When the newest step was recorded."""
-    groups: dict[str, float]
-    """Finished so far, by rollout worker's address."""
-
-
-class Watch:
-    """Looks at a live run several times a second, from outside."""
-
-    def __init__(self, run: Path) -> None:
-        self.samples: list[Sample] = []
-        self._run = run
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self._thread.start()
-
-    def end(self) -> None:
-        """Look no more."""
-        self._over.set()
-        self._thread.join()
-
-    def groups_between(self, start: float, end: float) -> int:
-        """Finished by any rollout worker."""
-        inside = [sample.groups for sample in self.samples if start <= sample.at <= end]
-        return int(
-            sum(
-                later[name] - earlier[name]
-                for earlier, later in itertools.pairwise(inside)
-                for name in earlier.keys() & later.keys()
-            )
-        )
-
-    def first_step_after(self, moment: float) -> float | None:
-        """When the first step after a moment was recorded."""
-        return next((s.last_step for s in self.samples if s.last_step > moment), None)
-
-    def _look(self) -> None:
-        while not self._over.wait(0.3):
-            self.samples.append(
-                Sample(at=time.time(), last_step=newest_step(self._run), groups=self._groups())
-            )
-
-    def _groups(self) -> dict[str, float]:
-        file = self._run / "prometheus_targets.json"
-        entries = json.loads(file.read_text()) if file.is_file() else []
-        addresses = [e["targets"][0] for e in entries if e["labels"]["role"] == "rollout"]
-        found = {address: groups_at(address) for address in addresses}
-        return {address: count for address, count in found.items() if count is not None}
-
-
-def newest_step(run: Path) -> float:
-    """When a step was recorded last."""
-    return max(map(changed, (run / "rollouts").glob("*.parquet")), default=0.0)
-
-
-def changed(file: Path) -> float:
-    """When it was written; 0 where it has just been taken back."""
-    try:
-        return file.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
-
-
-def groups_at(address: str) -> float | None:
-    """A worker's own count; None where nobody answers."""
-    try:
-        with urllib.request.urlopen(f"http://{address}/metrics", timeout=0.3) as page:
-            text = page.read().decode()
-    except OSError:
-        return None
-    count = re.search(r"^videothinker_rollout_groups_total (\S+)", text, re.MULTILINE)
-    return float(count.group(1)) if count else None
-
-
 class Attack:
     """Trains a configuration in spite of everything."""
 
-    def __init__(self, config_file: Path, run: Path, steps: int, plan: Sequence[Fault]) -> None:
+    def __init__(
+        self,
+        config_file: Path,
+        run: Path,
+        steps: int,
+        plan: Sequence[Fault],
+        hosts: TwoHosts | None = None,
+    ) -> None:
+        self._hosts = hosts
         self.blows: list[Blow] = []
         self.left_behind = 0
         self._config_file = config_file
@@ -224,7 +158,8 @@ class Attack:
         return watch
 
     def _start(self, *arguments: str | Path) -> None:
-        self._command = Command(*arguments)
+        inside = self._hosts.inside if self._hosts else ()
+        self._command = Command(*arguments, inside=inside)
         self._end = self._hands.submit(self._command.finish, 3600)
 
     def _wait_for(self, steps: int, say: Callable[[int], None]) -> None:
@@ -237,13 +172,24 @@ class Attack:
 
     def _wait_until(self, condition: Callable[[], bool]) -> None:
         while not condition():
-            if self._end.done():
+            if self._end.done() and not self._ended_by_ray():
                 require_success(self._end.result())
                 assert condition(), f"{self._run}: over too early"
             time.sleep(0.05)
 
+    def _ended_by_ray(self) -> bool:
+        """Its own code ends the driver where it is faster than ours: the same command goes on."""
+        code, _, _ = self._end.result()
+        error = str(read_json(self._run / "status.json").get("error"))
+        if code != 1 or not error.startswith("Ray lost"):
+            return False
+        self._start("train", "--resume", self._run)
+        return True
+
     def _strike(self, fault: Fault) -> None:
-        if fault.what == "scale":
+        if fault.role in HOSTS:
+            self._strike_hosts(fault)
+        elif fault.what == "scale":
             arguments = ("scale", self._run, "--rollouts", str(fault.workers))
             require_success(Command(*arguments).finish())
         elif fault.what in ENDS:
@@ -253,7 +199,8 @@ class Attack:
             os.kill(self._command.process.pid, signal.SIGKILL)
         else:
             os.kill(self._victim(fault.role), stop_or_kill(fault.what))
-        self.blows.append(Blow(at=time.time(), what=fault.what, role=fault.role))
+        if fault.role not in HOSTS:
+            self._note(fault)
         if fault.role == "driver":
             code, _, err = self._end.result()
             if fault.what in ENDS:
@@ -265,6 +212,25 @@ class Attack:
                 self._run_into_a_full_disk()
             self._start("train", "--resume", self._run)
             self._wait_until(lambda: newest_step(self._run) > self.blows[-1].at)
+
+    def _note(self, fault: Fault) -> None:
+        self.blows.append(Blow(at=time.time(), what=fault.what, role=fault.role))
+
+    def _strike_hosts(self, fault: Fault) -> None:
+        assert self._hosts is not None
+        self._note(fault)
+        if fault.what == "cut":
+            self._hosts.cut_off(fault.seconds)
+            self._hosts.join_again()
+        elif fault.role == "other":
+            self._hosts.lose_other()
+        else:
+            self._hosts.lose()
+            code, _, err = self._end.result()
+            if code != 1 or not err.splitlines()[-1].endswith(" is gone"):
+                raise SoakError(f"exit code {code} without its machines: {err[-3000:]}")
+            self._hosts.start()
+            self._start("train", "--resume", self._run)
 
     def _run_into_a_full_disk(self) -> None:
         """It goes on as far as its next state, and says what is wrong."""
@@ -279,7 +245,8 @@ class Attack:
         deadline = time.monotonic() + 120
         title = RAYS.get(role) or f"ray::{CLASSES[role]}"
         while time.monotonic() < deadline:
-            found = [pid for pid in self._command.living() if is_running(pid, title)]
+            living = self._command.living() + (self._hosts.living() if self._hosts else [])
+            found = [pid for pid in living if is_running(pid, title)]
             if found:
                 return self._dice.choice(sorted(found))
             time.sleep(0.1)
@@ -331,16 +298,17 @@ def require_interrupted(run: Path, code: int, err: str) -> None:
 def follow_up(blows: Sequence[Blow], events: Sequence[Mapping[str, Any]], watch: Watch) -> None:
     """Fill in when each loss was noticed and made good."""
     lost = {role: [e for e in events if is_event(e, "lost", role)] for role in NAMES}
+    lost["other"] = [event for event in events if event["event"] == "lost"]
     for blow in blows:
-        if blow.role == "driver" or blow.role in RAYS:
+        loss = next((e for e in lost.get(blow.role, ()) if e["time"] > blow.at), None)
+        if loss is not None and blow.what != "scale":
+            lost[blow.role].remove(loss)
+            blow.noticed = loss["time"] - blow.at
+            if blow.role in CLASSES:
+                blow.recovered = seconds_to_service(blow, loss, events)
+        if blow.role not in CLASSES:
             step = watch.first_step_after(blow.at)
             blow.recovered = step and step - blow.at
-        if blow.role != "driver" and blow.what != "scale":
-            loss = next((e for e in lost[blow.role] if e["time"] > blow.at), None)
-            if loss is not None:
-                lost[blow.role].remove(loss)
-                blow.noticed = loss["time"] - blow.at
-                blow.recovered = blow.recovered or seconds_to_service(blow, loss, events)
         if blow.recovered is not None:
             blow.groups_meanwhile = watch.groups_between(blow.at, blow.at + blow.recovered)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from cli_process import MARK, living
+from cli_process import MARK, living, of_session
 
 STORE = 200 * 2**20
 
@@ -38,9 +38,13 @@ class Node:
             said += line
             assert line, said
 
+    def living(self) -> list[int]:
+        """Its processes, and those of its session, such as agents, whose mark may be gone."""
+        return sorted({*living(self.mark), *of_session(self.process.pid)})
+
     def lose(self) -> None:
         """As if its power failed."""
-        while pids := living(self.mark):  # some are started while others die
+        while pids := self.living():  # some are started while others die
             for pid in pids:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -48,5 +52,5 @@ class Node:
 
     def titled(self, title: str) -> list[int]:
         """Its processes of which that is a part of the title, such as `ray::RolloutWorker`."""
-        titles = {pid: Path(f"/proc/{pid}/cmdline") for pid in living(self.mark)}
+        titles = {pid: Path(f"/proc/{pid}/cmdline") for pid in self.living()}
         return [pid for pid, file in titles.items() if title.encode() in file.read_bytes()]

@@ -19,14 +19,26 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from attack import ENDS, GONE_SECONDS, RAYS, Attack, Blow, Fault, SoakError, drawn_plan, follow_up
+from attack import (
+    ENDS,
+    GONE_SECONDS,
+    NAMES,
+    RAYS,
+    Attack,
+    Blow,
+    Fault,
+    SoakError,
+    drawn_plan,
+    follow_up,
+)
 from mini_worlds import MINI_VIDEO, prepared_world
 from same_training import asked_order, largest_difference, missing, trained_order, untimed
+from two_hosts import TwoHosts, two_hosts
 
 from videothinker import cpu_torch
 from videothinker.config.kl import KLConfig
@@ -46,6 +58,7 @@ from videothinker.config.settings import (
 )
 from videothinker.files import read_lines
 from videothinker.mini import SHIPPED_BASE
+from videothinker.process.metrics import EVERYWHERE
 from videothinker.progress import ProgressLine
 
 
@@ -167,7 +180,7 @@ def judge(
         unexplained=[
             blow.role
             for blow in blows
-            if blow.what == "kill" and blow.role != "driver" and blow.noticed is None
+            if blow.what == "kill" and blow.role in (*NAMES, "other") and blow.noticed is None
         ],
         left_behind=attack.left_behind,
         seconds={name: round(took, 1) for name, took in seconds.items()},
@@ -177,6 +190,7 @@ def judge(
 
 
 ENDED_BY = {"kill": "", "stop": " (stopped)", "interrupt": " (interrupted)"} | {
+    "cut": " (cut off)",
     "tear": " (interrupted, a state torn)",
     "fill": " (interrupted, the disk full)",
 }
@@ -200,17 +214,19 @@ def rounded(entry: dict[str, Any]) -> dict[str, Any]:
     return {k: round(v, 2) if isinstance(v, float) else v for k, v in entry.items()}
 
 
-def soak(config: RunConfig, out: Path, plan: Sequence[Fault]) -> Verdict:
+def soak(
+    config: RunConfig, out: Path, plan: Sequence[Fault], hosts: TwoHosts | None = None
+) -> Verdict:
     """Both runs, and the verdict on them, which is in OUT/result.json too."""
     steps = sum(stage.steps for stage in config.stages)
     seconds: dict[str, float] = {}
     file, attacked, quiet = out / "config.yaml", out / "attacked", out / "quiet"
     file.write_text(to_yaml(config))
-    attack = Attack(file, attacked, steps, plan)
+    attack = Attack(file, attacked, steps, plan, hosts)
     with timed(seconds, "attacked"), ProgressLine("attacked") as progress:
         watch = attack.carry_out(lambda done, note: progress(done, steps, note))
     follow_up(attack.blows, read_lines(attacked / "events.jsonl"), watch)
-    calm = Attack(file, quiet, steps, ())
+    calm = Attack(file, quiet, steps, (), hosts)
     with timed(seconds, "quiet"), ProgressLine("quiet") as progress:
         calm.carry_out(lambda done, _: progress(done, steps))
     verdict = judge(config, attacked, quiet, attack, seconds)
@@ -227,6 +243,7 @@ def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
 
 
 KILLS = {"rollout": 4, "scorer": 1, "learner": 1, "loader": 1, "driver": 1} | dict.fromkeys(RAYS, 1)
+OF_TWO_HOSTS = {"rollout": 3, "scorer": 1, "learner": 1, "driver": 1, "other": 2, "hosts": 1}
 STOPS = 3
 BLOWS = 200
 """Steps to which these belong, or so many times as many to more."""
@@ -241,11 +258,19 @@ def prepared(out: Path, steps: int) -> RunConfig:
     )
 
 
+def on(hosts: TwoHosts) -> ClusterConfig:
+    """Where the run is then; its metrics are read from here."""
+    return ClusterConfig(
+        device="cpu", logprob_tolerance=1e-4, address=hosts.address, metrics_host=EVERYWHERE
+    )
+
+
 def main() -> int:
     """The long form; 1 when a proof fails."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1, help="of what is done to the run, and when")
+    parser.add_argument("--hosts", action="store_true", help="two, which are lost")
     parser.add_argument("--out", type=Path, default=Path("runs/soak"), help="replaced if it exists")
     arguments = parser.parse_args()
     cpu_torch.install()
@@ -253,12 +278,21 @@ def main() -> int:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     times = max(1, round(arguments.steps / BLOWS))
-    kills = {role: times * count for role, count in KILLS.items()}
+    usual, cuts = (OF_TWO_HOSTS, 3 * times) if arguments.hosts else (KILLS, 0)
+    kills = {role: times * count for role, count in usual.items()}
     ends = dict.fromkeys(ENDS, times)
-    plan = drawn_plan(arguments.steps, arguments.seed, kills, STOPS * times, SCALES * times, **ends)
+    plan = drawn_plan(
+        arguments.steps, arguments.seed, kills, STOPS * times, SCALES * times, cuts=cuts, **ends
+    )
     say(f"soak: {arguments.steps} steps, seed {arguments.seed}", *map(str, plan))
+    config = prepared(out, arguments.steps)
     try:
-        verdict = soak(prepared(out, arguments.steps), out, plan)
+        with two_hosts() if arguments.hosts else nullcontext() as hosts:
+            if hosts is not None:
+                config = config.model_copy(update={"cluster": on(hosts)})
+            elif arguments.hosts:
+                raise SoakError("--hosts: needs Linux and root's rights, to make namespaces")
+            verdict = soak(config, out, plan, hosts)
     except SoakError as error:
         say(f"soak: {error}")
         return 1

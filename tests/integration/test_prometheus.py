@@ -144,7 +144,7 @@ def watch(server: Prometheus, command: Command, checkout: Path) -> Watched:
     seen.empty = [name for name, query in asked if not server.query(query)]
     seen.healthy_alerts = server.firing()
 
-    [anchor] = [pid for pid in command.living() if is_running(pid, "AnchorScorer")]
+    [anchor] = [pid for pid in command.living() if is_running(pid, "ray::AnchorScorer")]
     os.kill(anchor, signal.SIGSTOP)
     try:
         wait_until(lambda: server.value(STANDING) == len(lines()) and still(server), 30)

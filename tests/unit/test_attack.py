@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from attack import Blow, Sample, Watch, drawn_plan, follow_up
+from attack import Blow, drawn_plan, follow_up
+from watching import Sample, Watch
 
 KILLS = {"rollout": 3, "driver": 1}
 
