@@ -64,7 +64,9 @@ def results(study: StudyConfig, exam: Exam, measured: Sequence[Measured]) -> dic
 
 def digest_of(study: StudyConfig) -> str:
     """Of every setting that can change a figure."""
-    settings = study.model_dump_json(exclude={"out", "results", "jobs"})
+    others: dict[str, Any] = dict.fromkeys(("out", "results", "jobs"), True)
+    others["cluster"] = {"metrics_tls"}
+    settings = study.model_dump_json(exclude=others)
     return hashlib.sha256(settings.encode()).hexdigest()
 
 

@@ -397,19 +397,3 @@ def test_likeliest_answers_need_questions(small: Path) -> None:
 )
 def test_trackers_are_known_ones_and_each_named_once(small: Path, given: str, said: str) -> None:
     assert said in only_problem(small, f"report_to={given}")
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ("/mnt/share/run", "copy_to = '/mnt/share/run': not an address. Name one such as s3://"),
-        ("sftp://me:secret@host/run", "copy_to: has a password in it, which config.yaml would"),
-        ("file://{out}/copy", "lies in out, which it copies. Name another place"),
-    ],
-)
-def test_a_copy_goes_to_an_address_elsewhere_without_a_password(
-    small: Path, given: str, said: str
-) -> None:
-    problem = only_problem(small, f"copy_to={given.format(out=Path('runs/small').absolute())}")
-    assert said in problem
-    assert "secret" not in problem

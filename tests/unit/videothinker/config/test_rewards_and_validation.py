@@ -1,4 +1,5 @@
-"""Rewards, deductions and validations that a configuration asks for and that could not be had."""
+"""Rewards, deductions, validations and copies that a configuration asks for and that could not be
+had."""
 
 from __future__ import annotations
 
@@ -168,3 +169,19 @@ def test_probes_that_are_not_asked_are_refused(small: Path) -> None:
     (small.parent / "again.yaml").write_text(to_yaml(probing))
     assert load_config(small.parent / "again.yaml") == probing
     load_config(small, ["stages.0.category=sports"])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("/mnt/share/run", "copy_to = '/mnt/share/run': not an address. Name one such as s3://"),
+        ("sftp://me:secret@host/run", "copy_to: has a password in it, which config.yaml would"),
+        ("file://{out}/copy", "lies in out, which it copies. Name another place"),
+    ],
+)
+def test_a_copy_goes_to_an_address_elsewhere_without_a_password(
+    small: Path, given: str, said: str
+) -> None:
+    problem = only_problem(small, f"copy_to={given.format(out=Path('runs/small').absolute())}")
+    assert said in problem
+    assert "secret" not in problem
