@@ -55,14 +55,6 @@ class Machine:
         """It is there again."""
         carry_out(f"ip link set {self.cable} up")
 
-    def slow_down(self, megabits: int) -> None:
-        """What is sent to it, and what it sends, is no faster than that."""
-        rate = f"root tbf rate {megabits}mbit burst 64kbit latency 400ms"
-        carry_out(f"tc qdisc replace dev {self.cable} {rate}")
-        subprocess.run(
-            [*self.inside, *f"tc qdisc replace dev {self.interface} {rate}".split()], check=True
-        )
-
 
 def answers(address: str, port: int) -> bool:
     """Whether a connection is taken."""

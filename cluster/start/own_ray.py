@@ -23,7 +23,8 @@ SETTINGS = {"prestart_worker_first_driver": False, "task_events_report_interval_
 made, which only its dashboard shows and which takes 80 KB a step."""
 MARK = "VIDEOTHINKER_RAY"
 """A variable in the environment of all that belongs to a Ray of ours; its value says which one."""
-END_SECONDS = 10.0
+END_SECONDS, END_ATTEMPTS = 10.0, 6
+"""For what was killed to end, which what waits for a hanging disk does not."""
 
 
 def start_own(store_bytes: int | None, mark: str, **options: Any) -> str:
@@ -87,10 +88,13 @@ def parts_of(mark: str) -> list[psutil.Process]:
 
 def lasting_parts(mark: str) -> list[psutil.Process]:
     """GCS, raylet and its agents, which are to be there for as long as the mark's Ray."""
-    parts = parts_of(mark)
-    raylets = {part.pid for part in parts if part.name() == "raylet"}
+    named = dict[psutil.Process, str]()
+    for part in parts_of(mark):
+        with suppress(psutil.NoSuchProcess):  # it ended while we looked
+            named[part] = part.name()
+    raylets = {part.pid for part, name in named.items() if name == "raylet"}
     daemons = ("gcs_server", "raylet")
-    return [part for part in parts if part.name() in daemons or part.ppid() in raylets]
+    return [part for part, name in named.items() if name in daemons or part.ppid() in raylets]
 
 
 def runs(process: psutil.Process) -> bool:
@@ -106,11 +110,14 @@ def end_own(mark: str) -> None:
     """
     parts = parts_of(mark)
     ray.shutdown()
-    while parts := [part for part in parts if runs(part)] or parts_of(mark):
+    for _ in range(END_ATTEMPTS):  # some are started while others end
+        parts = [part for part in parts if runs(part)] or parts_of(mark)
+        if not parts:
+            return
         for part in parts:
             with suppress(psutil.Error):
                 part.kill()
-        psutil.wait_procs(parts, END_SECONDS)  # some are started while others end
+        psutil.wait_procs(parts, END_SECONDS)
 
 
 @contextmanager

@@ -131,6 +131,19 @@ def test_whatever_a_start_has_begun_can_be_ended() -> None:
     other.wait()
 
 
+def test_what_a_marked_one_has_started_belongs_to_it_without_a_mark() -> None:
+    code = f"import subprocess; subprocess.run({SLEEP!r}, env={{}})"
+    with marked("one"):
+        parent = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + SOON
+    while len(parts_of("one")) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    _, child = parts_of("one")
+    end_own("one")
+    parent.wait()
+    assert not child.is_running()
+
+
 def test_the_mark_is_no_longer_given_afterwards() -> None:
     with marked("one"):
         assert os.environ[MARK] == "one"

@@ -10,9 +10,11 @@ from pathlib import Path
 from urllib.error import URLError
 
 import pytest
+from builders import run_config
 
 from cluster.start.roster import Roster
-from videothinker.config.settings import TlsConfig
+from videothinker.cli.preflight import check_paths
+from videothinker.config.settings import StageConfig, TlsConfig
 from videothinker.errors import InputError
 from videothinker.process.certificates import unusable
 from videothinker.process.metrics import serve
@@ -97,3 +99,14 @@ def test_a_file_that_is_none_is_named(tls: TlsConfig, tmp_path: Path, part: str,
 
 def test_good_files_are_not_complained_of(tls: TlsConfig) -> None:
     assert unusable(tls) is None
+
+
+def test_a_run_is_refused_before_it_starts_where_a_file_is_none(
+    tls: TlsConfig, tmp_path: Path
+) -> None:
+    stage = StageConfig(name="grpo", questions=tmp_path / "questions.parquet", steps=1)
+    config = run_config(tmp_path, stage)
+    wrong = tls.model_copy(update={"key": tmp_path / "none"})
+    shown = config.cluster.model_copy(update={"metrics_tls": wrong})
+    lines = check_paths(config.model_copy(update={"cluster": shown}))
+    assert len([line for line in lines if line.startswith("cluster.metrics_tls: certificate")]) == 1
