@@ -29,20 +29,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 from counting import flops, memory
+from panels import Panel, in_a_row
 from paper_shape import GRID, LENGTHS, WORDS_AFTER, loss_of, made_up_group, paper_like_model
 
 from videothinker.data.questions import read_questions, write_questions
 from videothinker.data.stream import QuestionStream
 from videothinker.model.policy import Policy
-from videothinker.report.charts import Series, line_chart
-from videothinker.report.markup import element, standing_alone
 from videothinker.types import Question
 
 FRAMES = (8, 16, 32, 48, 64)
 GROUP_SIZES = (4, 8, 12, 16)
 QUESTIONS = (1_000, 10_000, 30_000, 100_000)
 BATCH, BATCHES = 8, 100
-WIDTH, HEIGHT, GAP = 300, 220, 20
 TITLES = {
     "frames": ("frames", "seconds a group"),
     "group_size": ("completions", "seconds a group"),
@@ -157,15 +155,16 @@ def straightness(points: Points) -> dict[str, float]:
 
 def picture(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Three panels, each a line through its points."""
-    parts = []
-    for place, (name, (x_label, y_label)) in enumerate(TITLES.items()):
-        points = tuple((size, one["seconds"]) for size, one in found[name]["points"].items())
-        series = [Series(label=name, points=points, colour=2)]
-        chart = line_chart(series, x_label=x_label, y_label=y_label, width=WIDTH, height=HEIGHT)
-        x = GAP + place * (WIDTH + GAP)
-        parts.append(element("svg", chart, x=x, y=GAP / 2, width=WIDTH, height=HEIGHT))
-    width, height = len(TITLES) * (WIDTH + GAP) + GAP, HEIGHT + GAP
-    return standing_alone(width, height, parts, "cost by frames, group size and questions")
+    panels = [
+        Panel(
+            label=name,
+            points=[(size, one["seconds"]) for size, one in found[name]["points"].items()],
+            x_label=x_label,
+            y_label=y_label,
+        )
+        for name, (x_label, y_label) in TITLES.items()
+    ]
+    return in_a_row(panels, "cost by frames, group size and questions")
 
 
 def note(text: str) -> None:
