@@ -28,7 +28,6 @@ from cluster.loop.supply import Supply
 from cluster.loop.validation import Validation
 from cluster.start.launch import launch
 from cluster.workers.strikes import Strikes
-from cluster.workers.work import Prepared
 from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.errors import Lost, RayLost, Stopped, VideoThinkerError
 from videothinker.files import read_lines
@@ -184,7 +183,9 @@ def train_step(
             validated = validation.finish()
     if scored:
         with clock.phase("learn"):
-            report = session.fleet.learn(step, coefficient, scored)
+            report = session.fleet.learn(
+                step, coefficient, list(zip(scored, batch.take_prompts(), strict=True))
+            )
     if not sleep:
         with clock.phase("validate"):
             validated = validation.finish()
@@ -193,7 +194,7 @@ def train_step(
         session.move_anchor(stage, step)
     supply.published(step)
     validation.begin(step)
-    groups = [*(group for group, _ in scored), *batch.left_out]
+    groups = [*scored, *batch.left_out]
     if not groups:
         return {}
     clock.add(batch.seconds)
@@ -202,8 +203,7 @@ def train_step(
 
 def score(
     session: Session, stage: StageConfig, batch: Batch, coefficient: float
-) -> list[tuple[ScoredGroup, Prepared]]:
+) -> list[ScoredGroup]:
     """The advantages of each completion against its group."""
     groups = [(sampled.group, sampled.earned, sampled.anchor) for sampled in batch.samples]
-    scored = score_groups(groups, stage.kl, coefficient, session.config.advantage)
-    return list(zip(scored, [sampled.prepared for sampled in batch.samples], strict=True))
+    return score_groups(groups, stage.kl, coefficient, session.config.advantage)

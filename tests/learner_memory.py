@@ -44,7 +44,6 @@ def question(config: object) -> Prompt:
     return Prompt(
         question=Question(id="q", video="v", text="?", options=(), answer="A"),
         token_ids=tokens,
-        positions=np.tile(np.arange(len(tokens)), (3, 1)),
         next_position=len(tokens),
         pixel_values=np.zeros((4, 1176), np.float32),
         shown=(Shown(medium="video", grid=(1, 2, 2), seconds_per_grid=1.0, digest="d"),),

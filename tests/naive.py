@@ -35,7 +35,8 @@ def naive_logprobs(
     ]
     longest = max(lengths)
     counted = np.tile(prompt.next_position + np.arange(longest), (3, 1))
-    positions = torch.from_numpy(np.concatenate([prompt.positions, counted], axis=1))
+    places = family_in(model.config).positions(prompt.token_ids, prompt.shown)
+    positions = torch.from_numpy(np.concatenate([places, counted], axis=1))
     group = len(completions)
     logits = model(
         input_ids=pad_sequence(rows, batch_first=True),

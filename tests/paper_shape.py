@@ -77,7 +77,6 @@ def made_up_group(
     prompt = Prompt(
         question=Question(id="made/up", video="", text="", options=(), answer="A"),
         token_ids=token_ids,
-        positions=positions,
         next_position=int(positions.max()) + 1,
         pixel_values=random.normal(size=pixels).astype(np.float32),
         shown=shown,

@@ -96,20 +96,30 @@ class Shown:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Colours:
+    """What a model's processor takes from every number of a channel, and then divides it by."""
+
+    means: tuple[float, ...]
+    spreads: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
     """A question ready for every model of the run: decoded, preprocessed and tokenised once."""
 
     question: Question
     token_ids: np.ndarray
-    """[P] int64, placeholders already expanded to one token per merged patch."""
-    positions: np.ndarray
-    """[3, P] int64: time, height and width positions of the multimodal rotary embedding."""
+    """[P] int32, placeholders already expanded to one token per merged patch. Their positions
+    follow from them and from what is shown (`Family.positions`)."""
     next_position: int
     """Position, on all three axes, of a completion's first token."""
     pixel_values: np.ndarray
-    """float32, normalised, of all that is shown: [patches, channels * temporal_patch * patch *
-    patch], or as the model's family has it."""
+    """Of all that is shown: [patches, channels * temporal_patch * patch * patch], or as the model's
+    family has it, channels after its rows. uint8, to be normalised where they are used
+    (`model/families/pixels.py`); float32 where they are already."""
     shown: tuple[Shown, ...]
+    colours: Colours | None = None
+    """What its pixels are normalised by; None where they are."""
 
     @property
     def patches(self) -> int:
@@ -118,7 +128,7 @@ class Prompt:
     @property
     def size(self) -> int:
         """Bytes of its arrays."""
-        return self.token_ids.nbytes + self.positions.nbytes + self.pixel_values.nbytes
+        return self.token_ids.nbytes + self.pixel_values.nbytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -181,6 +181,13 @@ class Batch:
         """Those that teach nothing."""
         return [one for _, one in self.fates if isinstance(one, ScoredGroup)]
 
+    def take_prompts(self) -> list[Prepared]:
+        """Of the groups to train on, for whoever reads them last: held here they would stay in the
+        object store until the step is over."""
+        taken = [one.prepared for one in self.samples]
+        self.fates[:] = [(question, _promptless(fate)) for question, fate in self.fates]
+        return taken
+
     def draws(self) -> dict[str, Any]:
         """The questions by what became of them, but for the step's number."""
         reasons = [
@@ -200,6 +207,12 @@ class Batch:
         None where there is no group.
         """
         return [_success(fate, reward) for _, fate in self.fates]
+
+
+def _promptless(fate: Fate) -> Fate:
+    if isinstance(fate, Sampled):
+        return replace(fate, prepared=replace(fate.prepared, prompt=None))
+    return fate
 
 
 def _success(fate: Fate, reward: RewardConfig) -> float | None:

@@ -42,7 +42,7 @@ from videothinker.errors import InputError, InputLost
 from videothinker.method.paying import Rewards
 from videothinker.method.scoring import teaches, unscored
 from videothinker.process.metrics import GROUPS_LEFT_OUT
-from videothinker.types import AnchorScores, Completion, Failure, RolloutGroup
+from videothinker.types import AnchorScores, Completion, Failure, Question, RolloutGroup
 
 Replay = Mapping[str, tuple[Completion, ...]]
 """Completions by question."""
@@ -56,7 +56,7 @@ class Making:
 
     step: int
     seeds: np.random.Generator
-    asked: list[Prepared] = field(default_factory=list)
+    asked: list[Question] = field(default_factory=list)
     failed: dict[int, Failure] = field(default_factory=dict)
     paying: dict[int, asyncio.Task[Payment]] = field(default_factory=dict)
     scoring: dict[int, asyncio.Task[Fate]] = field(default_factory=dict)
@@ -133,8 +133,8 @@ class Supply:
             for task in (*making.paying.values(), *making.scoring.values()):
                 task.cancel()
         known = making.failed | scored
-        fates = [(item.question, known[place]) for place, item in enumerate(making.asked)]
-        figures = self.drawing.stream.figures(first, [item.question for item in making.asked])
+        fates = [(question, known[place]) for place, question in enumerate(making.asked)]
+        figures = self.drawing.stream.figures(first, making.asked)
         return Batch(first=first, fates=fates, seconds=laps.seconds, figures=figures)
 
     async def _round(self, making: Making, position: int, count: int, laps: Laps) -> int:
@@ -143,7 +143,7 @@ class Supply:
         """
         prompts = await self.drawing.prompts(making.step, position, count)
         asked, start = [self._replayable(item) for item in prompts], len(making.asked)
-        making.asked += asked
+        making.asked += [item.question for item in asked]
         self.ledger.prepared(self.stage.name, making.step, asked)
         broken = {start + place: item.failure for place, item in enumerate(asked)}
         making.failed |= {place: failure for place, failure in broken.items() if failure}

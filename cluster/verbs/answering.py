@@ -31,8 +31,9 @@ from videothinker.process.gpus import cuda_of_torch, fault
 from videothinker.types import Question
 from videothinker.video.views import View
 
-PREPARED_BYTES = 4 * 2**30
-"""What the prompts that are being answered and prepared may take in the object store."""
+PREPARED_BYTES = 2**30
+"""What the prompts that are being answered and prepared may take in the object store; engines hold
+four times as much of those that they answer."""
 AT_ONCE = 64
 """Questions that one engine answers at a time: whenever one is answered, the next one enters."""
 TEXT_TOKENS = 2048

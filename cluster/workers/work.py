@@ -19,7 +19,8 @@ class Prepared:
 
     question: Question
     prompt: Any
-    """Reference to the Prompt; it goes from process to process and is never fetched here."""
+    """Reference to the Prompt; it goes from process to process and is never fetched here. None
+    where there is none, or none any more."""
     failure: Failure | None
     size: int = 0
     """Bytes of the prompt."""

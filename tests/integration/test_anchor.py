@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from videothinker.config.settings import VideoConfig
 from videothinker.method.prompts import training_text
 from videothinker.mini import SHIPPED_BASE
 from videothinker.model.families.known import family_in, shape_of
+from videothinker.model.families.pixels import normalised
 from videothinker.model.flops import scoring_flops
 from videothinker.model.policy import load_model
 from videothinker.model.processing import ClipSource, PromptBuilder
@@ -60,7 +60,7 @@ def test_the_scorer_says_what_the_initial_model_says_beside_the_anchor(
 def by_hand(prompt: Prompt, view: AnchorView) -> np.ndarray:
     """Pixels of a video alone under a view whose outcome nobody has to draw."""
     [shown] = prompt.shown
-    by_time = prompt.pixel_values.reshape(shown.grid[0], -1)
+    by_time = normalised(prompt.pixel_values, prompt.colours).numpy().reshape(shown.grid[0], -1)
     left = np.zeros_like(by_time) if view == "blind" else by_time[[len(by_time) // 2]]
     return np.broadcast_to(left, by_time.shape).reshape(prompt.pixel_values.shape).copy()
 
@@ -90,12 +90,12 @@ def test_under_a_view_the_anchor_is_a_plain_forward_pass_on_other_pixels(
     whole = scorer.logprobs(scored.group, prompt)
 
     plain = load_model(either, "float32")
-    pixels = family_in(plain.config).seen_as(prompt, view).pixel_values
+    seen = family_in(plain.config).seen_as(prompt, view)
     if view in ("blind", "frame"):
-        assert np.array_equal(pixels, by_hand(prompt, view))
+        assert np.array_equal(seen.pixel_values, by_hand(prompt, view))
     tokens = [one.token_ids for one in scored.group.completions]
     with torch.no_grad():
-        rows = naive_logprobs(plain, replace(prompt, pixel_values=pixels), tokens, 1.0).numpy()
+        rows = naive_logprobs(plain, seen, tokens, 1.0).numpy()
     for row, one, all_of_it in zip(rows, said.logprobs, whole.logprobs, strict=True):
         assert np.abs(row[: len(one)] - one).max() < 1e-4
         assert np.abs(all_of_it - one).max() > 1e-3

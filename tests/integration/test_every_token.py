@@ -40,14 +40,17 @@ def anchored(batch: Batch, anchor: Path, temperature: float, dtype: str = "float
 def all_scores(model: Any, prompt: Prompt, tokens: np.ndarray, temperature: float) -> torch.Tensor:
     """Scores of every token that may be sampled [T, V], as transformers computes them."""
     counted = np.tile(prompt.next_position + np.arange(len(tokens)), (3, 1))
+    family = family_in(model.config)
+    places = family.positions(prompt.token_ids, prompt.shown)
+    pixels, _ = family.pixels([prompt], "cpu")
     logits = model(
         input_ids=torch.from_numpy(np.concatenate([prompt.token_ids, tokens]))[None],
-        position_ids=torch.from_numpy(np.concatenate([prompt.positions, counted], axis=1))[:, None],
-        pixel_values_videos=torch.from_numpy(prompt.pixel_values),
+        position_ids=torch.from_numpy(np.concatenate([places, counted], axis=1))[:, None],
+        pixel_values_videos=pixels,
         video_grid_thw=torch.tensor([prompt.shown[0].grid]),
     ).logits[0, len(prompt.token_ids) - 1 : -1]
     allowed = torch.ones(logits.shape[1], dtype=torch.bool)
-    allowed[family_in(model.config).forbidden] = False
+    allowed[family.forbidden] = False
     scores: torch.Tensor = logits[:, allowed] / temperature
     return scores
 

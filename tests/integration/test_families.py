@@ -278,15 +278,16 @@ def test_64_completions_of_the_sampler_have_the_learners_log_probs(
     assert largest_gap(policy, prompts, sampled) < TOLERANCE
 
 
-def later_by_one(policy: Policy, prompt: Prompt) -> Prompt:
+def later_by_one(policy: Policy, prompt: Prompt, monkeypatch: pytest.MonkeyPatch) -> Prompt:
     """All words after what is shown."""
     [*_, (_, _, marks)] = policy.family.apart(prompt)
-    positions = prompt.positions.copy()
+    positions = policy.family.positions(prompt.token_ids, prompt.shown)
     positions[:, marks[-1] + 1 :] += 1
-    return replace(prompt, positions=positions, next_position=prompt.next_position + 1)
+    monkeypatch.setattr(policy.family, "positions", lambda *_: positions)
+    return replace(prompt, next_position=prompt.next_position + 1)
 
 
-def pixels_elsewhere(policy: Policy, prompt: Prompt) -> Prompt:
+def pixels_elsewhere(policy: Policy, prompt: Prompt, monkeypatch: pytest.MonkeyPatch) -> Prompt:
     """The last merged patch comes first."""
     merged = prompt.pixel_values.reshape(-1, 4, prompt.pixel_values.shape[1])
     return replace(prompt, pixel_values=merged[::-1].reshape(prompt.pixel_values.shape).copy())
@@ -297,10 +298,12 @@ def test_a_wrong_place_or_pixel_would_show(
     policy: Policy,
     prompts: list[Prompt],
     sampled: Groups,
-    wrong: Callable[[Policy, Prompt], Prompt],
+    wrong: Callable[[Policy, Prompt, pytest.MonkeyPatch], Prompt],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     prompt, some = prompts[0], sampled[0]
-    apart = scored(policy, wrong(policy, prompt), some) - scored(policy, prompt, some)
+    right = scored(policy, prompt, some)
+    apart = scored(policy, wrong(policy, prompt, monkeypatch), some) - right
     assert np.abs(apart).max() > VISIBLE
 
 

@@ -247,18 +247,18 @@ class PackedRow:
             prefix, ends = len(prompt.token_ids), [len(tokens) for tokens in completions]
             steps = np.concatenate([np.arange(length) for length in ends])
             token_ids += [prompt.token_ids, *completions]
-            positions += [prompt.positions, np.tile(steps + prompt.next_position, (3, 1))]
+            places = family.positions(prompt.token_ids, prompt.shown)
+            positions += [places, np.tile(steps + prompt.next_position, (3, 1))]
             # the prompt's last token predicts a completion's first, each of those predicts its next
             before = np.arange(len(steps)) + prefix - 1
             predicting.append(start + np.where(steps, before, prefix - 1))
             lengths.append((prefix, ends))
             start += prefix + len(steps)
-        tokens = np.concatenate(token_ids)
+        tokens = np.concatenate(token_ids, dtype=np.int64)
         self.token_ids = self._tensor(tokens)
         self.positions = self._tensor(np.concatenate(positions, axis=1))[:, None]
         self.sequences = after_prompts(lengths, device)
-        pixels, shown = family.pixels([prompt for prompt, _ in groups])
-        self.pixel_values = self._tensor(pixels)
+        self.pixel_values, shown = family.pixels([prompt for prompt, _ in groups], device)
         self.patches = family.patches(model, shown, device)
         self.visual = self._tensor(np.flatnonzero(np.isin(tokens, [*family.marks.values()])))
         self.predicting = self._tensor(np.concatenate(predicting))

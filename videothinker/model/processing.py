@@ -1,4 +1,4 @@
-"""Question -> Prompt: chat template, frames, patches and positions, each computed once."""
+"""Question -> Prompt: chat template, frames and patches, each computed once."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from videothinker import cpu_torch
 from videothinker.errors import InputError
 from videothinker.method.prompts import Turns, messages
 from videothinker.model.checkpoint import SAFE, base_of, require_safe
 from videothinker.model.families.family import Read
 from videothinker.model.families.known import family_of
+from videothinker.model.families.pixels import colours_of
 from videothinker.types import SHOWN_AT_MOST, Medium, Prompt, Question, Shown
 from videothinker.video.files import path_of
 from videothinker.video.frames import Clip, is_picture
@@ -34,6 +37,7 @@ class PromptBuilder:
         cpu_torch.install()
         self._family = family_of(model)
         self._processor = self._family.processor_class().from_pretrained(model, **SAFE)
+        self._colours = colours_of(self._processor)
         self._videos = videos
         self._clips = clips
 
@@ -46,16 +50,17 @@ class PromptBuilder:
                 " most; show fewer"
             )
         clips = [self._clip(question, place, view) for place in range(len(paths))]
-        read = self._family.read(self._processor, self._turns(text, clips), clips)
+        turns, raw = self._turns(text, clips), self._colours is not None
+        read = self._family.read(self._processor, turns, clips, raw=raw)
         shown = self._shown(clips, read)
         positions = self._family.positions(read.token_ids, shown)
         return Prompt(
             question=question,
-            token_ids=read.token_ids,
-            positions=positions,
+            token_ids=read.token_ids.astype(np.int32),
             next_position=int(positions.max()) + 1,
             pixel_values=read.pixel_values,
             shown=shown,
+            colours=self._colours,
         )
 
     def _clip(self, question: Question, place: int, view: View) -> tuple[Medium, Clip]:

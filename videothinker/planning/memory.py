@@ -309,15 +309,17 @@ def prompts_gb(config: RunConfig, shape: ModelShape, load: Workload) -> float:
 
 
 def prompt_gb(shape: ModelShape, load: Workload) -> float:
-    """One prompt in the object store: its patches, in float32."""
-    return load.patches * shape.pixels_per_patch * 4 / GB
+    """One prompt in the object store: its patches, a byte a number."""
+    return load.patches * shape.pixels_per_patch / GB
 
 
 def answered_together(config: RunConfig, shape: ModelShape) -> int:
     """Questions of an evaluation that an engine answers side by side: enough to keep it busy, while
-    the prompts of all engines, and those prepared meanwhile, fit into ANSWERING_GB.
+    the prompts of all engines, which hold their pixels in float32, and those prepared meanwhile fit
+    into ANSWERING_GB.
     """
-    room = ANSWERING_GB / prompt_gb(shape, largest(config, shape)) / (config.rollout.workers + 1)
+    seen = 4 * prompt_gb(shape, largest(config, shape))
+    room = ANSWERING_GB / seen / (config.rollout.workers + 1)
     return min(ANSWERED_TOGETHER, max(1, int(room)))
 
 

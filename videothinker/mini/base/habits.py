@@ -22,7 +22,8 @@ from videothinker.mini.render import draw, encode
 from videothinker.mini.texts import OPENINGS, STYLES, overlooks, style_of
 from videothinker.mini.world import Scene, make_scene
 from videothinker.model.checkpoint import SAFE
-from videothinker.model.families.known import family_of, frames_for
+from videothinker.model.families.family import Family
+from videothinker.model.families.known import family_in, family_of, frames_for
 from videothinker.model.processing import PromptBuilder
 from videothinker.types import Prompt
 from videothinker.video.frames import Clip, FrameBudget, read_clip
@@ -102,15 +103,16 @@ def sample(
 ) -> list[str]:
     """One completion for every prompt, opening included; temperature 0 takes the likeliest."""
     texts: list[str] = []
-    begun = tokenizer(opening).input_ids
+    begun, family = tokenizer(opening).input_ids, family_in(model.config)
     for first in range(0, len(prompts), _BATCH):
         some = prompts[first : first + _BATCH]
-        ids, mask, positions, following = _padded(some, begun, tokenizer.pad_token_id)
+        ids, mask, positions, following = _padded(some, family, begun, tokenizer.pad_token_id)
+        pixels, shown = family.pixels(some, "cpu")
         inputs: dict[str, Any] = {
             "input_ids": ids,
             "position_ids": positions,
-            "pixel_values_videos": torch.from_numpy(np.concatenate([p.pixel_values for p in some])),
-            "video_grid_thw": torch.tensor([one.grid for p in some for one in p.shown]),
+            "pixel_values_videos": pixels,
+            "video_grid_thw": torch.tensor([one.grid for one in shown]),
         }
         cache, written = None, []
         for step in range(_LONGEST):
@@ -141,7 +143,7 @@ def _until_end(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
 
 
 def _padded(
-    prompts: Sequence[Prompt], begun: Sequence[int], pad: int
+    prompts: Sequence[Prompt], family: Family, begun: Sequence[int], pad: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Prompts and what their answers begin with, padded on the left: ids [B, L], mask [B, L],
     positions [3, B, L], next position [B, 1]."""
@@ -153,7 +155,8 @@ def _padded(
         ids = [*prompt.token_ids, *begun]
         further = np.arange(len(begun)) + prompt.next_position
         ids_BL[b, -len(ids) :], mask_BL[b, -len(ids) :] = ids, 1
-        positions_3BL[:, b, -len(ids) :] = np.hstack([prompt.positions, np.tile(further, (3, 1))])
+        places = family.positions(prompt.token_ids, prompt.shown)
+        positions_3BL[:, b, -len(ids) :] = np.hstack([places, np.tile(further, (3, 1))])
     following = torch.tensor([[prompt.next_position + len(begun)] for prompt in prompts])
     return (
         torch.from_numpy(ids_BL),

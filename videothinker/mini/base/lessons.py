@@ -94,7 +94,7 @@ def until_question(family: Family, processor: Any) -> tuple[list[int], list[tupl
     for all of them."""
     dark = [np.zeros((3, HEIGHT, WIDTH), np.uint8)] * FRAMES
     video = clip(dark, "", FPS, list(range(FRAMES)), FRAMES, "")
-    read = family.read(processor, _BEFORE + _VIDEO, [("video", video)])
+    read = family.read(processor, _BEFORE + _VIDEO, [("video", video)], raw=True)
     seconds = TEMPORAL / video.sample_fps
     shown = Shown(medium="video", grid=read.grids[0], seconds_per_grid=seconds, digest="")
     positions = family.positions(read.token_ids, [shown])

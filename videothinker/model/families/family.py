@@ -15,6 +15,7 @@ import numpy as np
 from videothinker.config.kl import AnchorView
 from videothinker.config.learner import Part
 from videothinker.errors import InputError
+from videothinker.model.families.pixels import normalised
 from videothinker.model.shape import ModelShape
 from videothinker.types import Medium, Prompt, Shown
 from videothinker.video.frames import Clip
@@ -34,8 +35,8 @@ class Read:
     token_ids: np.ndarray
     """[P] int64, with a token for each merged patch of what is shown."""
     pixel_values: np.ndarray
-    """float32 of everything that is shown, one after the other: of Qwen's families [patches,
-    numbers of one], of others perhaps whole frames (`Family.rows_of`)."""
+    """Of everything that is shown, one after the other: of Qwen's families [patches, numbers of
+    one], of others perhaps whole frames (`Family.rows_of`). Bytes, or normalised float32."""
     grids: tuple[tuple[int, int, int], ...]
     """Of each: times, height and width, in patches."""
 
@@ -116,8 +117,11 @@ class Family(ABC):
         """Frames of a video that one patch spans."""
 
     @abstractmethod
-    def read(self, processor: Any, turns: str, clips: Sequence[tuple[Medium, Clip]]) -> Read:
-        """By the model's own processor; clips have the size that the model sees already."""
+    def read(
+        self, processor: Any, turns: str, clips: Sequence[tuple[Medium, Clip]], *, raw: bool
+    ) -> Read:
+        """By the model's own processor; clips have the size that the model sees already. Raw pixels
+        are bytes, not normalised yet."""
 
     @abstractmethod
     def tokens_of(self, shown: Shown) -> int:
@@ -160,23 +164,28 @@ class Family(ABC):
     def states(self, model: Any, row: PackedTokens) -> Tensor:
         """Final hidden states [row, H]."""
 
-    def pixels(self, prompts: Sequence[Prompt]) -> tuple[np.ndarray, list[Shown]]:
-        """Of everything that some prompts show, in their order; an empty picture where that is
-        nothing: every rank goes through the whole model in every pass, or those that exchange
-        gradients would wait for each other for ever."""
-        seen = [(one.pixel_values, one.shown) for one in prompts if one.shown]
+    def pixels(
+        self, prompts: Sequence[Prompt], device: torch.device | str
+    ) -> tuple[Tensor, list[Shown]]:
+        """Normalised, of everything that some prompts show, in their order; an empty picture where
+        that is nothing: every rank goes through the whole model in every pass, or those that
+        exchange gradients would wait for each other for ever."""
+        import torch
+
+        seen = [prompt for prompt in prompts if prompt.shown]
         if not seen:
             pixels, nothing = self.empty()
-            return pixels, [nothing]
-        pixels = np.concatenate([pixels for pixels, _ in seen])
-        return pixels, [one for _, shown in seen for one in shown]
+            return normalised(pixels, None, device), [nothing]
+        parts = [normalised(one.pixel_values, one.colours, device) for one in seen]
+        return torch.cat(parts), [one for prompt in seen for one in prompt.shown]
 
     def apart(self, prompt: Prompt) -> Iterator[tuple[Shown, np.ndarray, np.ndarray]]:
-        """Each that a prompt shows, with its pixels and with where its tokens are."""
+        """Each that a prompt shows, with its pixels, normalised, and where its tokens are."""
         marks, done = self.marked(prompt.token_ids, prompt.shown), 0
+        pixels = normalised(prompt.pixel_values, prompt.colours).numpy()
         for one, places in zip(prompt.shown, marks, strict=True):
             rows = self.rows_of(one)
-            yield one, prompt.pixel_values[done : done + rows], places
+            yield one, pixels[done : done + rows], places
             done += rows
 
     def rows_of(self, shown: Shown) -> int:
@@ -184,13 +193,14 @@ class Family(ABC):
         return shown.patches
 
     def seen_as(self, prompt: Prompt, view: AnchorView) -> Prompt:
-        """A prompt of which less is seen: other pixels, all else as it is. The very same where the
-        view takes nothing from what it shows; the same changes for the same question."""
+        """A prompt of which less is seen: other pixels, normalised, all else as it is. The very
+        same where the view takes nothing from what it shows; the same changes for the same
+        question."""
         if not any(takes(view, one.grid[0]) for one in prompt.shown):
             return prompt
         random = luck(prompt.question.id)
         seen = [self._seen(one, pixels, view, random) for one, pixels, _ in self.apart(prompt)]
-        return replace(prompt, pixel_values=np.concatenate(seen))
+        return replace(prompt, pixel_values=np.concatenate(seen), colours=None)
 
     def _seen(
         self, shown: Shown, pixels: np.ndarray, view: AnchorView, random: np.random.Generator

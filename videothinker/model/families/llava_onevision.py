@@ -11,6 +11,7 @@ import numpy as np
 from videothinker.config.learner import Part
 from videothinker.config.settings import VideoConfig
 from videothinker.model.families.family import Family, Features, PackedTokens, Read, laid_out
+from videothinker.model.families.pixels import RAW
 from videothinker.model.families.qwen import NAMES, biased_layer, rewrite_language, text_sizes
 from videothinker.model.shape import ModelShape
 from videothinker.types import Medium, Shown
@@ -159,16 +160,18 @@ class LlavaOnevision(Family):
     def frames_together(self) -> int:
         return 1
 
-    def read(self, processor: Any, turns: str, clips: Sequence[tuple[Medium, Clip]]) -> Read:
+    def read(
+        self, processor: Any, turns: str, clips: Sequence[tuple[Medium, Clip]], *, raw: bool
+    ) -> Read:
         token_ids = np.asarray(processor.tokenizer(turns)["input_ids"], dtype=np.int64)
-        frames = [frames_of(processor, medium, clip) for medium, clip in clips]
+        frames = [frames_of(processor, medium, clip, raw) for medium, clip in clips]
         counts = np.ones_like(token_ids)
         places = np.flatnonzero(np.isin(token_ids, self.forbidden))
         for place, (medium, _), some in zip(places, clips, frames, strict=False):  # `marked` counts
             counts[place] = self._tokens(medium, len(some))
         return Read(
             token_ids=np.repeat(token_ids, counts),
-            pixel_values=np.concatenate(frames) if frames else np.empty((0, 0), np.float32),
+            pixel_values=np.concatenate(frames) if frames else np.empty((0, 0), np.uint8),
             grids=tuple((len(some), self._side, self._side) for some in frames),
         )
 
@@ -250,14 +253,15 @@ class LlavaOnevision(Family):
         return (frames * pooled(self._side) if medium == "video" else self._side**2) + 1
 
 
-def frames_of(processor: Any, medium: Medium, clip: Clip) -> np.ndarray:
-    """[frames, 3, H, W] float32, at the size that the processor has for all."""
+def frames_of(processor: Any, medium: Medium, clip: Clip, raw: bool) -> np.ndarray:
+    """[frames, 3, H, W], at the size that the processor has for all."""
     import torch
 
     frames = torch.from_numpy(np.array(clip.frames))
+    how = (RAW if raw else {}) | {"return_tensors": "pt"}
     if medium == "video":
-        read = processor.video_processor([frames], do_sample_frames=False, return_tensors="pt")
+        read = processor.video_processor([frames], do_sample_frames=False, **how)
     else:  # one of two is not cut up
-        read = processor.image_processor([[frames[0], frames[0]]], return_tensors="pt")
+        read = processor.image_processor([[frames[0], frames[0]]], **how)
     seen: np.ndarray = read[NAMES[medium][0]][0].numpy()
     return seen

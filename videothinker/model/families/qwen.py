@@ -10,6 +10,7 @@ import numpy as np
 from videothinker.config.learner import Part
 from videothinker.errors import InputError
 from videothinker.model.families.family import Family, Features, Read
+from videothinker.model.families.pixels import RAW
 from videothinker.model.shape import ModelShape
 from videothinker.types import Medium, Shown
 from videothinker.video.frames import Clip
@@ -42,7 +43,9 @@ class Qwen(Family):
     def frames_together(self) -> int:
         return int(self.config.vision_config.temporal_patch_size)
 
-    def read(self, processor: Any, turns: str, clips: Sequence[tuple[Medium, Clip]]) -> Read:
+    def read(
+        self, processor: Any, turns: str, clips: Sequence[tuple[Medium, Clip]], *, raw: bool
+    ) -> Read:
         import torch
         from transformers.video_utils import VideoMetadata
 
@@ -50,7 +53,7 @@ class Qwen(Family):
             token_ids = processor.tokenizer(turns)["input_ids"]
             return Read(
                 token_ids=np.asarray(token_ids, dtype=np.int64),
-                pixel_values=np.empty((0, 0), np.float32),
+                pixel_values=np.empty((0, 0), np.uint8),
                 grids=(),
             )
         media = [medium for medium, _ in clips]
@@ -61,7 +64,7 @@ class Qwen(Family):
         for medium, mark in written.items():
             if turns.count(mark) != media.count(medium):
                 raise InputError(f"the question's words hold {mark}; take that out")
-        given: dict[str, Any] = {}
+        given: dict[str, Any] = dict(RAW) if raw else {}
         if pictures := [clip for medium, clip in clips if medium == "picture"]:
             given["images"] = [torch.from_numpy(np.array(clip.frames[0])) for clip in pictures]
         if videos := [clip for medium, clip in clips if medium == "video"]:
@@ -128,7 +131,7 @@ def in_order(media: Sequence[Medium], inputs: Mapping[str, Any]) -> dict[str, An
         if medium in media:
             grids = np.asarray(inputs[grid])
             ends = np.cumsum(grids.prod(axis=1))[:-1]
-            each = np.split(np.asarray(inputs[pixels], dtype=np.float32), ends)
+            each = np.split(np.asarray(inputs[pixels]), ends)
             rows[medium] = zip(each, map(tuple, grids.tolist()), strict=True)
     taken = [next(rows[medium]) for medium in media]
     return {

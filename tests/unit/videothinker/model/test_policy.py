@@ -97,12 +97,14 @@ def test_a_completion_equals_the_model_run_plainly_on_prompt_and_completion(
 ) -> None:
     completion = completions[1]
     counted = prompt.next_position + np.arange(len(completion))
-    positions = np.concatenate([prompt.positions, np.tile(counted, (3, 1))], axis=1)
+    places = policy.family.positions(prompt.token_ids, prompt.shown)
+    positions = np.concatenate([places, np.tile(counted, (3, 1))], axis=1)
+    pixels, _ = policy.family.pixels([prompt], "cpu")
     with torch.no_grad():
         logits = plain(
             input_ids=torch.from_numpy(np.concatenate([prompt.token_ids, completion]))[None],
             position_ids=torch.from_numpy(positions)[:, None],
-            pixel_values_videos=torch.from_numpy(prompt.pixel_values),
+            pixel_values_videos=pixels,
             video_grid_thw=torch.tensor([prompt.shown[0].grid]),
         ).logits[0, len(prompt.token_ids) - 1 : -1]
         config = policy.model.config
@@ -200,4 +202,4 @@ def test_without_the_video_a_prompt_is_its_words_alone(
     # <|vision_start|>, the video's tokens and <|vision_end|> are what is missing
     merged = int(np.prod(prompt.shown[0].grid)) // 4
     assert len(blind.token_ids) == len(prompt.token_ids) - merged - 2
-    assert blind.positions.tolist() == [list(range(len(blind.token_ids)))] * 3
+    assert blind.next_position == len(blind.token_ids)

@@ -24,7 +24,7 @@ from videothinker.planning.passes import row_phases
 SHAPE: ModelShape = KNOWN["Qwen2.5-VL-3B-Instruct"]
 
 
-PROMPT_GB = 4096 * 1176 * 4 / 1e9
+PROMPT_GB = 4096 * 1176 / 1e9
 ANSWERED = 2 * 12
 """Prompts of an evaluation that fit into half a GB, for one engine and as many again."""
 

@@ -21,6 +21,7 @@ from videothinker.config.settings import VideoConfig
 from videothinker.errors import InputError
 from videothinker.model.families.known import KNOWN, shape_of
 from videothinker.model.families.llava_onevision import LlavaOnevision
+from videothinker.model.families.pixels import normalised
 from videothinker.model.policy import Policy, load_model
 from videothinker.model.processing import PromptBuilder
 from videothinker.types import Prompt, Question, Shown
@@ -88,7 +89,7 @@ def showing(builder: PromptBuilder, *shown: str, words: str = "What happens?") -
 
 def plain_logprobs(plain: Any, prompt: Prompt, completion: np.ndarray) -> torch.Tensor:
     """Of a completion's tokens [T], in a row of its own."""
-    frames, given = torch.from_numpy(prompt.pixel_values), {}
+    frames, given = normalised(prompt.pixel_values, prompt.colours), {}
     if prompt.shown and prompt.shown[0].medium == "video":
         given["pixel_values_videos"] = frames.unflatten(0, (len(prompt.shown), -1))
     elif prompt.shown:
@@ -177,7 +178,8 @@ def test_tokens_and_pixels_are_those_of_the_processor(
         inputs = processor(text=[text], images=pictures, return_tensors="pt")
         pixels = torch.cat(list(inputs["pixel_values"]))
     assert prompt.token_ids.tolist() == inputs["input_ids"][0].tolist()
-    np.testing.assert_array_equal(prompt.pixel_values, pixels.numpy())
+    assert prompt.pixel_values.dtype == np.uint8
+    assert torch.equal(normalised(prompt.pixel_values, prompt.colours), pixels)
     assert prompt.pixel_values.shape[1:] == (3, FRAME, FRAME)
 
 

@@ -42,7 +42,6 @@ def prompt_of(family: Family, *parts: Shown, shape: tuple[int, ...], about: str 
     return Prompt(
         question=question(about),
         token_ids=tokens,
-        positions=np.zeros((3, len(tokens)), np.int64),
         next_position=0,
         pixel_values=np.arange(1, count + 1, dtype=np.float32).reshape(shape),
         shown=parts,
