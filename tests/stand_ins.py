@@ -55,6 +55,11 @@ STATS = {
 }
 
 
+class Reference(list[Any]):
+    """Stands for a prompt in the object store, which is there for as long as somebody has one; it
+    is what the method that made the prompt was asked."""
+
+
 class Method:
     """`handle.method`, as Ray spells the ways of calling one."""
 
@@ -66,14 +71,11 @@ class Method:
         return Method(self._function, num_returns)
 
     def remote(self, *arguments: Any) -> Any:
-        """An awaitable; a pair of one and a reference; or an iterator over awaitables.
-
-        The reference is what the method was asked.
-        """
+        """An awaitable; a pair of one and a reference; or an iterator over awaitables."""
         answer = self._function(*arguments)
         if self._returns == "streaming":
             return _ready(answer)
-        return (answer, arguments) if self._returns == 2 else answer
+        return (answer, Reference(arguments)) if self._returns == 2 else answer
 
 
 async def _ready(items: AsyncIterator[Any]) -> AsyncIterator[asyncio.Future[Any]]:

@@ -99,6 +99,7 @@ class Process:
         finally:
             late.cancel()
             self._waiting.discard(answer)
+            del answer  # its error would hold this frame, and that all that was asked with
 
     def _loss(self, what: str) -> Lost:
         return Lost(f"{self.name}, {what}: {self._lost.result()}")
