@@ -38,7 +38,8 @@ from videothinker.method.paying import Rewards
 from videothinker.model.checkpoint import budget_of, read_budget
 from videothinker.model.families.known import shape_of
 from videothinker.model.policy import Policy, load_model
-from videothinker.planning.memory import answered_together
+from videothinker.planning.memory import answered_together, store_gb
+from videothinker.planning.passes import GB
 from videothinker.run.directory import RunDirectory
 from videothinker.types import (
     INITIAL_VERSION,
@@ -296,6 +297,10 @@ def test_an_evaluation_as_large_as_the_quickstart_s_spills_nothing(
     assert {reply.question.id for reply in replies} == {question.id for question in asked}
     assert fleet.spilled_bytes() == 0
 
-    held = fleet.background.run(fleet.loader.prepare_all(many, (0,)))
+    # as much else as leaves room for half of these prompts
+    prompts = fleet.background.run(fleet.loader.prepare_all(many[:1], (0,)))[0].size * len(many)
+    store = store_gb(run_config, shape_of(run_config.model.path)) * GB
+    held = [ray.put(np.empty(int(store) - prompts // 2, np.uint8))]
+    held += fleet.background.run(fleet.loader.prepare_all(many, (0,)))
     assert fleet.spilled_bytes() > 0
     del held

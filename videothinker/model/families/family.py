@@ -174,10 +174,11 @@ class Family(ABC):
 
         seen = [prompt for prompt in prompts if prompt.shown]
         if not seen:
-            pixels, nothing = self.empty()
-            return normalised(pixels, None, device), [nothing]
+            zeros, nothing = self.empty()
+            return normalised(zeros, None, device), [nothing]
         parts = [normalised(one.pixel_values, one.colours, device) for one in seen]
-        return torch.cat(parts), [one for prompt in seen for one in prompt.shown]
+        pixels = parts[0] if len(parts) == 1 else torch.cat(parts)  # which would be a copy
+        return pixels, [one for prompt in seen for one in prompt.shown]
 
     def apart(self, prompt: Prompt) -> Iterator[tuple[Shown, np.ndarray, np.ndarray]]:
         """Each that a prompt shows, with its pixels, normalised, and where its tokens are."""

@@ -94,8 +94,8 @@ class Qwen(Family):
         import torch
 
         pixels, grid = NAMES[medium]
-        rows = [one.patches for one, _ in parts]
-        values = torch.from_numpy(np.concatenate([pixels for _, pixels in parts]))
+        rows, each = [one.patches for one, _ in parts], [values for _, values in parts]
+        values = torch.from_numpy(each[0] if len(each) == 1 else np.concatenate(each))
         return {pixels: (values, rows), grid: (grid_of([one for one, _ in parts]), None)}
 
     def empty(self) -> tuple[np.ndarray, Shown]:

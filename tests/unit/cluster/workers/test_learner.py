@@ -153,7 +153,7 @@ def no_costs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_weights_are_published_part_by_part_and_in_order(crew: Crew) -> None:
     """The stand-in's reference is what it was asked: the version and the part's number."""
-    assert crew.learner.publish(9) == [(9, number) for number in range(len(PARTS))]
+    assert crew.learner.publish(9) == [[9, number] for number in range(len(PARTS))]
     assert crew.learner.weights_bytes == 18
 
 

@@ -103,8 +103,17 @@ def test_the_vision_tower_sees_each_video_of_a_row_once_and_the_head_no_prompt(
     assert patches == [size * len(prompt.pixel_values) for size in sizes]
 
 
+def test_a_prompt_takes_a_quarter_of_what_it_took_as_numbers(prompt: Prompt) -> None:
+    """At a6358b0: pixels in float32, and 64 bits for each token and each of its positions."""
+    [shown], tokens = prompt.shown, len(prompt.token_ids)
+    numbers = 3 * 2 * 14 * 14  # channels, frames, height and width of a patch
+    before = 4 * shown.patches * numbers + 8 * tokens + 3 * 8 * tokens
+    assert prompt.size <= before / 4
+    assert len(pickle.dumps(prompt)) <= prompt.size + 1_000, "and nothing else grows with it"
+
+
 def test_a_group_travels_without_its_frames(prompt: Prompt) -> None:
-    """Between processes: a group is its tokens with a few numbers each, a prompt its patches."""
+    """Between processes: its tokens with a few numbers each."""
     tokens = 150
     scored = ScoredGroup(
         group=group(*[completion("", tokens) for _ in range(8)], about=prompt.question),
@@ -112,5 +121,4 @@ def test_a_group_travels_without_its_frames(prompt: Prompt) -> None:
         advantages=np.zeros(8, np.float32),
         anchor_logprobs=tuple(np.zeros(tokens, np.float32) for _ in range(8)),
     )
-    assert len(pickle.dumps(prompt)) <= prompt.pixel_values.nbytes + 8_000
     assert len(pickle.dumps(scored)) <= 26_000
