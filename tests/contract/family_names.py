@@ -44,6 +44,24 @@ transformers.models.qwen2.modeling_qwen2.Qwen2DecoderLayer.forward(
     hidden_states, attention_mask=..., position_embeddings=...
 )
 """,
+    "videothinker/model/families/pixels.py": """
+transformers.Qwen2_5_VLProcessor.image_processor
+transformers.Qwen2_5_VLProcessor.video_processor
+transformers.Qwen2VLImageProcessor.__call__(images)
+transformers.Qwen2VLVideoProcessor.__call__(videos)
+transformers.Qwen2VLImageProcessor.do_rescale
+transformers.Qwen2VLImageProcessor.do_normalize
+transformers.Qwen2VLImageProcessor.rescale_factor
+transformers.Qwen2VLImageProcessor.image_mean
+transformers.Qwen2VLImageProcessor.image_std
+transformers.processing_utils.ImagesKwargs.do_rescale
+transformers.processing_utils.ImagesKwargs.do_normalize
+transformers.processing_utils.ImagesKwargs.return_tensors
+transformers.processing_utils.VideosKwargs.do_rescale
+transformers.processing_utils.VideosKwargs.do_normalize
+transformers.processing_utils.VideosKwargs.do_sample_frames
+transformers.processing_utils.VideosKwargs.return_tensors
+""",
     "videothinker/model/families/qwen.py": """
 qwen = transformers.models.qwen2_5_vl.modeling_qwen2_5_vl
 transformers.Qwen2_5_VLConfig.image_token_id

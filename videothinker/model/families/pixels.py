@@ -58,11 +58,11 @@ def normalised(
     values: Tensor = torch.tensor(pixels, device=device)  # bytes go there, and not four times that
     if colours is None:
         return values
-    wide = values.flatten(1).float()
     means, spreads = (
         torch.tensor(some, dtype=torch.float32, device=device)[:, None]
         for some in (colours.means, colours.spreads)
     )
+    wide = values.flatten(1)
     by_channel = wide.view(len(wide), len(means), wide.shape[1] // len(means))
-    by_channel.sub_(means).div_(spreads)  # numbers instead of tensors would round otherwise
-    return wide.view(values.shape)
+    # by tensors: to divide by a number is to multiply on a GPU, which rounds otherwise
+    return (by_channel - means).div_(spreads).view(values.shape)
