@@ -41,7 +41,7 @@ SETUP = "run `make setup`"
 FREE_SHARE = 0.9
 """Of a card's memory: with less of it free, somebody else is at work there."""
 FLASH = "the same algorithm as flash-attn's (the extra `flash`), not measured beside it"
-STORE_OF_3B = 16.0
+STORE_OF_3B = 15.25
 """GB of the object store of configs/cdpo_2xa6000.yaml."""
 
 ASK_TORCH = """

@@ -153,7 +153,7 @@ def test_shared_memory_is_held_against_the_object_store(monkeypatch: pytest.Monk
     monkeypatch.setattr(doctor, "cuda_of_torch", lambda: "13.0")
     (large,) = looked("shared memory")
     assert (small.state, large.state) == ("ok", "note")
-    assert "--shm-size=16g" in large.remedy
+    assert "--shm-size=15g" in large.remedy
 
 
 def test_the_store_that_is_asked_for_is_that_of_the_documented_run() -> None:

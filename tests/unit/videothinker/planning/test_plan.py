@@ -125,7 +125,7 @@ def test_a_configuration_for_cpus_is_planned_over_this_machine(
     assert main(words("quickstart", f"model.path={mini_base}", "--host-memory", "16")) == 0
     assert capsys.readouterr().out.startswith("cpu: ")
     assert main(words("quickstart", f"model.path={mini_base}", "--host-memory", "1")) == 1
-    assert "What would fit: at least 7 GB of host memory" in capsys.readouterr().err
+    assert "What would fit: at least 6 GB of host memory" in capsys.readouterr().err
 
 
 def test_what_refilling_may_add_to_a_step_is_said(capsys: Capture) -> None:
