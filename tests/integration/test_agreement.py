@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,6 +18,7 @@ import pytest
 import ray
 import torch
 from batches import with_made_up_rewards
+from prometheus_server import wait_until
 from safetensors.numpy import load_file
 
 from actors.rollout import RolloutWorker
@@ -28,8 +30,8 @@ from cluster.loop.states import States
 from cluster.loop.step import heard_of
 from cluster.start.launch import actor
 from cluster.train import train_step
-from cluster.workers.fleet import Fleet
-from cluster.workers.work import Prepared, units
+from cluster.workers.fleet import Anchor, Fleet, Loader
+from cluster.workers.work import Order, Prepared, units
 from learner.losses import Assignment
 from videothinker.config.kl import KLConfig
 from videothinker.config.settings import RunConfig, StageConfig
@@ -185,9 +187,44 @@ def test_transformers_and_the_anchor_score_the_export_as_the_engine_sampled_it(
             )
 
 
+class Noting:
+    """The prompts of a fleet by name, and how many of them the object store still keeps for us."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.names, prepare = list[str](), Loader.prepare
+
+        async def noting(loader: Loader, question: Question, order: Order) -> Prepared:
+            item = await prepare(loader, question, order)
+            self.names.append(item.prompt.hex())
+            return item
+
+        monkeypatch.setattr(Loader, "prepare", noting)
+
+    def kept(self) -> int:
+        kept = ray._private.worker.global_worker.core_worker.get_all_reference_counts()
+        return sum(name.encode() in kept for name in self.names)
+
+
 def test_the_exact_divergence_of_a_step_is_none_from_itself_and_some_from_another_model(
-    fleet: Fleet, run_config: RunConfig, exported: Path, tmp_path: Path
+    fleet: Fleet,
+    run_config: RunConfig,
+    exported: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """And its prompts leave the object store when the learner has read them."""
+    noting, publish_it, score, kept = Noting(monkeypatch), Fleet.publish, Anchor.score, list[int]()
+
+    def publish(fleet: Fleet, version: int) -> None:
+        wait_until(lambda: noting.kept() == 0, 30.0)  # Ray's own threads let go a little later
+        publish_it(fleet, version)
+
+    def scored(*asked: Any, **how: Any) -> Any:
+        kept.append(noting.kept())
+        return score(*asked, **how)
+
+    monkeypatch.setattr(Anchor, "score", scored)
+    monkeypatch.setattr(Fleet, "publish", publish)
     stages = tuple(
         StageConfig(
             name=name,
@@ -217,6 +254,7 @@ def test_the_exact_divergence_of_a_step_is_none_from_itself_and_some_from_anothe
             supply.published(0)
             step = (session.validation(stage), session.steering(stage))
             found[stage.name] = train_step(session, stage, 1, supply, *step)
+    assert kept == [2] * 4, "as its groups are scored"
     assert found["itself"]["kl"] == pytest.approx(0, abs=1e-6)
     assert found["another"]["kl"] > 1e-3
     on_disk = [pq.read_schema(file).names for file in run.path.glob("rollouts/*.parquet")]
