@@ -22,6 +22,7 @@ import numpy as np
 
 from cluster.loop.lineage import Lineage
 from cluster.loop.replay import JUDGED, wrong
+from cluster.workers.ahead import Ahead
 from cluster.workers.fleet import Loader
 from cluster.workers.work import Prepared
 from videothinker.config.rewards import RewardConfig
@@ -170,6 +171,8 @@ class Batch:
     seconds: dict[str, float]
     figures: dict[str, float]
     """What the stream says of the questions."""
+    ahead: Ahead | None = None
+    """What the learner knows of its groups by now."""
 
     @property
     def samples(self) -> list[Sampled]:
