@@ -12,6 +12,7 @@
     with sampling.refill  what a group earns is known before the anchor is asked, and those that
                        teach nothing are followed by another round (`drawing.py`)
     an engine is free  once its unit is sampled and it holds the weights published meanwhile
+    with learner.overlap  `take` gives the learner the first groups while it waits for the others
     nobody waits       for a worker that is lost: another does the same work
     a step waits       for its last group; that unblocks the learner, and the learner's new
                        weights, through `published`, the groups of a later step
