@@ -144,7 +144,8 @@ class Supply:
             return None
         ahead = Ahead(step=making.step, asked=self.stage.prompts_per_step)
         async for sampled in making.in_order():
-            ahead.scored += self.scored([sampled], coefficient)
+            # on a thread of its own: the first call imports torch
+            ahead.scored += await asyncio.to_thread(self.scored, [sampled], coefficient)
             await self.fleet.learner.gather(ahead, coefficient)
         return ahead if ahead.scored else None
 
