@@ -61,7 +61,12 @@ class Ranks:
 
         return self.everywhere("step", arguments)[0]
 
-    def ahead(self, step: int, *rows: list[tuple[ScoredGroup, Prompt]]) -> LearnerReport:
+    def ahead(
+        self,
+        step: int,
+        *rows: list[tuple[ScoredGroup, Prompt]],
+        meanwhile: Callable[[], object] = bool,
+    ) -> LearnerReport:
         """The same step, given row by row, of which the last comes with the update."""
         count, whole = len(self._pipes), sum(map(len, rows))
         report = None
@@ -73,6 +78,7 @@ class Ranks:
                 return (step, 0.0, [share], *[prompt for _, prompt in mine])
 
             method = "gather" if place < len(rows) - 1 else "step"
+            meanwhile()
             report = self.everywhere(method, arguments)[0]
         assert report is not None
         return report

@@ -255,7 +255,7 @@ class LostAhead(Rank):
 
 def test_a_learner_that_is_lost_while_it_learns_ahead_ends_the_step(tmp_path: Path) -> None:
     with closing(Stage(overlapping(tmp_path), learner=lambda _: LostAhead(0.0))) as run:
-        with pytest.raises(Lost, match="^learner-0, .*the process died"):
+        with pytest.raises(Lost, match=r"^learner-0, .*the process died"):
             run.train(lambda *_: None)
         assert [one.event for one in run.notices if one.role == "learner"].count("lost") == 1
 
