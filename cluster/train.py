@@ -28,12 +28,12 @@ from cluster.loop.supply import Supply
 from cluster.loop.validation import Validation
 from cluster.start.launch import launch
 from cluster.workers.strikes import Strikes
+from cluster.workers.work import Prepared
 from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.errors import Lost, RayLost, Stopped, VideoThinkerError
 from videothinker.files import read_lines
 from videothinker.method.guard import StageGuard
 from videothinker.method.paying import Rewards
-from videothinker.method.scoring import score_groups
 from videothinker.progress import ProgressLine
 from videothinker.report.page import write_report
 from videothinker.run.copies import Copying
@@ -171,11 +171,11 @@ def train_step(
 ) -> dict[str, Any]:
     """One step; returns its metrics, or nothing when no group came of its questions."""
     clock = StepClock()
-    with clock.phase("wait"):
-        batch = supply.take(step)
-    session.keep_draws(stage, step, batch)
     coefficient = steering.coefficient(step)
-    scored = score(session, stage, batch, coefficient)
+    with clock.phase("wait"):
+        batch = supply.take(step, coefficient)
+    session.keep_draws(stage, step, batch)
+    scored = score(supply, batch, coefficient)
     report = LearnerReport(step=step, stats={}, seconds=0.0)
     validated, sleep = dict[str, float](), session.config.rollout.sleep
     if sleep:
@@ -183,9 +183,10 @@ def train_step(
             validated = validation.finish()
     if scored:
         with clock.phase("learn"):
-            report = session.fleet.learn(
-                step, coefficient, list(zip(scored, batch.take_prompts(), strict=True))
-            )
+            report = session.fleet.learn(step, coefficient, scored, batch.ahead)
+    groups = [*(group for group, _ in scored), *batch.left_out]
+    scored.clear()
+    batch.let_go()
     if not sleep:
         with clock.phase("validate"):
             validated = validation.finish()
@@ -194,16 +195,12 @@ def train_step(
         session.move_anchor(stage, step)
     supply.published(step)
     validation.begin(step)
-    groups = [*scored, *batch.left_out]
     if not groups:
         return {}
     clock.add(batch.seconds)
     return session.record(stage, report, groups, batch, clock, steering, validated)
 
 
-def score(
-    session: Session, stage: StageConfig, batch: Batch, coefficient: float
-) -> list[ScoredGroup]:
-    """The advantages of each completion against its group."""
-    groups = [(sampled.group, sampled.earned, sampled.anchor) for sampled in batch.samples]
-    return score_groups(groups, stage.kl, coefficient, session.config.advantage)
+def score(supply: Supply, batch: Batch, coefficient: float) -> list[tuple[ScoredGroup, Prepared]]:
+    """The advantages of each completion against its group, known by now with `learner.overlap`."""
+    return batch.ahead.scored if batch.ahead else supply.scored(batch.samples, coefficient)

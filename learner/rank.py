@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,6 @@ from learner.rows import (
     learning_rate,
     require_agreement,
     row_sizes,
-    tokens,
 )
 from videothinker.config.kl import AnchorView
 from videothinker.config.settings import Device
@@ -74,6 +73,8 @@ class LearnerRank(Pulse):
         self._world = 1
         self._version = INITIAL_VERSION
         self._held: int | None = None
+        self._ahead: StepTotals | None = None
+        self._ahead_seconds = 0.0
         settle(device)
 
     def meeting_point(self) -> tuple[str, int]:
@@ -130,7 +131,8 @@ class LearnerRank(Pulse):
         of weight 0 only keeps the ranks in step. `prompts` are all groups' prompts in the same
         order, arguments of their own so that the object store resolves them in place.
         """
-        started = time.monotonic()
+        started = time.monotonic() - self._ahead_seconds
+        self._ahead_seconds = 0.0
         with self.doing(f"step {step}, sharing the groups out over rows"):
             first, *later = self._rows(shares, prompts)
         updates: list[list[tuple[RowGroups, list[Tensor] | None]]] = [
@@ -150,6 +152,36 @@ class LearnerRank(Pulse):
         self._count([scored.group for share in shares for scored, weight in share if weight])
         return LearnerReport(step=step, stats=report, seconds=time.monotonic() - started)
 
+    def gather(
+        self, step: int, coefficient: float, shares: Sequence[Share], *prompts: Prompt
+    ) -> None:
+        """Ahead of a step's update, the gradient of this rank's share of its first groups."""
+        started = time.monotonic()
+        self._ahead = self._ahead or StepTotals()
+        for row in chain(*self._rows(shares, prompts)):
+            with self.doing(f"step {step}, ahead of its last groups"):
+                self._backward(f"step {step}", self._ahead, row, coefficient)
+        self._count([scored.group for share in shares for scored, weight in share if weight])
+        self._ahead_seconds += time.monotonic() - started
+
+    def _backward(
+        self,
+        what: str,
+        totals: StepTotals,
+        row: RowGroups,
+        coefficient: float,
+        before: Sequence[Tensor] | None = None,
+        *,
+        last: bool = False,
+    ) -> None:
+        """One row's gradient, added to those of the rows before it."""
+        weights = [weight * self._world for _, _, weight in row]
+        losses, stats = self._losses.of(row, coefficient, self._version, before)
+        self._require_finite(what, row, losses)
+        loss = (losses * losses.new_tensor(weights)).sum()
+        self._require_trainee().backward(loss, last=last)
+        totals.add(stats, weights)
+
     def _update(
         self,
         what: str,
@@ -157,16 +189,13 @@ class LearnerRank(Pulse):
         coefficient: float,
         rate: float,
     ) -> dict[str, float]:
-        """One update; each row with its groups' log-probs before the step, where that is over."""
-        trainee, totals = self._require_trainee(), StepTotals()
+        """One update, of what was gathered ahead too; each row with its groups' log-probs before
+        the step, where that is over."""
+        totals, self._ahead = self._ahead or StepTotals(), None
         for place, (row, before) in enumerate(rows, start=1):
-            weights = [weight * self._world for _, _, weight in row]
             with self.doing(f"{what}, row {place} of {len(rows)}"):
-                losses, stats = self._losses.of(row, coefficient, self._version, before)
-                self._require_finite(what, row, losses)
-                loss = (losses * losses.new_tensor(weights)).sum()
-                trainee.backward(loss, last=place == len(rows))
-            totals.add(stats, weights)
+                last = place == len(rows)
+                self._backward(what, totals, row, coefficient, before, last=last)
         with self.doing(f"{what}, averaging over the ranks"):
             report = totals.over_ranks()
         report["logprob_gap"] /= report["fresh_share"] or 1.0
@@ -174,7 +203,7 @@ class LearnerRank(Pulse):
         require_agreement(what, report["logprob_gap"], self._task.logprob_tolerance)
         self._held = None
         with self.doing(f"{what}, updating"):
-            report["grad_norm"] = trainee.step(rate)
+            report["grad_norm"] = self._require_trainee().step(rate)
         if not np.isfinite(report["grad_norm"]):
             raise DivergenceError(
                 f"{what}: the gradient is not finite; this update was not made. Resume from the "
@@ -194,7 +223,7 @@ class LearnerRank(Pulse):
                     for (scored, _), weight in zip(share, weights, strict=True)
                 ]
             )
-            own = torch.tensor(max(float(tokens(scored.group)) for scored, _ in share))
+            own = torch.tensor(max(float(scored.group.tokens) for scored, _ in share))
             sizes = row_sizes(len(share), int(max_over_ranks(own.to(self._device))))
             updates.append([list(islice(left, size)) for size in sizes])
         return updates

@@ -81,11 +81,6 @@ def row_sizes(groups: int, longest: int) -> list[int]:
     return [len(range(row, groups, rows)) for row in range(rows)]
 
 
-def tokens(group: RolloutGroup) -> int:
-    """What a group takes of a row: its prompt once, and all its completions."""
-    return group.prompt_tokens + sum(len(one.token_ids) for one in group.completions)
-
-
 def replayed(group: RolloutGroup) -> Tensor:
     """[G] bool: which completions are not the policy's."""
     return torch.arange(len(group.completions)) >= len(group.own)

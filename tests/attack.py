@@ -127,6 +127,7 @@ class Attack:
         hosts: TwoHosts | None = None,
     ) -> None:
         self._hosts = hosts
+        self._inside = hosts.inside if hosts else ()
         self.blows: list[Blow] = []
         self.left_behind = 0
         self._config_file = config_file
@@ -158,9 +159,8 @@ class Attack:
         return watch
 
     def _start(self, *arguments: str | Path) -> None:
-        inside = self._hosts.inside if self._hosts else ()
-        self._command = Command(*arguments, inside=inside)
-        self._end = self._hands.submit(self._command.finish, 3600)
+        self._command = Command(*arguments, inside=self._inside)
+        self._end = self._hands.submit(self._command.finish, None)
 
     def _wait_for(self, steps: int, say: Callable[[int], None]) -> None:
         def there() -> bool:
@@ -172,6 +172,8 @@ class Attack:
 
     def _wait_until(self, condition: Callable[[], bool]) -> None:
         while not condition():
+            if self._hosts is not None:
+                self._hosts.keep_up()
             if self._end.done() and not self._ended_by_ray():
                 require_success(self._end.result())
                 assert condition(), f"{self._run}: over too early"
@@ -191,7 +193,7 @@ class Attack:
             self._strike_hosts(fault)
         elif fault.what == "scale":
             arguments = ("scale", self._run, "--rollouts", str(fault.workers))
-            require_success(Command(*arguments).finish())
+            require_success(Command(*arguments, inside=self._inside).finish())
         elif fault.what in ENDS:
             os.killpg(self._command.process.pid, signal.SIGINT)
         elif fault.role == "driver":  # and nobody is left to see that a worker of it hangs
@@ -218,10 +220,10 @@ class Attack:
 
     def _strike_hosts(self, fault: Fault) -> None:
         assert self._hosts is not None
-        self._note(fault)
+        if fault.role == "hosts" or self._other_works():
+            self._note(fault)
         if fault.what == "cut":
             self._hosts.cut_off(fault.seconds)
-            self._hosts.join_again()
         elif fault.role == "other":
             self._hosts.lose_other()
         else:
@@ -232,11 +234,17 @@ class Attack:
             self._hosts.start()
             self._start("train", "--resume", self._run)
 
+    def _other_works(self) -> bool:
+        """Whether a worker of the run is on the other machine, which may be missed."""
+        assert self._hosts is not None
+        titles = [f"ray::{name}" for name in CLASSES.values()]
+        return any(is_running(pid, one) for pid in self._hosts.on_the_other() for one in titles)
+
     def _run_into_a_full_disk(self) -> None:
         """It goes on as far as its next state, and says what is wrong."""
         states = self._run / "stages" / "*" / "state" / "*"
         full = self._library | disk_fault(states, "open", "write", error=errno.ENOSPC)
-        command = Command("train", "--resume", self._run, environment=full)
+        command = Command("train", "--resume", self._run, inside=self._inside, environment=full)
         code, _, err = command.finish(3600)
         if code != 1 or "no space left on the disk" not in err.splitlines()[-1]:
             raise SoakError(f"exit code {code} with a full disk: {err[-3000:]}")

@@ -50,7 +50,7 @@ class Command:
             cwd=folder,
         )
 
-    def finish(self, limit: float = 400) -> tuple[int, str, str]:
+    def finish(self, limit: float | None = 400) -> tuple[int, str, str]:
         """Exit code, stdout and stderr; a command that hangs is killed and fails the test."""
         try:
             out, err = self.process.communicate(timeout=limit)

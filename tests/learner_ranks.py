@@ -61,6 +61,28 @@ class Ranks:
 
         return self.everywhere("step", arguments)[0]
 
+    def ahead(
+        self,
+        step: int,
+        *rows: list[tuple[ScoredGroup, Prompt]],
+        meanwhile: Callable[[], object] = bool,
+    ) -> LearnerReport:
+        """The same step, given row by row, of which the last comes with the update."""
+        count, whole = len(self._pipes), sum(map(len, rows))
+        report = None
+        for place, row in enumerate(rows):
+
+            def arguments(rank: int, row: Any = row) -> tuple[Any, ...]:
+                mine = row[rank::count]
+                share = [(scored, 1 / whole) for scored, _ in mine]
+                return (step, 0.0, [share], *[prompt for _, prompt in mine])
+
+            method = "gather" if place < len(rows) - 1 else "step"
+            meanwhile()
+            report = self.everywhere(method, arguments)[0]
+        assert report is not None
+        return report
+
     def save_state(self, folder: Path) -> None:
         """As cluster.workers.learner.Learner has it."""
         self.all("save_state", folder)

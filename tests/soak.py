@@ -15,6 +15,7 @@ import argparse
 import itertools
 import json
 import shutil
+import signal
 import sys
 import time
 from collections import Counter
@@ -258,11 +259,13 @@ def prepared(out: Path, steps: int) -> RunConfig:
     )
 
 
-def on(hosts: TwoHosts) -> ClusterConfig:
-    """Where the run is then; its metrics are read from here."""
-    return ClusterConfig(
+def on(hosts: TwoHosts, config: RunConfig) -> RunConfig:
+    """With a rank of the learner on each; its metrics are read from here."""
+    there = ClusterConfig(
         device="cpu", logprob_tolerance=1e-4, address=hosts.address, metrics_host=EVERYWHERE
     )
+    learner = config.learner.model_copy(update={"ranks": 2})
+    return config.model_copy(update={"cluster": there, "learner": learner})
 
 
 def main() -> int:
@@ -270,14 +273,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1, help="of what is done to the run, and when")
+    parser.add_argument(
+        "--times", type=int, help="so many attacks as on 200 steps; by default in proportion"
+    )
     parser.add_argument("--hosts", action="store_true", help="two, which are lost")
     parser.add_argument("--out", type=Path, default=Path("runs/soak"), help="replaced if it exists")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left running
     cpu_torch.install()
     out = arguments.out.absolute()
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    times = max(1, round(arguments.steps / BLOWS))
+    times = arguments.times or max(1, round(arguments.steps / BLOWS))
     usual, cuts = (OF_TWO_HOSTS, 3 * times) if arguments.hosts else (KILLS, 0)
     kills = {role: times * count for role, count in usual.items()}
     ends = dict.fromkeys(ENDS, times)
@@ -289,7 +296,7 @@ def main() -> int:
     try:
         with two_hosts() if arguments.hosts else nullcontext() as hosts:
             if hosts is not None:
-                config = config.model_copy(update={"cluster": on(hosts)})
+                config = on(hosts, config)
             elif arguments.hosts:
                 raise SoakError("--hosts: needs Linux and root's rights, to make namespaces")
             verdict = soak(config, out, plan, hosts)

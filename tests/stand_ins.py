@@ -187,12 +187,21 @@ class Rank(Engine):
     async def start_stage(self, *_: Any) -> list[int]:
         return [PART_BYTES]
 
-    async def step(self, step: int, *_: Any) -> LearnerReport:
-        await asyncio.sleep(self._seconds)
+    async def gather(self, _step: int, *given: Any) -> None:
+        await asyncio.sleep(self._seconds * part_of_step(given))
+
+    async def step(self, step: int, *given: Any) -> LearnerReport:
+        await asyncio.sleep(self._seconds * part_of_step(given))
         return LearnerReport(step=step, stats=STATS, seconds=self._seconds)
 
     async def publish(self, version: int, _: int) -> int:
         return version
+
+
+def part_of_step(given: tuple[Any, ...]) -> float:
+    """By the weights of a rank's share."""
+    shares = given[1] if given else []
+    return sum(weight for share in shares for _, weight in share) if shares else 1.0
 
 
 LENGTHS = itertools.cycle((150, 131, 166, 144, 159, 138, 172, 140))

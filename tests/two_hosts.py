@@ -38,18 +38,23 @@ class TwoHosts:
         return [pid for node in self._nodes for pid in node.living()]
 
     def cut_off(self, seconds: float) -> None:
-        """Nothing comes from the other one for so long; if Ray gave it up, it joins anew."""
+        """Nothing comes from the other one for so long."""
         self._other.unplug()
         time.sleep(seconds)
         self._other.plug_in()
+
+    def on_the_other(self) -> list[int]:
+        """Every process of that one."""
+        return self._nodes[1].living()
 
     def lose_other(self) -> None:
         """As if its power failed; and it is switched on again."""
         self._nodes[1].lose()
         self._nodes[1] = self._join()
 
-    def join_again(self) -> None:
-        """The other one, if Ray there has ended because it was given up."""
+    def keep_up(self) -> None:
+        """Start Ray on the other one where it has ended, as a machine's own service would: a node
+        that was given up while it was cut off ends once it hears of that."""
         if self._nodes[1].process.poll() is not None:
             self.lose_other()
 

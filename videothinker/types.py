@@ -169,6 +169,11 @@ class RolloutGroup:
         """Those that were sampled for this step."""
         return self.completions[: len(self.completions) - self.replayed]
 
+    @property
+    def tokens(self) -> int:
+        """Of its prompt, once, and of all its completions."""
+        return self.prompt_tokens + sum(len(one.token_ids) for one in self.completions)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnchorScores:

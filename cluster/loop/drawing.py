@@ -22,6 +22,7 @@ import numpy as np
 
 from cluster.loop.lineage import Lineage
 from cluster.loop.replay import JUDGED, wrong
+from cluster.workers.ahead import Ahead
 from cluster.workers.fleet import Loader
 from cluster.workers.work import Prepared
 from videothinker.config.rewards import RewardConfig
@@ -170,6 +171,8 @@ class Batch:
     seconds: dict[str, float]
     figures: dict[str, float]
     """What the stream says of the questions."""
+    ahead: Ahead | None = None
+    """What the learner knows of its groups by now."""
 
     @property
     def samples(self) -> list[Sampled]:
@@ -181,12 +184,10 @@ class Batch:
         """Those that teach nothing."""
         return [one for _, one in self.fates if isinstance(one, ScoredGroup)]
 
-    def take_prompts(self) -> list[Prepared]:
-        """Of the groups to train on, for whoever reads them last: held here they would stay in the
-        object store until the step is over."""
-        taken = [one.prepared for one in self.samples]
+    def let_go(self) -> None:
+        """Of its prompts, once whoever reads them last has done so: held here they would stay in
+        the object store until the step is over."""
         self.fates[:] = [(question, _promptless(fate)) for question, fate in self.fates]
-        return taken
 
     def draws(self) -> dict[str, Any]:
         """The questions by what became of them, but for the step's number."""

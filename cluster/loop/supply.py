@@ -12,6 +12,7 @@
     with sampling.refill  what a group earns is known before the anchor is asked, and those that
                        teach nothing are followed by another round (`drawing.py`)
     an engine is free  once its unit is sampled and it holds the weights published meanwhile
+    with learner.overlap  `take` gives the learner the first groups while it waits for the others
     nobody waits       for a worker that is lost: another does the same work
     a step waits       for its last group; that unblocks the learner, and the learner's new
                        weights, through `published`, the groups of a later step
@@ -24,7 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeGuard
 
@@ -34,15 +35,23 @@ from cluster.loop.asking import groups_of
 from cluster.loop.drawing import Batch, Draws, Fate, Sampled
 from cluster.loop.ledger import Ledger
 from cluster.loop.step import Laps
+from cluster.workers.ahead import Ahead
 from cluster.workers.fleet import Fleet
 from cluster.workers.work import Prepared, Unit, units
 from videothinker.config.kl import KLConfig
 from videothinker.config.settings import RunConfig, StageConfig
 from videothinker.errors import InputError, InputLost
 from videothinker.method.paying import Rewards
-from videothinker.method.scoring import teaches, unscored
+from videothinker.method.scoring import score_groups, teaches, unscored
 from videothinker.process.metrics import GROUPS_LEFT_OUT
-from videothinker.types import AnchorScores, Completion, Failure, Question, RolloutGroup
+from videothinker.types import (
+    AnchorScores,
+    Completion,
+    Failure,
+    Question,
+    RolloutGroup,
+    ScoredGroup,
+)
 
 Replay = Mapping[str, tuple[Completion, ...]]
 """Completions by question."""
@@ -56,10 +65,23 @@ class Making:
 
     step: int
     seeds: np.random.Generator
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    """Its first questions are known, which without `sampling.refill` are all."""
+    came: list[asyncio.Event] = field(default_factory=list)
+    """Of each question, whether its group is there, or it is known that none will be."""
     asked: list[Question] = field(default_factory=list)
     failed: dict[int, Failure] = field(default_factory=dict)
     paying: dict[int, asyncio.Task[Payment]] = field(default_factory=dict)
     scoring: dict[int, asyncio.Task[Fate]] = field(default_factory=dict)
+
+    async def in_order(self) -> AsyncIterator[Sampled]:
+        """Its groups in the order they were asked, each once all before it are known."""
+        await self.begun.wait()
+        for place, came in enumerate(self.came):
+            await came.wait()
+            fate = await asyncio.shield(self.scoring[place]) if place in self.scoring else None
+            if isinstance(fate, Sampled):
+                yield fate
 
 
 @dataclass(eq=False, kw_only=True)
@@ -76,6 +98,7 @@ class Supply:
     """Of the weights after a step of this stage."""
     replay: Replay | None = None
     """What its groups replay; a question without is left out."""
+    _makings: dict[int, Making] = field(init=False, default_factory=dict)
     _batches: dict[int, asyncio.Task[Batch]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -90,9 +113,18 @@ class Supply:
         """The engines have the weights after this step: begin all that may use them."""
         self.fleet.background.run(self._begin(step))
 
-    def take(self, step: int) -> Batch:
-        """Wait for a step's groups, or for the news that the learner is lost."""
-        return self.fleet.background.run(self._take(step))
+    def take(self, step: int, coefficient: float) -> Batch:
+        """Wait for a step's groups, or for the news that the learner is lost. With
+        `learner.overlap` it learns from the first ones meanwhile."""
+        return self.fleet.background.run(self._take(step, coefficient))
+
+    def scored(
+        self, samples: Sequence[Sampled], coefficient: float
+    ) -> list[tuple[ScoredGroup, Prepared]]:
+        """The advantages of each completion against its group."""
+        groups = [(one.group, one.earned, one.anchor) for one in samples]
+        scored = score_groups(groups, self.stage.kl, coefficient, self.config.advantage)
+        return list(zip(scored, [one.prepared for one in samples], strict=True))
 
     def close(self) -> None:
         """Drop what is under way; its workers finish it, and nobody takes it."""
@@ -103,10 +135,26 @@ class Supply:
         for later in range(step + 1, min(step + self._ahead, self.stage.steps) + 1):
             self._batch_of(later)
 
-    async def _take(self, step: int) -> Batch:
-        batch = await self.fleet.learner.meanwhile(self._batch_of(step))
-        del self._batches[step]
-        return batch
+    async def _take(self, step: int, coefficient: float) -> Batch:
+        making, learner = self._batch_of(step), self.fleet.learner
+        ahead = asyncio.create_task(self._learn_ahead(self._makings[step], coefficient))
+        try:
+            batch = await learner.meanwhile(making)
+            known = await learner.meanwhile(ahead)
+        finally:
+            ahead.cancel()
+        del self._batches[step], self._makings[step]
+        return replace(batch, ahead=known)
+
+    async def _learn_ahead(self, making: Making, coefficient: float) -> Ahead | None:
+        if not self.config.learner.overlap:
+            return None
+        ahead = Ahead(step=making.step, asked=self.stage.prompts_per_step)
+        async for sampled in making.in_order():
+            # on a thread of its own: the first call imports torch
+            ahead.scored += await asyncio.to_thread(self.scored, [sampled], coefficient)
+            await self.fleet.learner.gather(ahead, coefficient)
+        return ahead if ahead.scored else None
 
     async def _cancel(self) -> None:
         for task in self._batches.values():
@@ -116,13 +164,14 @@ class Supply:
 
     def _batch_of(self, step: int) -> asyncio.Task[Batch]:
         if step not in self._batches:
-            self._batches[step] = asyncio.create_task(self._make(step))
+            making = self._makings[step] = Making(step=step, seeds=self._seeds(step))
+            self._batches[step] = asyncio.create_task(self._make(making))
         return self._batches[step]
 
-    async def _make(self, step: int) -> Batch:
+    async def _make(self, making: Making) -> Batch:
         """A step's groups, in rounds: after the first, as many as the last has left out."""
+        step, more = making.step, self.stage.prompts_per_step
         first, laps = await self.drawing.start(step), Laps()
-        making, more = Making(step=step, seeds=self._seeds(step)), self.stage.prompts_per_step
         try:
             while more:
                 more = await self._round(making, first + len(making.asked), more, laps)
@@ -147,6 +196,10 @@ class Supply:
         self.ledger.prepared(self.stage.name, making.step, asked)
         broken = {start + place: item.failure for place, item in enumerate(asked)}
         making.failed |= {place: failure for place, failure in broken.items() if failure}
+        making.came += [asyncio.Event() for _ in asked]
+        for place in making.failed:
+            making.came[place].set()
+        making.begun.set()
         laps.end("prepare")
         sampling = [
             asyncio.create_task(self._sample(unit, making))
@@ -202,6 +255,7 @@ class Supply:
                 making.paying[place] = paying
                 scoring = self._score(group, item, step, paying)
                 making.scoring[place] = asyncio.create_task(scoring)
+            making.came[place].set()
 
     async def _pay(self, group: RolloutGroup, step: int) -> Payment:
         """What a group earns; a reward that fails costs the group."""

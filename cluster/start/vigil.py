@@ -111,6 +111,7 @@ def over_own(parts: list[psutil.Process], logs: str) -> Vigil:
         for handle in handles:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
+            os.close(handle)
         return (
             f"Ray lost {' and '.join(handles[handle] for handle, _ in ended)}, perhaps killed for"
             f" want of memory (Ray's last words are in {logs})"

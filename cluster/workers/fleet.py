@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cluster.workers.ahead import Ahead
 from cluster.workers.background import Background
 from cluster.workers.delivery import Stored, Weights
 from cluster.workers.learner import Learner
@@ -287,7 +288,11 @@ class Fleet:
         self.rollouts.load(self.learner.weights(version))
 
     def learn(
-        self, step: int, coefficient: float, scored: Sequence[tuple[ScoredGroup, Prepared]]
+        self,
+        step: int,
+        coefficient: float,
+        scored: Sequence[tuple[ScoredGroup, Prepared]],
+        ahead: Ahead | None = None,
     ) -> LearnerReport:
         """One update of the policy, once nobody is still to be given what it was before, and
         engines sleep where they do.
@@ -296,7 +301,7 @@ class Fleet:
             self.background.run(self.learner.meanwhile(self.rollouts.rest()))
         elif self.learner.direct is not None:
             self._settle()
-        return self.learner.step(step, coefficient, scored)
+        return self.learner.step(step, coefficient, scored, ahead)
 
     def keep(self, version: int) -> None:
         """The learner is about to go: let whoever comes later find its weights without it."""

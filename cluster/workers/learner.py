@@ -13,10 +13,12 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cluster.workers.ahead import Ahead
 from cluster.workers.background import Background
 from cluster.workers.delivery import DirectSending, Stored, Weights
 from cluster.workers.pool import Notice, Occupancy
 from cluster.workers.process import Process
+from cluster.workers.shares import cost, dealt
 from cluster.workers.strikes import Strikes
 from cluster.workers.work import Prepared
 from learner.losses import Assignment
@@ -99,12 +101,46 @@ class Learner:
         what, limit = f"loading {assignment.model}", self._faults.save_seconds
         self._parts = self._everywhere(what, limit, "start_stage", assignment)[0]
 
+    async def gather(self, ahead: Ahead, coefficient: float) -> None:
+        """Of a step whose last group is still to come, what can be learned without it."""
+        for row in ahead.due(self._count):
+            shares = [[mine] for mine in row]
+            await self._learn("gather", ahead.step, coefficient, ahead.scored, shares)
+            ahead.given += 1
+
     def step(
-        self, step: int, coefficient: float, scored: Sequence[tuple[ScoredGroup, Prepared]]
+        self,
+        step: int,
+        coefficient: float,
+        scored: Sequence[tuple[ScoredGroup, Prepared]],
+        ahead: Ahead | None = None,
     ) -> LearnerReport:
         """One update on all groups, or one on each part of them, with this coefficient of the
-        divergence."""
-        shares = dealt([cost(group.group) for group, _ in scored], self._count, self._updates)
+        divergence; `ahead` knows which of them have been learned from."""
+        if ahead is None:
+            shares = dealt([cost(group.group) for group, _ in scored], self._count, self._updates)
+        else:
+            shares = [[mine] for mine in ahead.rest(self._count)]
+
+        async def change() -> list[LearnerReport]:
+            if self.direct is not None:
+                self.direct.close()
+            return await self._learn("step", step, coefficient, scored, shares)
+
+        reports = self._background.run(change())
+        if (took := self._strikes.served()) is not None:
+            self._notice(Notice(role="learner", worker="learner", event="served", seconds=took))
+        return reports[0]
+
+    async def _learn(
+        self,
+        method: str,
+        step: int,
+        coefficient: float,
+        scored: Sequence[tuple[ScoredGroup, Prepared]],
+        shares: Sequence[Sequence[Sequence[tuple[int, float]]]],
+    ) -> list[Any]:
+        """Of each rank its shares of the groups, by index, each with its weight."""
 
         async def learn(process: Process, rank: int) -> Any:
             what = f"step {step} from weights version {self._version}"
@@ -112,17 +148,9 @@ class Learner:
             share = [[(scored[index][0], weight) for index, weight in part] for part in mine]
             prompts = [scored[index][1].prompt for part in mine for index, _ in part]
             arguments = (step, coefficient, share, *prompts)
-            return await process.call(what, self._faults.learn_seconds, "step", *arguments)
+            return await process.call(what, self._faults.learn_seconds, method, *arguments)
 
-        async def change() -> list[LearnerReport]:
-            if self.direct is not None:
-                self.direct.close()
-            return await self._all(learn)
-
-        reports = self._background.run(change())
-        if (took := self._strikes.served()) is not None:
-            self._notice(Notice(role="learner", worker="learner", event="served", seconds=took))
-        return reports[0]
+        return await self._all(learn)
 
     async def score(
         self, group: RolloutGroup, prepared: Prepared, with_hidden: bool, view: AnchorView = "video"
@@ -143,10 +171,7 @@ class Learner:
             )
             return scores
         except Lost as error:
-            async with self._losing:  # one of those who asked ends the ranks
-                if rank not in self._ranks:
-                    raise
-                raise await self._lost(error, rank) from error
+            raise await self._lost(error, rank) from error
         finally:
             self._calls -= 1
 
@@ -199,7 +224,7 @@ class Learner:
         """The result of other work, or Lost as soon as a rank is: then it may never come."""
         task = asyncio.ensure_future(work)
         await asyncio.wait({task, *self._watching}, return_when=asyncio.FIRST_COMPLETED)
-        for rank, error in [] if task.done() else self._errors(self._watching):
+        for rank, error in [] if task.done() else failures(self._ranks, self._watching):
             raise await self._lost(error, rank) from error
         return await task
 
@@ -265,7 +290,8 @@ class Learner:
         return self._background.run(self._all(ask))
 
     async def _all(self, ask: Callable[[Process, int], Coroutine[Any, Any, Any]]) -> list[Any]:
-        calls = [asyncio.create_task(ask(rank, i)) for i, rank in enumerate(self._ranks)]
+        ranks = self._ranks  # others may end them meanwhile
+        calls = [asyncio.create_task(ask(rank, i)) for i, rank in enumerate(ranks)]
         for call in calls:
             call.add_done_callback(_seen)
         self._calls += 1
@@ -273,12 +299,12 @@ class Learner:
             await asyncio.wait(calls, return_when=asyncio.FIRST_EXCEPTION)
         finally:
             self._calls -= 1
-        errors = self._errors(calls)
+        errors = failures(ranks, calls)
         if errors and not isinstance(errors[0][1], VideoThinkerError):
             # what one rank says of a broken connection is less than why it broke
             waiting = [*self._watching, *[call for call in calls if not call.done()]]
             await asyncio.wait(waiting, timeout=GRACE_SECONDS, return_when=asyncio.FIRST_EXCEPTION)
-            errors = [*self._errors(calls), *self._errors(self._watching)]
+            errors = [*failures(ranks, calls), *failures(self._ranks, self._watching)]
         for rank, error in errors:
             if isinstance(error, Lost | InputLost):
                 raise await self._lost(error, rank) from error
@@ -289,8 +315,15 @@ class Learner:
     async def _lost(self, error: BaseException, failed: Process | None = None) -> VideoThinkerError:
         """End all ranks, since those that wait for a lost one in a collective would wait for ever.
 
-        Returns what to raise: Lost, or the reason to stop when that happens again and again.
+        Returns what to raise: Lost, or the reason to stop when that happens again and again. Of
+        those who notice it at the same time, one ends them.
         """
+        async with self._losing:
+            if failed is not None and failed not in self._ranks:
+                return Lost(str(error))
+            return await self._end_all(error, failed)
+
+    async def _end_all(self, error: BaseException, failed: Process | None) -> VideoThinkerError:
         others = [rank for rank in self._ranks if rank is not failed]
         reason = "; ".join(
             [str(error), *[f"{rank.name} meanwhile: {rank.phase}" for rank in others]]
@@ -303,14 +336,6 @@ class Learner:
         await self._end(reason)
         return self._strikes.too_many() or Lost(reason)
 
-    def _errors(self, tasks: Sequence[asyncio.Task[Any]]) -> list[tuple[Process, BaseException]]:
-        """Of tasks that are one for each rank, those that failed."""
-        return [
-            (rank, error)
-            for rank, task in zip(self._ranks, tasks, strict=True)
-            if task.done() and not task.cancelled() and (error := task.exception()) is not None
-        ]
-
     async def _end(self, reason: str) -> None:
         if self.direct is not None:
             self.direct.close()
@@ -320,51 +345,18 @@ class Learner:
         self._ranks, self._watching, self._parts = [], [], []
 
 
+def failures(
+    ranks: Sequence[Process], tasks: Sequence[asyncio.Task[Any]]
+) -> list[tuple[Process, BaseException]]:
+    """Of tasks that are one for each rank, those that failed."""
+    return [
+        (rank, error)
+        for rank, task in zip(ranks, tasks, strict=True)
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None
+    ]
+
+
 def _seen(task: asyncio.Task[Any]) -> None:
     """An error that nobody waits for any more is no news."""
     if not task.cancelled():
         task.exception()
-
-
-def cost(group: RolloutGroup) -> int:
-    """What a group costs the learner, in tokens of the language model.
-
-    Prompt tokens count twice: nearly all of them are visual, and the vision tower's work on the
-    patches of one is about the language model's work on it.
-    """
-    return 2 * group.prompt_tokens + sum(len(c.token_ids) for c in group.completions)
-
-
-def dealt(costs: Sequence[float], ranks: int, updates: int) -> list[list[list[tuple[int, float]]]]:
-    """Of each rank its share in each of a step's updates, which take the groups in their order."""
-    updates = max(1, min(updates, len(costs)))
-    ends = [len(costs) * part // updates for part in range(updates + 1)]
-    parts = [range(start, end) for start, end in itertools.pairwise(ends)]
-    shared = [split([costs[index] for index in part], ranks) for part in parts]
-    return [
-        [
-            [(part[place], weight) for place, weight in share[rank]]
-            for part, share in zip(parts, shared, strict=True)
-        ]
-        for rank in range(ranks)
-    ]
-
-
-def split(costs: Sequence[float], ranks: int) -> list[list[tuple[int, float]]]:
-    """Deal group indices out to ranks by cost, each with its weight in the overall mean.
-
-    The most expensive first, each to the rank with the least to do: so ranks take about equally
-    long, and at each forward pass too. Ranks must run equally many of those (their collectives wait
-    for each other), so a rank that comes short repeats the cheapest group with weight 0.
-    """
-    longest = -(-len(costs) // ranks)
-    dearest_first = sorted(range(len(costs)), key=lambda index: (-costs[index], index))
-    shares: list[list[tuple[int, float]]] = [[] for _ in range(ranks)]
-    work = [0.0] * ranks
-    for index in dearest_first:
-        open_ranks = [rank for rank in range(ranks) if len(shares[rank]) < longest]
-        rank = min(open_ranks, key=lambda rank: (work[rank], rank))
-        shares[rank].append((index, 1 / len(costs)))
-        work[rank] += costs[index]
-    padding = [(dearest_first[-1], 0.0)]
-    return [share + padding * (longest - len(share)) for share in shares]

@@ -166,6 +166,40 @@ def test_two_ranks_or_several_rows_take_the_mean_over_all_tokens_that_one_row_ta
         assert found == pytest.approx([found[0]] * 3, rel=1e-5)
 
 
+@pytest.mark.parametrize("stage", [0, 2, 3])
+def test_rows_that_come_ahead_of_the_update_make_the_same_step_bit_for_bit(
+    alone: Ranks, begin: Callable[..., None], prompts: list[Prompt], stage: int
+) -> None:
+    groups = uneven(prompts) * 8  # two rows
+    half = len(groups) // 2
+    found = []
+    for ahead in (False, True):
+        begin(alone, zero_stage=stage)
+        for step in (1, 2):
+            if ahead:
+                stats = alone.ahead(step, groups[:half], groups[half:]).stats
+            else:
+                stats = alone.step(step, groups).stats
+        figures = [stats[name] for name in ("loss", "grad_norm", "entropy", "policy_gradient")]
+        found.append((figures, alone.weights()))
+    assert found[0] == found[1]
+
+
+def test_two_ranks_learn_ahead_what_one_learns_at_once(
+    alone: Ranks, pair: Ranks, begin: Callable[..., None], prompts: list[Prompt]
+) -> None:
+    groups = uneven(prompts) * 8
+    reports = []
+    for ranks in (alone, pair):
+        begin(ranks)
+        reports.append(ranks.ahead(1, groups[:4], groups[4:12], groups[12:]).stats)
+    begin(alone)
+    reports.append(alone.step(1, groups).stats)
+    for name in ("loss", "grad_norm", "entropy", "policy_gradient"):
+        found = [report[name] for report in reports]
+        assert found == pytest.approx([found[0]] * 3, rel=1e-5)
+
+
 def test_a_step_of_truncated_completions_alone_moves_nothing(
     alone: Ranks, begin: Callable[..., None], prompts: list[Prompt]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,21 @@ def test_the_learner_says_what_a_scorer_says_and_learns_as_if_nobody_had_asked(
     begin(alone)
     for name, values in train(alone, prompts).items():
         np.testing.assert_array_equal(asked[name], values)
+
+
+def test_who_is_asked_between_rows_that_come_ahead_learns_as_if_nobody_had_asked(
+    alone: Ranks, begin: Begin, prompts: list[Prompt], mini_base: Path, adapter: Path
+) -> None:
+    found = []
+    for asks in (True, False):
+        begin(alone, asked=(adapter, mini_base))
+        for step in (1, 2):
+            first, last = made_up(prompts, step)
+            asked = last[0].group, last[1], True
+            ask = partial(alone.all, "logprobs", *asked) if asks else bool
+            alone.ahead(step, [first], [last], meanwhile=ask)
+        found.append(alone.weights())
+    assert found[0] == found[1]
 
 
 def test_a_state_is_as_large_as_planned(

@@ -41,6 +41,8 @@ class LearnerConfig(Section):
     updates_per_step: Positive = 1
     """Updates from one step's groups, each from its part of them. After the first the policy is not
     the one that was sampled from, and ratio and clip have an effect."""
+    overlap: bool = False
+    """Learn from a step's first groups while its others are sampled; the update is at its end."""
     ratio: Ratio = "token"
     """Of the policy to the one that the step began with: of each token, or of its completion."""
     clip: Clipping = "ppo"

@@ -167,6 +167,7 @@ def _figures(run: Snapshot, life: Life) -> list[str]:
         ("validation", _validation(run)),
         ("draws", _draws(run)),
         ("guard", _guard(run)),
+        ("damaged", _damaged(run)),
         ("left out", _left_out(run)),
     ]
     return [_row(label, text) for label, text in rows if text]
@@ -246,6 +247,15 @@ def _guard(run: Snapshot) -> str:
     if not isinstance(guard, Mapping) or run.state == "failed":
         return ""
     return f"{guard.get('action')} at step {guard.get('step')}: {guard.get('cause')}"
+
+
+def _damaged(run: Snapshot) -> str:
+    """States that nobody can go on from: the last one written so, and those that were passed over
+    when the run went on."""
+    passed_over = run.status.get("passed_over")
+    found = [run.status.get("damaged"), *(passed_over if isinstance(passed_over, list) else ())]
+    told = [f"{one.get('state')}: {one.get('reason')}" for one in found if isinstance(one, Mapping)]
+    return "; ".join(dict.fromkeys(told))
 
 
 def _draws(run: Snapshot) -> str:

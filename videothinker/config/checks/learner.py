@@ -24,6 +24,7 @@ def check_learner(config: RunConfig) -> Iterator[str]:
             "learner.freeze names every part of the model: nothing is left to train. Leave one out"
         )
     yield from _check_objective(config)
+    yield from _check_overlap(config)
     yield from _check_scorers(config)
     if learner.lora is not None:
         yield from _check_lora(config, learner.lora)
@@ -65,6 +66,29 @@ def _check_objective(config: RunConfig) -> Iterator[str]:
                 f"stages.{number}.prompts_per_step = {stage.prompts_per_step} cannot be shared"
                 f" evenly by learner.ranks = {learner.ranks} in learner.updates_per_step ="
                 f" {learner.updates_per_step} parts. Use a multiple of {together}"
+            )
+
+
+def _check_overlap(config: RunConfig) -> Iterator[str]:
+    """What is learned from a group ahead of the others has to follow from that group alone."""
+    learner, rollout = config.learner, config.rollout
+    of_all = "it is known when the last group is there"
+    for key, value, fits, why in (
+        (
+            "learner.updates_per_step",
+            learner.updates_per_step,
+            (1,),
+            "the first would wait for none",
+        ),
+        ("learner.aggregation", learner.aggregation, ("sequence", "budget"), of_all),
+        ("advantage.scale", config.advantage.scale, ("std", "none"), of_all),
+        ("sampling.refill", config.sampling.refill, (0,), of_all),
+        ("rollout.sleep", rollout.sleep, (False,), "engines have the card until all is sampled"),
+    ):
+        if learner.overlap and value not in fits:
+            yield (
+                f"learner.overlap = True with {key} = {value!r}: {why}. Leave learner.overlap out,"
+                f" or set {key} to {str(fits[0]).lower()}"
             )
 
 

@@ -14,6 +14,7 @@ import pytest
 from builders import run_config
 from stand_ins import TEXTS, Pacing, Rank, Reference, Sampler, Stage
 
+from videothinker.config.learner import LearnerConfig
 from videothinker.config.settings import (
     GuardConfig,
     RolloutConfig,
@@ -26,7 +27,9 @@ from videothinker.types import LearnerReport, Question, RolloutGroup
 STEPS, SIZE = 4, 4
 
 
-def config(folder: Path, *, staleness: int = 0, refill: int = 0) -> RunConfig:
+def config(
+    folder: Path, *, staleness: int = 0, overlap: bool = False, refill: int = 0
+) -> RunConfig:
     stage = StageConfig(
         name="bias",
         questions=folder / "questions.parquet",
@@ -35,7 +38,8 @@ def config(folder: Path, *, staleness: int = 0, refill: int = 0) -> RunConfig:
         guard=GuardConfig(action="off"),
     )
     rollout = RolloutConfig(max_staleness=staleness)
-    return run_config(folder, stage, rollout=rollout, sampling=SamplingConfig(refill=refill))
+    sampling, learner = SamplingConfig(refill=refill), LearnerConfig(overlap=overlap)
+    return run_config(folder, stage, rollout=rollout, sampling=sampling, learner=learner)
 
 
 class Watching(Rank):
@@ -45,11 +49,21 @@ class Watching(Rank):
         super().__init__(0.0)
         self.read: list[ref[Reference]] = []
         self.left: list[int] = []
+        self._step = 0
 
-    async def step(self, step: int, *rest: Any) -> LearnerReport:
-        self.read = [ref(one) for one in rest if isinstance(one, Reference)]
+    async def gather(self, step: int, *given: Any) -> None:
+        self._note(step, given)
+        await super().gather(step)
+
+    async def step(self, step: int, *given: Any) -> LearnerReport:
+        self._note(step, given)
         assert len(self.read) == SIZE
         return await super().step(step)
+
+    def _note(self, step: int, given: tuple[Any, ...]) -> None:
+        if step != self._step:
+            self._step, self.read = step, []
+        self.read += [ref(one) for one in given if isinstance(one, Reference)]
 
     async def publish(self, version: int, _: int) -> int:
         if self.read:
@@ -66,12 +80,12 @@ def counted_alone() -> Iterator[None]:
     gc.enable()
 
 
-@pytest.mark.parametrize("staleness", [0, 2])
+@pytest.mark.parametrize(("staleness", "overlap"), [(0, False), (2, False), (0, True)])
 def test_what_the_learner_has_read_is_gone_before_its_weights_are_published(
-    tmp_path: Path, staleness: int
+    tmp_path: Path, staleness: int, overlap: bool
 ) -> None:
-    rank = Watching()
-    with closing(Stage(config(tmp_path, staleness=staleness), learner=lambda _: rank)) as run:
+    rank, settings = Watching(), config(tmp_path, staleness=staleness, overlap=overlap)
+    with closing(Stage(settings, learner=lambda _: rank)) as run:
         run.train(lambda *_: None)
     assert rank.left == [0] * STEPS
 

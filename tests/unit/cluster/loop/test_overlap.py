@@ -11,11 +11,8 @@ import pytest
 from builders import run_config
 from stand_ins import Stage
 
-from videothinker.config.settings import (
-    GuardConfig,
-    RolloutConfig,
-    StageConfig,
-)
+from videothinker.config.learner import LearnerConfig
+from videothinker.config.settings import GuardConfig, RolloutConfig, StageConfig
 
 PROMPTS = 4
 CHANCES = 3
@@ -30,10 +27,14 @@ class Case:
     generation: float
     learning: float
     workers: int = 1
+    ahead: bool = False
+    """Whether the learner begins before a step's last group is there."""
 
     @property
     def limit(self) -> float:
         """Of a step, in seconds."""
+        if self.ahead:
+            return 1.10 * (self.generation + self.learning / PROMPTS)
         if self.staleness == 0:
             return 1.10 * (self.generation + self.learning)
         return 1.15 * max(self.generation, self.learning)
@@ -44,7 +45,8 @@ LONG_GENERATION = Case(staleness=1, generation=0.5, learning=0.35)
 LONG_LEARNING = Case(staleness=1, generation=0.35, learning=0.5)
 FOUR_WORKERS = Case(staleness=1, generation=0.5, learning=0.5, workers=4)
 ON_POLICY = Case(staleness=0, generation=0.5, learning=0.5)
-CASES = (ALIKE, LONG_GENERATION, LONG_LEARNING, FOUR_WORKERS, ON_POLICY)
+AHEAD = Case(staleness=0, generation=0.5, learning=0.5, ahead=True)
+CASES = (ALIKE, LONG_GENERATION, LONG_LEARNING, FOUR_WORKERS, ON_POLICY, AHEAD)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,8 @@ def step_seconds(case: Case, folder: Path) -> float:
         guard=GuardConfig(action="off"),
     )
     rollout = RolloutConfig(workers=case.workers, max_staleness=case.staleness)
-    config = run_config(folder, stage, rollout=rollout)
+    learner = LearnerConfig(overlap=case.ahead)
+    config = run_config(folder, stage, rollout=rollout, learner=learner)
     ends: list[float] = []
     one = case.generation * case.workers / PROMPTS
     run = Stage(config, sampling=one, learning=case.learning)
@@ -96,3 +99,7 @@ def test_with_staleness_0_a_step_takes_both_parts_and_little_more(
     both = ON_POLICY.generation + ON_POLICY.learning
     # a step whose end was noticed late makes the next one look shorter; overlapped it were half
     assert 0.9 * both <= seconds[ON_POLICY] <= ON_POLICY.limit
+
+
+def test_learning_ahead_leaves_of_it_what_the_last_group_brings(seconds: dict[Case, float]) -> None:
+    assert AHEAD.generation <= seconds[AHEAD] <= AHEAD.limit < 0.75 * seconds[ON_POLICY]

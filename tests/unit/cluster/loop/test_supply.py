@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
@@ -179,6 +180,84 @@ def test_a_step_whose_groups_never_come_ends_when_the_learner_is_lost(tmp_path: 
     with pytest.raises(Lost, match=r"^learner-0, .*no sign of life"):
         trained(tmp_path, rollout=NeverSampling, learner=lambda _: Dying(0.0))
     assert time.monotonic() - started < 20
+
+
+class Noting(Rank):
+    """Keeps of every call which groups came, and their weights."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
+        self.calls: list[tuple[str, list[str], float]] = []
+
+    def _note(self, method: str, step: int, given: tuple[Any, ...]) -> None:
+        share = [(scored.group.question.id, weight) for scored, weight in given[1][0]]
+        told = [question for question, weight in share if weight]
+        self.calls.append((f"{method} {step}", told, sum(weight for _, weight in share)))
+
+    async def gather(self, step: int, *given: Any) -> None:
+        self._note("gather", step, given)
+
+    async def step(self, step: int, *given: Any) -> Any:
+        self._note("step", step, given)
+        return await super().step(step, *given)
+
+
+class Uneven(Sampler):
+    """Whose groups take longer or shorter, so that later ones are there first."""
+
+    async def generate(self, *arguments: Any) -> AsyncIterator[tuple[int, RolloutGroup]]:
+        async for index, group in super().generate(*arguments):
+            await asyncio.sleep(0.03 * (zlib.crc32(group.question.id.encode()) % 3))
+            yield index, group
+
+
+def overlapping(folder: Path) -> RunConfig:
+    usual = config(folder)
+    learner = usual.learner.model_copy(update={"overlap": True})
+    rollout = usual.rollout.model_copy(update={"prompts_together": 1})
+    return usual.model_copy(update={"learner": learner, "rollout": rollout})
+
+
+def test_learning_ahead_takes_the_groups_in_their_order_and_each_once(
+    tmp_path: Path, undisturbed: list[str]
+) -> None:
+    rank = Noting()
+    engines = {"rollout": lambda name: Uneven(name, Pacing(0.0)), "learner": lambda _: rank}
+    with closing(Stage(overlapping(tmp_path), **engines)) as run:
+        run.train(lambda *_: None)
+    assert [name for _, some, _ in rank.calls for name in some] == undisturbed
+    # a group fills a row: five of each step come ahead of its update
+    assert [call for call, _, _ in rank.calls] == [
+        f"{method} {step}" for step in range(1, 5) for method in (*["gather"] * 5, "step")
+    ]
+    assert [weight for *_, weight in rank.calls] == pytest.approx([1 / 6] * 24)
+
+
+def test_a_group_that_fails_meanwhile_counts_as_one_that_says_nothing(
+    tmp_path: Path, undisturbed: list[str]
+) -> None:
+    file, broken, rank = tmp_path / "rewards.py", undisturbed[5], Noting()
+    file.write_text(OWN_REWARD.format(broken={broken}))
+    own = (RewardConfig(name="format"), RewardConfig(call=f"{file}:long", weight=0.5))
+    paid = overlapping(tmp_path).model_copy(update={"rewards": own})
+    with closing(Stage(paid, learner=lambda _: rank)) as run:
+        run.train(lambda *_: None)
+    told = [name for _, some, _ in rank.calls for name in some]
+    assert told == [name for name in undisturbed if name != broken]
+    # all five that are left were given, since the sixth was still to come: nothing is added
+    assert rank.calls[5] == ("step 1", [], 0.0)
+
+
+class LostAhead(Rank):
+    async def gather(self, *_: Any) -> None:
+        raise RayActorError
+
+
+def test_a_learner_that_is_lost_while_it_learns_ahead_ends_the_step(tmp_path: Path) -> None:
+    with closing(Stage(overlapping(tmp_path), learner=lambda _: LostAhead(0.0))) as run:
+        with pytest.raises(Lost, match=r"^learner-0, .*the process died"):
+            run.train(lambda *_: None)
+        assert [one.event for one in run.notices if one.role == "learner"].count("lost") == 1
 
 
 REPLAYED = 3

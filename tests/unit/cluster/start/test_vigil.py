@@ -65,10 +65,12 @@ def test_a_part_that_ends_is_told_with_where_to_look(parts: list[subprocess.Pope
 
 
 def test_the_others_are_ended_with_it(parts: list[subprocess.Popen[bytes]]) -> None:
+    open_before = len(os.listdir("/proc/self/fd"))
     vigil = over(parts)
     parts[1].kill()
     assert parts[0].wait(SOON) == -9
     vigil.close()
+    assert len(os.listdir("/proc/self/fd")) == open_before
 
 
 def test_an_end_that_is_meant_is_not_told(parts: list[subprocess.Popen[bytes]]) -> None:

@@ -169,7 +169,7 @@ class Scene:
 
 @pytest.fixture(autouse=True)
 def no_costs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cluster.workers.learner.split", lambda costs, ranks: [[]] * ranks)
+    monkeypatch.setattr("cluster.workers.shares.split", lambda costs, ranks: [[]] * ranks)
 
 
 @pytest.fixture

@@ -147,7 +147,7 @@ ASSIGNMENT: Any = Assignment()
 def no_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     """No groups, so nothing to deal out."""
     monkeypatch.setattr(
-        "cluster.workers.learner.split", lambda costs, ranks: [[] for _ in range(ranks)]
+        "cluster.workers.shares.split", lambda costs, ranks: [[] for _ in range(ranks)]
     )
 
 

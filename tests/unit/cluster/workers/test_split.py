@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from builders import completion, group
 
-from cluster.workers.learner import cost, dealt, split
+from cluster.workers.shares import cost, dealt, split
 
 
 def work(costs: list[float], ranks: int) -> list[float]:

@@ -115,6 +115,7 @@ KEYS = [
     "learner.clip_high",
     "learner.clip_width",
     "learner.updates_per_step",
+    "learner.overlap",
     "learner.ratio",
     "learner.clip",
     "learner.entropy_bonus",

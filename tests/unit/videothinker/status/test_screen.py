@@ -157,6 +157,16 @@ def test_a_run_without_such_figures_is_shown_without_them(run: RunDirectory, rol
     assert "GB" not in "\n".join(shown(run.path))
 
 
+def test_states_that_are_damaged_are_shown_with_what_is_wrong(run: RunDirectory) -> None:
+    assert "damaged" not in "\n".join(shown(run.path))
+    state = {"state": "stages/bias/state/step_000005", "reason": "progress.json is missing"}
+    run.status(damaged=state, passed_over=[state, {"state": "another", "reason": "gone"}, 3])
+    [line] = [line for line in shown(run.path, width=160) if line.startswith("damaged")]
+    assert line.endswith("state/step_000005: progress.json is missing; another: gone")
+    run.status(damaged=3, passed_over=3)
+    assert "damaged" not in "\n".join(shown(run.path))
+
+
 def test_the_screen_fits_the_smallest_terminal_and_uses_a_larger_one(run: RunDirectory) -> None:
     run.skip("bias", 1, "q", "no frame could be decoded " * 5)
     run.rollouts("bias", 2, [scored("why " * 80, ("wrong " * 80, "right " * 80), (0.0, 1.0))])
