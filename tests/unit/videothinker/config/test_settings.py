@@ -144,6 +144,7 @@ KEYS = [
     "rollout.max_staleness",
     "rollout.in_flight",
     "rollout.adapters",
+    "rollout.drafts",
     "rollout.sleep",
     "weights.path",
     "cluster.address",
