@@ -1,13 +1,14 @@
 """What guessing tokens from the completions before is worth (`rollout.drafts`), and what it costs.
 
     PYTHONPATH=.:tests python tests/benchmarks/drafts.py RUN [--drafts 5] [--rounds 9] [--real]
+        [--batches 8,16,64,256]
 
 RUN is a quickstart's folder: the model that its first stage left answers questions of the second,
 after 64 others, as in a stage's first steps. Two engines in one process, one with drafts, take
 turns; each answers the same questions with the same seeds. With `--real` a model of 151,936 words
-and random weights instead, at a temperature at which it repeats itself: what a large head makes of
-it. Processor seconds, so that neighbours count for less. Progress goes to stderr, one line of JSON
-to stdout.
+and random weights instead, after 8 others, at a temperature at which it repeats itself: what a
+large head makes of it. Processor seconds, so that neighbours count for less. Progress goes to
+stderr, one line of JSON to stdout.
 """
 
 from __future__ import annotations
@@ -39,9 +40,8 @@ from videothinker.types import Prompt
 from videothinker.video.frames import Clip, FrameBudget, read_clip
 
 GROUP, TOKENS = 8, 48
-BATCHES = (8, 16, 64, 256)
-BEFORE = 64
-"""Questions that were answered before, of a stage's step or some."""
+BEFORE, AT_ONCE = 64, 8
+"""Questions that were answered before, of a stage's step or some, and how many of them together."""
 REAL, REPEATS = "Qwen2.5-VL-3B-Instruct", 0.1
 
 
@@ -82,18 +82,24 @@ class Contender:
         return self._schedule(*given, **named)
 
 
-def measure(run: Path, model: Path, drafts: int, rounds: int, temperature: float) -> dict[str, Any]:
+def measure(
+    given: argparse.Namespace, model: Path, before: int, temperature: float
+) -> dict[str, Any]:
     """Medians for each number of completions side by side."""
-    builder = PromptBuilder(model, run / "inputs" / "videos", Decoded())
-    questions = read_questions(run / "inputs" / "train" / "questions.parquet")
-    prompts = [builder.build(one, training_text(one)) for one in questions[: BEFORE + 128]]
-    contenders = {"without": Contender(model, 0), "with": Contender(model, drafts)}
+    batches = [int(one) for one in given.batches.split(",")]
+    inputs = given.run / "inputs"
+    builder = PromptBuilder(model, inputs / "videos", Decoded())
+    questions = read_questions(inputs / "train" / "questions.parquet")
+    prompts = [builder.build(one, training_text(one)) for one in questions[: before + 128]]
+    contenders = {"without": Contender(model, 0), "with": Contender(model, given.drafts)}
     for one in contenders.values():
-        for first in range(0, BEFORE, 16):
-            one.answer(prompts[first : first + 16], 10**6 + 1000 * first, temperature)
+        for first in range(0, before, AT_ONCE):
+            one.answer(prompts[first : first + AT_ONCE], 10**6 + 1000 * first, temperature)
     return {
-        str(batch): compared(contenders, prompts[BEFORE:], batch // GROUP, rounds, temperature)
-        for batch in BATCHES
+        str(batch): compared(
+            contenders, prompts[before:], batch // GROUP, given.rounds, temperature
+        )
+        for batch in batches
     }
 
 
@@ -141,13 +147,15 @@ def main() -> None:
     parser.add_argument("--drafts", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--real", action="store_true")
+    parser.add_argument("--batches", default="8,16,64,256")
     given = parser.parse_args()
     cpu_torch.install()
     with tempfile.TemporaryDirectory(prefix="videothinker-drafts-") as place:
-        model, temperature = given.run / "stages" / "bias" / "model", 1.0
         if given.real:
-            model, temperature = write_real(Path(place) / "model", REAL), REPEATS
-        print(json.dumps(measure(given.run, model, given.drafts, given.rounds, temperature)))
+            found = measure(given, write_real(Path(place) / "model", REAL), AT_ONCE, REPEATS)
+        else:
+            found = measure(given, given.run / "stages" / "bias" / "model", BEFORE, 1.0)
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

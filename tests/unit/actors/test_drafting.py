@@ -89,7 +89,8 @@ def test_each_request_is_given_as_many_as_are_asked_for(drafter: Drafter) -> Non
 
 
 @pytest.mark.parametrize(
-    ("rows", "each"), [(42, 5), (43, 4), (64, 3), (65, 2), (DECODED_AT_ONCE // 2, 1), (DECODED_AT_ONCE, 0)]
+    ("rows", "each"),
+    [(42, 5), (43, 4), (64, 3), (65, 2), (DECODED_AT_ONCE // 2, 1), (DECODED_AT_ONCE, 0)],
 )
 def test_no_step_is_wider_than_a_full_one(drafter: Drafter, rows: int, each: int) -> None:
     assert [len(one) for one in proposed(drafter, rows)] == [each] * rows
