@@ -12,10 +12,10 @@ from collections.abc import Sequence
 CONTEXT = 4
 """Tokens of which the longest known run decides what follows."""
 SURE = 0.5
-"""A guess ends where all of it holds less often than this: what is guessed is computed, whether it
-holds or not."""
-DOUBT = 0.5
-"""Added to how often a run was seen: once is little."""
+"""A guess ends where all of it holds no more often than this: what is guessed is computed, whether
+it holds or not."""
+DOUBT = 1
+"""Added to how often a run was seen, so that once is not enough."""
 TOKENS = 32768
 """Of the completions that are kept; their runs take 50 MB where no two are alike."""
 
@@ -49,7 +49,7 @@ class Memory:
         while len(guessed) < most and (counts := self._longest(seen)):
             token = max(counts, key=counts.__getitem__)
             sure *= counts[token] / (sum(counts.values()) + DOUBT)
-            if sure < SURE:
+            if sure <= SURE:
                 break
             guessed.append(token)
             seen = (*seen, token)[-CONTEXT:]

@@ -24,7 +24,7 @@ def remembering(*completions: list[int], tokens: int = 1000) -> Memory:
 
 
 def test_what_came_before_is_guessed_again() -> None:
-    memory = remembering(*[[1, 2, 3, 4]] * 4)
+    memory = remembering(*[[1, 2, 3, 4]] * 8)
     assert memory.guess([*PROMPT, 1], 8) == [2, 3, 4]
     assert memory.guess([*PROMPT, 1], 2) == [2, 3]
     assert memory.guess(PROMPT, 8) == [1, 2, 3, 4]
@@ -50,8 +50,9 @@ def test_guessing_ends_where_the_whole_guess_holds_less_than_half_the_time() -> 
     assert memory.guess([*PROMPT, 1], 8) == [2, 3]
 
 
-def test_what_was_seen_once_is_guessed_one_token_far() -> None:
-    assert remembering([1, 2, 3, 4]).guess([*PROMPT, 1], 8) == [2]
+def test_what_was_seen_once_is_no_guess_and_twice_one_token() -> None:
+    assert remembering([1, 2, 3, 4]).guess([*PROMPT, 1], 8) == []
+    assert remembering(*[[1, 2, 3, 4]] * 2).guess([*PROMPT, 1], 8) == [2]
 
 
 def test_the_oldest_completions_are_forgotten_without_a_trace() -> None:
