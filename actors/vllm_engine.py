@@ -65,8 +65,8 @@ class VllmEngine:
 
     Its methods may be called from several threads. What an engine remembers, and what shares a step
     with what, moves the last bits of its log-probs: a call of `sample` that has the engine to
-    itself begins without memory, and depends on nothing but its arguments and the weights; with
-    `drafts` also on the completions before it, its distribution does not.
+    itself begins without memory, and depends on its arguments and the weights alone; with drafts
+    also on the completions before it, its distribution does not.
     """
 
     def __init__(
@@ -91,8 +91,7 @@ class VllmEngine:
         self._adapter: Any = None
         """What requests name, once there is an adapter beside the weights."""
         self._beside = False
-        self._drafts: Memory | None = None
-        """What it guesses from, if it does; that alone it never forgets."""
+        self._drafts: Memory | None = None  # what it guesses from; that alone it never forgets
         start = partial(self._start, base_of(model), dtype, config, device, engine_share)
         if is_adapter(model):
             lora = lora or lora_of(model)
