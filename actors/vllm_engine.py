@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from actors.drafting.drafter import begin_drafting, drafting_options
+from actors.drafting.memory import Memory
 from actors.engine_thread import EngineThread
 from actors.ranks import Ranks, first_fault, rank_options, threads_of_ranks
 from actors.samples import History, completion
@@ -63,7 +65,8 @@ class VllmEngine:
 
     Its methods may be called from several threads. What an engine remembers, and what shares a step
     with what, moves the last bits of its log-probs: a call of `sample` that has the engine to
-    itself begins without memory, and depends on nothing but its arguments and the weights.
+    itself begins without memory, and depends on its arguments and the weights alone; with drafts
+    also on the completions before it, its distribution does not.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class VllmEngine:
         self._adapter: Any = None
         """What requests name, once there is an adapter beside the weights."""
         self._beside = False
+        self._drafts: Memory | None = None  # what it guesses from; that alone it never forgets
         start = partial(self._start, base_of(model), dtype, config, device, engine_share)
         if is_adapter(model):
             lora = lora or lora_of(model)
@@ -129,6 +133,9 @@ class VllmEngine:
         self._family = family_in(hf_config)
         self._end_tokens = end_tokens(model)
         self._bias = dict.fromkeys(self._family.forbidden, -100.0)
+        if config.drafts:
+            [self._drafts] = self._llm.collective_rpc(begin_drafting)
+            self._bias = {}  # its drafter forbids the same
 
     def sample(
         self,
@@ -230,6 +237,9 @@ class VllmEngine:
         for output in self._engine.step():
             if output.finished:
                 history = self._histories.pop(output.request_id)
+                if self._drafts is not None:
+                    for one in output.outputs:
+                        self._drafts.remember(output.prompt_token_ids, one.token_ids)
                 yield (
                     output.request_id,
                     tuple(completion(one, history, self._decode) for one in output.outputs),
@@ -364,6 +374,7 @@ def engine_options(
             "disable_log_stats": True,
             "kv_cache_memory_bytes": int(config.cache_gb * 2**30 / config.tensor_parallel),
         }
+        | drafting_options(config.drafts)
         | rank_options(config.tensor_parallel)
         | adapter_options(config, lora, device)
     )

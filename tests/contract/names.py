@@ -28,7 +28,8 @@ vllm.LLM(
     worker_extension_cls=..., generation_config=..., disable_log_stats=...,
     kv_cache_memory_bytes=..., enable_lora=..., max_loras=..., max_lora_rank=...,
     hf_overrides=..., enforce_eager=..., enable_chunked_prefill=...,
-    gpu_memory_utilization=..., tensor_parallel_size=..., distributed_executor_backend=..., seed=0,
+    gpu_memory_utilization=..., tensor_parallel_size=..., distributed_executor_backend=...,
+    speculative_config=..., seed=0,
 ) >> vllm.EngineArgs
 vllm.LLM.llm_engine
 vllm.LLM.model_config
@@ -123,6 +124,26 @@ vllm.v1.worker.gpu_worker.Worker.add_lora(lora_request)
 vllm.config.lora.LoRAConfig.max_lora_rank
 vllm.model_executor.models.utils.WeightsMapper.get_rename_mapper()
 vllm.model_executor.models.utils.WeightsMapper.apply_list(values)
+""",
+    "actors/drafting/drafter.py": """
+vllm.config.SpeculativeConfig.num_speculative_tokens
+vllm.config.VllmConfig.speculative_config
+vllm.config.VllmConfig.model_config
+vllm.config.ModelConfig.max_model_len
+vllm.config.ModelConfig.hf_config
+vllm.v1.spec_decode.metadata.SpecDecodeMetadata.max_spec_len
+vllm.v1.worker.gpu_worker.Worker.model_runner
+vllm.v1.worker.gpu_worker.Worker.device
+vllm.v1.worker.gpu_model_runner.GPUModelRunner.drafter
+vllm.v1.worker.gpu_model_runner.GPUModelRunner._sample(logits, spec_decode_metadata)
+""",
+    "actors/drafting/mend.py": """
+vllm.v1.sample.rejection_sampler.expand_batch_to_tokens(
+    x, cu_num_tokens, num_tokens, replace_from=0, replace_to=0
+)
+vllm.v1.sample.rejection_sampler.apply_sampling_constraints(
+    logits, cu_num_draft_tokens, sampling_metadata
+)
 """,
     "actors/vllm_sleep.py": """
 vllm.v1.worker.gpu_worker.Worker.sleep(level=...)

@@ -80,7 +80,7 @@ def test_every_option_of_an_engine_stands_in_the_table() -> None:
         for option in engine_options(
             ROOT,
             "bfloat16",
-            RolloutConfig(max_model_len=512, tensor_parallel=ranks, sleep=sleep),
+            RolloutConfig(max_model_len=512, tensor_parallel=ranks, sleep=sleep, drafts=4),
             device,
             0.5,
             LoraConfig(),

@@ -181,6 +181,10 @@ class RolloutConfig(Section):
     """With learner.lora. request: beside the engine's weights. merged: added to them, which takes
     longer with each update and nothing while sampling, and is the way of adapters in the vision
     tower. auto: merged on a CPU, where that is needed, and where engines sleep."""
+    drafts: int = Field(default=0, ge=0, le=32)
+    """Tokens of a completion that an engine guesses at most, from what it gave before, and then
+    checks in one step: fewer steps for the same distribution, where answers are alike. What is
+    sampled with a seed then depends on what an engine sampled before."""
     sleep: bool = False
     """Engines let go of their weights and their cache while the learner works, and have them again
     with the weights that it then publishes: a GPU which they share holds either."""

@@ -206,7 +206,7 @@ def engine_parts(config: RunConfig, shape: ModelShape) -> Parts:
     if config.cluster.device == "cpu":
         parts["head"], rest = engine_head_gb(config, shape), 0.0
     else:
-        rest = _sampling_gb(shape, DECODED_AT_ONCE) + GRAPHS_GB
+        rest = _sampling_gb(shape, rows_of_scores(config)) + GRAPHS_GB
     return parts | {
         "cache": cache_gb(config) / shards * here,
         "workspace": (max(tokens, vision) * size + rest) * here,
@@ -221,9 +221,16 @@ def engine_head_gb(config: RunConfig, shape: ModelShape) -> float:
     out as many sequences as it ever takes."""
     head = shape.vocabulary * shape.hidden * BYTES[config.model.dtype] / GB
     starting = 2 * head + _sampling_gb(shape, DECODED_AT_ONCE)
-    together = min(DECODED_AT_ONCE, max(sampled_together(config), ANSWERED_TOGETHER))
+    together = rows_of_scores(config)
+    if not config.rollout.drafts:
+        together = min(together, max(sampled_together(config), ANSWERED_TOGETHER))
     answering = head + widened_gb(config, shape) + _sampling_gb(shape, together)
     return max(starting, answering)
+
+
+def rows_of_scores(config: RunConfig) -> int:
+    """Of one step of an engine at most; what checks drafts has twice as much at a time."""
+    return DECODED_AT_ONCE * (2 if config.rollout.drafts else 1)
 
 
 def sampled_together(config: RunConfig) -> int:

@@ -58,6 +58,10 @@ def declare(
 # what is sampled, scored and trained
 VIDEOS = declare(Counter, "videos", "Videos asked for, by outcome", "loader", labels=("outcome",))
 ROLLOUT_TOKENS = declare(Counter, "rollout_tokens", "Completion tokens sampled", "rollout")
+DRAFTED_TOKENS = declare(
+    Counter, "drafted_tokens", "Tokens that were guessed (rollout.drafts)", "rollout"
+)
+ACCEPTED_TOKENS = declare(Counter, "accepted_tokens", "Of these, what was then sampled", "rollout")
 ROLLOUT_GROUPS = declare(Counter, "rollout_groups", "Groups sampled to the end", "rollout")
 ANCHOR_GROUPS = declare(Counter, "anchor_groups", "Groups scored", "anchor")
 ANCHOR_TOKENS = declare(Counter, "anchor_tokens", "Completion tokens of these", "anchor")

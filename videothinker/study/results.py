@@ -66,7 +66,9 @@ def digest_of(study: StudyConfig) -> str:
     """Of every setting that can change a figure."""
     others: dict[str, Any] = dict.fromkeys(("out", "results", "jobs"), True)
     others["cluster"] = {"metrics_tls"}
-    others["learner"] = set() if study.learner.overlap else {"overlap"}  # as it was without the key
+    # as it was without these keys
+    others["learner"] = set() if study.learner.overlap else {"overlap"}
+    others["rollout"] = set() if study.rollout.drafts else {"drafts"}
     settings = study.model_dump_json(exclude=others)
     return hashlib.sha256(settings.encode()).hexdigest()
 

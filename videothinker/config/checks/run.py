@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from videothinker.config.checks.learner import check_learner
 from videothinker.config.checks.stages import check_stages
 from videothinker.config.rewards import RewardName
-from videothinker.config.settings import PROBES, RunConfig, StageConfig
+from videothinker.config.settings import PROBES, RunConfig, StageConfig, adapter_way
 
 
 def cross_checks(config: RunConfig) -> Iterator[str]:
@@ -20,6 +20,7 @@ def cross_checks(config: RunConfig) -> Iterator[str]:
     yield from _check_rewards(config)
     yield from check_learner(config)
     yield from _check_rollout(config)
+    yield from _check_drafts(config)
     yield from _check_data(config)
     yield from _check_pinned(config)
     yield from _check_out(config)
@@ -89,6 +90,28 @@ def _check_rollout(config: RunConfig) -> Iterator[str]:
             f"rollout.units_at_once = {rollout.units_at_once} has no effect: no step of this run"
             f" makes more than {begun} units at a time, and rollout.workers = {rollout.workers}"
             " take one each. Set rollout.prompts_together to less, or leave it out"
+        )
+
+
+def _check_drafts(config: RunConfig) -> Iterator[str]:
+    rollout, lora = config.rollout, config.learner.lora
+    if not rollout.drafts:
+        return
+    start = f"rollout.drafts = {rollout.drafts}"
+    if rollout.prompts_together is not None:
+        yield (
+            f"{start}: what an engine guesses, and with it the samples of a seed, depends on what"
+            " it sampled before, which rollout.prompts_together promises it does not. Leave one out"
+        )
+    if rollout.tensor_parallel > 1:
+        yield (
+            f"{start}: an engine over several processes has no drafts. Set"
+            " rollout.tensor_parallel to 1, or leave it out"
+        )
+    if lora is not None and adapter_way(rollout, lora, config.cluster.device) == "request":
+        yield (
+            f"{start}: an engine with an adapter beside its weights has no drafts. Use"
+            " rollout.adapters = merged, or leave it out"
         )
 
 

@@ -68,6 +68,8 @@ def problems(folder: Path, section: str, settings: dict[str, Any]) -> list[str]:
             {"units_at_once": 2, "workers": 4, "max_staleness": 0, "prompts_together": 1},
             "units_at_once = 2 has no effect",
         ),
+        ("rollout", {"drafts": 4, "prompts_together": 2}, "drafts = 4: what an engine guesses"),
+        ("rollout", {"drafts": 4, "tensor_parallel": 2}, "drafts = 4: an engine over several proc"),
     ],
 )
 def test_a_setting_that_cannot_take_effect_is_refused(
@@ -88,6 +90,7 @@ def test_a_setting_that_cannot_take_effect_is_refused(
         ("rollout", {"max_staleness": 1}),
         ("rollout", {"sleep": True}),
         ("rollout", {"max_staleness": 1, "in_flight": True}),
+        ("rollout", {"drafts": 4}),
         ("rollout", {"units_at_once": 2, "max_staleness": 1}),
         ("rollout", {"units_at_once": 2, "prompts_together": 2}),
         ("rollout", {"units_at_once": 2, "workers": 3, "prompts_together": 1}),
@@ -124,6 +127,17 @@ def test_steps_that_may_be_refilled_are_not_sampled_side_by_side(tmp_path: Path)
     config = builders.run_config(tmp_path, stage, rollout=rollout, sampling={"refill": 1})
     [found] = cross_checks(config)
     assert found.startswith("rollout.units_at_once = 2 has no effect")
+
+
+@pytest.mark.parametrize(("adapters", "refused"), [("request", True), ("merged", False)])
+def test_an_engine_with_an_adapter_beside_its_weights_has_no_drafts(
+    tmp_path: Path, adapters: str, refused: bool
+) -> None:
+    stage = {"name": "only", "questions": "q.parquet", "steps": 10, "prompts_per_step": 4}
+    rollout = {"drafts": 4, "adapters": adapters}
+    config = builders.run_config(tmp_path, stage, rollout=rollout, learner={"lora": {}})
+    found = [one.startswith("rollout.drafts = 4: an engine wi") for one in cross_checks(config)]
+    assert found == [True] * refused
 
 
 def test_a_function_may_not_be_called_as_a_part_of_ours(tmp_path: Path) -> None:

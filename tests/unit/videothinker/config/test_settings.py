@@ -145,6 +145,7 @@ KEYS = [
     "rollout.max_staleness",
     "rollout.in_flight",
     "rollout.adapters",
+    "rollout.drafts",
     "rollout.sleep",
     "weights.path",
     "cluster.address",

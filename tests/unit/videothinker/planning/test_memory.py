@@ -94,6 +94,16 @@ def test_more_completions_at_a_time_need_room_for_more_scores() -> None:
     assert more == pytest.approx((128 - 64) * 3 * 151_936 * 4 / 1e9)  # 64 in an evaluation
 
 
+def test_what_checks_drafts_has_the_scores_of_a_full_step_twice() -> None:
+    half = ("model.dtype=bfloat16", "sampling.group_size=8")
+    none, some = (config(*half, f"rollout.drafts={n}", name="quickstart") for n in (0, 4))
+    full = (2 + 4) * 151_936 * 2048 / 1e9 + 2 * 256 * 3 * 151_936 * 4 / 1e9
+    assert engine_parts(some, SHAPE)["head"] == pytest.approx(full)
+    assert engine_parts(none, SHAPE)["head"] < full
+    on_card = [engine_parts(config(f"rollout.drafts={n}"), SHAPE)["workspace"] for n in (0, 4)]
+    assert on_card[1] - on_card[0] == pytest.approx(256 * 3 * 151_936 * 4 / 1e9)
+
+
 @pytest.mark.parametrize(
     ("override", "optimizer"),
     [

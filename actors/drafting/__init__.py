@@ -1,0 +1,1 @@
+"""Speculative sampling without a second model: tokens that are guessed, and checked by vLLM."""
