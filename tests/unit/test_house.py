@@ -76,3 +76,13 @@ def test_no_family_of_models_is_named_outside_its_file() -> None:
             if FAMILIES.search(NO_FAMILY.sub("", line)) and place not in ALLOWED:
                 named.append(f"{place}:{number}: {line.strip()}")
     assert named == []
+
+
+def test_no_file_has_what_a_merge_leaves_where_two_disagree() -> None:
+    left = re.compile(r"^(<{7}|>{7}) ", re.MULTILINE)
+    kinds = {".md", ".py", ".yaml", ".toml"}
+    folders = [ROOT / name for name in (*PACKAGES, "configs", "docs", "tests")]
+    files = [file for folder in folders for file in folder.rglob("*") if file.suffix in kinds]
+    files += [file for file in ROOT.iterdir() if file.suffix in kinds]
+    assert len(files) > 500
+    assert [name_of(file) for file in files if left.search(file.read_text())] == []
