@@ -145,6 +145,10 @@ class Draws:
         self._made = max(self._made, end)
 
 
+Said = tuple[RolloutGroup, dict[str, np.ndarray], AnchorScores | None]
+"""Of a group all that its advantages follow from."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampled:
     """A group, the prompt it answers, what its completions earn, and what the anchor says of them
@@ -154,6 +158,10 @@ class Sampled:
     prepared: Prepared
     earned: dict[str, np.ndarray]
     anchor: AnchorScores | None
+
+    @property
+    def said(self) -> Said:
+        return self.group, self.earned, self.anchor
 
 
 Fate = Sampled | ScoredGroup | Failure

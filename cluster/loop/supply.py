@@ -32,7 +32,7 @@ from typing import TypeGuard
 import numpy as np
 
 from cluster.loop.asking import groups_of
-from cluster.loop.drawing import Batch, Draws, Fate, Sampled
+from cluster.loop.drawing import Batch, Draws, Fate, Said, Sampled
 from cluster.loop.ledger import Ledger
 from cluster.loop.step import Laps
 from cluster.workers.ahead import Ahead
@@ -122,14 +122,16 @@ class Supply:
         self, samples: Sequence[Sampled], coefficient: float
     ) -> list[tuple[ScoredGroup, Prepared]]:
         """The advantages of each completion against its group."""
-        groups = [(one.group, one.earned, one.anchor) for one in samples]
-        scored = score_groups(groups, self.stage.kl, coefficient, self.config.advantage)
+        scored = self._score_groups([one.said for one in samples], coefficient)
         return list(zip(scored, [one.prepared for one in samples], strict=True))
 
     def close(self) -> None:
         """Drop what is under way; its workers finish it, and nobody takes it."""
         gc.unfreeze()
         self.fleet.background.run(self._cancel())
+
+    def _score_groups(self, said: Sequence[Said], coefficient: float) -> list[ScoredGroup]:
+        return score_groups(said, self.stage.kl, coefficient, self.config.advantage)
 
     async def _begin(self, step: int) -> None:
         for later in range(step + 1, min(step + self._ahead, self.stage.steps) + 1):
@@ -152,7 +154,9 @@ class Supply:
         ahead = Ahead(step=making.step, asked=self.stage.prompts_per_step)
         async for sampled in making.in_order():
             # on a thread of its own: the first call imports torch
-            ahead.scored += await asyncio.to_thread(self.scored, [sampled], coefficient)
+            said = [sampled.said]
+            [scored] = await asyncio.to_thread(self._score_groups, said, coefficient)
+            ahead.scored.append((scored, sampled.prepared))
             await self.fleet.learner.gather(ahead, coefficient)
         return ahead if ahead.scored else None
 

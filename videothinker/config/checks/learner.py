@@ -72,14 +72,9 @@ def _check_objective(config: RunConfig) -> Iterator[str]:
 def _check_overlap(config: RunConfig) -> Iterator[str]:
     """What is learned from a group ahead of the others has to follow from that group alone."""
     learner, rollout = config.learner, config.rollout
-    of_all = "it is known when the last group is there"
+    of_all = "what that needs is known when the last group is there"
     for key, value, fits, why in (
-        (
-            "learner.updates_per_step",
-            learner.updates_per_step,
-            (1,),
-            "the first would wait for none",
-        ),
+        ("learner.updates_per_step", learner.updates_per_step, (1,), of_all),
         ("learner.aggregation", learner.aggregation, ("sequence", "budget"), of_all),
         ("advantage.scale", config.advantage.scale, ("std", "none"), of_all),
         ("sampling.refill", config.sampling.refill, (0,), of_all),

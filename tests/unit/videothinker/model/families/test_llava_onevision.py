@@ -199,7 +199,8 @@ def test_a_frame_has_a_token_for_four_patches_and_what_is_shown_one_at_its_end(
 def test_positions_count_tokens_on_every_axis(builder: PromptBuilder) -> None:
     prompt = showing(builder, "v0.mp4")
     counted = list(range(len(prompt.token_ids)))
-    assert prompt.positions.tolist() == [counted] * 3
+    positions = builder._family.positions(prompt.token_ids, prompt.shown)
+    assert positions.tolist() == [counted] * 3
     assert prompt.next_position == len(counted)
 
 
