@@ -5,6 +5,7 @@ full, which state is torn, when, and what followed.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import random
 import signal
@@ -113,6 +114,11 @@ class Blow:
     """Until a replacement had done its first work."""
     groups_meanwhile: int | None = None
     """Finished by other rollout workers until then, as far as they were seen."""
+
+    @property
+    def ends_all(self) -> bool:
+        """Whether no process of the run outlives it."""
+        return self.role in ("driver", "hosts", *RAYS)
 
 
 class Attack:
@@ -304,11 +310,14 @@ def require_interrupted(run: Path, code: int, err: str) -> None:
 
 
 def follow_up(blows: Sequence[Blow], events: Sequence[Mapping[str, Any]], watch: Watch) -> None:
-    """Fill in when each loss was noticed and made good."""
+    """Fill in when each loss was noticed and made good; nobody notices any more what another blow
+    has ended meanwhile, with all the rest."""
     lost = {role: [e for e in events if is_event(e, "lost", role)] for role in NAMES}
     lost["other"] = [event for event in events if event["event"] == "lost"]
     for blow in blows:
-        loss = next((e for e in lost.get(blow.role, ()) if e["time"] > blow.at), None)
+        end = next((one.at for one in blows if one.ends_all and one.at > blow.at), math.inf)
+        found = (e for e in lost.get(blow.role, ()) if blow.at < e["time"] < end)
+        loss = next(found, None)
         if loss is not None and blow.what != "scale":
             lost[blow.role].remove(loss)
             blow.noticed = loss["time"] - blow.at

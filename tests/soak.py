@@ -178,16 +178,21 @@ def judge(
         weights_equal=max(apart) == 0,
         weights_moved=min(moved),
         metrics_equal=untimed(attacked) == untimed(quiet),
-        unexplained=[
-            blow.role
-            for blow in blows
-            if blow.what == "kill" and blow.role in (*NAMES, "other") and blow.noticed is None
-        ],
+        unexplained=[blow.role for blow in unexplained(blows)],
         left_behind=attack.left_behind,
         seconds={name: round(took, 1) for name, took in seconds.items()},
         faults=[rounded(asdict(blow)) for blow in blows],
         recovery_seconds=by_role(blows),
     )
+
+
+def unexplained(blows: Sequence[Blow]) -> Iterator[Blow]:
+    """Kills that no line tells of, but for those whose run another blow ended right after."""
+    for blow in blows:
+        soon = (one for one in blows if one.ends_all and 0 < one.at - blow.at < SOON)
+        told = blow.noticed is not None or any(soon)
+        if blow.what == "kill" and blow.role in (*NAMES, "other") and not told:
+            yield blow
 
 
 ENDED_BY = {"kill": "", "stop": " (stopped)", "interrupt": " (interrupted)"} | {
@@ -243,6 +248,8 @@ def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     seconds[name] = time.monotonic() - started
 
 
+SOON = 10.0
+"""Longer than `silent_seconds`."""
 KILLS = {"rollout": 4, "scorer": 1, "learner": 1, "loader": 1, "driver": 1} | dict.fromkeys(RAYS, 1)
 OF_TWO_HOSTS = {"rollout": 3, "scorer": 1, "learner": 1, "driver": 1, "other": 2, "hosts": 1}
 STOPS = 3

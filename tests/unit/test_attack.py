@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from attack import Blow, drawn_plan, follow_up
+from soak import unexplained
 from watching import Sample, Watch
 
 KILLS = {"rollout": 3, "driver": 1}
@@ -67,3 +69,21 @@ def test_a_driver_has_recovered_with_the_first_step_after_its_death() -> None:
     blow = Blow(at=10.0, what="kill", role="driver")
     follow_up([blow], [], watch)
     assert blow.recovered == 19.0
+
+
+def test_a_loss_after_everything_was_ended_is_none_of_what_was_struck_before() -> None:
+    stopped = Blow(at=10.0, what="stop", role="rollout")
+    ended = Blow(at=12.0, what="interrupt", role="driver")
+    killed = Blow(at=50.0, what="kill", role="rollout")
+    follow_up([stopped, ended, killed], [event(50.2, "lost", "rollout-1")], Watched())
+    assert stopped.noticed is None
+    assert killed.noticed == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("later", "told"), [(2.0, 0), (30.0, 1)])
+def test_a_kill_without_a_line_is_told_unless_the_run_was_ended_right_after(
+    later: float, told: int
+) -> None:
+    kill = Blow(at=10.0, what="kill", role="learner")
+    blows = [kill, Blow(at=10.0 + later, what="kill", role="driver")]
+    assert list(unexplained(blows)) == [kill] * told
