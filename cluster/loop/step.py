@@ -26,7 +26,7 @@ from videothinker.model.flops import scoring_flops, training_flops
 from videothinker.planning.passes import GB
 from videothinker.process import metrics
 from videothinker.process.cards import peak_flops
-from videothinker.types import LearnerReport, RolloutGroup, ScoredGroup, Usage, Wording
+from videothinker.types import Completion, LearnerReport, RolloutGroup, ScoredGroup, Usage, Wording
 
 ACCURACIES = ("soft_accuracy", "accuracy", "strict_accuracy")
 """Rewards that say how right a completion is."""
@@ -129,6 +129,7 @@ def step_metrics(
         "tokens": sum(lengths),
         "completion_length": float(np.mean(lengths)),
         "truncated_share": float(np.mean([c.finish_reason == "length" for c in completions])),
+        "truncated_tokens": truncated_tokens(completions),
         "duplicate_share": duplicate_share([scored.group for scored in groups]),
         "equal_reward_groups": float(np.mean([alike(scored.rewards) for scored in groups])),
         "skipped": drawn - len(groups),
@@ -164,6 +165,13 @@ def recorded_as(reward: str) -> str:
     return {"soft_accuracy": "accuracy"}.get(
         reward, reward if reward in OURS else f"reward_{reward}"
     )
+
+
+def truncated_tokens(completions: Sequence[Completion]) -> float:
+    """Of all tokens, those of completions that were cut off: what was sampled for no answer."""
+    lengths = np.array([len(one.token_ids) for one in completions])
+    cut = np.array([one.finish_reason == "length" for one in completions])
+    return float(lengths[cut].sum() / max(1, lengths.sum()))
 
 
 def duplicate_share(groups: Sequence[RolloutGroup]) -> float:

@@ -169,6 +169,7 @@ STEP_GAUGES = {
         "logprob_gap": "How far sampler and learner disagree, nats a token",
         "completion_length": "Mean tokens of a completion",
         "truncated_share": "Completions cut off at max_tokens",
+        "truncated_tokens": "Of all tokens, those of completions that were cut off",
         "duplicate_share": "Completions that repeat another of their group",
         "equal_reward_groups": "Share of groups without reward signal",
         "debias_share": "Of the advantages, what the direction makes beside the rewards",

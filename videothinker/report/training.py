@@ -112,6 +112,7 @@ MORE_CURVES = (
         share=True,
     ),
     Curve("truncated_share", "Cut off", "completions at max_tokens", "share", share=True),
+    Curve("truncated_tokens", "Spent on these", "tokens of these, of all", "share", share=True),
     Curve("equal_reward_groups", "Without signal", "groups of equal rewards", "share", share=True),
     Curve(
         "asked_wrong",

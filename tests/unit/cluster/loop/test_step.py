@@ -6,7 +6,7 @@ import pytest
 from builders import completion
 
 from cluster.loop import step
-from cluster.loop.step import UsualStep, debias_share, duplicate_share
+from cluster.loop.step import UsualStep, debias_share, duplicate_share, truncated_tokens
 from videothinker.process.metrics import USUAL_STEP
 from videothinker.types import RolloutGroup, ScoredGroup
 
@@ -19,6 +19,13 @@ def test_duplicates_are_counted_within_groups_by_token_ids() -> None:
     assert duplicate_share([group([1, 2], [2, 1], [1])]) == 0.0
     assert duplicate_share([group([1], [1], [1])]) == 1.0
     assert duplicate_share([group([1], [1], [2]), group([1], [2], [3])]) == 0.25
+
+
+def test_what_was_sampled_for_no_answer_is_counted_in_tokens() -> None:
+    whole = completion("ended", [1, 2])
+    cut = completion("not ended", [1, 2, 3, 4, 5, 6], finish_reason="length")
+    assert truncated_tokens([whole, cut]) == 0.75
+    assert truncated_tokens([whole]) == 0
 
 
 def test_of_the_advantages_a_share_is_what_the_direction_makes() -> None:
