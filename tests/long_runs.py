@@ -28,13 +28,8 @@ FIGURES = (
     *("clip_share", "divergence_gradient", "entropy", "fresh_share", "importance_mean"),
     *("importance_truncated", "kl", "logprob_drift", "logprob_gap", "logprob_gap_max", "loss"),
     *("policy_gradient", "grad_norm", "repulsion_ratio", "learning_rate", "completion_length"),
-    *(
-        "truncated_share",
-        "truncated_tokens",
-        "duplicate_share",
-        "equal_reward_groups",
-        "debias_share",
-    ),
+    *("truncated_share", "truncated_tokens", "duplicate_share"),
+    *("equal_reward_groups", "debias_share"),
 )
 PHASES = ("wait", "learn", "validate", "sync", "prepare", "generate", "score")
 ROLE = ("memory_gb", "memory_peak_gb", "tokens_per_second", "flops_per_second", "mfu")
