@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,13 +18,16 @@ from videothinker import cpu_torch
 from videothinker.config.settings import Device
 from videothinker.errors import InputError
 from videothinker.model.checkpoint import Budget, is_adapter, require_model, require_safe
+from videothinker.process.orphan import end_with_parent
 from videothinker.types import SHOWN_AT_MOST
 
 LOOPBACK = "127.0.0.1"
+END_SECONDS = 20.0
+"""To end by itself, once it is asked to."""
 
 
 def run(model: Path, port: int, *, name: str, budget: str | None, videos: Path | None) -> NoReturn:
-    """Becomes the server: signals, output and the exit code are its own."""
+    """The server until it ends; output and exit code are its own."""
     require_model(model)
     if is_adapter(model):
         raise InputError(
@@ -35,7 +41,28 @@ def run(model: Path, port: int, *, name: str, budget: str | None, videos: Path |
     command = server_command(
         model, name, seen, port, device, None if videos is None else videos.resolve()
     )
-    os.execvpe(command[0], command, server_environment(device))
+    # in a session of its own, so that Ctrl-C reaches us alone
+    with subprocess.Popen(
+        command,
+        env=server_environment(device),
+        start_new_session=True,
+        preexec_fn=end_with_parent,
+    ) as server:
+        try:
+            sys.exit(server.wait())
+        finally:
+            end(server)
+
+
+def end(server: subprocess.Popen[bytes]) -> None:
+    """With all that it has started. By what it heeds at any moment: SIGTERM, while its engine
+    starts, leaves it waiting for that for ten minutes."""
+    if server.poll() is None:
+        server.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(END_SECONDS)
+    with suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGKILL)
 
 
 def server_command(
