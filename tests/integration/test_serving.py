@@ -103,7 +103,8 @@ def test_it_listens_on_the_loopback_alone_and_reads_no_other_folder(
     served: tuple[Command, str], mini_questions: list[Question], tmp_path: Path
 ) -> None:
     command, address = served
-    heard = psutil.Process(command.process.pid).net_connections("tcp")
+    everybody = psutil.Process(command.process.pid).children(recursive=True)
+    heard = [one for process in everybody for one in process.net_connections("tcp")]
     listening = [one.laddr for one in heard if one.status == psutil.CONN_LISTEN]
     assert {one.ip for one in listening} == {"127.0.0.1"}
     with pytest.raises(urllib.error.HTTPError) as refused:
